@@ -1,0 +1,1 @@
+"""Records to rounds of human work in Label Studio and back. Holds nothing yet."""

@@ -1,0 +1,1 @@
+"""Records to more records: temporal and interactive augmentation through time maps. Holds nothing yet."""

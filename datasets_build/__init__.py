@@ -1,0 +1,1 @@
+"""Raw video to records: index, perceive, build, check, report."""

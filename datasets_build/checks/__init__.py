@@ -1,0 +1,1 @@
+"""Laws of time and causality, proved on the files that are shipped."""

@@ -1,0 +1,134 @@
+"""Configuration: YAML plus `key=value` becomes a checked, frozen pydantic object."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from datasets_build.core.files import DataError
+from datasets_build.core.records import Json
+
+
+class ConfigError(DataError):
+    """A setting that is unknown, ill-typed or out of range; the message names its full path."""
+
+
+class Config(BaseModel):
+    """Base of all settings: frozen, no unknown key, no silent conversion."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+C = TypeVar("C", bound=BaseModel)
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML that reads `1e-4` as a number (YAML 1.2) and refuses a key given twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[object, object]:
+        """Build a mapping; PyYAML's own keeps the last of two equal keys without a word."""
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} stands twice", node.start_mark)
+        mapping: dict[object, object] = super().construct_mapping(node, deep)
+        return mapping
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"),
+    list("-+0123456789."),
+)
+
+
+def _parse(text: str, where: str) -> Json:
+    try:
+        value: Json = yaml.load(text, Loader=_Loader)  # noqa: S506 - _Loader is a SafeLoader
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{where}: not valid YAML ({' '.join(str(error).split())})") from error
+    return value
+
+
+def read_yaml(path: Path) -> dict[str, Json]:
+    """Read a YAML mapping. Raises ConfigError when the file is absent, not YAML or not a mapping."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read as a config file ({error})") from error
+    value = _parse(text, str(path))
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise ConfigError(f"{path}: expected a mapping of settings, found {type(value).__name__}")
+    return value
+
+
+def _assign(tree: dict[str, Json], override: str) -> None:
+    key, sign, text = override.partition("=")
+    if not sign or not key:
+        raise ConfigError(f"{override!r}: expected key=value, such as perceive.workers=2")
+    *folders, leaf = key.split(".")
+    node = tree
+    for step in folders:
+        child = node.setdefault(step, {})
+        if not isinstance(child, dict):
+            raise ConfigError(f"{key}: {step} is a value, not a group of settings")
+        node = child
+    node[leaf] = _parse(text, key)
+
+
+def _explain(error: ValidationError, where: str) -> str:
+    lines = []
+    for item in error.errors():
+        path = ".".join(str(step) for step in item["loc"])
+        if item["type"] == "extra_forbidden":
+            lines.append(f"{path}: unknown key")
+        elif item["type"] == "missing":
+            lines.append(f"{path}: missing")
+        else:
+            lines.append(f"{path}: {item['msg']}, found {item['input']!r}")
+    return f"{where}: " + "; ".join(lines)
+
+
+def load_config(model: type[C], path: Path | None, overrides: Sequence[str] = ()) -> C:
+    """Read settings of `model` from a YAML file (None = defaults) and lay `key.path=value` overrides over them.
+
+    Raises:
+        ConfigError: unknown key, ill-typed or missing value, with its full path and where it came from.
+    """
+    tree = read_yaml(path) if path else {}
+    for override in overrides:
+        _assign(tree, override)
+    where = " and ".join([str(path)] * bool(path) + ["the command line"] * bool(overrides)) or "defaults"
+    try:
+        return model.model_validate_json(_as_json(tree))
+    except ValidationError as error:
+        raise ConfigError(_explain(error, where)) from error
+
+
+def _as_json(tree: dict[str, Json]) -> str:
+    # Validating as JSON lets a YAML list fill a tuple, while strict mode still refuses "3" for 3.
+    try:
+        return json.dumps(tree)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"a config holds text, numbers, lists and mappings only ({error})") from error
+
+
+def flatten(config: BaseModel, prefix: str = "") -> dict[str, str]:
+    """Every leaf setting under its full path, as text: `{"shots.threshold": "27.0", …}`, in declaration order."""
+    flat: dict[str, str] = {}
+    for name in type(config).model_fields:
+        value = getattr(config, name)
+        path = f"{prefix}{name}"
+        if isinstance(value, BaseModel):
+            flat |= flatten(value, f"{path}.")
+        else:
+            flat[path] = repr(value)
+    return flat

@@ -1,0 +1,428 @@
+"""The schema: every kind of record that travels between stages.
+
+All times are `int64` nanoseconds on the clock of the video that the record names (zero = first shown frame); spans
+are half-open. Records are frozen and refuse unknown fields. A later stage never edits an earlier record: it makes a
+new one that names its parent. The Arrow schema and the JSON Schema are derived from these classes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Annotated, Literal, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, Strict, model_validator
+
+from datasets_build.core.clock import Span, TimeMap
+
+SCHEMA_VERSION = "1.0.0"
+
+T = TypeVar("T")
+Many = Annotated[tuple[T, ...], Strict(False)]
+"""A tuple that also accepts the list that a table hands back."""
+Float32 = Annotated[float, "float32"]
+"""A number that tables store in four bytes."""
+Ns = Annotated[int, Field(ge=0, lt=2**63)]
+"""Nanoseconds on a video's clock."""
+Split = Literal["train", "validation", "test"]
+Json = str | int | float | bool | None | list["Json"] | dict[str, "Json"]
+
+
+def derive_id(kind: str, parent: str, *payload: str | int | float | bool | None) -> str:
+    """A deterministic id: 20 hex digits of blake2b over kind, parent and payload."""
+    text = json.dumps([kind, parent, *payload], ensure_ascii=False, separators=(",", ":"))
+    return hashlib.blake2b(text.encode(), digest_size=10).hexdigest()
+
+
+class Part(BaseModel):
+    """A piece of a record: frozen, strict, no unknown field."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Record(Part):
+    """A row of a table. Every record has an id and belongs to one video."""
+
+    id: str
+    video_id: str
+
+
+class Provenance(Part):
+    """Who made a record, from what, and (where a clock was read) when.
+
+    `agent` names the rule, model, corpus or annotator; `inputs` are the ids of the records it was made from. `made_at`
+    is an ISO 8601 instant and stays empty for rules, whose output must not depend on the hour.
+    """
+
+    kind: Literal["rule", "template", "model", "person", "corpus"]
+    agent: str
+    version: str = ""
+    prompt_sha256: str | None = None
+    seed: int | None = None
+    round: str | None = None
+    inputs: Many[str] = ()
+    made_at: str | None = None
+
+
+class Problem(Part):
+    """Something wrong with an input, in words that a person can act on."""
+
+    code: str
+    detail: str
+    at_ns: Ns | None = None
+
+
+class Audio(Part):
+    """The first audio stream; `start_offset_ns` is its first sample minus the first video frame."""
+
+    codec: str
+    channels: int
+    sample_rate: int
+    start_offset_ns: int
+
+
+class DecoderTrust(Part):
+    """Whether a random-access decoder may read a file: its count, times and sampled pictures agreed with the index."""
+
+    name: str
+    trusted: bool
+    reason: str = ""
+
+
+class Video(Record):
+    """One source video. `id == video_id`; `uri` is relative to the root that the index manifest names.
+
+    `width` and `height` are the coded size; `rotation_deg` (clockwise, 0, 90, 180 or 270) turns it upright.
+    `start_offset_ns` is the first frame's time on the container's own timeline. `n_frames` counts frames that
+    decode; `header_frames` is what the file claims. `group` keys the split: videos of one group never part.
+    """
+
+    source: str
+    uri: str
+    sha256: str
+    bytes: int
+    container: str
+    codec: str
+    pixel_format: str
+    width: int
+    height: int
+    sar_num: int
+    sar_den: int
+    rotation_deg: int
+    time_base_num: int
+    time_base_den: int
+    start_pts: int
+    start_offset_ns: int
+    duration_ns: Ns
+    n_frames: int
+    header_frames: int | None
+    avg_fps_num: int
+    avg_fps_den: int
+    is_vfr: bool
+    max_gap_ns: Ns
+    max_jitter_ns: Ns
+    reorder_depth: int
+    audio: Audio | None
+    pts_index: str
+    licence: str
+    group: str
+    split: Split
+    status: Literal["ok", "degraded", "quarantined"]
+    problems: Many[Problem] = ()
+    decoders: Many[DecoderTrust] = ()
+
+    @property
+    def upright_size(self) -> tuple[int, int]:
+        """`(width, height)` as shown, rotation applied."""
+        return (self.height, self.width) if self.rotation_deg in (90, 270) else (self.width, self.height)
+
+
+class SpanRecord(Record):
+    """A record with a half-open span on the video's clock."""
+
+    start_ns: Ns
+    end_ns: Ns
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.end_ns < self.start_ns:
+            raise ValueError(f"end_ns comes at or after start_ns, found [{self.start_ns}, {self.end_ns})")
+        return self
+
+    @property
+    def span(self) -> Span:
+        """The record's interval."""
+        return Span(start_ns=self.start_ns, end_ns=self.end_ns)
+
+
+class Parameter(Part):
+    """A named number of a detector's setting."""
+
+    name: str
+    value: float
+
+
+class Detector(Part):
+    """What found a shot, with its setting and the decoder that fed it."""
+
+    name: str
+    version: str
+    decoder: str
+    parameters: Many[Parameter] = ()
+
+
+class Shot(SpanRecord):
+    """A run of frames between two transitions; `transition` says how it begins."""
+
+    ordinal: int
+    start_frame: int
+    end_frame: int
+    transition: Literal["first", "cut", "fade", "dissolve"]
+    score: float
+    detector: Detector
+
+
+class Embedder(Part):
+    """What measured novelty: a CLIP model, or the perceptual signature that knows no meaning."""
+
+    name: str
+    weights: str
+    weights_sha256: str | None = None
+    is_semantic: bool
+
+
+class Keyframe(Record):
+    """A chosen frame with its embedding and a small picture (JPEG, upright)."""
+
+    shot_id: str
+    t_ns: Ns
+    frame_index: int
+    reason: Literal["first", "novelty", "change", "gap", "human"]
+    novelty: float
+    embedder: Embedder
+    embedding: Many[Float32]
+    jpeg: bytes
+
+
+class Signals(Record):
+    """A stretch of measured signals, one value per sampled frame; stretches of a video follow each other in order.
+
+    `luma` 0..1 mean brightness; `contrast` 0..1 spread of brightness; `motion` 0..1 mean absolute change since the
+    previous frame; `complexity` 0..1 edge density; `pan_x`, `pan_y` camera movement in picture widths and heights
+    per second (positive = the view moves right, down); `zoom` relative growth of the picture per second.
+    """
+
+    ordinal: int
+    t_ns: Many[int]
+    luma: Many[Float32]
+    contrast: Many[Float32]
+    motion: Many[Float32]
+    complexity: Many[Float32]
+    pan_x: Many[Float32]
+    pan_y: Many[Float32]
+    zoom: Many[Float32]
+
+
+class Annotation(SpanRecord):
+    """What a corpus or a person already says about a video: verbatim text with its span or instant.
+
+    `label` is the corpus's own class name where it has one. `adjusted` tells how the span was fitted to the video.
+    """
+
+    kind: Literal["caption", "label", "word", "qa", "box"]
+    text: str
+    label: str | None = None
+    language: str | None = None
+    confidence: float | None = None
+    is_point: bool = False
+    subject: str | None = None
+    adjusted: str | None = None
+    origin: str
+    provenance: Provenance
+
+
+class Event(SpanRecord):
+    """Something that happens, on the frame grid; `is_point` for an instant (`start_ns == end_ns`).
+
+    `label` is a class of `label_set`; `caption` a sentence. `known_from_ns` is the earliest instant at which a viewer
+    who has seen everything up to it can tell that the event is under way. The uncertainties bound both ends.
+    """
+
+    label: str
+    label_set: str
+    caption: str
+    subject: str | None = None
+    is_point: bool = False
+    known_from_ns: Ns
+    confidence: float
+    onset_uncertainty_ns: Ns = 0
+    offset_uncertainty_ns: Ns = 0
+    source: Literal["shot", "signal", "annotation", "human", "model", "merge"]
+    parent_event_id: str | None = None
+    provenance: Provenance
+
+
+class FrameLabel(Record):
+    """One step of a per-frame view of the events: which are on at this frame."""
+
+    t_ns: Ns
+    frame_index: int
+    grid: str
+    labels: Many[str]
+    event_ids: Many[str]
+    starting: Many[str]
+    is_keyframe: bool
+    shot_id: str | None
+
+
+class Evidence(Part):
+    """A span that proves (or only looks as if it proved) an answer."""
+
+    start_ns: Ns
+    end_ns: Ns
+    event_id: str | None = None
+    role: Literal["necessary", "sufficient", "distractor"] = "necessary"
+
+
+class Answer(Part):
+    """A timed answer: given at `t_ns`, right anywhere in its half-open window, until something supersedes it."""
+
+    text: str
+    t_ns: Ns
+    window_start_ns: Ns
+    window_end_ns: Ns
+    valid_until_ns: Ns | None = None
+
+
+class Probe(Part):
+    """An instant at which the state of the answer is probed; `expected` is text, a number as text, or yes / no."""
+
+    t_ns: Ns
+    kind: Literal["count", "yes_no", "text"]
+    expected: str
+
+
+class StreamingQA(Record):
+    """A question that becomes visible at `ask_ns`, with what proves its answers and when they could be known."""
+
+    mode: Literal["backward", "realtime", "forward", "proactive", "counting"]
+    task: str
+    question: str
+    ask_ns: Ns
+    evidence: Many[Evidence]
+    answerable_from_ns: Ns
+    answers: Many[Answer]
+    options: Many[str] = ()
+    correct_option: int | None = None
+    unanswerable: bool = False
+    twin_id: str | None = None
+    test_points: Many[Probe] = ()
+    provenance: Provenance
+
+
+class Turn(Part):
+    """One utterance. `end_ns` is when its last word is out; `evidence` and `answerable_from_ns` say why it may stand.
+
+    A turn cut short keeps what was said in `text`, the length in `truncated_at_char` and the whole in `intended_text`.
+    """
+
+    id: str
+    role: Literal["user", "assistant", "system"]
+    start_ns: Ns
+    end_ns: Ns
+    text: str
+    state: Literal["silence", "standby", "respond", "delegate"] | None = None
+    trigger: Literal["user_query", "event", "timer", "correction", "interruption"] | None = None
+    trigger_ref: str | None = None
+    evidence: Many[Evidence] = ()
+    answerable_from_ns: Ns | None = None
+    window_start_ns: Ns | None = None
+    window_end_ns: Ns | None = None
+    interrupts: str | None = None
+    truncated_at_char: int | None = None
+    intended_text: str | None = None
+    learn: bool = True
+    loss_weight: float = 1.0
+
+
+class DecisionRun(Part):
+    """`steps` grid steps in a row with one state, the first of them at `start_ns`."""
+
+    state: Literal["silence", "standby", "respond", "delegate"]
+    start_ns: Ns
+    steps: int
+
+
+class DecisionTrack(Part):
+    """What the assistant does at every step of a stated grid (`native` or a rate such as `2/1`)."""
+
+    grid: str
+    runs: Many[DecisionRun]
+
+
+class Dialogue(Record):
+    """A conversation over a span of video. Silence is not written as turns: it is derived on a grid."""
+
+    start_ns: Ns
+    end_ns: Ns
+    system: str
+    language: str
+    turns: Many[Turn]
+    decisions: Many[DecisionTrack]
+    provenance: Provenance
+
+
+class Knot(Part):
+    """A point of a time map: rationals as text (`"1001/3"`), nanoseconds on the source's and the target's clock."""
+
+    source: str
+    target: str
+
+
+class Augmentation(Record):
+    """How a record or video was changed in time: what was done, with which seed, and the map to the new clock."""
+
+    parent_id: str
+    operation: str
+    seed: int
+    parameters: Many[Parameter] = ()
+    knots: Many[Knot]
+    dropped_frames: Many[int] = ()
+    invalidated: Many[str] = ()
+
+    @property
+    def time_map(self) -> TimeMap:
+        """The map from the parent's clock to this record's."""
+        return TimeMap.through((knot.source, knot.target) for knot in self.knots)
+
+
+class Reject(Part):
+    """A row of `rejects.jsonl`: what was left out, where, why, and what to do about it."""
+
+    stage: str
+    item: str
+    code: str
+    reason: str
+    action: str
+    at_ns: int | None = None
+
+
+def json_schema(model: type[Part]) -> Mapping[str, Json]:
+    """The JSON Schema of a record kind."""
+    schema: Mapping[str, Json] = model.model_json_schema()
+    return schema
+
+
+KINDS: dict[str, type[Record]] = {
+    "video": Video,
+    "shot": Shot,
+    "keyframe": Keyframe,
+    "signals": Signals,
+    "annotation": Annotation,
+    "event": Event,
+    "frame_label": FrameLabel,
+    "streaming_qa": StreamingQA,
+    "dialogue": Dialogue,
+    "augmentation": Augmentation,
+}

@@ -1,0 +1,226 @@
+"""A stage's output folder: resumed by fingerprint, published in one rename, its manifest written last.
+
+Work in progress lives in `OUT/.work/<stage>/`; a folder `OUT/<stage>/` exists only when it is whole. Killing a stage at
+any moment and repeating it gives the same bytes, because parts are keyed by input and joined in input order.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from datasets_build.core.config import flatten
+from datasets_build.core.files import (
+    DataError,
+    publish_folder,
+    read_json,
+    read_rejects,
+    sha256_file,
+    write_json,
+    write_jsonl,
+)
+from datasets_build.core.records import SCHEMA_VERSION, Json, Reject
+
+STAGES = ("index", "perceive", "events", "streaming_qa", "frame_events", "dialogue")
+_PACKAGE = Path(__file__).resolve().parent.parent
+
+
+class StageError(DataError):
+    """A stage that may not start: its input is missing, or its output belongs to other settings."""
+
+
+def code_digest(*parts: str) -> str:
+    """Twelve hex digits over the source text of `datasets_build/<part>` files and folders (and always `core`)."""
+    digest = hashlib.blake2b(digest_size=6)
+    for part in ("core", *parts):
+        root = _PACKAGE / part
+        for path in sorted(root.rglob("*.py")) if root.is_dir() else [root]:
+            digest.update(path.relative_to(_PACKAGE).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def package_version() -> str:
+    """The installed version of streamvl, or `source` when it runs from a plain checkout."""
+    try:
+        return version("streamvl")
+    except PackageNotFoundError:
+        return "source"
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """What decides a stage's bytes: settings, code and inputs, each under a readable name."""
+
+    fields: Mapping[str, str]
+
+    @classmethod
+    def of(cls, config: BaseModel, *, code: str, inputs: Mapping[str, str]) -> Fingerprint:
+        """Collect the fields of a stage's config, its code digest and the digests of its inputs."""
+        fields = {f"config.{name}": value for name, value in flatten(config).items()}
+        fields |= {f"input.{name}": value for name, value in inputs.items()}
+        return cls({**fields, "code": code, "schema_version": SCHEMA_VERSION})
+
+    @property
+    def digest(self) -> str:
+        """Twenty hex digits that stand for all fields."""
+        text = "\0".join(f"{name}={self.fields[name]}" for name in sorted(self.fields))
+        return hashlib.blake2b(text.encode(), digest_size=10).hexdigest()
+
+    def changes(self, old: Mapping[str, Json]) -> list[str]:
+        """Which fields differ from an older run, as `name: old → new`."""
+        names = [name for name in [*self.fields, *old] if self.fields.get(name) != old.get(name)]
+        unique = list(dict.fromkeys(names))
+        return [f"{name}: {old.get(name, 'absent')} → {self.fields.get(name, 'absent')}" for name in unique]
+
+
+@contextmanager
+def output_folder(out: Path) -> Iterator[Path]:
+    """Create OUT if need be and hold it for this process; a second run on the same folder is refused.
+
+    Raises:
+        StageError: another process holds the folder, or the path is a file.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise StageError(f"{out}: is a file, expected a folder for the output") from error
+    handle = os.open(out, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StageError(f"{out}: another run is writing here; wait for it or stop it") from None
+        yield out
+    finally:
+        os.close(handle)
+        if out.exists() and not any(out.iterdir()):
+            out.rmdir()
+
+
+class Stage:
+    """One stage of one output folder.
+
+    `done` says that the folder already holds this fingerprint's result. Otherwise write parts below `work`, final files
+    below `final`, and call `commit`.
+    """
+
+    def __init__(self, out: Path, name: str, fingerprint: Fingerprint) -> None:
+        self.out, self.name, self.fingerprint = out, name, fingerprint
+        self.folder = out / name
+        self.work = out / ".work" / name
+        self.final = self.work / "final"
+        self.done = False
+
+    @classmethod
+    def open(cls, out: Path, name: str, fingerprint: Fingerprint, *, force: bool = False) -> Stage:
+        """Look at what is there: finished, resumable, absent, or made by something else.
+
+        Args:
+            out: the output folder, held by `output_folder`.
+            name: the stage, which is also its folder's name.
+            fingerprint: of this run.
+            force: rebuild over an output of other settings (the old one stays until the new one is whole).
+
+        Raises:
+            StageError: the output there belongs to another fingerprint; the message names the changed fields.
+        """
+        stage = cls(out, name, fingerprint)
+        if stage.folder.exists():
+            same = stage._agrees(stage.folder / "manifest.json", force=force)
+            stage.done = same
+        if not stage.done:
+            if stage.work.exists() and not stage._agrees(stage.work / "fingerprint.json", force=force):
+                shutil.rmtree(stage.work)
+            stage.work.mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(stage.final, ignore_errors=True)
+            stage.final.mkdir()
+            write_json(stage.work / "fingerprint.json", {"fields": dict(fingerprint.fields)})
+        return stage
+
+    def _agrees(self, path: Path, *, force: bool) -> bool:
+        where = path.parent
+        if not path.exists():
+            if force or (where == self.work):
+                return False
+            raise StageError(
+                f"{where}: holds no manifest.json, so it is not a finished {self.name} of this version; move it away, "
+                "use another OUT, or rebuild it with --force (make: FORCE=1)"
+            )
+        content = read_json(path)
+        old = content.get("fields") if isinstance(content, dict) else None
+        changes = self.fingerprint.changes(old if isinstance(old, dict) else {})
+        if changes and not force:
+            shown = "; ".join(changes[:4]) + (f"; and {len(changes) - 4} more" if len(changes) > 4 else "")
+            raise StageError(
+                f"{where}: made with other settings, code or inputs ({shown}); "
+                "use another OUT, or rebuild it with --force (make: FORCE=1)"
+            )
+        return not changes
+
+    def commit(self, *, rejects: Sequence[Reject], counts: Mapping[str, int], tools: Mapping[str, str]) -> None:
+        """Write the rejects and then the manifest into `final`, and publish it under the stage's name."""
+        write_jsonl(self.final / "rejects.jsonl", rejects)
+        write_json(self.final / "manifest.json", self._manifest(rejects, counts, tools))
+        publish_folder(self.final, self.folder)
+        self.done = True
+        shutil.rmtree(self.work)
+        if not any(self.work.parent.iterdir()):
+            self.work.parent.rmdir()
+
+    def _manifest(self, rejects: Sequence[Reject], counts: Mapping[str, int], tools: Mapping[str, str]) -> Json:
+        reasons: dict[str, Json] = {}
+        for code in sorted({row.code for row in rejects}):
+            reasons[code] = sum(row.code == code for row in rejects)
+        files: list[Json] = [
+            {"path": path.relative_to(self.final).as_posix(), "bytes": path.stat().st_size, "sha256": sha256_file(path)}
+            for path in sorted(self.final.rglob("*"))
+            if path.is_file()
+        ]
+        return {
+            "schema": "streamvl",
+            "schema_version": SCHEMA_VERSION,
+            "stage": self.name,
+            "fingerprint": self.fingerprint.digest,
+            "fields": dict(self.fingerprint.fields),
+            "tools": dict(sorted({**tools, "streamvl": package_version()}.items())),
+            "counts": dict(counts),
+            "rejects": reasons,
+            "files": files,
+        }
+
+
+def stage_digest(out: Path, name: str) -> str:
+    """The digest of a finished stage that another one reads.
+
+    Raises:
+        StageError: the stage has not been run, or did not finish.
+    """
+    path = out / name / "manifest.json"
+    if not path.exists():
+        raise StageError(f"{out}: has no finished {name}; run `python -m datasets_build {verb_of(name)}` first")
+    content = read_json(path)
+    if not isinstance(content, dict) or not isinstance(content.get("fingerprint"), str):
+        raise StageError(f"{path}: holds no fingerprint, expected a manifest of this program")
+    # Two runs of one fingerprint give the same bytes, so it stands for the content.
+    return str(content["fingerprint"])
+
+
+def verb_of(stage: str) -> str:
+    """The command that makes a stage."""
+    return stage if stage in ("index", "perceive") else "build"
+
+
+def collect_rejects(out: Path) -> list[Reject]:
+    """Join the rejects of every finished stage into `OUT/rejects.jsonl`, in stage order, and return them."""
+    rows = [row for name in STAGES for row in read_rejects(out / name / "rejects.jsonl")]
+    write_jsonl(out / "rejects.jsonl", rows)
+    return rows

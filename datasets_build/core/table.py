@@ -1,0 +1,166 @@
+"""Records ⇄ Parquet: the Arrow schema is derived from the record class, never written twice."""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import BaseModel, ValidationError
+
+from datasets_build.core.files import DataError, whole_file
+from datasets_build.core.records import SCHEMA_VERSION, Part
+
+R = TypeVar("R", bound=Part)
+ROWS_PER_GROUP = 1_000
+_KIND, _VERSION = b"streamvl.record", b"streamvl.schema_version"
+_SCALARS: dict[object, pa.DataType] = {
+    int: pa.int64(),
+    float: pa.float64(),
+    str: pa.string(),
+    bool: pa.bool_(),
+    bytes: pa.binary(),
+}
+
+
+class TableError(DataError):
+    """A table that cannot be read as the record it should hold."""
+
+
+def _arrow_type(annotation: object, marks: Sequence[object] = ()) -> tuple[pa.DataType, bool]:
+    """The Arrow type of a Python annotation and whether it may be null."""
+    if typing.get_origin(annotation) is typing.Annotated:
+        inner, *more = typing.get_args(annotation)
+        return _arrow_type(inner, [*marks, *more])
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin in (typing.Union, types.UnionType):
+        (inner,) = [argument for argument in arguments if argument is not type(None)]
+        return _arrow_type(inner, marks)[0], True
+    if origin is tuple:
+        item, nullable = _arrow_type(arguments[0])
+        return pa.list_(pa.field("item", item, nullable=nullable)), False
+    if origin is Literal:
+        return pa.string(), False
+    if annotation is float and "float32" in marks:
+        return pa.float32(), False
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return pa.struct(_fields(annotation)), False
+    return _SCALARS[annotation], False
+
+
+def _fields(model: type[BaseModel]) -> list[pa.Field]:
+    out = []
+    for name, info in model.model_fields.items():
+        kind, nullable = _arrow_type(info.annotation, info.metadata)
+        out.append(pa.field(name, kind, nullable=nullable))
+    return out
+
+
+def arrow_schema(model: type[Part]) -> pa.Schema:
+    """The Arrow schema of a record class, with its name and the schema version in the metadata."""
+    return pa.schema(_fields(model), metadata={_KIND: model.__name__, _VERSION: SCHEMA_VERSION})
+
+
+class TableWriter:
+    """Append records to a Parquet file row group by row group; use inside `whole_file`."""
+
+    def __init__(self, path: Path, model: type[Part]) -> None:
+        self._schema = arrow_schema(model)
+        self._writer = pq.ParquetWriter(path, self._schema, compression="zstd")
+        self.n_rows = 0
+
+    def write(self, rows: Sequence[Part]) -> None:
+        """Write one row group; an empty sequence writes nothing."""
+        if rows:
+            table = pa.Table.from_pylist([row.model_dump() for row in rows], schema=self._schema)
+            self._writer.write_table(table)
+            self.n_rows += len(rows)
+
+    def copy(self, path: Path) -> None:
+        """Append every row group of another table of the same record, unread.
+
+        Raises:
+            TableError: the other file holds another record or another schema version.
+        """
+        with _open(path, self._schema) as source:
+            for group in range(source.num_row_groups):
+                self._writer.write_table(source.read_row_group(group))
+            self.n_rows += source.metadata.num_rows
+
+    def close(self) -> None:
+        """Finish the file."""
+        self._writer.close()
+
+    def __enter__(self) -> TableWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def write_table(path: Path, model: type[R], rows: Iterable[R], *, rows_per_group: int = ROWS_PER_GROUP) -> int:
+    """Write records to a whole Parquet file and return how many; memory holds one row group."""
+    feed = iter(rows)
+    with whole_file(path) as aside, TableWriter(aside, model) as writer:
+        while group := list(islice(feed, rows_per_group)):
+            writer.write(group)
+    return writer.n_rows
+
+
+def concat_tables(path: Path, model: type[Part], parts: Iterable[Path]) -> int:
+    """Join tables of one record, in the order given, into a whole file; returns the number of rows."""
+    with whole_file(path) as aside, TableWriter(aside, model) as writer:
+        for part in parts:
+            writer.copy(part)
+    return writer.n_rows
+
+
+def _open(path: Path, schema: pa.Schema) -> pq.ParquetFile:
+    try:
+        source = pq.ParquetFile(path)
+    except FileNotFoundError:
+        raise TableError(f"{path}: no such table; run the stage that makes it") from None
+    except (pa.ArrowInvalid, OSError) as error:
+        raise TableError(f"{path}: not a readable Parquet file ({error})") from error
+    found, wanted = source.schema_arrow.metadata or {}, schema.metadata
+    for key in (_KIND, _VERSION):
+        if found.get(key) != wanted[key]:
+            source.close()
+            have = found.get(key, b"nothing").decode()
+            raise TableError(f"{path}: {key.decode()} is {have}, expected {wanted[key].decode()}")
+    return source
+
+
+def read_table(path: Path, model: type[R], *, columns: Sequence[str] | None = None) -> Iterator[R]:
+    """Yield a table's records one by one, validated; memory holds one row group.
+
+    Args:
+        path: a file that `write_table` made.
+        model: the record class that it holds.
+        columns: read only these columns; the others must have defaults in `model`.
+
+    Raises:
+        TableError: the file is absent, broken, of another record or version, or a row breaks the schema.
+    """
+    with _open(path, arrow_schema(model)) as source:
+        number = 0
+        for batch in source.iter_batches(batch_size=ROWS_PER_GROUP, columns=columns):
+            for row in batch.to_pylist():
+                try:
+                    yield model.model_validate(row)
+                except ValidationError as error:
+                    first = error.errors()[0]
+                    where = ".".join(str(step) for step in first["loc"])
+                    raise TableError(f"{path}: row {number}, field {where}: {first['msg']}") from error
+                number += 1
+
+
+def count_rows(path: Path, model: type[Part]) -> int:
+    """How many records a table holds, from its footer."""
+    with _open(path, arrow_schema(model)) as source:
+        return int(source.metadata.num_rows)

@@ -1,0 +1,1 @@
+"""One decode pass per video: shots, signals and keyframes."""

@@ -1,0 +1,1 @@
+"""A dataset as one self-contained page, or as rows on a terminal."""

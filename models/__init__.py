@@ -1,0 +1,1 @@
+"""The packaged streaming model; imports nothing else of the project. Holds nothing yet."""
