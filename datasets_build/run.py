@@ -24,28 +24,40 @@ class Outcome(Generic[I, O]):
     error: WorkerError | None
 
 
+def no_extra(_item: object) -> float:
+    """The same deadline for every item."""
+    return 0.0
+
+
 def run_each(
-    function: Callable[[I], O], items: Sequence[I], *, workers: int, deadline_s: float
+    function: Callable[[I], O],
+    items: Sequence[I],
+    *,
+    workers: int,
+    deadline_s: float,
+    extra_s: Callable[[I], float] = no_extra,
 ) -> Iterator[Outcome[I, O]]:
     """Call `function(item)` for every item in up to `workers` processes and yield outcomes as they end.
 
-    A call that crashes its process or outlives `deadline_s` yields an `Outcome` with an error; the others go on.
-    The order of outcomes depends on timing: callers that write must key by item, not by arrival.
+    A call that crashes its process or outlives `deadline_s + extra_s(item)` yields an `Outcome` with an error; the
+    others go on.     The order of outcomes depends on timing: callers that write must key by item, not by arrival.
     """
     waiting = deque(items)
     idle = [Worker() for _ in range(max(1, min(workers, len(items))))]
     busy: dict[Worker, I] = {}
+    limits: dict[Worker, float] = {}
     try:
         while waiting or busy:
             while waiting and idle:
                 worker, item = idle.pop(), waiting.popleft()
                 worker.submit(function, item)
-                worker.deadline_at = time.monotonic() + deadline_s
+                limits[worker] = deadline_s + extra_s(item)
+                worker.deadline_at = time.monotonic() + limits[worker]
                 busy[worker] = item
             for worker in _ended(list(busy)):
                 item = busy.pop(worker)
                 idle.append(worker)
-                yield _outcome(worker, item, deadline_s)
+                yield _outcome(worker, item, limits[worker])
     finally:
         for worker in [*idle, *busy]:
             worker.close()

@@ -209,7 +209,7 @@ class Signals(Record):
     """A stretch of measured signals, one value per sampled frame; stretches of a video follow each other in order.
 
     `luma` 0..1 mean brightness; `contrast` 0..1 spread of brightness; `motion` 0..1 mean absolute change since the
-    previous frame; `complexity` 0..1 edge density; `pan_x`, `pan_y` camera movement in picture widths and heights
+    previous sample; `complexity` 0..1 edge density; `pan_x`, `pan_y` camera movement in picture widths and heights
     per second (positive = the view moves right, down); `zoom` relative growth of the picture per second.
     """
 

@@ -109,8 +109,8 @@ def output_folder(out: Path) -> Iterator[Path]:
 class Stage:
     """One stage of one output folder.
 
-    `done` says that the folder already holds this fingerprint's result. Otherwise write parts below `work`, final files
-    below `final`, and call `commit`.
+    `done` says that the folder holds this fingerprint's result, `reused` that it did so before this run. Otherwise write
+    parts below `work`, final files below `final`, and call `commit`.
     """
 
     def __init__(self, out: Path, name: str, fingerprint: Fingerprint) -> None:
@@ -118,7 +118,7 @@ class Stage:
         self.folder = out / name
         self.work = out / ".work" / name
         self.final = self.work / "final"
-        self.done = False
+        self.done = self.reused = False
 
     @classmethod
     def open(cls, out: Path, name: str, fingerprint: Fingerprint, *, force: bool = False) -> Stage:
@@ -135,8 +135,7 @@ class Stage:
         """
         stage = cls(out, name, fingerprint)
         if stage.folder.exists():
-            same = stage._agrees(stage.folder / "manifest.json", force=force)
-            stage.done = same
+            stage.done = stage.reused = stage._agrees(stage.folder / "manifest.json", force=force)
         if not stage.done:
             if stage.work.exists() and not stage._agrees(stage.work / "fingerprint.json", force=force):
                 shutil.rmtree(stage.work)
@@ -144,6 +143,14 @@ class Stage:
             shutil.rmtree(stage.final, ignore_errors=True)
             stage.final.mkdir()
             write_json(stage.work / "fingerprint.json", {"fields": dict(fingerprint.fields)})
+        return stage
+
+    @classmethod
+    def finished(cls, out: Path, name: str) -> Stage:
+        """A stage that is there, whatever made it. Raises StageError when it has no manifest."""
+        stage_digest(out, name)
+        stage = cls(out, name, Fingerprint({}))
+        stage.done = stage.reused = True
         return stage
 
     def _agrees(self, path: Path, *, force: bool) -> bool:
@@ -175,6 +182,14 @@ class Stage:
         shutil.rmtree(self.work)
         if not any(self.work.parent.iterdir()):
             self.work.parent.rmdir()
+
+    def counts(self) -> dict[str, int]:
+        """What the finished stage holds, from its manifest."""
+        content = read_json(self.folder / "manifest.json")
+        counts = content.get("counts") if isinstance(content, dict) else None
+        if not isinstance(counts, dict):
+            raise StageError(f"{self.folder}/manifest.json: field counts is missing, expected numbers by name")
+        return {name: value for name, value in counts.items() if isinstance(value, int)}
 
     def _manifest(self, rejects: Sequence[Reject], counts: Mapping[str, int], tools: Mapping[str, str]) -> Json:
         reasons: dict[str, Json] = {}

@@ -1,0 +1,62 @@
+# streamvl: one target per artefact. `make` prints them.
+PYTHON ?= python3
+VENV   ?= .venv
+RUN    := $(VENV)/bin/python
+OUT    ?= out/mine
+CONFIG ?=
+WORKERS ?= $(shell nproc 2>/dev/null || echo 2)
+FORCE  ?=
+ARGS   ?=
+
+config := $(if $(CONFIG),--config $(CONFIG))
+force  := $(if $(FORCE),--force)
+build  := $(RUN) -m datasets_build
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo data test test-all check bench clean
+
+help:  ## this page
+	@echo "streamvl: raw video to training data for real-time video-language models"
+	@echo
+	@awk -F '## ' '/^[a-z-]+:.*##/ {split($$1, name, ":"); printf "  make %-10s %s\n", name[1], $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo "  make data VIDEOS=dir [OUT=dir] [CONFIG=file.yaml] [WORKERS=n] [FORCE=1] [ARGS='key=value …']"
+
+# Written last, so a set-up that was cut off is done again.
+$(VENV)/ready: pyproject.toml constraints.txt
+	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[demo,dev]'
+	touch $@
+
+setup: $(VENV)/ready  ## make the virtual environment (every other target does it by itself)
+
+demo: $(VENV)/ready  ## real clips and drawn videos to three datasets and a page, in out/demo
+	$(build) demo-videos out/demo/videos
+	$(MAKE) --no-print-directory data VIDEOS=out/demo/videos OUT=out/demo CONFIG=datasets_build/configs/demo.yaml
+
+data: $(VENV)/ready  ## your own folder: make data VIDEOS=dir
+	@test -n "$(VIDEOS)" || { echo "error: say which folder: make data VIDEOS=dir [OUT=dir]" >&2; exit 1; }
+	$(build) index "$(VIDEOS)" --out "$(OUT)" $(config) --workers $(WORKERS) $(force) $(ARGS)
+	$(build) perceive "$(OUT)" $(config) --workers $(WORKERS) $(force) $(ARGS)
+	$(build) build "$(OUT)" $(config) $(force) $(ARGS)
+	$(build) check "$(OUT)" $(config) $(ARGS)
+	$(build) report "$(OUT)" $(config) $(ARGS)
+	@$(build) summary "$(OUT)"
+
+test: $(VENV)/ready  ## the tests that take minutes at most
+	$(RUN) -m pytest -m "not slow" -n $(WORKERS)
+
+test-all: $(VENV)/ready  ## every test, slow ones too
+	$(RUN) -m pytest -n $(WORKERS)
+
+check: $(VENV)/ready  ## formatting, lint, types and import directions
+	$(RUN) -m ruff format --check .
+	$(RUN) -m ruff check .
+	$(RUN) -m mypy
+	$(VENV)/bin/lint-imports
+
+bench: $(VENV)/ready  ## ratios against decoding alone and against PySceneDetect
+	$(RUN) -m tests.bench.perceive
+
+clean:  ## remove out/demo, caches and the virtual environment
+	rm -rf out/demo $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

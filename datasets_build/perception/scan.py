@@ -1,0 +1,161 @@
+"""The one decode pass over a video: shots, signals and keyframe candidates all listen to it.
+
+Memory does not grow with the length of the video: signals and keyframes go to their files as they come, and only the
+shot boundaries are held.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+
+from datasets_build.core.clock import FrameClock
+from datasets_build.core.records import Keyframe, Shot, Signals, Video, derive_id
+from datasets_build.core.table import TableWriter, read_table, write_table
+from datasets_build.perception.clip import Encoder
+from datasets_build.perception.keyframes import Candidate, CandidateFinder, KeyframesConfig, Selector, encode_jpeg
+from datasets_build.perception.shots import Boundary, ShotFinder, ShotsConfig, shots_of
+from datasets_build.perception.signals import Sample, SignalMeter, SignalsConfig, stretch
+from datasets_build.video import analysis_size, scan
+
+SAMPLES_PER_STRETCH = 480
+KEYFRAMES_PER_GROUP = 64
+_ROTATE = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
+
+
+@dataclass(frozen=True, slots=True)
+class ScanPlan:
+    """How to look at a video: the settings of all listeners, the size they look at, and who decodes."""
+
+    shots: ShotsConfig
+    signals: SignalsConfig
+    keyframes: KeyframesConfig
+    analysis_side: int
+    decoder: str
+
+
+@dataclass(frozen=True, slots=True)
+class ScanCounts:
+    """What a pass found."""
+
+    shots: int
+    keyframes: int
+    candidates: int
+    samples: int
+
+
+class _SignalSink:
+    """Collects samples into stretches and writes each as a row group."""
+
+    def __init__(self, writer: TableWriter, video_id: str) -> None:
+        self._writer, self._video_id = writer, video_id
+        self._held: list[Sample] = []
+        self._ordinal = 0
+        self.count = 0
+
+    def add(self, sample: Sample | None) -> None:
+        if sample is not None:
+            self._held.append(sample)
+            self.count += 1
+        if len(self._held) >= SAMPLES_PER_STRETCH:
+            self.flush()
+
+    def flush(self) -> None:
+        if self._held:
+            self._writer.write([stretch(self._video_id, self._ordinal, self._held)])
+            self._ordinal += 1
+            self._held = []
+
+
+class _KeyframeSink:
+    """Embeds candidates in batches, lets the selector choose, and writes the chosen."""
+
+    def __init__(self, writer: TableWriter, video_id: str, *, encoder: Encoder, config: KeyframesConfig) -> None:
+        self._writer, self._video_id, self._encoder = writer, video_id, encoder
+        self._selector = Selector(config)
+        self._batch = config.batch
+        self._held: list[Candidate] = []
+        self.candidates = self.count = 0
+
+    def add(self, candidates: Sequence[Candidate]) -> None:
+        self._held.extend(candidates)
+        self.candidates += len(candidates)
+        if len(self._held) >= self._batch:
+            self.flush()
+
+    def flush(self) -> None:
+        if not self._held:
+            return
+        embeddings = self._encoder.encode([candidate.picture for candidate in self._held])
+        rows = [
+            Keyframe(
+                id=derive_id("keyframe", self._video_id, choice.candidate.frame_index),
+                video_id=self._video_id,
+                # Fades are found late, so shots are known only when the pass is over.
+                shot_id="",
+                t_ns=choice.candidate.t_ns,
+                frame_index=choice.candidate.frame_index,
+                reason=choice.reason,
+                novelty=choice.novelty,
+                embedder=self._encoder.embedder,
+                embedding=tuple(choice.embedding.tolist()),
+                jpeg=encode_jpeg(choice.candidate.picture),
+            )
+            for choice in self._selector.choose(self._held, embeddings)
+        ]
+        self._writer.write(rows)
+        self.count += len(rows)
+        self._held = []
+
+
+def scan_video(
+    path: Path, video: Video, clock: FrameClock, *, plan: ScanPlan, encoder: Encoder, to: Path
+) -> ScanCounts:
+    """Decode a video once and write `shots.parquet`, `signals.parquet` and `keyframes.parquet` into the folder `to`.
+
+    Raises:
+        VideoError: the decoder fails, or gives other frames than the clock names.
+    """
+    raw = to / "keyframes.raw.parquet"
+    with TableWriter(to / "signals.parquet", Signals) as signal_file, TableWriter(raw, Keyframe) as keyframe_file:
+        signals = _SignalSink(signal_file, video.id)
+        keyframes = _KeyframeSink(keyframe_file, video.id, encoder=encoder, config=plan.keyframes)
+        boundaries = _pass(path, video, clock, plan=plan, signals=signals, keyframes=keyframes)
+        signals.flush()
+        keyframes.flush()
+    shots = shots_of(video, clock, boundaries, config=plan.shots, decoder=plan.decoder)
+    write_table(to / "shots.parquet", Shot, shots)
+    write_table(to / "keyframes.parquet", Keyframe, _placed(raw, shots), rows_per_group=KEYFRAMES_PER_GROUP)
+    raw.unlink()
+    return ScanCounts(len(shots), keyframes.count, keyframes.candidates, signals.count)
+
+
+def _pass(
+    path: Path, video: Video, clock: FrameClock, *, plan: ScanPlan, signals: _SignalSink, keyframes: _KeyframeSink
+) -> list[Boundary]:
+    finder = ShotFinder(plan.shots)
+    meter = SignalMeter(plan.signals)
+    candidates = CandidateFinder(plan.keyframes)
+    boundaries: list[Boundary] = []
+    size = analysis_size(video.width, video.height, plan.analysis_side)
+    turn = _ROTATE.get(video.rotation_deg)
+    for frame in scan(path, clock, size=size, decoder=plan.decoder):
+        image = frame.image if turn is None else cv2.rotate(frame.image, turn)
+        new = finder.feed(frame.index, image)
+        boundaries.extend(new)
+        signals.add(meter.feed(frame.t_ns, image))
+        keyframes.add(candidates.feed(frame, image, new[-1].frame if new else None))
+    boundaries.extend(finder.finish())
+    keyframes.add(candidates.finish())
+    return boundaries
+
+
+def _placed(raw: Path, shots: Sequence[Shot]) -> Iterator[Keyframe]:
+    starts = [shot.start_frame for shot in shots]
+    for keyframe in read_table(raw, Keyframe):
+        shot = shots[bisect_right(starts, keyframe.frame_index) - 1]
+        yield keyframe.model_copy(update={"shot_id": shot.id})

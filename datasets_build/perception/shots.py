@@ -1,0 +1,127 @@
+"""Shots: PySceneDetect detectors fed by hand, frame by frame, and their cuts turned into spans."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from importlib.metadata import version
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+from scenedetect.common import FrameTimecode
+from scenedetect.detector import SceneDetector
+from scenedetect.detectors import AdaptiveDetector, ContentDetector, ThresholdDetector
+
+from datasets_build.core.clock import FrameClock
+from datasets_build.core.config import Config
+from datasets_build.core.records import Detector, Parameter, Shot, Video, derive_id
+
+# The detectors count frames; the rate only dresses their numbers, so any constant serves.
+_RATE = Fraction(25)
+
+
+class ShotsConfig(Config):
+    """How transitions are found.
+
+    `threshold` is the ratio to neighbouring frames (adaptive) or the score (content) that makes a cut, `min_score` the
+    least score of an adaptive cut, `min_frames` the shortest shot, `fade_level` the brightness 0..255 below which the
+    picture counts as black, and `fade_apart_s` how far a fade must be from a cut to be a boundary of its own.
+    """
+
+    detector: Literal["adaptive", "content"] = "adaptive"
+    threshold: float = Field(default=3.0, gt=0)
+    min_score: float = Field(default=15.0, ge=0)
+    min_frames: int = Field(default=2, ge=1)
+    fade_level: int = Field(default=12, ge=0, le=255)
+    fade_apart_s: float = Field(default=1.0, ge=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Boundary:
+    """A frame index at which a new shot begins."""
+
+    frame: int
+    transition: Literal["cut", "fade"]
+
+
+class ShotFinder:
+    """Listens to a decode pass; frames must come in order, without a gap.
+
+    `feed` takes a BGR image `(height, width, 3) uint8` and returns the boundaries that became certain with it. A cut is
+    reported two frames late, a fade when the picture has come back.
+    """
+
+    def __init__(self, config: ShotsConfig) -> None:
+        self._cuts = _cut_detector(config)
+        self._fades = ThresholdDetector(threshold=config.fade_level, min_scene_len=config.min_frames)
+        self._last = -1
+
+    def feed(self, index: int, image: npt.NDArray[np.uint8]) -> list[Boundary]:
+        """Take the next frame."""
+        self._last = index
+        at = FrameTimecode(index, fps=_RATE)
+        cuts = [Boundary(found.frame_num, "cut") for found in self._cuts.process_frame(at, image)]
+        return cuts + [Boundary(found.frame_num, "fade") for found in self._fades.process_frame(at, image)]
+
+    def finish(self) -> list[Boundary]:
+        """Say that the video is over; returns what was still held back."""
+        if self._last < 0:
+            return []
+        at = FrameTimecode(self._last, fps=_RATE)
+        return [Boundary(found.frame_num, "cut") for found in self._cuts.post_process(at)]
+
+
+def _cut_detector(config: ShotsConfig) -> SceneDetector:
+    if config.detector == "content":
+        return ContentDetector(threshold=config.threshold, min_scene_len=config.min_frames)
+    return AdaptiveDetector(
+        adaptive_threshold=config.threshold, min_scene_len=config.min_frames, min_content_val=config.min_score
+    )
+
+
+def merge_boundaries(found: Sequence[Boundary], clock: FrameClock, *, apart_ns: int) -> list[Boundary]:
+    """Sort boundaries, one a frame, inside the video; a fade gives way to a cut nearer than `apart_ns`."""
+    inside = [boundary for boundary in found if 0 < boundary.frame < len(clock)]
+    cut_times = [clock.time_of(boundary.frame) for boundary in inside if boundary.transition == "cut"]
+    kept: dict[int, Boundary] = {}
+    for boundary in sorted(inside, key=lambda item: (item.frame, item.transition)):
+        at = clock.time_of(boundary.frame)
+        shadowed = boundary.transition == "fade" and any(abs(at - cut) < apart_ns for cut in cut_times)
+        if not shadowed:
+            kept.setdefault(boundary.frame, boundary)
+    return list(kept.values())
+
+
+def shots_of(
+    video: Video, clock: FrameClock, boundaries: Sequence[Boundary], *, config: ShotsConfig, decoder: str
+) -> list[Shot]:
+    """Turn boundaries into shots that tile the whole video; every video has at least one."""
+    names = ("threshold", "min_score", "min_frames", "fade_level", "fade_apart_s")
+    detector = Detector(
+        name=f"scenedetect/{config.detector}+threshold",
+        version=version("scenedetect-headless"),
+        decoder=decoder,
+        parameters=tuple(Parameter(name=name, value=float(getattr(config, name))) for name in names),
+    )
+    merged = merge_boundaries(boundaries, clock, apart_ns=int(config.fade_apart_s * 1e9))
+    starts = [0, *(boundary.frame for boundary in merged)]
+    kinds: list[Literal["first", "cut", "fade"]] = ["first", *(boundary.transition for boundary in merged)]
+    ends = [*starts[1:], len(clock)]
+    return [
+        Shot(
+            id=derive_id("shot", video.id, start),
+            video_id=video.id,
+            start_ns=clock.time_of(start),
+            end_ns=clock.time_of(end),
+            ordinal=ordinal,
+            start_frame=start,
+            end_frame=end,
+            transition=kind,
+            score=1.0,
+            detector=detector,
+        )
+        for ordinal, (start, end, kind) in enumerate(zip(starts, ends, kinds, strict=True))
+    ]

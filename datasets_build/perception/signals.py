@@ -1,0 +1,142 @@
+"""Signals: brightness, change, detail and camera movement, measured a few times a second in the decode pass."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from datasets_build.core.clock import NS_PER_S
+from datasets_build.core.config import Config
+from datasets_build.core.records import Signals, derive_id
+
+_SIDE = 128
+_HALF = _SIDE // 2
+# Where the four quarters lie around the centre, in quarters of the picture: (x, y).
+_QUARTERS = np.array([(-1, -1), (1, -1), (-1, 1), (1, 1)], np.float64)
+Gray = npt.NDArray[np.uint8]
+Float32s = npt.NDArray[np.float32]
+
+
+class SignalsConfig(Config):
+    """How often signals are sampled and when camera movement is believed.
+
+    `rate_hz` samples a second at most. `min_response` 0..1 is the least phase-correlation peak, and `max_spread` the
+    most that the four quarters of the picture may disagree, in picture sizes, for a movement to be the camera's.
+    """
+
+    rate_hz: float = Field(default=8.0, gt=0)
+    min_response: float = Field(default=0.1, ge=0, le=1)
+    max_spread: float = Field(default=0.03, gt=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Signals of one frame; see `records.Signals` for units."""
+
+    t_ns: int
+    luma: float
+    contrast: float
+    motion: float
+    complexity: float
+    pan_x: float
+    pan_y: float
+    zoom: float
+
+
+@dataclass(frozen=True, slots=True)
+class Movement:
+    """Camera movement between two pictures: shares of the picture's width and height, and relative growth."""
+
+    pan_x: float
+    pan_y: float
+    zoom: float
+
+
+STILL = Movement(0.0, 0.0, 0.0)
+
+
+class SignalMeter:
+    """Listens to a decode pass and measures frames that lie at least `1 / rate_hz` after the last measured one."""
+
+    def __init__(self, config: SignalsConfig) -> None:
+        self._config = config
+        self._step_ns = int(NS_PER_S / config.rate_hz)
+        self._window = cv2.createHanningWindow((_HALF, _HALF), cv2.CV_32F)
+        self._last: tuple[int, Gray] | None = None
+
+    def feed(self, t_ns: int, image: npt.NDArray[np.uint8]) -> Sample | None:
+        """Take a frame: its time and a BGR image `(height, width, 3) uint8`; returns a sample when one is due."""
+        if self._last is not None and t_ns - self._last[0] < self._step_ns:
+            return None
+        gray: Gray = cv2.resize(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
+        motion, movement, seconds = 0.0, STILL, 1.0
+        if self._last is not None:
+            motion = float(cv2.absdiff(gray, self._last[1]).mean()) / 255
+            movement = camera_movement(self._last[1], gray, window=self._window, config=self._config)
+            seconds = (t_ns - self._last[0]) / NS_PER_S
+        mean, spread = cv2.meanStdDev(gray)
+        edges = cv2.Laplacian(gray, cv2.CV_16S)
+        self._last = (t_ns, gray)
+        return Sample(
+            t_ns=t_ns,
+            luma=float(mean[0, 0]) / 255,
+            contrast=float(spread[0, 0]) / 255,
+            motion=motion,
+            complexity=min(1.0, float(np.abs(edges).mean()) / 64),
+            pan_x=movement.pan_x / seconds,
+            pan_y=movement.pan_y / seconds,
+            zoom=movement.zoom / seconds,
+        )
+
+
+def camera_movement(before: Gray, after: Gray, *, window: Float32s, config: SignalsConfig) -> Movement:
+    """Estimate how the camera moved between two `(128, 128) uint8` pictures.
+
+    Each quarter's shift comes from phase correlation (Kuglin and Hines, 1975). Shifts that agree are a pan or tilt; the
+    part of them that points away from the centre is a zoom. Quarters that disagree are something moving in the picture.
+    """
+    shifts, responses = [], []
+    for top in (0, _HALF):
+        for left in (0, _HALF):
+            old, new = (
+                picture[top : top + _HALF, left : left + _HALF].astype(np.float32) for picture in (before, after)
+            )
+            shift, response = cv2.phaseCorrelate(old, new, window)
+            shifts.append(shift)
+            responses.append(response)
+    if min(responses) < config.min_response:
+        return STILL
+    moved = np.array(shifts, np.float64) / _SIDE
+    pan = moved.mean(axis=0)
+    # A zoom by (1 + z) moves the centre of a quarter, at a quarter of the picture from the middle, by z / 4 outwards.
+    growth = float((moved * _QUARTERS).mean()) * 4
+    rest = moved - pan - _QUARTERS * growth / 4
+    if float(np.abs(rest).max()) > config.max_spread:
+        return STILL
+    # The content moves against the view.
+    return Movement(-float(pan[0]), -float(pan[1]), growth)
+
+
+def stretch(video_id: str, ordinal: int, samples: list[Sample]) -> Signals:
+    """Pack samples, in order, into one record."""
+    columns = {
+        name: tuple(float(np.float32(getattr(sample, name))) for sample in samples)
+        for name in ("luma", "contrast", "motion", "complexity", "pan_x", "pan_y", "zoom")
+    }
+    return Signals(
+        id=derive_id("signals", video_id, ordinal),
+        video_id=video_id,
+        ordinal=ordinal,
+        t_ns=tuple(sample.t_ns for sample in samples),
+        luma=columns["luma"],
+        contrast=columns["contrast"],
+        motion=columns["motion"],
+        complexity=columns["complexity"],
+        pan_x=columns["pan_x"],
+        pan_y=columns["pan_y"],
+        zoom=columns["zoom"],
+    )

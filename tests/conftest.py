@@ -1,0 +1,24 @@
+"""Shared fixtures: the folder of real videos (where there is one), and no network."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+# Machines that run tests are shared and slow at times: laws count, not the time of one example.
+settings.register_profile("streamvl", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("streamvl")
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder that `STREAMVL_DATA` names; tests that need it are skipped without."""
+    folder = os.environ.get("STREAMVL_DATA")
+    if not folder:
+        pytest.skip("STREAMVL_DATA names no folder of real videos")
+    path = Path(folder)
+    # A variable that points nowhere is a broken set-up, not a reason to skip.
+    assert (path / "videos").is_dir(), f"STREAMVL_DATA={folder} holds no videos/"
+    return path

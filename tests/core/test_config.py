@@ -1,0 +1,109 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import Field
+
+from datasets_build.core.config import Config, ConfigError, flatten, load_config, read_yaml
+
+
+class Shots(Config):
+    threshold: float = Field(default=27.0, gt=0)
+    detector: str = "adaptive"
+    rates: tuple[str, ...] = ("1", "2")
+
+
+class Root(Config):
+    seed: int = 0
+    quiet: bool = False
+    shots: Shots = Shots()
+
+
+def load(tmp_path, text, *overrides):
+    path = tmp_path / "c.yaml"
+    path.write_text(text)
+    return load_config(Root, path, overrides)
+
+
+def test_defaults_need_no_file():
+    assert load_config(Root, None) == Root()
+
+
+def test_file_and_command_line_add_up(tmp_path):
+    config = load(tmp_path, "seed: 3\nshots:\n  threshold: 2.5\n", "shots.detector=content", "seed=4")
+    assert config == Root(seed=4, shots=Shots(threshold=2.5, detector="content"))
+
+
+def test_an_empty_file_is_all_defaults(tmp_path):
+    assert load(tmp_path, "# nothing\n") == Root()
+
+
+@pytest.mark.parametrize("text", ["1e-4", "1E-4", "1.0e-4", "0.0001", "+1e-4"])
+def test_numbers_are_numbers_however_written(tmp_path, text):
+    # PyYAML alone reads 1e-4 as a word.
+    assert load(tmp_path, f"shots: {{threshold: {text}}}").shots.threshold == 1e-4
+    assert load_config(Root, None, [f"shots.threshold={text}"]).shots.threshold == 1e-4
+
+
+@given(st.floats(min_value=1e-30, max_value=1e30, allow_nan=False))
+def test_any_number_comes_through_the_command_line(value):
+    assert load_config(Root, None, [f"shots.threshold={value!r}"]).shots.threshold == value
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("sede: 1", "sede: unknown key"),
+        ("shots: {treshold: 1}", r"shots\.treshold: unknown key"),
+        ("seed: '1'", r"seed: .*integer, found '1'"),
+        ("seed: 1.5", r"seed: .*found 1\.5"),
+        ("quiet: 1", "quiet: .*boolean"),
+        ("shots: {threshold: hot}", r"shots\.threshold: .*found 'hot'"),
+        ("shots: {threshold: -1}", r"shots\.threshold: .*greater than 0"),
+        ("shots: 5", "shots: "),
+        ("- a\n- b", "expected a mapping"),
+        ("seed: [", "not valid YAML"),
+        ("seed: 1\nseed: 2", "stands twice"),
+        ("seed: 2020-01-01", "text, numbers, lists and mappings"),
+    ],
+)
+def test_a_wrong_key_is_named_with_its_path_and_file(tmp_path, text, says):
+    with pytest.raises(ConfigError, match=says):
+        load(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("seed", "expected key=value"),
+        ("=3", "expected key=value"),
+        ("seed.deep=3", "seed is a value"),
+        ("shots.rates=[1", "not valid YAML"),
+        ("nope.deep=1", "nope: unknown key"),
+    ],
+)
+def test_a_wrong_override_is_named(tmp_path, override, says):
+    with pytest.raises(ConfigError, match=says):
+        load(tmp_path, "seed: 1", override)
+
+
+def test_an_absent_or_binary_file_is_named(tmp_path):
+    with pytest.raises(ConfigError, match="none.yaml: cannot be read"):
+        read_yaml(tmp_path / "none.yaml")
+    (tmp_path / "b.yaml").write_bytes(b"\xff\xfe\xfa")
+    with pytest.raises(ConfigError, match="b.yaml: cannot be read"):
+        read_yaml(tmp_path / "b.yaml")
+
+
+def test_flattening_names_every_leaf():
+    assert flatten(Root()) == {
+        "seed": "0",
+        "quiet": "False",
+        "shots.threshold": "27.0",
+        "shots.detector": "'adaptive'",
+        "shots.rates": "('1', '2')",
+    }
+
+
+def test_settings_are_frozen():
+    with pytest.raises(ValueError, match="frozen"):
+        Root().seed = 3
