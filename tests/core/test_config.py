@@ -87,10 +87,10 @@ def test_a_wrong_override_is_named(tmp_path, override, says):
 
 
 def test_an_absent_or_binary_file_is_named(tmp_path):
-    with pytest.raises(ConfigError, match="none.yaml: cannot be read"):
+    with pytest.raises(ConfigError, match=r"none\.yaml: cannot be read"):
         read_yaml(tmp_path / "none.yaml")
     (tmp_path / "b.yaml").write_bytes(b"\xff\xfe\xfa")
-    with pytest.raises(ConfigError, match="b.yaml: cannot be read"):
+    with pytest.raises(ConfigError, match=r"b\.yaml: cannot be read"):
         read_yaml(tmp_path / "b.yaml")
 
 

@@ -7,8 +7,8 @@ from datasets_build.core.records import (
     KINDS,
     Annotation,
     Augmentation,
-    Evidence,
     Event,
+    Evidence,
     Knot,
     Provenance,
     Reject,
@@ -22,7 +22,8 @@ RULE = Provenance(kind="rule", agent="test")
 
 def event(**changes):
     fields = {
-        "id": "e", "video_id": "v", "start_ns": 0, "end_ns": 5, "label": "move", "label_set": "s", "caption": "It moves.",
+        "id": "e", "video_id": "v", "start_ns": 0, "end_ns": 5, "label": "move", "label_set": "s",
+        "caption": "It moves.",
         "known_from_ns": 1, "confidence": 1.0, "source": "shot", "provenance": RULE,
     }  # fmt: skip
     return Event.model_validate(fields | changes)
@@ -53,7 +54,8 @@ def test_spans_are_ordered():
 
 def test_lists_from_tables_become_tuples():
     qa = StreamingQA.model_validate({
-        "id": "q", "video_id": "v", "mode": "realtime", "task": "now", "question": "?", "ask_ns": 1, "answerable_from_ns": 1,
+        "id": "q", "video_id": "v", "mode": "realtime", "task": "now", "question": "?", "ask_ns": 1,
+        "answerable_from_ns": 1,
         "evidence": [{"start_ns": 0, "end_ns": 1, "event_id": None, "role": "necessary"}], "answers": [],
         "provenance": RULE,
     })  # fmt: skip

@@ -118,7 +118,7 @@ def test_children_die_with_their_parent():
 def test_a_run_goes_on_past_crashes_hangs_and_errors(workers):
     items = ["ok-1", "crash-1", "hang-1", "raise-1", "ok-2", "ok-3"]
     outcomes = {outcome.item: outcome for outcome in run_each(fate, items, workers=workers, deadline_s=3)}
-    assert list(sorted(outcomes)) == sorted(items)
+    assert sorted(outcomes) == sorted(items)
     kinds = {item: outcome.error.kind if outcome.error else outcome.value for item, outcome in outcomes.items()}
     assert kinds == {"ok-1": 2, "ok-2": 2, "ok-3": 2, "crash-1": "crashed", "hang-1": "deadline", "raise-1": "raised"}
 

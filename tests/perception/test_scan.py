@@ -1,0 +1,110 @@
+import subprocess
+import sys
+
+import pytest
+
+from datasets_build.core.records import Keyframe, Shot, Signals
+from datasets_build.core.table import read_table
+from datasets_build.perception.clip import SignatureEncoder
+from datasets_build.perception.keyframes import KeyframesConfig
+from datasets_build.perception.scan import SAMPLES_PER_STRETCH, ScanPlan, scan_video
+from datasets_build.perception.shots import ShotsConfig
+from datasets_build.perception.signals import SignalsConfig
+from datasets_build.sources.world import WorldConfig, draw_world, read_truth, sidecar
+from datasets_build.video import VideoError, probe
+from tests.core.test_layout import video
+from tests.drawn import LongSpec, VideoSpec, draw_long, draw_video
+
+PLAN = ScanPlan(ShotsConfig(), SignalsConfig(), KeyframesConfig(), analysis_side=128, decoder="pyav")
+
+
+def scan(path, to, plan=PLAN):
+    found = probe(path)
+    record = video("v1", rotation_deg=found.rotation_deg, width=found.width, height=found.height)
+    to.mkdir(exist_ok=True)
+    counts = scan_video(path, record, found.clock, plan=plan, encoder=SignatureEncoder(), to=to)
+    tables = ((Shot, "shots"), (Keyframe, "keyframes"), (Signals, "signals"))
+    return found, counts, *(list(read_table(to / f"{name}.parquet", model)) for model, name in tables)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    return draw_world(tmp_path_factory.mktemp("world"), WorldConfig(videos=3, seconds=16, seed=5))
+
+
+def test_drawn_cuts_are_found_to_the_frame(world, tmp_path):
+    for path in world:
+        _, _, shots, _, _ = scan(path, tmp_path / path.stem)
+        truth = read_truth(sidecar(path))
+        cuts = {item.start_frame for item in truth.transitions if item.kind == "cut"}
+        assert cuts <= {shot.start_frame for shot in shots if shot.transition == "cut"}
+
+
+def test_tables_agree_with_the_clock_and_each_other(world, tmp_path):
+    found, counts, shots, keyframes, signals = scan(world[0], tmp_path / "a")
+    assert (counts.shots, counts.keyframes) == (len(shots), len(keyframes))
+    assert shots[-1].end_ns == found.clock.end_ns
+    spans = {shot.id: shot.span for shot in shots}
+    for keyframe in keyframes:
+        assert found.clock.time_of(keyframe.frame_index) == keyframe.t_ns
+        assert spans[keyframe.shot_id].contains(keyframe.t_ns)
+        assert keyframe.jpeg.startswith(b"\xff\xd8")
+        assert not keyframe.embedder.is_semantic
+    assert {keyframe.shot_id for keyframe in keyframes} == set(spans)
+    times = [t for row in signals for t in row.t_ns]
+    assert len(times) == counts.samples
+    assert times == sorted(set(times))
+    assert all(found.clock.on_grid(t) for t in times)
+
+
+def test_the_same_video_gives_the_same_bytes(world, tmp_path):
+    for name in "ab":
+        scan(world[1], tmp_path / name)
+    for name in ("shots", "keyframes", "signals"):
+        assert (tmp_path / f"a/{name}.parquet").read_bytes() == (tmp_path / f"b/{name}.parquet").read_bytes()
+
+
+@pytest.mark.parametrize("frames", [1, 2, 3])
+def test_the_shortest_videos_are_scanned(tmp_path, frames):
+    draw_video(tmp_path / "a.mp4", VideoSpec(frames=frames))
+    _, counts, shots, keyframes, _ = scan(tmp_path / "a.mp4", tmp_path / "out")
+    assert [(shot.start_frame, shot.end_frame) for shot in shots] == [(0, frames)]
+    assert counts.keyframes == len(keyframes) >= 1
+    assert counts.samples >= 1
+
+
+def test_long_videos_come_in_several_stretches(tmp_path):
+    draw_long(tmp_path / "a.mp4", LongSpec(minutes=2, size=(160, 120)))
+    _, counts, shots, _, signals = scan(tmp_path / "a.mp4", tmp_path / "out")
+    assert [row.ordinal for row in signals] == list(range(len(signals)))
+    assert len(signals) == -(-counts.samples // SAMPLES_PER_STRETCH) > 1
+    assert len(shots) >= 5
+
+
+def test_a_file_that_lost_frames_since_it_was_indexed_is_an_error(tmp_path):
+    long, short = tmp_path / "long.mp4", tmp_path / "short.mp4"
+    draw_video(long, VideoSpec(frames=30))
+    draw_video(short, VideoSpec(frames=20))
+    (tmp_path / "out").mkdir()
+    with pytest.raises(VideoError, match="10 of 30 frames"):
+        scan_video(short, video(), probe(long).clock, plan=PLAN, encoder=SignatureEncoder(), to=tmp_path / "out")
+
+
+PEAK = """
+import resource, sys
+from pathlib import Path
+from tests.perception.test_scan import scan
+scan(Path(sys.argv[1]), Path(sys.argv[2]))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_length_of_the_video(tmp_path):
+    peaks = {}
+    for minutes in (1, 60):
+        path = tmp_path / f"{minutes}.mp4"
+        draw_long(path, LongSpec(minutes=minutes))
+        command = [sys.executable, "-c", PEAK, str(path), str(tmp_path / f"out{minutes}")]
+        peaks[minutes] = int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    assert peaks[60] <= 1.10 * peaks[1], f"peak KiB: {peaks}"

@@ -1,0 +1,76 @@
+"""Print the project's tree, one line per file, as the README shows it: `python -m tests.readme_tree [--write]`."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path, PurePosixPath
+
+ROOT = Path(__file__).resolve().parent.parent
+BEGIN, END = "<!-- tree: python -m tests.readme_tree --write -->", "<!-- end of tree -->"
+ABOUT = {
+    ".ci/run": "what CI runs: checks and tests on a clean checkout",
+    ".gitignore": "what git leaves alone",
+    "LICENSE": "Apache-2.0",
+    "Makefile": "the product on one page; `make` prints its targets",
+    "README.md": "this page",
+    "constraints.txt": "exact versions of everything that is installed",
+    "pyproject.toml": "dependencies, packages, and every tool's settings",
+    "datasets_build/configs/default.yaml": "a config to copy: every section, every default",
+    "datasets_build/configs/demo.yaml": "the config of `make demo`",
+    "datasets_build/core/card.md": "template of a dataset card",
+    "docs/decoders.md": "which decoder reads which file, measured",
+    "docs/performance.md": "speed, memory and set-up, measured, with the commands",
+}
+
+
+def tracked() -> list[str]:
+    """Files of the project, sorted: what git tracks, plus what it would."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    names = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    return sorted({name for name in names if (ROOT / name).is_file()})
+
+
+def about(name: str) -> str:
+    """One line on a file: from the table above, or the first line of its docstring."""
+    path = ROOT / name
+    if name in ABOUT:
+        return ABOUT[name]
+    if name.endswith(".py"):
+        text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+        if text:
+            first = text.splitlines()[0]
+            return first[0].lower() + first[1:].rstrip(".") if not first[:2].isupper() else first.rstrip(".")
+        if PurePosixPath(name).name.startswith("test_"):
+            return "tests"
+    raise SystemExit(f"{name}: no docstring and no line in ABOUT of tests/readme_tree.py")
+
+
+def tree() -> str:
+    """The whole listing as a fenced block."""
+    lines, shown = [], set()
+    for name in tracked():
+        *folders, leaf = PurePosixPath(name).parts
+        for depth in range(len(folders)):
+            folder = "/".join(folders[: depth + 1])
+            if folder not in shown:
+                shown.add(folder)
+                lines.append("  " * depth + folders[depth] + "/")
+        lines.append(("  " * len(folders) + leaf).ljust(34) + " " + about(name))
+    return "\n".join(["```", *(line.rstrip() for line in lines), "```"])
+
+
+def readme_with_tree(text: str) -> str:
+    """The README with its tree brought up to date."""
+    head, _, rest = text.partition(BEGIN)
+    _, _, tail = rest.partition(END)
+    return f"{head}{BEGIN}\n{tree()}\n{END}{tail}"
+
+
+if __name__ == "__main__":
+    if "--write" in sys.argv:
+        readme = ROOT / "README.md"
+        readme.write_text(readme_with_tree(readme.read_text(encoding="utf-8")), encoding="utf-8")
+    else:
+        print(tree())
