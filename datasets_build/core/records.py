@@ -210,7 +210,8 @@ class Signals(Record):
 
     `luma` 0..1 mean brightness; `contrast` 0..1 spread of brightness; `motion` 0..1 mean absolute change since the
     previous sample; `complexity` 0..1 edge density; `pan_x`, `pan_y` camera movement in picture widths and heights
-    per second (positive = the view moves right, down); `zoom` relative growth of the picture per second.
+    per second (positive = the view moves right, down); `zoom` relative growth of the picture per second, a
+    lower bound.
     """
 
     ordinal: int

@@ -136,7 +136,10 @@ class Stage:
         stage = cls(out, name, fingerprint)
         if stage.folder.exists():
             stage.done = stage.reused = stage._agrees(stage.folder / "manifest.json", force=force)
-        if not stage.done:
+        if stage.done:
+            # A run that was killed right after publishing left its parts behind.
+            stage._clear_work()
+        else:
             if stage.work.exists() and not stage._agrees(stage.work / "fingerprint.json", force=force):
                 shutil.rmtree(stage.work)
             stage.work.mkdir(parents=True, exist_ok=True)
@@ -179,8 +182,11 @@ class Stage:
         write_json(self.final / "manifest.json", self._manifest(rejects, counts, tools))
         publish_folder(self.final, self.folder)
         self.done = True
-        shutil.rmtree(self.work)
-        if not any(self.work.parent.iterdir()):
+        self._clear_work()
+
+    def _clear_work(self) -> None:
+        shutil.rmtree(self.work, ignore_errors=True)
+        if self.work.parent.exists() and not any(self.work.parent.iterdir()):
             self.work.parent.rmdir()
 
     def counts(self) -> dict[str, int]:

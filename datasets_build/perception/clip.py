@@ -49,20 +49,21 @@ class Encoder(Protocol):
 
 
 class SignatureEncoder:
-    """A coarse thumbnail in Lab colour, mean-free: sees layout and colour, knows no meaning, reacts to light."""
+    """Layout (a mean-free 8 × 8 thumbnail) and mean colour in Lab: knows no meaning, reacts to light and to shaking."""
 
     embedder = SIGNATURE
 
     def encode(self, pictures: Sequence[Picture]) -> Embeddings:
-        """`(n, 193) float32` unit vectors of RGB pictures `(height, width, 3) uint8`."""
+        """`(n, 196) float32` unit vectors of RGB pictures `(height, width, 3) uint8`."""
         return np.stack([self._one(picture) for picture in pictures])
 
     @staticmethod
     def _one(picture: Picture) -> npt.NDArray[np.float32]:
         small = cv2.resize(picture, (8, 8), interpolation=cv2.INTER_AREA)
-        lab = cv2.cvtColor(small, cv2.COLOR_RGB2LAB).astype(np.float32).reshape(-1) / 255 - 0.5
-        # A constant component keeps a flat grey picture away from the zero vector.
-        vector = np.append(lab, np.float32(0.5))
+        lab = cv2.cvtColor(small, cv2.COLOR_RGB2LAB).astype(np.float32).reshape(-1, 3) / 255
+        mean = lab.mean(axis=0)
+        # The constant keeps a flat picture away from the zero vector, and its noise from counting as layout.
+        vector = np.concatenate([(lab - mean).reshape(-1), mean - 0.5, [np.float32(0.3)]]).astype(np.float32)
         unit: npt.NDArray[np.float32] = vector / np.linalg.norm(vector)
         return unit
 

@@ -21,10 +21,11 @@ from datasets_build.video import ScanFrame
 
 Reason = Literal["first", "change", "gap"]
 Kept = Literal["first", "novelty", "gap"]
+Thumb = npt.NDArray[np.float32]
 _THUMB = (16, 9)
 _MINUTE_NS = 60 * NS_PER_S
-# A cut is reported two frames late; drift that has lasted three frames cannot be a cut still on its way.
-_DRIFT_FRAMES = 3
+# A cut is reported two frames late, so a drifted frame waits that long in case it belongs to the next shot.
+_WAIT_FRAMES = 2
 _KEPT: dict[Reason, Kept] = {"first": "first", "change": "novelty", "gap": "gap"}
 
 
@@ -32,16 +33,18 @@ class KeyframesConfig(Config):
     """Which frames become keyframes.
 
     A candidate is a shot's first frame that has settled (`settle` mean change since the frame before, at most
-    `settle_s` after the cut), a frame whose thumbnail drifted by `drift` from the last candidate's, or one `gap_s`
-    after it. A candidate is kept when its embedding is at least `novelty` (1 - cosine) away from the last `memory` kept
-    ones, or when it is its shot's first; no more than `per_minute` in any minute beside those.
+    `settle_s` after the cut), a frame whose thumbnail drifted from the last candidate's (its most changed tenth by
+    `drift` on average), or one `gap_s` after it. A candidate is kept when its embedding is at least `novelty`
+    (1 - cosine) away from the last `memory` kept ones, when it is its shot's first, or when nothing was kept for
+    `max_gap_s`; no more than `per_minute` in any minute beside the firsts.
     """
 
     settle: float = Field(default=0.02, gt=0)
     settle_s: float = Field(default=0.4, ge=0)
-    drift: float = Field(default=0.08, gt=0)
+    drift: float = Field(default=0.2, gt=0)
     min_apart_s: float = Field(default=0.5, ge=0)
     gap_s: float = Field(default=5.0, gt=0)
+    max_gap_s: float = Field(default=20.0, gt=0)
     novelty: float = Field(default=0.06, ge=0, le=2)
     memory: int = Field(default=64, ge=1)
     per_minute: int = Field(default=20, ge=1)
@@ -70,61 +73,82 @@ class Choice:
 
 
 class CandidateFinder:
-    """Listens to a decode pass; `feed` returns the candidates that a frame settles, at most one or two."""
+    """Listens to a decode pass; `feed` returns the candidates that a frame makes certain, in the order of time."""
 
     def __init__(self, config: KeyframesConfig) -> None:
         self._config = config
         self._recent: deque[ScanFrame] = deque(maxlen=4)
-        self._previous: npt.NDArray[np.float32] | None = None
-        self._anchor: npt.NDArray[np.float32] | None = None
+        self._previous: Thumb | None = None
+        self._anchor: Thumb | None = None
         self._anchor_ns = 0
-        self._drifting = 0
         self._shot_start: ScanFrame | None = None
+        self._drifted: tuple[ScanFrame, Thumb] | None = None
 
     def feed(self, frame: ScanFrame, image: Picture, boundary: int | None) -> list[Candidate]:
         """Take a frame with its analysis image; `boundary` is a shot start (frame index) that it made certain."""
         thumb = cv2.resize(image, _THUMB, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
-        found = []
         if self._anchor is None:
-            self._shot_start = frame
-        if boundary is not None:
-            if self._shot_start is not None:
-                # The shot before this one ended before it settled: its last frame at hand stands for it.
-                late = [seen for seen in self._recent if self._shot_start.index <= seen.index < boundary]
-                found.append(self._take(late[-1] if late else self._shot_start, "first", thumb))
-            self._shot_start = next((seen for seen in self._recent if seen.index == boundary), frame)
+            self._shot_start, self._anchor = frame, thumb
+        found = self._close_shot(boundary, frame, thumb) if boundary is not None else []
         self._recent.append(frame)
-        due = self._due(frame, thumb)
-        if due is not None:
-            found.append(self._take(frame, due, thumb))
+        found += self._settled(frame, thumb) if self._shot_start is not None else self._changed(frame, thumb)
         self._previous = thumb
         return found
 
     def finish(self) -> list[Candidate]:
-        """Say that the video is over: a last shot that never settled still gets its candidate."""
-        if self._shot_start is None or not self._recent or self._previous is None:
+        """Say that the video is over: what was still waiting, or a last shot's only candidate."""
+        if self._drifted is not None:
+            return [self._take(*self._drifted, "change")]
+        if self._shot_start is None or self._previous is None:
             return []
-        return [self._take(self._recent[-1], "first", self._previous)]
+        return [self._take(self._recent[-1], self._previous, "first")]
 
-    def _due(self, frame: ScanFrame, thumb: npt.NDArray[np.float32]) -> Reason | None:
-        if self._shot_start is not None:
-            change = 0.0 if self._previous is None else float(np.abs(thumb - self._previous).mean())
-            waited = frame.t_ns - self._shot_start.t_ns
-            settled = self._previous is not None and change <= self._config.settle
-            return "first" if settled or waited >= self._config.settle_s * NS_PER_S else None
+    def _close_shot(self, boundary: int, frame: ScanFrame, thumb: Thumb) -> list[Candidate]:
+        found = []
+        if self._drifted is not None and self._drifted[0].index < boundary:
+            found.append(self._take(*self._drifted, "change"))
+        self._drifted = None
+        if self._shot_start is not None and self._shot_start.index < boundary:
+            # The shot before this one ended before it settled: its last frame at hand stands for it.
+            late = [seen for seen in self._recent if self._shot_start.index <= seen.index < boundary]
+            found.append(self._take(late[-1] if late else self._shot_start, thumb, "first"))
+        self._shot_start = next((seen for seen in self._recent if seen.index == boundary), frame)
+        return found
+
+    def _settled(self, frame: ScanFrame, thumb: Thumb) -> list[Candidate]:
+        assert self._shot_start is not None
+        change = 1.0 if self._previous is None else float(np.abs(thumb - self._previous).mean())
+        waited = frame.t_ns - self._shot_start.t_ns >= self._config.settle_s * NS_PER_S
+        if change > self._config.settle and not waited:
+            return []
+        return [self._take(frame, thumb, "first")]
+
+    def _changed(self, frame: ScanFrame, thumb: Thumb) -> list[Candidate]:
+        if self._drifted is not None:
+            waited = frame.index - self._drifted[0].index >= _WAIT_FRAMES
+            return [self._take(*self._drifted, "change")] if waited else []
         since = frame.t_ns - self._anchor_ns
         if since >= self._config.gap_s * NS_PER_S:
-            return "gap"
+            return [self._take(frame, thumb, "gap")]
         assert self._anchor is not None
-        if since < self._config.min_apart_s * NS_PER_S:
-            return None
-        drifted = float(np.abs(thumb - self._anchor).mean()) >= self._config.drift
-        self._drifting = self._drifting + 1 if drifted else 0
-        return "change" if self._drifting >= _DRIFT_FRAMES else None
+        if since >= self._config.min_apart_s * NS_PER_S and drift_between(thumb, self._anchor) >= self._config.drift:
+            self._drifted = (frame, thumb)
+        return []
 
-    def _take(self, frame: ScanFrame, reason: Reason, thumb: npt.NDArray[np.float32]) -> Candidate:
-        self._anchor, self._anchor_ns, self._shot_start, self._drifting = thumb, frame.t_ns, None, 0
+    def _take(self, frame: ScanFrame, thumb: Thumb, reason: Reason) -> Candidate:
+        self._anchor, self._anchor_ns = thumb, frame.t_ns
+        self._shot_start = self._drifted = None
         return Candidate(frame.index, frame.t_ns, reason, shrink(frame.full(), self._config.picture_side))
+
+
+def drift_between(thumb: Thumb, anchor: Thumb) -> float:
+    """Mean difference 0..1 of the most changed tenth of two thumbnails `(9, 16, 3) float32`.
+
+    A mean over all would miss a hand that enters a still picture.
+    """
+    change = np.abs(thumb - anchor).max(axis=2).reshape(-1)
+    largest = len(change) // 10
+    return float(np.partition(change, -largest)[-largest:].mean())
 
 
 class Selector:
@@ -134,6 +158,7 @@ class Selector:
         self._config = config
         self._kept: deque[npt.NDArray[np.float32]] = deque(maxlen=config.memory)
         self._spent: deque[int] = deque()
+        self._last_ns = 0
 
     def choose(self, candidates: list[Candidate], embeddings: Embeddings) -> list[Choice]:
         """Decide on candidates in order; `embeddings` `(n, dimensions) float32` are theirs, unit length."""
@@ -143,6 +168,7 @@ class Selector:
             novelty = min(2.0, max(0.0, 1.0 - likeness))
             if self._keep(candidate, novelty):
                 self._kept.append(vector)
+                self._last_ns = candidate.t_ns
                 chosen.append(Choice(candidate, _KEPT[candidate.reason], novelty, vector))
         return chosen
 
@@ -151,7 +177,8 @@ class Selector:
             return True
         while self._spent and self._spent[0] <= candidate.t_ns - _MINUTE_NS:
             self._spent.popleft()
-        if novelty < self._config.novelty or len(self._spent) >= self._config.per_minute:
+        stale = candidate.t_ns - self._last_ns >= self._config.max_gap_s * NS_PER_S
+        if (novelty < self._config.novelty and not stale) or len(self._spent) >= self._config.per_minute:
             return False
         self._spent.append(candidate.t_ns)
         return True

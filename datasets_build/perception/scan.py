@@ -11,8 +11,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
-
 from datasets_build.core.clock import FrameClock
 from datasets_build.core.records import Keyframe, Shot, Signals, Video, derive_id
 from datasets_build.core.table import TableWriter, read_table, write_table
@@ -24,7 +22,6 @@ from datasets_build.video import analysis_size, scan
 
 SAMPLES_PER_STRETCH = 480
 KEYFRAMES_PER_GROUP = 64
-_ROTATE = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,10 +138,10 @@ def _pass(
     meter = SignalMeter(plan.signals)
     candidates = CandidateFinder(plan.keyframes)
     boundaries: list[Boundary] = []
-    size = analysis_size(video.width, video.height, plan.analysis_side)
-    turn = _ROTATE.get(video.rotation_deg)
+    size = analysis_size(*video.upright_size, long_side=plan.analysis_side)
     for frame in scan(path, clock, size=size, decoder=plan.decoder):
-        image = frame.image if turn is None else cv2.rotate(frame.image, turn)
+        image = frame.image
+        assert image is not None, "a scan with a size gives images"
         new = finder.feed(frame.index, image)
         boundaries.extend(new)
         signals.add(meter.feed(frame.t_ns, image))

@@ -1,0 +1,231 @@
+"""The builder stages: read finished tables video by video, call the pure builders, publish whole folders."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from datasets_build.builders.dialogue import DialogueConfig, dialogue_of
+from datasets_build.builders.events import EventsConfig, events_of
+from datasets_build.builders.facts import Desk, FactsConfig, Timeline, seed_of
+from datasets_build.builders.frame_events import FrameEventsConfig, VideoEvents, view_of
+from datasets_build.builders.publish import Publisher, publish_card
+from datasets_build.builders.streaming_qa import StreamingQAConfig, TeacherName, questions_of
+from datasets_build.core.clock import FrameClock
+from datasets_build.core.config import Config
+from datasets_build.core.dataset import Subset
+from datasets_build.core.files import DataError
+from datasets_build.core.layout import VideoRows, clock_of, read_videos, table_path
+from datasets_build.core.progress import tool_versions, track
+from datasets_build.core.records import (
+    Annotation,
+    Dialogue,
+    Event,
+    FrameLabel,
+    Keyframe,
+    Reject,
+    Shot,
+    Signals,
+    StreamingQA,
+    Video,
+)
+from datasets_build.core.stage import Fingerprint, Stage, code_digest, collect_rejects, stage_digest
+from datasets_build.core.table import write_table
+from datasets_build.core.views import frames_subset
+from datasets_build.teachers.teacher import Teacher
+from datasets_build.teachers.template import load_template
+
+TEACHERS: Mapping[TeacherName, Callable[[], Teacher]] = {"template": load_template}
+_TOOLS = ("numpy", "pyarrow", "pydantic")
+_CAUSALITY = (
+    "At an instant a viewer has seen every frame up to it, that frame included. Evidence `[start_ns, end_ns)` has been "
+    "seen at `end_ns`; `answerable_from_ns` is the latest end among the necessary evidence, and no answer comes sooner."
+)
+
+
+class BuildError(DataError):
+    """Tables from which no dataset can be built."""
+
+
+def _open(out: Path, name: str, config: Config, *, upstream: tuple[str, ...], teacher: Teacher, force: bool) -> Stage:
+    inputs = {stage: stage_digest(out, stage) for stage in upstream} | {"teacher": teacher.digest}
+    code = code_digest("builders", "teachers")
+    return Stage.open(out, name, Fingerprint.of(config, code=code, inputs=inputs), force=force)
+
+
+def build_events(out: Path, config: EventsConfig, *, force: bool = False) -> Stage:
+    """Make `OUT/events` from the index and what was perceived.
+
+    Raises:
+        StageError: an earlier stage is missing, or the folder belongs to other settings.
+        TableError: a table is broken or out of order.
+    """
+    stage = _open(out, "events", config, upstream=("index", "perceive"), teacher=load_template(), force=force)
+    if not stage.done:
+        _write_events(stage, config)
+    collect_rejects(out)
+    return stage
+
+
+def _write_events(stage: Stage, config: EventsConfig) -> None:
+    out, videos = stage.out, read_videos(stage.out)
+    shots = VideoRows(table_path(out, Shot), Shot)
+    signals = VideoRows(table_path(out, Signals), Signals)
+    annotations = VideoRows(table_path(out, Annotation), Annotation)
+    rejects: list[Reject] = []
+    kept = 0
+
+    def all_events() -> Iterator[Event]:
+        nonlocal kept
+        for video in track(videos, total=len(videos), label="events"):
+            cuts, curves, said = shots.take(video.id), signals.take(video.id), annotations.take(video.id)
+            if not cuts:
+                rejects.append(_unseen(video))
+                continue
+            found = events_of(video, clock_of(out, video), cuts, curves, said, config)
+            rejects.extend(found.rejects)
+            kept += 1
+            yield from found.events
+
+    count = write_table(stage.final / "events.parquet", Event, all_events())
+    for rows in (shots, signals, annotations):
+        rows.finish()
+    stage.commit(rejects=rejects, counts={"videos": kept, "events": count}, tools=tool_versions(*_TOOLS))
+
+
+def _unseen(video: Video) -> Reject:
+    return Reject(
+        stage="events",
+        item=video.uri,
+        code="not_perceived",
+        reason="no shots were found for it, so nothing is known of what it shows",
+        action="left out of all datasets; see its rows of the stages index and perceive",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """One video with its clock and its events."""
+
+    video: Video
+    clock: FrameClock
+    events: list[Event]
+
+    def desk(self, teacher: Teacher, facts: FactsConfig, *, seed: int) -> Desk:
+        timeline = Timeline(self.clock, self.events, teacher, facts)
+        return Desk(timeline, teacher, random.Random(seed), facts)
+
+
+def _sources(out: Path, label: str) -> Iterator[_Source]:
+    """The videos that have events, in index order."""
+    videos = read_videos(out)
+    rows = VideoRows(table_path(out, Event), Event)
+    found = 0
+    for video in track(videos, total=len(videos), label=label):
+        events = rows.take(video.id)
+        if events:
+            found += 1
+            yield _Source(video, clock_of(out, video), events)
+    rows.finish()
+    if not found:
+        raise BuildError(f"{table_path(out, Event)}: no video has events, so there is nothing to build {label} from")
+
+
+def build_streaming_qa(out: Path, config: StreamingQAConfig, *, force: bool = False) -> Stage:
+    """Make the dataset `OUT/streaming_qa`. Raises as `build_events` does."""
+    teacher = TEACHERS[config.teacher]()
+    stage = _open(out, "streaming_qa", config, upstream=("index", "events"), teacher=teacher, force=force)
+    if not stage.done:
+        subsets = [Subset("qa", StreamingQA, "a question at an instant, its evidence, and its timed answers")]
+        with Publisher(stage.final, subsets) as publisher:
+            for source in _sources(out, "streaming_qa"):
+                seed = seed_of(source.video.id, "streaming_qa", config.seed)
+                desk = source.desk(teacher, config.facts, seed=seed)
+                publisher.add("qa", source.video.split, questions_of(source.video, desk, config, seed=seed))
+                publisher.add_video(source.video)
+        publish_card(
+            stage,
+            publisher,
+            config,
+            title="Streaming questions and answers",
+            summary="Questions that arrive while a video runs, with what proves each answer and from when it is known.",
+            notes=[_CAUSALITY, "Questions marked `unanswerable` have an answerable twin, named in `twin_id`."],
+        )
+        stage.commit(rejects=[], counts=publisher.totals(), tools=tool_versions(*_TOOLS))
+    collect_rejects(out)
+    return stage
+
+
+def build_frame_events(out: Path, config: FrameEventsConfig, *, force: bool = False) -> Stage:
+    """Make the dataset `OUT/frame_events`. Raises as `build_events` does."""
+    teacher = load_template()
+    upstream = ("index", "perceive", "events")
+    stage = _open(out, "frame_events", config, upstream=upstream, teacher=teacher, force=force)
+    if not stage.done:
+        about = "a frame of the grid: which events are on, which began since the step before"
+        views = [Subset(frames_subset(fps), FrameLabel, about) for fps in config.grids]
+        with Publisher(stage.final, [Subset("events", Event, "an event with its span"), *views]) as publisher:
+            _add_views(out, config, publisher)
+        publish_card(
+            stage,
+            publisher,
+            config,
+            title="Per-frame events",
+            summary="Events on the frame grid, and for every frame the events that are on.",
+            notes=[
+                "A step speaks for the time since the step before it. On grids coarser than the video an event that is "
+                "over between two steps is in `starting` of the later one.",
+            ],
+        )
+        stage.commit(rejects=[], counts=publisher.totals(), tools=tool_versions(*_TOOLS))
+    collect_rejects(out)
+    return stage
+
+
+def _add_views(out: Path, config: FrameEventsConfig, publisher: Publisher) -> None:
+    shots = VideoRows(table_path(out, Shot), Shot)
+    keyframes = VideoRows(table_path(out, Keyframe), Keyframe)
+    for source in _sources(out, "frame_events"):
+        video = source.video
+        whole = VideoEvents(
+            video=video,
+            clock=source.clock,
+            events=tuple(source.events),
+            shots=tuple(shots.take(video.id)),
+            keyframes=tuple(keyframes.take(video.id)),
+        )
+        publisher.add("events", video.split, whole.events)
+        for fps in config.grids:
+            publisher.add(frames_subset(fps), video.split, view_of(whole, fps))
+        publisher.add_video(video)
+
+
+def build_dialogue(out: Path, config: DialogueConfig, *, force: bool = False) -> Stage:
+    """Make the dataset `OUT/dialogue`. Raises as `build_events` does."""
+    teacher = TEACHERS[config.teacher]()
+    stage = _open(out, "dialogue", config, upstream=("index", "events"), teacher=teacher, force=force)
+    if not stage.done:
+        subsets = [Subset("dialogues", Dialogue, "a conversation over a video, with decisions on stated grids")]
+        with Publisher(stage.final, subsets) as publisher:
+            for source in _sources(out, "dialogue"):
+                seed = seed_of(source.video.id, "dialogue", config.seed)
+                desk = source.desk(teacher, config.facts, seed=seed)
+                publisher.add("dialogues", source.video.split, [dialogue_of(source.video, desk, config, seed=seed)])
+                publisher.add_video(source.video)
+        publish_card(
+            stage,
+            publisher,
+            config,
+            title="Interactive dialogues",
+            summary="Conversations with an assistant that watches: when it answers, speaks up, waits and is silent.",
+            notes=[
+                _CAUSALITY,
+                "Decisions are derived: `respond` at the first step at or after a turn's start, `standby` while a "
+                "question is pending, `silence` otherwise. Every grid is an exact view of the same turns.",
+            ],
+        )
+        stage.commit(rejects=[], counts=publisher.totals(), tools=tool_versions(*_TOOLS))
+    collect_rejects(out)
+    return stage

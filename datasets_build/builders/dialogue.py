@@ -1,0 +1,324 @@
+"""Dialogues: questions at random instants, answers when their evidence is complete, reports of awaited events.
+
+An exchange is a question and its answer, or a standing request, its acknowledgement and its reports. Exchanges never
+overlap, except where the user barges in: then the assistant's turn is cut at a character, `intended_text` keeps the
+whole, and the next answer's trigger is the interruption. A question's `end_ns` is the instant at which it is asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from datasets_build.builders import questions
+from datasets_build.builders.facts import Desk, Draft, FactsConfig, Reply, told_names
+from datasets_build.builders.speech import Floor, SpeechConfig, Utterance, answer_at_once, answer_from, question_until
+from datasets_build.builders.streaming_qa import TeacherName
+from datasets_build.core.clock import NS_PER_S
+from datasets_build.core.config import Config
+from datasets_build.core.decisions import decisions_on
+from datasets_build.core.records import Dialogue, Turn, Video, derive_id
+from datasets_build.core.views import grid_name, parse_grid
+
+_NS_PER_MINUTE = 60 * NS_PER_S
+_TRIES = 5
+_ROUNDS = 3
+_INTERRUPTION_TRIES = 30
+
+
+class DialogueConfig(Config):
+    """How talkative a dialogue is: exchanges `per_minute` of video, at least `least`, at most `most`.
+
+    `interruptions` 0..1 is the share of answers that the user tries to cut short; `grids` are the views on which
+    decisions are written.
+    """
+
+    seed: int = 0
+    teacher: TeacherName = "template"
+    per_minute: float = Field(default=8.0, gt=0)
+    least: int = Field(default=3, ge=1)
+    most: int = Field(default=120, ge=1)
+    interruptions: float = Field(default=0.25, ge=0, le=1)
+    grids: tuple[str, ...] = ("native", "1", "2")
+    facts: FactsConfig = FactsConfig()
+    speech: SpeechConfig = SpeechConfig()
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Self:
+        names = [grid_name(rate) for rate in self.rates]
+        if not names or len(set(names)) < len(names):
+            raise ValueError(f"expected at least one grid, each once, found {self.grids}")
+        return self
+
+    @property
+    def rates(self) -> tuple[Fraction | None, ...]:
+        """The grids' rates, None for the native one."""
+        return tuple(parse_grid(text) for text in self.grids)
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """Turns that belong together, and the stretches of time that they hold."""
+
+    turns: tuple[Turn, ...]
+    held: tuple[tuple[int, int], ...]
+    events: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Talk:
+    """A dialogue in the making: its id, the desk that questions come from, who holds the floor, what has been said."""
+
+    dialogue_id: str
+    desk: Desk
+    speech: SpeechConfig
+    floor: Floor
+    exchanges: list[Exchange] = field(default_factory=list)
+    made: int = 0
+
+    def turn_id(self) -> str:
+        """The next turn's id."""
+        self.made += 1
+        return derive_id("turn", self.dialogue_id, self.made)
+
+    def add(self, exchange: Exchange) -> bool:
+        """Take an exchange up if the floor is free for all of it."""
+        for k, held in enumerate(exchange.held):
+            # Its own reports may come too close to each other as well.
+            if not self.floor.free(*held):
+                for taken in exchange.held[:k]:
+                    self.floor.release(*taken)
+                return False
+            self.floor.take(*held)
+        self.exchanges.append(exchange)
+        return True
+
+
+def _user(talk: Talk, draft: Draft) -> Turn:
+    said = question_until(draft.question, draft.ask_ns, talk.desk.clock, talk.speech)
+    return Turn(id=talk.turn_id(), role="user", start_ns=said.start_ns, end_ns=said.end_ns, text=draft.question)
+
+
+def _assistant(
+    talk: Talk,
+    reply: Reply,
+    said: Utterance,
+    *,
+    trigger: Literal["user_query", "event", "interruption"],
+    ref: str,
+) -> Turn:
+    return Turn(
+        id=talk.turn_id(),
+        role="assistant",
+        start_ns=said.start_ns,
+        end_ns=said.end_ns,
+        text=reply.text,
+        state="respond",
+        trigger=trigger,
+        trigger_ref=ref,
+        evidence=tuple(piece.model_copy(update={"role": "necessary"}) for piece in reply.evidence),
+        answerable_from_ns=max(piece.end_ns for piece in reply.evidence),
+        window_start_ns=reply.t_ns,
+        window_end_ns=reply.window_end_ns,
+    )
+
+
+def _events_in(replies: Sequence[Reply]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for reply in replies for name in told_names(reply)))
+
+
+def _spoken(talk: Talk, reply: Reply) -> Utterance | None:
+    """Where a reply would be said; None when it would come too late to be right."""
+    said = answer_from(reply.text, reply.t_ns, talk.desk.clock, talk.speech)
+    return said if said is not None and said.start_ns < reply.window_end_ns else None
+
+
+def answered(talk: Talk, draft: Draft) -> Exchange | None:
+    """A question and its first answer; the floor is held while it waits."""
+    reply = draft.replies[0]
+    said = _spoken(talk, reply)
+    if said is None:
+        return None
+    user = _user(talk, draft)
+    answer = _assistant(talk, reply, said, trigger="user_query", ref=user.id)
+    return Exchange((user, answer), ((user.start_ns, answer.end_ns),), _events_in([reply]))
+
+
+def promised(talk: Talk, draft: Draft) -> Exchange | None:
+    """A standing request, its acknowledgement, and a report of each awaited event."""
+    desk = talk.desk
+    text = desk.write("acknowledge")
+    promise = desk.reply(text, draft.ask_ns, evidence=())
+    said = _spoken(talk, promise) if promise else None
+    reports = [(reply, _spoken(talk, reply)) for reply in draft.replies]
+    if promise is None or said is None or any(spoken is None or not reply.event_id for reply, spoken in reports):
+        return None
+    user = _user(talk, draft)
+    ready = Turn(
+        id=talk.turn_id(),
+        role="assistant",
+        start_ns=said.start_ns,
+        end_ns=said.end_ns,
+        text=promise.text,
+        state="respond",
+        trigger="user_query",
+        trigger_ref=user.id,
+        answerable_from_ns=draft.ask_ns,
+        window_start_ns=draft.ask_ns,
+        window_end_ns=promise.window_end_ns,
+    )
+    told = [
+        _assistant(talk, reply, spoken, trigger="event", ref=reply.event_id)
+        for reply, spoken in reports
+        if spoken is not None and reply.event_id
+    ]
+    held = ((user.start_ns, ready.end_ns), *((turn.start_ns, turn.end_ns) for turn in told))
+    return Exchange((user, ready, *told), held, _events_in(draft.replies))
+
+
+def _yes_no(way: Callable[..., Draft | None], desk: Desk, t: int) -> Draft | None:
+    if not desk.timeline.topics:
+        return None
+    topic, wanted = desk.rng.choice(list(desk.timeline.topics)), desk.rng.random() < 0.5
+    return way(desk, t, topic, wanted=wanted)
+
+
+def _refused(desk: Desk, t: int) -> Draft | None:
+    pair = questions.twins_at(desk, t)
+    return pair[1] if pair else None
+
+
+WAYS: tuple[Callable[[Desk, int], Draft | None], ...] = (
+    questions.tell_at,
+    questions.next_at,
+    questions.now_at,
+    lambda desk, t: _yes_no(questions.yet_at, desk, t),
+    questions.last_at,
+    questions.count_at,
+    lambda desk, t: _yes_no(questions.is_on_at, desk, t),
+    questions.before_at,
+    questions.subject_at,
+    _refused,
+    questions.vain_at,
+)
+
+
+def _interrupt(talk: Talk, position: int, reach_ns: int) -> bool:
+    """Let the user barge into the answer of an exchange with another question; False when none fits."""
+    desk, victim = talk.desk, talk.exchanges[position]
+    heard, answer = victim.turns[0], victim.turns[1]
+    t = desk.between(answer.start_ns + 1, answer.end_ns + reach_ns)
+    draft = desk.rng.choice(WAYS)(desk, t) if t is not None else None
+    if draft is None or draft.standing or draft.replies[0].t_ns > draft.ask_ns:
+        return False
+    said = _spoken(talk, draft.replies[0])
+    asked = question_until(draft.question, draft.ask_ns, desk.clock, talk.speech)
+    cut = _cut_short(answer, asked.start_ns)
+    if said is None or cut is None or draft.question == heard.text:
+        return False
+    (held,) = victim.held
+    talk.floor.release(*held)
+    whole = (held[0], said.end_ns)
+    if not talk.floor.free(*whole):
+        talk.floor.take(*held)
+        return False
+    talk.floor.take(*whole)
+    user = _user(talk, draft).model_copy(update={"interrupts": answer.id})
+    reply = _assistant(talk, draft.replies[0], said, trigger="interruption", ref=user.id)
+    events = tuple(dict.fromkeys((*victim.events, *_events_in(draft.replies[:1]))))
+    talk.exchanges[position] = Exchange((heard, cut, user, reply), (whole,), events)
+    return True
+
+
+def _try_interrupting(talk: Talk, position: int, reach_ns: int) -> None:
+    for _ in range(_INTERRUPTION_TRIES):
+        if _interrupt(talk, position, reach_ns):
+            return
+
+
+def _cut_short(answer: Turn, at_ns: int) -> Turn | None:
+    """What of an answer was said before an instant inside it; None when that is nothing or everything."""
+    if not answer.start_ns < at_ns < answer.end_ns:
+        return None
+    said = len(answer.text) * (at_ns - answer.start_ns) // (answer.end_ns - answer.start_ns)
+    if not 0 < said < len(answer.text):
+        return None
+    return answer.model_copy(
+        update={
+            "end_ns": at_ns,
+            "text": answer.text[:said],
+            "intended_text": answer.text,
+            "truncated_at_char": said,
+        }
+    )
+
+
+def _opening(talk: Talk) -> Exchange:
+    """The exchange that every video bears, even one of a single frame."""
+    draft = questions.opening(talk.desk)
+    reply = draft.replies[0]
+    user = _user(talk, draft)
+    said = answer_at_once(reply.t_ns, talk.desk.clock, reply.text, talk.speech)
+    answer = _assistant(talk, reply, said, trigger="user_query", ref=user.id)
+    return Exchange((user, answer), ((user.start_ns, answer.end_ns),), _events_in([reply]))
+
+
+def converse(talk: Talk, config: DialogueConfig, *, wanted: int) -> None:
+    """Fill a dialogue with up to `wanted` exchanges, the ways of asking taking turns, then interrupt some of them."""
+    asked: set[tuple[str, ...]] = set()
+    rounds = -(-wanted // len(WAYS)) * _ROUNDS
+    for way in [way for _ in range(rounds) for way in talk.desk.rng.sample(WAYS, len(WAYS))]:
+        if len(talk.exchanges) >= wanted:
+            break
+        _try_asking(talk, way, asked)
+    if not talk.exchanges:
+        talk.add(_opening(talk))
+    for position, exchange in enumerate(talk.exchanges):
+        plain = len(exchange.turns) == 2 and exchange.turns[1].evidence
+        if plain and talk.desk.rng.random() < config.interruptions:
+            _try_interrupting(talk, position, config.facts.window_ns)
+
+
+def _try_asking(talk: Talk, way: Callable[[Desk, int], Draft | None], asked: set[tuple[str, ...]]) -> None:
+    for _ in range(_TRIES):
+        draft = way(talk.desk, talk.desk.instant())
+        if draft is None:
+            continue
+        exchange = promised(talk, draft) if draft.standing else answered(talk, draft)
+        key = (draft.question, *(reply.text for reply in draft.replies[:1]))
+        if exchange is not None and key not in asked and talk.add(exchange):
+            asked.add(key)
+            return
+
+
+def dialogue_of(video: Video, desk: Desk, config: DialogueConfig, *, seed: int) -> Dialogue:
+    """The dialogue of one video, over its whole length; there is always at least one exchange.
+
+    Args:
+        video: whose it is.
+        desk: its facts, a teacher, and a generator made from `seed`.
+        config: how talkative it is.
+        seed: goes into the record's provenance.
+    """
+    made = derive_id("dialogue", video.id, 0)
+    talk = Talk(made, desk, config.speech, Floor(config.speech.pause_ns))
+    wanted = min(config.most, max(config.least, int(video.duration_ns * config.per_minute / _NS_PER_MINUTE)))
+    converse(talk, config, wanted=wanted)
+    turns = [turn for exchange in talk.exchanges for turn in exchange.turns]
+    turns.sort(key=lambda turn: (turn.start_ns, turn.role != "user", turn.end_ns, turn.id))
+    inputs = dict.fromkeys(event for exchange in talk.exchanges for event in exchange.events)
+    return Dialogue(
+        id=made,
+        video_id=video.id,
+        start_ns=0,
+        end_ns=desk.clock.end_ns,
+        system=desk.write("system") or "",
+        language=desk.teacher.language,
+        turns=tuple(turns),
+        decisions=tuple(decisions_on(turns, desk.clock, fps=rate) for rate in config.rates),
+        provenance=desk.teacher.provenance(seed=seed, inputs=list(inputs)),
+    )

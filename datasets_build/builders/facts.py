@@ -1,0 +1,309 @@
+"""What is true of a video at each instant, and what may be said of it: the ground that questions and dialogues share.
+
+An event's ends are only known within its uncertainty, so four instants of the frame grid bound it: before `early_ns` it
+has certainly not begun; from `known_ns` a viewer can tell that it is under way; until `off_ns` it certainly is; from
+`done_ns` it is certainly over. Nothing is asked while an answer would lie in between. `core/evidence.py` defines when
+evidence has been seen.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from datasets_build.core.clock import FrameClock, Int64s, Span
+from datasets_build.core.config import Config
+from datasets_build.core.evidence import SPOKEN_LABELS, answerable_from
+from datasets_build.core.records import Event, Evidence, Probe, derive_id
+from datasets_build.core.wording import absolute_time_in
+from datasets_build.teachers.teacher import PICTURE_SET, Happening, Intent, Request, Teacher, Topic
+
+CAMERA = frozenset({"pan_left", "pan_right", "tilt_up", "tilt_down", "zoom_in", "zoom_out"})
+NEW_SHOT = frozenset({"video_start", "shot_start", "fade", "dissolve"})
+MOTION = frozenset({"still", "motion_burst"})
+Domain = Literal["scene", "camera", "picture", "motion", "spoken"]
+Mode = Literal["backward", "realtime", "forward", "proactive", "counting"]
+_NS = 1_000_000_000
+
+
+class FactsConfig(Config):
+    """What may be asked, and how long answers stay right. Times in ns.
+
+    `window_ns` is the longest response window, `recent_ns` what counts as just now, `max_wait_ns` how early before (or
+    late after) its event a question may come. Sentences longer than `max_caption_chars` are not spoken of, nor are
+    events below `min_confidence`. A question gets at most `max_answers` answers and `max_probes` test points.
+    """
+
+    window_ns: int = Field(default=3 * _NS, gt=0)
+    recent_ns: int = Field(default=8 * _NS, gt=0)
+    max_wait_ns: int = Field(default=30 * _NS, gt=0)
+    max_caption_chars: int = Field(default=200, gt=0)
+    min_confidence: float = Field(default=0.0, ge=0, le=1)
+    max_told: int = Field(default=3, gt=0)
+    max_answers: int = Field(default=8, gt=0)
+    max_probes: int = Field(default=4, gt=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """An event with the instants that bound it; without a topic it may not be spoken of, but it still happens."""
+
+    event: Event
+    happening: Happening
+    topic: Topic | None
+    domain: Domain
+    early_ns: int
+    known_ns: int
+    off_ns: int
+    done_ns: int
+
+    def evidence(
+        self, end_ns: int | None = None, *, role: Literal["necessary", "sufficient"] = "necessary"
+    ) -> Evidence:
+        """The event as evidence: from its start to an instant, or until it is over."""
+        end = self.done_ns if end_ns is None else end_ns
+        return Evidence(start_ns=self.event.start_ns, end_ns=end, event_id=self.event.id, role=role)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A timed answer and what proves it."""
+
+    text: str
+    t_ns: int
+    window_end_ns: int
+    valid_until_ns: int | None
+    evidence: tuple[Evidence, ...]
+    event_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """A question with its replies, before it becomes a record or a turn.
+
+    `standing` marks a request that is acknowledged at once and answered by events.
+    """
+
+    task: str
+    mode: Mode
+    question: str
+    ask_ns: int
+    replies: tuple[Reply, ...]
+    unanswerable: bool = False
+    standing: bool = False
+    probes: tuple[Probe, ...] = ()
+
+    @property
+    def answerable_from_ns(self) -> int:
+        """When the first reply could be known."""
+        return answerable_from(self.replies[0].evidence)
+
+
+class Track:
+    """Events of one kind, sorted by when they may begin, and what is true of them at an instant."""
+
+    def __init__(self, told: Iterable[Told]) -> None:
+        self.told = sorted(told, key=lambda item: (item.early_ns, item.done_ns, item.event.id))
+        self._early, self._known, self._off, self._done = (
+            np.array([getattr(item, name) for item in self.told], np.int64)
+            for name in ("early_ns", "known_ns", "off_ns", "done_ns")
+        )
+
+    def __len__(self) -> int:
+        return len(self.told)
+
+    def on(self, t_ns: int) -> list[Told]:
+        """What is certainly under way, and can be recognised."""
+        return [self.told[k] for k in np.flatnonzero((self._known <= t_ns) & (t_ns < self._off))]
+
+    def busy(self, t_ns: int) -> bool:
+        """Whether anything may be under way."""
+        return bool(np.any((self._early <= t_ns) & (t_ns < self._done)))
+
+    def unclear(self, t_ns: int) -> bool:
+        """Whether anything may be under way without being certain or recognisable."""
+        may = (self._early <= t_ns) & (t_ns < self._done)
+        return bool(np.any(may & ~((self._known <= t_ns) & (t_ns < self._off))))
+
+    def begun(self, t_ns: int) -> int:
+        """How many may have begun."""
+        return int(np.searchsorted(self._early, t_ns, side="right"))
+
+    def done(self, t_ns: int) -> list[Told]:
+        """What is certainly over."""
+        return [self.told[k] for k in np.flatnonzero(self._done <= t_ns)]
+
+    def last_done(self, t_ns: int) -> list[Told]:
+        """What was over last: several where they ended at once, none where nothing was over."""
+        over = np.flatnonzero(self._done <= t_ns)
+        return [self.told[k] for k in over if self._done[k] == self._done[over].max()]
+
+    def next_early(self, t_ns: int) -> int | None:
+        """The first instant after `t_ns` at which something may begin."""
+        k = self.begun(t_ns)
+        return int(self._early[k]) if k < len(self.told) else None
+
+    def after(self, t_ns: int) -> list[Told]:
+        """What has certainly not begun, soonest first."""
+        return self.told[self.begun(t_ns) :]
+
+
+class Timeline:
+    """All that is known of one video, sorted by what may be asked of it."""
+
+    def __init__(self, clock: FrameClock, events: Sequence[Event], teacher: Teacher, limits: FactsConfig) -> None:
+        self.clock = clock
+        told = _speakable([_bound(event, clock, teacher) for event in events], limits)
+        self.shots = Track(
+            item for item in told if item.event.label_set == PICTURE_SET and item.event.label in NEW_SHOT
+        )
+        told = [item for item in told if item.event.label != "video_start"]
+        self.scene = Track(item for item in told if item.domain == "scene")
+        self.camera = Track(item for item in told if item.domain == "camera")
+        self.changes = Track(item for item in told if item.domain in ("camera", "picture"))
+        self.topics = _by_topic(told)
+        self.subjects = _by_subject(told)
+        self.picture_labels = frozenset(item.event.label for item in told if item.event.label_set == PICTURE_SET)
+        texts = [text for item in told for text in (item.happening.caption, item.happening.subject or "")]
+        self.words = frozenset("".join(c if c.isalnum() else " " for c in " ".join(texts).casefold()).split())
+        marks = [t for item in told if item.topic for t in (item.early_ns, item.known_ns, item.done_ns)]
+        self.marks: Int64s = np.unique(np.array([t for t in marks if t < clock.end_ns], np.int64))
+
+
+def _bound(event: Event, clock: FrameClock, teacher: Teacher) -> Told:
+    happening = Happening(event.label, event.label_set, event.subject, event.caption)
+    early = clock.snap_up(event.start_ns - event.onset_uncertainty_ns)
+    known = event.known_from_ns
+    done = known if event.is_point else max(known, clock.snap_up(event.end_ns + event.offset_uncertainty_ns))
+    off = max(known, clock.snap_up(event.end_ns - event.offset_uncertainty_ns))
+    return Told(event, happening, teacher.topic(happening), _domain(event), early, known, min(off, done), done)
+
+
+def _speakable(told: Sequence[Told], limits: FactsConfig) -> list[Told]:
+    """Take the topic from events that may not be spoken of, and from all that the same words would name."""
+
+    def dumb(event: Event) -> bool:
+        text = f"{event.caption} {event.subject or ''}"
+        too_long = len(text) > limits.max_caption_chars
+        unsure = event.confidence < limits.min_confidence
+        return too_long or unsure or event.label == "word" or absolute_time_in(text) is not None
+
+    banned = {item.topic.key for item in told if item.topic and dumb(item.event)}
+    return [replace(item, topic=None) if item.topic and item.topic.key in banned else item for item in told]
+
+
+def _domain(event: Event) -> Domain:
+    if event.label_set != PICTURE_SET:
+        return "spoken" if event.label in SPOKEN_LABELS else "scene"
+    if event.label in CAMERA:
+        return "camera"
+    return "motion" if event.label in MOTION else "picture"
+
+
+def _by_topic(told: Sequence[Told]) -> dict[str, Track]:
+    groups: dict[str, list[Told]] = {}
+    for item in told:
+        if item.topic:
+            groups.setdefault(item.topic.key, []).append(item)
+    return {key: Track(items) for key, items in groups.items()}
+
+
+def _by_subject(told: Sequence[Told]) -> dict[str, Track]:
+    """What each single subject takes part in, alone or with another ("a and b")."""
+    groups: dict[str, list[Told]] = {}
+    alone = set()
+    for item in told:
+        names = (item.event.subject or "").split(" and ")
+        for name in names if item.domain == "scene" and item.event.subject else ():
+            groups.setdefault(name, []).append(item)
+        if len(names) == 1 and is_form(item):
+            alone.add(names[0])
+    return {name: Track(items) for name, items in groups.items() if name in alone}
+
+
+def is_form(item: Told) -> bool:
+    """Whether an event can be named by grammar, which says no more than its onset shows."""
+    return item.topic is not None and item.topic.manner == "form"
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """Where questions are made: one video's facts, who writes, and a generator of its own."""
+
+    timeline: Timeline
+    teacher: Teacher
+    rng: random.Random
+    limits: FactsConfig = field(default_factory=FactsConfig)
+
+    @property
+    def clock(self) -> FrameClock:
+        """Of the video."""
+        return self.timeline.clock
+
+    def write(
+        self, intent: Intent, *, about: Happening | None = None, told: Sequence[Told] = (), number: int | None = None
+    ) -> str | None:
+        """The teacher's words, None when it has none or they give away the clock."""
+        said = tuple(item.happening for item in told)
+        text = self.teacher.write(Request(intent=intent, about=about, told=said, number=number), self.rng)
+        return None if text is None or absolute_time_in(text) else text
+
+    def instant(self) -> int:
+        """A random frame's time: half of the time anywhere, half of the time soon after something happens."""
+        marks = self.timeline.marks
+        if len(marks) and self.rng.random() < 0.5:
+            mark = int(marks[self.rng.randrange(len(marks))])
+            near = self.between(mark, mark + self.limits.recent_ns)
+            assert near is not None, "a mark is a frame's time"
+            return near
+        return self.clock.time_of(self.rng.randrange(len(self.clock)))
+
+    def between(self, low_ns: int, high_ns: int) -> int | None:
+        """A random frame's time in `[low_ns, high_ns)`; None when no frame is there."""
+        frames = self.clock.frames_in(Span(start_ns=max(0, low_ns), end_ns=max(0, low_ns, high_ns)))
+        return self.clock.time_of(self.rng.choice(frames)) if frames else None
+
+    def reply(
+        self,
+        text: str | None,
+        t_ns: int,
+        *,
+        evidence: Sequence[Evidence],
+        until: int | None = None,
+        event_id: str | None = None,
+    ) -> Reply | None:
+        """An answer at an instant, right until `until` (None = for good); None where no answer can stand."""
+        if text is None or t_ns >= self.clock.end_ns or (until is not None and until <= t_ns):
+            return None
+        end = self.clock.snap_up(t_ns + self.limits.window_ns)
+        return Reply(text, t_ns, end if until is None else min(end, until), until, tuple(evidence), event_id)
+
+
+def draft_of(
+    task: str, mode: Mode, question: str | None, ask_ns: int, replies: Sequence[Reply | None], *, standing: bool = False
+) -> Draft | None:
+    """Put a question together; None when words or an answer are missing, or it was asked outside the video."""
+    whole = tuple(reply for reply in replies if reply is not None)
+    if question is None or not whole or len(whole) < len(replies):
+        return None
+    return Draft(task=task, mode=mode, question=question, ask_ns=ask_ns, replies=whole, standing=standing)
+
+
+def seed_of(video_id: str, purpose: str, seed: int) -> int:
+    """A video's own seed for one purpose, from the run's: 60 bits, the same on every machine."""
+    return int(derive_id("seed", video_id, purpose, seed)[:15], 16)
+
+
+def told_names(reply: Reply) -> tuple[str, ...]:
+    """The ids of the events that a reply rests on, in order, each once."""
+    return tuple(dict.fromkeys(piece.event_id for piece in reply.evidence if piece.event_id))
+
+
+def nothing_since(since_ns: int, ask_ns: int) -> list[Evidence]:
+    """Evidence for what did not happen between an instant and the question."""
+    return [Evidence(start_ns=min(since_ns, ask_ns), end_ns=ask_ns)]

@@ -1,0 +1,353 @@
+"""Questions that can be asked at an instant: pure functions from a desk and a time to a draft, or None.
+
+Each returns None when, at that instant, the answer would be uncertain, ambiguous or already given away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from datasets_build.builders.facts import CAMERA, Desk, Draft, Reply, Told, Track, draft_of, is_form, nothing_since
+from datasets_build.core.records import Evidence, Probe
+from datasets_build.teachers.teacher import PICTURE_SET, Happening, Intent
+
+_LIGHT = frozenset({"black", "light_up", "light_down"})
+_ABSENT_LABELS = (*sorted(CAMERA), *sorted(_LIGHT))
+_MANY = 20
+
+
+def now_at(desk: Desk, t: int) -> Draft | None:
+    """What is happening right now, or what the camera is doing: everything that is under way and recognisable."""
+    line = desk.timeline
+    asks: tuple[tuple[Track, Intent], ...] = ((line.scene, "ask_now"), (line.camera, "ask_now_camera"))
+    choices = [(track, intent) for track, intent in asks if track.on(t)]
+    if not choices:
+        return None
+    track, intent = desk.rng.choice(choices)
+    on = track.on(t)
+    # A quoted sentence tells of its end, so only what a form of grammar names can be told while it lasts.
+    if track.unclear(t) or not all(map(is_form, on)) or len(on) > desk.limits.max_told:
+        return None
+    ends = [item.off_ns for item in on]
+    later = track.next_early(t)
+    until = min([*ends, *([later] if later is not None else [])])
+    answer = desk.reply(desk.write("say_now", told=on), t, evidence=[item.evidence(t) for item in on], until=until)
+    return draft_of("now", "realtime", desk.write(intent), t, [answer])
+
+
+def is_on_at(desk: Desk, t: int, topic: str, *, wanted: bool) -> Draft | None:
+    """Whether something is under way right now, if the answer is the wanted one."""
+    track = desk.timeline.topics[topic]
+    about = track.told[0].happening
+    evidence: list[Evidence]
+    if wanted:
+        on = track.on(t)
+        if not on or track.unclear(t):
+            return None
+        until: int | None = min(item.off_ns for item in on)
+        evidence = [item.evidence(t) for item in on]
+    else:
+        if track.busy(t):
+            return None
+        until = track.next_early(t)
+        evidence = nothing_since(desk.clock.snap_up(t - desk.limits.recent_ns), t)
+    answer = desk.write("say_is_on" if wanted else "say_is_off", about=about)
+    reply = desk.reply(answer, t, evidence=evidence, until=until)
+    return draft_of("now", "realtime", desk.write("ask_is_on", about=about), t, [reply])
+
+
+def last_at(desk: Desk, t: int) -> Draft | None:
+    """What just happened."""
+    line = desk.timeline
+    track = line.scene if len(line.scene) else line.changes
+    last = track.last_done(t)
+    if not _tellable(desk, last) or track.busy(t) or t - last[0].done_ns > desk.limits.recent_ns:
+        return None
+    evidence = [*(item.evidence() for item in last), *nothing_since(last[0].done_ns, t)]
+    reply = desk.reply(desk.write("say_last", told=last), t, evidence=evidence, until=track.next_early(t))
+    question = desk.write("ask_last" if len(line.scene) else "ask_last_picture")
+    return draft_of("before", "backward", question, t, [reply])
+
+
+def _tellable(desk: Desk, items: Sequence[Told]) -> bool:
+    return 0 < len(items) <= desk.limits.max_told and all(item.topic is not None for item in items)
+
+
+def before_at(desk: Desk, t: int) -> Draft | None:
+    """What happened just before something that has happened once so far."""
+    found = _pick_marker(desk, t)
+    if found is None:
+        return None
+    marker, last = found
+    scene = marker.domain == "scene"
+    evidence = [*(item.evidence() for item in last), marker.evidence(), *nothing_since(0, t)]
+    reply = desk.reply(desk.write("say_before", told=last), t, evidence=evidence)
+    question = desk.write("ask_before" if scene else "ask_before_picture", about=marker.happening)
+    return draft_of("before", "backward", question, t, [reply])
+
+
+def _pick_marker(desk: Desk, t: int) -> tuple[Told, list[Told]] | None:
+    """Something to ask about and what was over last before it began."""
+    line = desk.timeline
+    scene = bool(len(line.scene))
+    track = line.scene if scene else line.changes
+    once = [
+        item
+        for item in track.done(t)
+        if item.topic is not None
+        and t - item.done_ns <= desk.limits.max_wait_ns
+        and line.topics[item.topic.key].begun(t) == 1
+    ]
+    if not once:
+        return None
+    marker = desk.rng.choice(once)
+    last = track.last_done(marker.early_ns)
+    if not _tellable(desk, last) or marker in last or _between(track, last, marker):
+        return None
+    return (marker, last) if all(item.topic != marker.topic for item in last) else None
+
+
+def _between(track: Track, last: Sequence[Told], marker: Told) -> bool:
+    """Whether something else was still going on, or began, between what was over last and the marker."""
+    ours = {marker.event.id, *(item.event.id for item in last)}
+    return any(
+        item.early_ns <= marker.known_ns and item.done_ns > last[0].done_ns and item.event.id not in ours
+        for item in track.told
+    )
+
+
+def subject_at(desk: Desk, t: int) -> Draft | None:
+    """What someone or something did last."""
+    names = [name for name, track in desk.timeline.subjects.items() if track.last_done(t)]
+    return _subject_did(desk, t, desk.rng.choice(names)) if names else None
+
+
+def _subject_did(desk: Desk, t: int, name: str) -> Draft | None:
+    track = desk.timeline.subjects[name]
+    last = track.last_done(t)
+    own = next((item for item in track.told if item.event.subject == name and is_form(item)), None)
+    if own is None or not _tellable(desk, last) or not all(map(is_form, last)) or track.busy(t):
+        return None
+    evidence = [*(item.evidence() for item in last), *nothing_since(last[0].done_ns, t)]
+    reply = desk.reply(desk.write("say_subject", told=last), t, evidence=evidence, until=track.next_early(t))
+    question = desk.write("ask_subject", about=own.happening)
+    return draft_of("before", "backward", question, t, [reply])
+
+
+def yet_at(desk: Desk, t: int, topic: str, *, wanted: bool) -> Draft | None:
+    """Whether something has happened yet, if the answer is the wanted one; its first time decides."""
+    track = desk.timeline.topics[topic]
+    first, about = track.told[0], track.told[0].happening
+    if wanted:
+        over = track.done(t)
+        if not over:
+            return None
+        earliest = min(over, key=lambda item: item.done_ns)
+        evidence, until, text = [earliest.evidence()], None, desk.write("say_yes", about=about)
+    else:
+        if t >= first.early_ns:
+            return None
+        evidence, until, text = nothing_since(0, t), first.early_ns, desk.write("say_not_yet", about=about)
+    reply = desk.reply(text, t, evidence=evidence, until=until)
+    return draft_of("happened_yet", "backward", desk.write("ask_yet", about=about), t, [reply])
+
+
+def told_from(item: Told) -> int:
+    """When the assistant can report an event it was told to watch for: a line only when its last word is out."""
+    return item.done_ns if item.topic is not None and item.topic.manner == "line" else item.known_ns
+
+
+def tell_at(desk: Desk, t: int) -> Draft | None:
+    """A request to report the next time (or every further time) that something happens."""
+    limits, line = desk.limits, desk.timeline
+    soon = [
+        key
+        for key, track in line.topics.items()
+        if (later := track.next_early(t)) is not None and later - t <= limits.max_wait_ns and not track.busy(t)
+    ]
+    if not soon:
+        return None
+    track = line.topics[desk.rng.choice(soon)]
+    coming = track.after(t)
+    about = coming[0].happening
+    # Offered whether or not there is a second time, or the wording would tell.
+    each = len(coming) <= limits.max_answers and desk.rng.random() < 0.5
+    question = desk.write("ask_tell_each", about=about) if each else None
+    if question is None:
+        question, coming = desk.write("ask_tell", about=about), coming[:1]
+    replies: list[Reply | None] = []
+    for k, item in enumerate(coming):
+        limit = told_from(coming[k + 1]) if k + 1 < len(coming) else None
+        replies.append(_report(desk, item, first=k == 0, limit=limit))
+    return draft_of("tell_me_when", "proactive", question, t, replies, standing=True)
+
+
+def vain_at(desk: Desk, t: int) -> Draft | None:
+    """A request to report something that never happens again: it is acknowledged, and then there is silence."""
+    over = [key for key, track in desk.timeline.topics.items() if not track.after(t) and not track.busy(t)]
+    if not over:
+        return None
+    about = desk.timeline.topics[desk.rng.choice(over)].told[0].happening
+    each = desk.write("ask_tell_each", about=about) if desk.rng.random() < 0.5 else None
+    question = each or desk.write("ask_tell", about=about)
+    if question is None:
+        return None
+    return Draft(task="tell_me_when", mode="proactive", question=question, ask_ns=t, replies=(), standing=True)
+
+
+def _report(desk: Desk, item: Told, *, first: bool, limit: int | None) -> Reply | None:
+    """The report of an event; its window ends with the event, or the next one, and never before it has begun."""
+    at = told_from(item)
+    evidence = [item.evidence(at, role="necessary" if first else "sufficient")]
+    text = desk.write("say_tell", about=item.happening)
+    reply = desk.reply(text, at, evidence=evidence, event_id=item.event.id)
+    if reply is None:
+        return None
+    ends = [reply.window_end_ns]
+    if not item.event.is_point and at < item.event.end_ns:
+        ends.append(item.event.end_ns)
+    if limit is not None:
+        ends.append(limit)
+    return replace(reply, window_end_ns=min(ends)) if min(ends) > at else None
+
+
+def count_at(desk: Desk, t: int, *, shots: bool | None = None) -> Draft | None:
+    """How often something has happened so far; every further time supersedes the answer."""
+    line = desk.timeline
+    keys = [key for key, track in line.topics.items() if is_form(track.told[0])]
+    use_shots = (not keys or desk.rng.random() < 0.4) if shots is None else shots
+    track = line.shots if use_shots else line.topics[desk.rng.choice(keys)]
+    if track.busy(t):
+        return None
+    about = track.told[0].happening
+    question = desk.write("ask_count_shots") if use_shots else desk.write("ask_count", about=about)
+    over = track.done(t)
+    steps = _steps(track, t)
+    counted = [item.evidence() for item in over[:_MANY]] if len(over) <= _MANY else []
+    until = steps[0][0] if steps else None
+    count = len(over)
+    said = desk.write("say_count", number=count)
+    replies = [desk.reply(said, t, evidence=[*nothing_since(0, t), *counted], until=until)]
+    numbers = [count]
+    for k, (_, done, members) in enumerate(steps[: desk.limits.max_answers - 1]):
+        if done >= desk.clock.end_ns:
+            break
+        count += len(members)
+        numbers.append(count)
+        until = steps[k + 1][0] if k + 1 < len(steps) else None
+        proof = [item.evidence(role="sufficient") for item in members]
+        text = desk.write("say_count", number=count)
+        replies.append(desk.reply(text, done, evidence=proof, until=until, event_id=members[-1].event.id))
+    draft = draft_of("count_so_far", "counting", question, t, replies)
+    return replace(draft, probes=_probes(desk, draft.replies, numbers)) if draft else None
+
+
+def opening(desk: Desk) -> Draft:
+    """The question that every video bears: how many shots there have been, asked at its first frame."""
+    others = [item.done_ns for item in desk.timeline.shots.told if item.done_ns > 0]
+    until = min(others, default=desk.clock.end_ns)
+    text = desk.write("say_count", number=1)
+    reply = desk.reply(text, 0, evidence=nothing_since(0, 0), until=until if others else None)
+    draft = draft_of("count_so_far", "counting", desk.write("ask_count_shots"), 0, [reply])
+    assert draft is not None, "a teacher has words for the count of shots"
+    return replace(draft, probes=(Probe(t_ns=0, kind="count", expected="1"),))
+
+
+def _steps(track: Track, t: int) -> list[tuple[int, int, list[Told]]]:
+    """After an instant: stretches `(first, done, events)` in which the count is uncertain, merged where they meet."""
+    steps: list[tuple[int, int, list[Told]]] = []
+    for item in track.after(t):
+        if steps and item.early_ns <= steps[-1][1]:
+            first, done, members = steps[-1]
+            steps[-1] = (first, max(done, item.done_ns), [*members, item])
+        else:
+            steps.append((item.early_ns, item.done_ns, [item]))
+    return steps
+
+
+def _probes(desk: Desk, replies: Sequence[Reply], numbers: Sequence[int]) -> tuple[Probe, ...]:
+    """Random instants at which one answer is certainly right, spread over the answers, with the number expected."""
+    picked: dict[int, int] = {}
+    order = list(range(len(replies)))
+    desk.rng.shuffle(order)
+    for k in [*order, *order][: desk.limits.max_probes]:
+        until = replies[k].valid_until_ns
+        at = desk.between(replies[k].t_ns, desk.clock.end_ns if until is None else until)
+        if at is not None:
+            picked[at] = numbers[k]
+    return tuple(Probe(t_ns=at, kind="count", expected=str(picked[at])) for at in sorted(picked))
+
+
+def next_at(desk: Desk, t: int) -> Draft | None:
+    """What happens next: asked before it, answered when it is over."""
+    track = desk.timeline.scene
+    if not (coming := track.after(t)) or track.busy(t):
+        return None
+    # What begins before the first can be recognised belongs to it: something that enters also moves.
+    items = [item for item in coming if item.early_ns <= coming[0].known_ns]
+    over = max(item.done_ns for item in items)
+    if not _tellable(desk, items) or over - t > desk.limits.max_wait_ns:
+        return None
+    waiting = Evidence(start_ns=t, end_ns=max(t, items[0].early_ns))
+    proof = [waiting, *(item.evidence() for item in items)]
+    reply = desk.reply(desk.write("say_next", told=items), over, evidence=proof, event_id=items[0].event.id)
+    return draft_of("next", "forward", desk.write("ask_next"), t, [reply])
+
+
+def twins_at(desk: Desk, t: int) -> tuple[Draft, Draft] | None:
+    """A question with an answer, and the same about something that the video never shows."""
+    ways: list[Callable[[Desk, int], tuple[Draft, Draft] | None]] = [_absent_marker, _absent_subject]
+    desk.rng.shuffle(ways)
+    return next((pair for way in ways if (pair := way(desk, t)) is not None), None)
+
+
+def _absent_subject(desk: Desk, t: int) -> tuple[Draft, Draft] | None:
+    base = subject_at(desk, t)
+    nobody = _nobody(desk)
+    if base is None or nobody is None:
+        return None
+    known = next(iter(desk.timeline.subjects.values())).told[0].happening
+    twin = _refuse(desk, t, replace(known, subject=nobody, caption=""), ask="ask_subject", say="say_no_subject")
+    return (base, twin) if twin else None
+
+
+def _absent_marker(desk: Desk, t: int) -> tuple[Draft, Draft] | None:
+    base = before_at(desk, t)
+    if base is None:
+        return None
+    if len(desk.timeline.scene):
+        nobody, forms = _nobody(desk), [item for item in desk.timeline.scene.told if is_form(item)]
+        if nobody is None or not forms:
+            return None
+        about = replace(desk.rng.choice(forms).happening, subject=nobody, caption="")
+        twin = _refuse(desk, t, about, ask="ask_before", say="say_not_happened")
+    else:
+        seen = desk.timeline.picture_labels
+        # A fade also darkens the picture, whatever the thresholds made of it.
+        unsure = _LIGHT if seen & {"fade", "dissolve"} else frozenset()
+        absent = [label for label in _ABSENT_LABELS if label not in seen | unsure]
+        if not absent:
+            return None
+        about = Happening(desk.rng.choice(absent), PICTURE_SET, None, "")
+        twin = _refuse(desk, t, about, ask="ask_before_picture", say="say_not_happened")
+    return (base, twin) if twin else None
+
+
+def _nobody(desk: Desk) -> str | None:
+    """Something that no event of the video names by any of its words."""
+    free = [name for name in desk.teacher.absent_subjects() if not set(name.casefold().split()) & desk.timeline.words]
+    return desk.rng.choice(free) if free else None
+
+
+def _refuse(
+    desk: Desk,
+    t: int,
+    about: Happening,
+    *,
+    ask: Intent,
+    say: Intent,
+) -> Draft | None:
+    reply = desk.reply(desk.write(say, about=about), t, evidence=nothing_since(0, t))
+    twin = draft_of("before", "backward", desk.write(ask, about=about), t, [reply])
+    return replace(twin, unanswerable=True) if twin else None

@@ -1,0 +1,200 @@
+"""Streaming questions and answers: balanced draws of questions over the tasks, and their records.
+
+Tasks: `now`, `before`, `happened_yet`, `tell_me_when`, `count_so_far`, `next`, and `twins`. Yes/no questions come in
+pairs, one of each; a twin pair is an answerable question and, at the same instant, the same about something the video
+never shows. The two name each other in `twin_id`, and the second is `unanswerable`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import zip_longest
+from typing import Literal
+
+from pydantic import Field
+
+from datasets_build.builders import questions
+from datasets_build.builders.facts import Desk, Draft, FactsConfig
+from datasets_build.core.config import Config
+from datasets_build.core.records import Answer, StreamingQA, Video, derive_id
+
+Task = Literal["now", "before", "happened_yet", "tell_me_when", "count_so_far", "next", "twins"]
+TeacherName = Literal["template"]
+Unit = tuple[Draft, ...]
+_NS_PER_MINUTE = 60_000_000_000
+_TRIES = 6
+
+
+class StreamingQAConfig(Config):
+    """How many questions a video gets: `per_minute` of video, at least `least`, at most `most`, even over the tasks."""
+
+    seed: int = 0
+    teacher: TeacherName = "template"
+    tasks: tuple[Task, ...] = Field(
+        default=("now", "before", "happened_yet", "tell_me_when", "count_so_far", "next", "twins"), min_length=1
+    )
+    per_minute: float = Field(default=12.0, gt=0)
+    least: int = Field(default=8, ge=1)
+    most: int = Field(default=240, ge=1)
+    facts: FactsConfig = FactsConfig()
+
+
+def _pair(desk: Desk, yes: Draft | None, no: Draft | None) -> Unit | None:
+    if yes is None or no is None:
+        return None
+    return (yes, no) if desk.rng.random() < 0.5 else (no, yes)
+
+
+def _now(desk: Desk) -> Unit | None:
+    if desk.rng.random() < 0.5:
+        draft = questions.now_at(desk, desk.instant())
+        return (draft,) if draft else None
+    topics = [
+        key for key, track in desk.timeline.topics.items() if any(item.off_ns > item.known_ns for item in track.told)
+    ]
+    if not topics:
+        return None
+    topic = desk.rng.choice(topics)
+    item = desk.rng.choice(desk.timeline.topics[topic].told)
+    during = desk.between(item.known_ns, item.off_ns)
+    if during is None:
+        return None
+    yes = questions.is_on_at(desk, during, topic, wanted=True)
+    return _pair(desk, yes, questions.is_on_at(desk, desk.instant(), topic, wanted=False))
+
+
+def _before(desk: Desk) -> Unit | None:
+    ways: tuple[Callable[[Desk, int], Draft | None], ...] = (
+        questions.last_at,
+        questions.before_at,
+        questions.subject_at,
+    )
+    draft = desk.rng.choice(ways)(desk, desk.instant())
+    return (draft,) if draft else None
+
+
+def _happened_yet(desk: Desk) -> Unit | None:
+    if not desk.timeline.topics:
+        return None
+    topic = desk.rng.choice(list(desk.timeline.topics))
+    first = desk.timeline.topics[topic].told[0]
+    wait = desk.limits.max_wait_ns
+    before = desk.between(first.early_ns - wait, first.early_ns)
+    after = desk.between(first.done_ns, first.done_ns + wait)
+    if before is None or after is None:
+        return None
+    yes = questions.yet_at(desk, after, topic, wanted=True)
+    return _pair(desk, yes, questions.yet_at(desk, before, topic, wanted=False))
+
+
+def _tell_me_when(desk: Desk) -> Unit | None:
+    draft = questions.tell_at(desk, desk.instant())
+    return (draft,) if draft else None
+
+
+def _count_so_far(desk: Desk) -> Unit | None:
+    draft = questions.count_at(desk, desk.instant())
+    return (draft,) if draft else None
+
+
+def _next(desk: Desk) -> Unit | None:
+    draft = questions.next_at(desk, desk.instant())
+    return (draft,) if draft else None
+
+
+def _twins(desk: Desk) -> Unit | None:
+    return questions.twins_at(desk, desk.instant())
+
+
+TASKS: dict[Task, Callable[[Desk], Unit | None]] = {
+    "now": _now,
+    "before": _before,
+    "happened_yet": _happened_yet,
+    "tell_me_when": _tell_me_when,
+    "count_so_far": _count_so_far,
+    "next": _next,
+    "twins": _twins,
+}
+
+
+def quota(duration_ns: int, config: StreamingQAConfig) -> int:
+    """How many questions a video of this length may get."""
+    return min(config.most, max(config.least, int(duration_ns * config.per_minute / _NS_PER_MINUTE)))
+
+
+def draw_units(desk: Desk, config: StreamingQAConfig, *, limit: int) -> list[Unit]:
+    """Draw up to `limit` questions, the tasks taking turns; pairs stay whole. Never empty."""
+    share = -(-limit // len(config.tasks))
+    drawn = [_draw_task(desk, TASKS[task], share) for task in config.tasks]
+    units: list[Unit] = []
+    count = 0
+    for unit in (unit for row in zip_longest(*drawn) for unit in row if unit is not None):
+        if count + len(unit) <= limit or not units:
+            units.append(unit)
+            count += len(unit)
+    return units or [(questions.opening(desk),)]
+
+
+def _draw_task(desk: Desk, make: Callable[[Desk], Unit | None], share: int) -> list[Unit]:
+    """Up to `share` questions of one task, no two draws at one instant."""
+    units: list[Unit] = []
+    count, asked = 0, set[int]()
+    for _ in range(_TRIES * share + _TRIES):
+        unit = make(desk)
+        instants = {draft.ask_ns for draft in unit or ()}
+        if unit is not None and not instants & asked:
+            units.append(unit)
+            count += len(unit)
+            asked |= instants
+        if count >= share:
+            break
+    return units
+
+
+def questions_of(video: Video, desk: Desk, config: StreamingQAConfig, *, seed: int) -> list[StreamingQA]:
+    """The questions of one video, sorted by when they are asked; there is always at least one.
+
+    Args:
+        video: whose they are.
+        desk: its facts, a teacher, and a generator made from `seed`.
+        config: how many of which.
+        seed: goes into the records' provenance.
+    """
+    units = draw_units(desk, config, limit=quota(video.duration_ns, config))
+    rows: dict[str, StreamingQA] = {}
+    for unit in units:
+        ids = [derive_id("streaming_qa", video.id, draft.task, draft.ask_ns, draft.question) for draft in unit]
+        if any(made in rows for made in ids):
+            continue
+        twins = list(reversed(ids)) if unit[-1].unanswerable else [None] * len(ids)
+        for made, twin, draft in zip(ids, twins, unit, strict=True):
+            rows[made] = _record(made, video, desk, draft, seed=seed).model_copy(update={"twin_id": twin})
+    return sorted(rows.values(), key=lambda row: (row.ask_ns, row.task, row.id))
+
+
+def _record(made: str, video: Video, desk: Desk, draft: Draft, *, seed: int) -> StreamingQA:
+    evidence = tuple(piece for reply in draft.replies for piece in reply.evidence)
+    inputs = dict.fromkeys(piece.event_id for piece in evidence if piece.event_id)
+    return StreamingQA(
+        id=made,
+        video_id=video.id,
+        mode=draft.mode,
+        task=draft.task,
+        question=draft.question,
+        ask_ns=draft.ask_ns,
+        evidence=evidence,
+        answerable_from_ns=draft.answerable_from_ns,
+        answers=tuple(
+            Answer(
+                text=reply.text,
+                t_ns=reply.t_ns,
+                window_start_ns=reply.t_ns,
+                window_end_ns=reply.window_end_ns,
+                valid_until_ns=reply.valid_until_ns,
+            )
+            for reply in draft.replies
+        ),
+        unanswerable=draft.unanswerable,
+        test_points=draft.probes,
+        provenance=desk.teacher.provenance(seed=seed, inputs=list(inputs)),
+    )

@@ -1,0 +1,246 @@
+"""The check: every law, held against the files as they are written, and one JSON file that says what was found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import Field
+
+from datasets_build.checks.causality import EVENT_LAWS, QUESTION_LAWS
+from datasets_build.checks.conversation import DIALOGUE_LAWS
+from datasets_build.checks.integrity import (
+    SPLIT_BY_SOURCE,
+    check_manifest,
+    difference,
+    missing_references,
+    split_breaches,
+    view_breaches,
+)
+from datasets_build.checks.laws import Breach, Known, Law, Ledger, Violation
+from datasets_build.checks.timing import FRAME_LAWS, TIME_LAWS
+from datasets_build.checks.walk import RESOLVES, Atlas, Group, Names, existing, walk
+from datasets_build.core.config import Config
+from datasets_build.core.dataset import SPLITS
+from datasets_build.core.files import write_json
+from datasets_build.core.layout import VideoRows, table_path
+from datasets_build.core.records import (
+    Dialogue,
+    Event,
+    FrameLabel,
+    Json,
+    Keyframe,
+    Record,
+    Shot,
+    Split,
+    StreamingQA,
+    Video,
+)
+from datasets_build.core.stage import STAGES, stage_digest
+from datasets_build.core.views import frame_labels, subset_grid
+
+R = TypeVar("R", bound=Record)
+WHOLE = ("nothing_missing", "every video that has events has rows in every subset")
+COPY = ("copies_equal", "videos and events in a dataset equal those of the index and the events stage")
+VIEW = ("frame_view_equals_grid", "a per-frame view equals what its events give on its grid")
+DATASETS = ("streaming_qa", "frame_events", "dialogue")
+
+
+class CheckConfig(Config):
+    """How many violations are listed; all are counted."""
+
+    listed: int = Field(default=200, ge=1)
+
+
+@dataclass(frozen=True, slots=True)
+class LawCount:
+    """How often a law was checked, and how often it was broken."""
+
+    name: str
+    about: str
+    checked: int
+    broken: int
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """What a check found; `violations` are the first ones."""
+
+    folders: tuple[str, ...]
+    laws: tuple[LawCount, ...]
+    violations: tuple[Violation, ...]
+
+    @property
+    def checked(self) -> int:
+        """Checks made, over all laws."""
+        return sum(law.checked for law in self.laws)
+
+    @property
+    def broken(self) -> int:
+        """Violations found, over all laws."""
+        return sum(law.broken for law in self.laws)
+
+    def as_json(self) -> Json:
+        """What `check.json` holds."""
+        laws: list[Json] = [
+            {"name": law.name, "about": law.about, "checked": law.checked, "broken": law.broken} for law in self.laws
+        ]
+        return {
+            "folders": list(self.folders),
+            "checked": self.checked,
+            "broken": self.broken,
+            "laws": laws,
+            "violations": [row.model_dump(mode="json") for row in self.violations],
+        }
+
+
+def run_checks(out: Path, config: CheckConfig) -> CheckResult:
+    """Prove the laws on the finished stages of `OUT` and write `OUT/check.json`.
+
+    Raises:
+        DataError: there is no index, or nothing has been built from it.
+    """
+    stage_digest(out, "index")
+    folders = existing(out, "events", *DATASETS)
+    ledger = Ledger(config.listed)
+    for name in STAGES:
+        if (out / name / "manifest.json").exists():
+            check_manifest(out / name, ledger)
+    run = _Run(out, ledger)
+    run.splits()
+    run.events()
+    if "streaming_qa" in folders:
+        run.streaming_qa()
+    if "frame_events" in folders:
+        run.frame_events()
+    if "dialogue" in folders:
+        run.dialogue()
+    laws = tuple(
+        LawCount(name, ledger.about[name], ledger.checked[name], ledger.broken[name]) for name in sorted(ledger.about)
+    )
+    result = CheckResult(tuple(folders), laws, tuple(ledger.violations))
+    write_json(out / "check.json", result.as_json())
+    return result
+
+
+class _Run:
+    """One check of one folder."""
+
+    def __init__(self, out: Path, ledger: Ledger) -> None:
+        self.out, self.ledger = out, ledger
+        self.atlas = Atlas(out)
+        self.names = Names()
+        self.lively: dict[Split, set[str]] = {split: set() for split in SPLITS}
+
+    def splits(self) -> None:
+        """No group and no file in two splits."""
+        guilty = dict(split_breaches(self.atlas.videos))
+        for video in self.atlas.videos:
+            breach = guilty.get(video.id)
+            self.ledger.note(*SPLIT_BY_SOURCE, "index/videos.parquet", video.id, [breach] if breach else [])
+            self.names.meet("video", video.id, "index/videos.parquet", self.ledger)
+
+    def events(self) -> None:
+        """The events stage itself."""
+        for group, file in walk(table_path(self.out, Event), Event, None, self.atlas, self.ledger):
+            self.lively[group.video.split].add(group.video.id)
+            known = Known(group.video, group.clock, {})
+            for event in group.rows:
+                assert isinstance(event, Event), "the walk reads events"
+                self.names.meet("event", event.id, file, self.ledger)
+                self._judge(file, event, known, EVENT_LAWS)
+
+    def streaming_qa(self) -> None:
+        """Questions."""
+        for group, file in self._groups("streaming_qa", "qa", StreamingQA):
+            rows = {row.id: row for row in self._unique(group, "question", file) if isinstance(row, StreamingQA)}
+            known = self._known(group, rows)
+            for row in rows.values():
+                self._judge(file, row, known, QUESTION_LAWS)
+                self._resolve(file, row, known)
+        self._copies("streaming_qa", "videos", Video)
+
+    def dialogue(self) -> None:
+        """Dialogues."""
+        for group, file in self._groups("dialogue", "dialogues", Dialogue):
+            known = self._known(group, {})
+            for row in self._unique(group, "dialogue", file):
+                assert isinstance(row, Dialogue), "the walk reads dialogues"
+                self._judge(file, row, known, DIALOGUE_LAWS)
+                self._resolve(file, row, known)
+        self._copies("dialogue", "videos", Video)
+
+    def frame_events(self) -> None:
+        """Events and their views."""
+        self._copies("frame_events", "events", Event)
+        self._copies("frame_events", "videos", Video)
+        for folder in sorted(path.name for path in (self.out / "frame_events").glob("frames_*")):
+            for split in SPLITS:
+                self._view(folder, split)
+
+    def _view(self, subset: str, split: Split) -> None:
+        """One view of one split, step by step against what the events give."""
+        fps = subset_grid(subset)
+        shots = VideoRows(table_path(self.out, Shot), Shot)
+        keyframes = VideoRows(table_path(self.out, Keyframe), Keyframe)
+        place = -1
+        for group, file in self._groups("frame_events", subset, FrameLabel, split):
+            made, here = group.video.id, self.atlas.place(group.video.id)
+            for video in self.atlas.videos[place + 1 : here + 1]:
+                cuts, chosen = shots.take(video.id), {row.frame_index for row in keyframes.take(video.id)}
+            place = max(place, here)
+            events = self.atlas.events_of(made)
+            derived = frame_labels(made, group.clock, events, shots=cuts, keyframes=chosen, fps=fps)
+            for step, breach in view_breaches(self._indexed(group, file), derived):
+                self.ledger.note(*VIEW, file, step, [breach] if breach else [])
+
+    def _indexed(self, group: Group, file: str) -> Iterator[FrameLabel]:
+        known = Known(group.video, group.clock, {})
+        for row in group.rows:
+            assert isinstance(row, FrameLabel), "the walk reads steps"
+            for law in FRAME_LAWS:
+                self.ledger.judge(file, row.id, law, row, known)
+            yield row
+
+    def _groups(
+        self, dataset: str, subset: str, model: type[R], only: Split | None = None
+    ) -> Iterator[tuple[Group, str]]:
+        """A subset's rows video by video, every split, and which videos have none."""
+        for split in SPLITS if only is None else (only,):
+            path = self.out / dataset / subset / f"{split}.parquet"
+            met = set()
+            for group, file in walk(path, model, split, self.atlas, self.ledger) if path.exists() else ():
+                met.add(group.video.id)
+                yield group, file
+            for made in sorted(self.lively[split]):
+                lost = [Breach("no rows", "at least one")] if made not in met else []
+                self.ledger.note(*WHOLE, f"{dataset}/{subset}/{split}.parquet", made, lost)
+
+    def _copies(self, dataset: str, subset: str, model: type[R]) -> None:
+        for group, file in self._groups(dataset, subset, model):
+            video = group.video
+            source: list[Record] = [video] if model is Video else list(self.atlas.events_of(video.id))
+            expected = {row.id: row for row in source}
+            for row in group.rows:
+                breach = difference(row, expected.pop(row.id, None))
+                self.ledger.note(*COPY, file, row.id, [breach] if breach else [])
+            for made in expected:
+                self.ledger.note(*COPY, file, made, [Breach("no row", f"a copy of {made}")])
+
+    def _unique(self, group: Group, kind: str, file: str) -> Iterator[Record]:
+        for row in group.rows:
+            self.names.meet(kind, row.id, file, self.ledger)
+            yield row
+
+    def _known(self, group: Group, rows: dict[str, StreamingQA]) -> Known:
+        events = {event.id: event for event in self.atlas.events_of(group.video.id)}
+        return Known(group.video, group.clock, events, rows)
+
+    def _judge(self, file: str, row: R, known: Known, laws: tuple[Law[R], ...]) -> None:
+        for law in (*TIME_LAWS, *laws):
+            self.ledger.judge(file, row.id, law, row, known)  # type: ignore[arg-type]  # a law on parts holds for records
+
+    def _resolve(self, file: str, row: StreamingQA | Dialogue, known: Known) -> None:
+        self.ledger.note(*RESOLVES, file, row.id, missing_references(row, frozenset(known.events)))

@@ -1,0 +1,186 @@
+"""Open a file, choose the stream that is shown, and decode it packet by packet past whatever is damaged."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import av.error
+from av.container import InputContainer
+from av.packet import Packet
+from av.stream import Disposition
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from datasets_build.decoders.frames import VideoError
+
+# PyAV's own logging stays off (its default): its hook wants the interpreter's lock from FFmpeg's threads and hangs.
+# FFmpeg opens these as one-frame "videos", text even as a typewriter film.
+NOT_VIDEO = frozenset({"image2", "tty", "ico"})
+NOT_SHOWN = Disposition.attached_pic | Disposition.still_image | Disposition.timed_thumbnails
+# Their demuxers make presentation times up, wrongly where frames are reordered.
+NO_PTS_STORED = frozenset({"avi"})
+# Their frames are drawn over the one before, whatever the key-frame mark says.
+NEVER_SEEK = frozenset({"gif", "apng"})
+MAX_DEMUX_ERRORS = 32
+
+
+class TroubleError(Exception):
+    """A threaded pass met damage: its outcome depends on timing, so the pass is repeated with one thread."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Source:
+    """An open file and the stream that is shown."""
+
+    path: Path
+    container: InputContainer
+    stream: VideoStream
+    width: int
+    height: int
+
+    @property
+    def time_base(self) -> Fraction:
+        """Seconds per tick of this stream's timestamps."""
+        assert self.stream.time_base is not None, "a demuxed stream has a time base"
+        return self.stream.time_base
+
+    @property
+    def format_name(self) -> str:
+        """The container's first name: mov, matroska, mpegts, avi, gif or the like."""
+        return self.container.format.name.split(",")[0]
+
+    @property
+    def seeks_well(self) -> bool:
+        """Whether decoding may start in the middle: not where times are told by counting reordered frames."""
+        if self.format_name in NO_PTS_STORED:
+            return not self.stream.codec_context.has_b_frames
+        return self.format_name not in NEVER_SEEK
+
+
+@dataclass(slots=True, eq=False)
+class Walk:
+    """What one pass has met so far; `errors` holds `(pts or None, text)` of what could not be demuxed or decoded."""
+
+    packet_pts: list[int] = field(default_factory=list)
+    errors: list[tuple[int | None, str]] = field(default_factory=list)
+    n_discarded: int = 0
+    n_guessed: int = 0
+    slots: deque[int | None] = field(default_factory=deque)
+
+
+@contextmanager
+def open_source(path: Path, *, threads: bool = True) -> Iterator[Source]:
+    """Open a file and choose its first real video stream; `threads` is how it will be decoded.
+
+    Raises:
+        VideoError: `no_such_file`, `empty_file`, `moov_missing`, `not_a_video`, `cannot_open`, `no_video_stream` or
+            `unsupported_codec`.
+    """
+    if not path.is_file():
+        raise VideoError("no_such_file", f"{path}: no such file")
+    if path.stat().st_size == 0:
+        raise VideoError("empty_file", f"{path}: the file is empty (0 bytes); copy or download it again")
+    try:
+        container = av.open(str(path), metadata_errors="replace")
+    except (av.error.FFmpegError, ValueError) as error:
+        raise _open_error(path, error) from error
+    with container:
+        name = container.format.name
+        if name in NOT_VIDEO or name.endswith("_pipe"):
+            raise VideoError("not_a_video", f"{path}: a picture or text ({name}), expected a video")
+        source = _choose_stream(path, container)
+        source.stream.codec_context.thread_type = "AUTO" if threads else "NONE"
+        source.stream.codec_context.thread_count = 0 if threads else 1
+        yield source
+
+
+def _open_error(path: Path, error: Exception) -> VideoError:
+    with path.open("rb") as handle:
+        head = handle.read(12)
+    if head[4:8] in (b"ftyp", b"moov", b"mdat", b"free", b"wide", b"skip"):
+        return VideoError(
+            "moov_missing",
+            f"{path}: an MP4 or MOV file without a readable index (moov box): the recording or copy did not finish",
+        )
+    if isinstance(error, av.error.InvalidDataError):
+        return VideoError("not_a_video", f"{path}: no container that FFmpeg knows, expected a video file")
+    return VideoError("cannot_open", f"{path}: FFmpeg cannot open it ({error})")
+
+
+def _choose_stream(path: Path, container: InputContainer) -> Source:
+    shown = [stream for stream in container.streams.video if not stream.disposition & NOT_SHOWN]
+    if not shown:
+        kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "no stream at all"
+        raise VideoError("no_video_stream", f"{path}: holds no moving picture (found {kinds})")
+    stream = shown[0]
+    if stream.codec_context is None:
+        raise VideoError("unsupported_codec", f"{path}: this FFmpeg has no decoder for its video stream")
+    return Source(path, container, stream, stream.codec_context.width, stream.codec_context.height)
+
+
+def demux(source: Source, walk: Walk) -> Iterator[Packet[VideoStream]]:
+    """The stream's packets, the empty one that ends it included; errors are noted and passed over."""
+    for _ in range(MAX_DEMUX_ERRORS):
+        try:
+            yield from source.container.demux(source.stream)
+        except av.error.FFmpegError as error:
+            walk.errors.append((None, f"cannot read on: {error.strerror}"))
+        else:
+            return
+
+
+def decode(source: Source, walk: Walk, *, strict: bool) -> Iterator[tuple[int, VideoFrame]]:
+    """Every frame that decodes, as `(pts, frame)` in the decoder's output order; `walk` notes what happens.
+
+    Args:
+        source: opened with threads or without.
+        walk: filled on the way.
+        strict: give up at the first damage instead of going on.
+
+    Raises:
+        TroubleError: with `strict` only, at the first error or damaged picture.
+        VideoError: `no_timestamps`, for a frame that has neither a pts nor a packet's dts to stand in.
+    """
+    for packet in demux(source, walk):
+        if packet.size:
+            _note(packet, walk)
+        elif packet.dts is not None:
+            # An empty chunk says "show the last frame again"; to the decoder it would say "the end".
+            continue
+        try:
+            frames = packet.decode()
+        except av.error.EOFError:
+            continue
+        except av.error.FFmpegError as error:
+            walk.errors.append((packet.pts, f"cannot decode: {error.strerror}"))
+            if packet.size and walk.slots:
+                walk.slots.pop()
+            frames = []
+        if strict and (walk.errors or any(frame.is_corrupt for frame in frames)):
+            raise TroubleError
+        for frame in frames:
+            yield _time_of(source, walk, frame), frame
+
+
+def _note(packet: Packet[VideoStream], walk: Walk) -> None:
+    walk.slots.append(packet.dts)
+    walk.n_discarded += packet.is_discard
+    if packet.pts is not None and not packet.is_discard:
+        walk.packet_pts.append(packet.pts)
+
+
+def _time_of(source: Source, walk: Walk, frame: VideoFrame) -> int:
+    # Where none is stored (AVI knows no pts) the n-th shown frame takes the place of the n-th packet.
+    slot = walk.slots.popleft() if walk.slots else None
+    guessed = frame.pts is None or source.format_name in NO_PTS_STORED
+    pts = slot if guessed else frame.pts
+    if pts is None:
+        raise VideoError("no_timestamps", f"{source.path}: a frame has no timestamp; remux or re-encode the file")
+    walk.n_guessed += guessed
+    return pts

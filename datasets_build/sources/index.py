@@ -1,0 +1,333 @@
+"""The index stage: find videos, hash and probe them, ask which decoders may be trusted, and lay sidecars beside them.
+
+Every file with a video's suffix ends in `videos.parquet` or in `rejects.jsonl`. A file meets each decoder in a worker
+process, so that one which crashes or hangs costs its own place and no other. What has been found out about a file is
+kept at once, so a run that was cut off goes on where it was.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import shutil
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from datasets_build.core.config import Config
+from datasets_build.core.files import DataError, read_json, whole_file, write_bytes, write_json
+from datasets_build.core.progress import tool_versions, track
+from datasets_build.core.records import Annotation, Json, Reject, Video
+from datasets_build.core.stage import Fingerprint, Stage, StageError, code_digest, collect_rejects
+from datasets_build.core.table import write_table
+from datasets_build.run import run_each
+from datasets_build.sources.folder import FolderConfig, Listing, SidecarFile, VideoFile, list_folder
+from datasets_build.sources.probing import (
+    Check,
+    Content,
+    DecoderName,
+    Finding,
+    Refusal,
+    Source,
+    Verdict,
+    digest,
+    examine,
+    lost,
+    try_decoder,
+    verdict,
+    video_record,
+)
+from datasets_build.sources.said import Fault
+from datasets_build.sources.sidecars import place, read_sidecar, reject, rejects_of
+from datasets_build.sources.splits import SplitConfig, assign_splits
+from datasets_build.sources.world import WorldConfig, draw_world
+from datasets_build.video import Probe
+
+log = logging.getLogger(__name__)
+INPUTS = "inputs.json"
+_TOOLS = ("av", "decord", "torchcodec", "numpy", "pyarrow", "pysubs2")
+_REFUSED = "repair or convert it (ffmpeg -i OLD NEW.mp4), or move it away"
+_MB = 1_000_000
+
+
+class IndexConfig(Config):
+    """Settings of the index.
+
+    `source` `world` draws videos into VIDEOS first. A file may take `deadline_s` to decode, plus `deadline_per_mb_s`
+    for each megabyte; `check_decoders` are tried on it, with `decoder_deadline_s` for each answer. The run fails, after
+    writing everything, when more than the share `reject_limit` of the video files had to be left out.
+    """
+
+    source: Literal["folder", "world"] = "folder"
+    folder: FolderConfig = FolderConfig()
+    world: WorldConfig = WorldConfig()
+    split: SplitConfig = SplitConfig()
+    deadline_s: float = Field(default=600.0, gt=0)
+    deadline_per_mb_s: float = Field(default=2.0, ge=0)
+    check_decoders: tuple[DecoderName, ...] = ("decord", "torchcodec")
+    decoder_deadline_s: float = Field(default=60.0, gt=0)
+    reject_limit: float = Field(default=1.0, ge=0, le=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Corpus:
+    """The input with its bytes known: usable files, the rest as rejects, and the digest of each by name."""
+
+    listing: Listing
+    sources: tuple[Source, ...]
+    rejects: tuple[Reject, ...]
+    digests: Mapping[str, str | None]
+    n_files: int
+
+
+def build_index(videos: Path, out: Path, config: IndexConfig, *, workers: int, force: bool = False) -> Stage:
+    """Make `OUT/index`: videos, their annotations, and every frame's presentation time.
+
+    Args:
+        videos: a folder tree of video files, or one video file.
+        out: the output folder, held by `output_folder`.
+        config: settings.
+        workers: worker processes; any number gives the same bytes.
+        force: rebuild over an index of other settings or inputs.
+
+    Raises:
+        StageError: the index there was made from other inputs or settings; the message names them.
+        DataError: there is no video, not one of them can be used, or more than `reject_limit` had to be left out.
+    """
+    if config.source == "world":
+        draw_world(videos, config.world)
+    corpus = read_corpus(list_folder(videos, config.folder, skip=out), config, workers=workers)
+    stage = _open_stage(out, corpus, config, force=force)
+    if not stage.done:
+        _probe_all(stage, corpus, config, workers=workers)
+        _try_decoders(stage, corpus, config, workers=workers)
+        _publish(stage, corpus, config)
+    collect_rejects(out)
+    _enforce_limit(stage, config)
+    return stage
+
+
+def read_corpus(listing: Listing, config: IndexConfig, *, workers: int) -> Corpus:
+    """Hash every video and sidecar of a listing in worker processes."""
+    files: list[VideoFile | SidecarFile] = [*listing.videos, *listing.sidecars]
+    uris = {file.path: file.uri for file in files}
+    contents: dict[str, Content | Refusal] = {}
+    outcomes = run_each(
+        digest,
+        list(uris),
+        workers=workers,
+        deadline_s=config.deadline_s,
+        extra_s=lambda path: _extra_s(path, config),
+    )
+    for outcome in track(outcomes, total=len(uris), label="hash", unit="files"):
+        refusal = Refusal("unreadable", "reading it took too long or took the process down")
+        contents[uris[outcome.item]] = outcome.value or refusal
+    sources, rejects = [], list(listing.rejects)
+    for file in listing.videos:
+        content = contents[file.uri]
+        if isinstance(content, Content):
+            sources.append(Source.of(config.source, file.uri, file.path, content))
+        else:
+            rejects.append(_rejected(file.uri, content, action="make it readable for this user"))
+    digests = {uri: content.sha256 if isinstance(content, Content) else None for uri, content in contents.items()}
+    digests |= {row.item: None for row in listing.rejects}
+    refused = sum(PurePosixPath(row.item).suffix.lower() in config.folder.suffixes for row in listing.rejects)
+    return Corpus(listing, tuple(sources), tuple(rejects), dict(sorted(digests.items())), len(listing.videos) + refused)
+
+
+def _extra_s(path: Path, config: IndexConfig) -> float:
+    try:
+        return config.deadline_per_mb_s * path.stat().st_size / _MB
+    except OSError:
+        return 0.0
+
+
+def _rejected(uri: str, refusal: Refusal, *, action: str = _REFUSED) -> Reject:
+    reason = refusal.reason if refusal.reason.startswith(uri) else f"{uri}: {refusal.reason}"
+    log.warning("left out: %s", reason)
+    return Reject(stage="index", item=uri, code=refusal.code, reason=reason, action=action)
+
+
+def _root(listing: Listing, out: Path) -> str:
+    """The videos' folder as the index names it: relative when it moves along with OUT."""
+    root, base = listing.root.resolve(), out.resolve()
+    return root.relative_to(base).as_posix() if root.is_relative_to(base) else str(root)
+
+
+def _open_stage(out: Path, corpus: Corpus, config: IndexConfig, *, force: bool) -> Stage:
+    content = json.dumps([dict(corpus.digests), [row.model_dump() for row in corpus.rejects]]).encode()
+    inputs = {
+        "root": _root(corpus.listing, out),
+        "files": f"{len(corpus.listing.videos)} videos, {len(corpus.listing.sidecars)} sidecars",
+        "digest": hashlib.blake2b(content, digest_size=10).hexdigest(),
+    }
+    code = code_digest("sources", "video.py", "decoders", "run.py")
+    fields = Fingerprint.of(config, code=code, inputs=inputs).fields
+    # What changes no byte of the output asks for no rebuild.
+    idle = ("config.reject_limit",) if config.source == "world" else ("config.reject_limit", "config.world.")
+    fingerprint = Fingerprint({name: value for name, value in fields.items() if not name.startswith(idle)})
+    try:
+        stage = Stage.open(out, "index", fingerprint, force=force)
+    except StageError as error:
+        changed = _changed_files(out, corpus)
+        raise StageError(f"{error}{changed}") from error
+    if not stage.done:
+        write_json(stage.work / INPUTS, dict(corpus.digests))
+    return stage
+
+
+def _changed_files(out: Path, corpus: Corpus) -> str:
+    """Which input files differ from those of the index that stands in the way, up to three by name."""
+    path = next((p for p in (out / "index" / INPUTS, out / ".work" / "index" / INPUTS) if p.exists()), None)
+    old = read_json(path) if path else None
+    if not isinstance(old, dict):
+        return ""
+    words = [
+        "new" if name not in old else "gone" if name not in corpus.digests else "changed" if was != now else ""
+        for name, was, now in _both(old, corpus.digests)
+    ]
+    named = [f"{word} {name}" for word, (name, *_) in zip(words, _both(old, corpus.digests), strict=True) if word]
+    more = f" and {len(named) - 3} more" if len(named) > 3 else ""
+    return f"; input files: {', '.join(named[:3])}{more}" if named else ""
+
+
+def _both(old: Mapping[str, Json], new: Mapping[str, str | None]) -> list[tuple[str, Json, str | None]]:
+    return [(name, old.get(name), new.get(name)) for name in sorted({*old, *new})]
+
+
+def _part(stage: Stage, source: Source, kind: str) -> Path:
+    return stage.work / "parts" / f"{source.id}.{kind}"
+
+
+def _probe_all(stage: Stage, corpus: Corpus, config: IndexConfig, *, workers: int) -> None:
+    (stage.work / "parts").mkdir(exist_ok=True)
+    missing = [source for source in corpus.sources if not _part(stage, source, "json").exists()]
+    outcomes = run_each(
+        examine,
+        missing,
+        workers=workers,
+        deadline_s=config.deadline_s,
+        extra_s=lambda source: config.deadline_per_mb_s * source.content.size / _MB,
+    )
+    for outcome in track(outcomes, total=len(missing), label="probe"):
+        source = outcome.item
+        found = lost(source, outcome.error) if outcome.error is not None else outcome.value
+        if isinstance(found, Probe):
+            with whole_file(_part(stage, source, "npy")) as aside, aside.open("wb") as handle:
+                np.save(handle, found.pts, allow_pickle=False)
+            licence = config.folder.licence_of(source.uri)
+            finding = Finding(video=video_record(source, found, corpus=config.source, licence=licence))
+        else:
+            assert found is not None
+            finding = Finding(reject=_rejected(source.uri, found))
+        # Written last: a finding without it does not count.
+        write_bytes(_part(stage, source, "json"), finding.model_dump_json().encode())
+
+
+def _finding(stage: Stage, source: Source) -> Finding:
+    return Finding.model_validate_json(_part(stage, source, "json").read_bytes())
+
+
+def _try_decoders(stage: Stage, corpus: Corpus, config: IndexConfig, *, workers: int) -> None:
+    for name in config.check_decoders:
+        checks = []
+        for source in corpus.sources:
+            video = _finding(stage, source).video
+            if video is not None and not _part(stage, source, name).exists():
+                pts = _part(stage, source, "npy")
+                checks.append(Check(source, video, pts, name, config.decoder_deadline_s))
+        outcomes = run_each(
+            try_decoder,
+            checks,
+            workers=workers,
+            deadline_s=config.deadline_s,
+            extra_s=lambda check: config.deadline_per_mb_s * check.source.content.size / _MB,
+        )
+        for outcome in track(outcomes, total=len(checks), label=f"check {name}"):
+            found = verdict(outcome.item, outcome.value, outcome.error)
+            write_bytes(_part(stage, outcome.item.source, name), found.model_dump_json().encode())
+
+
+def _publish(stage: Stage, corpus: Corpus, config: IndexConfig) -> None:
+    rejects = list(corpus.rejects)
+    videos = list(_finished(stage, corpus, config, rejects))
+    (stage.final / "pts").mkdir()
+    for video in videos:
+        shutil.copyfile(stage.work / "parts" / f"{video.id}.npy", stage.final / video.pts_index)
+    write_table(stage.final / "videos.parquet", Video, videos)
+    rows = _annotations(corpus, videos, config, rejects)
+    n_annotations = write_table(stage.final / "annotations.parquet", Annotation, rows)
+    write_json(stage.final / "source.json", {"root": _root(corpus.listing, stage.out)})
+    write_json(stage.final / INPUTS, dict(corpus.digests))
+    counts = {
+        "files": corpus.n_files,
+        "videos": len(videos),
+        "left out": corpus.n_files - len(videos),
+        "degraded": sum(video.status == "degraded" for video in videos),
+        "sidecars": len(corpus.listing.sidecars),
+        "annotations": n_annotations,
+    }
+    rejects.sort(key=lambda row: row.item)
+    stage.commit(rejects=rejects, counts=counts, tools=tool_versions(*_TOOLS))
+
+
+def _finished(stage: Stage, corpus: Corpus, config: IndexConfig, rejects: list[Reject]) -> Iterator[Video]:
+    """The records in the order of their paths, with split and decoders; adds to `rejects` what was left out."""
+    findings = [(source, _finding(stage, source)) for source in corpus.sources]
+    splits = assign_splits((found.video.group for _, found in findings if found.video), config.split)
+    if findings and len(set(splits.values())) < len(config.split.shares):
+        log.warning("%d different videos do not fill every split: only %s", len(splits), sorted(set(splits.values())))
+    for source, found in findings:
+        if found.reject is not None:
+            rejects.append(found.reject)
+        if found.video is not None:
+            verdicts = [
+                Verdict.model_validate_json(_part(stage, source, name).read_bytes()) for name in config.check_decoders
+            ]
+            rejects += [item.reject for item in verdicts if item.reject is not None]
+            trusts = tuple(item.trust for item in verdicts)
+            yield found.video.model_copy(update={"split": splits[found.video.group], "decoders": trusts})
+
+
+def _annotations(
+    corpus: Corpus, videos: Sequence[Video], config: IndexConfig, rejects: list[Reject]
+) -> Iterator[Annotation]:
+    """All annotations, video by video and by time; adds to `rejects` what could not be read or placed."""
+    usable = {video.uri for video in videos}
+    of_video: dict[str, list[SidecarFile]] = defaultdict(list)
+    for sidecar in corpus.listing.sidecars:
+        for uri in sidecar.videos:
+            of_video[uri].append(sidecar)
+            if uri not in usable:
+                rejects.append(reject(sidecar, Fault("video_rejected", f"its video {uri} was left out")))
+    told: set[str] = set()
+    for video in videos:
+        rows: list[Annotation] = []
+        for sidecar in of_video[video.uri]:
+            sheet = read_sidecar(sidecar, config.folder)
+            if sidecar.uri not in told:
+                rejects += rejects_of(sheet, sidecar)
+                told.add(sidecar.uri)
+            placed = place(sheet, sidecar, video)
+            rows += placed.annotations
+            rejects += placed.rejects
+        yield from sorted(rows, key=lambda row: (row.start_ns, row.end_ns))
+
+
+def _enforce_limit(stage: Stage, config: IndexConfig) -> None:
+    counts = stage.counts()
+    files, lost_files = counts["files"], counts["left out"]
+    where = f"{stage.out}/rejects.jsonl says why"
+    if not counts["videos"]:
+        raise DataError(f"{stage.out}: not one of {files} video files can be used; {where}")
+    if lost_files > config.reject_limit * files:
+        raise DataError(
+            f"{stage.out}: {lost_files} of {files} video files were left out, expected at most a share of "
+            f"{config.reject_limit:g} (setting index.reject_limit); {where}"
+        )

@@ -1,0 +1,276 @@
+"""Events from shots, signals and annotations: right labels, exact spans, known when they can be, nothing lost."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from datasets_build.builders.events import EventsConfig, events_of
+from datasets_build.core.records import Event, Provenance
+from datasets_build.teachers.teacher import PICTURE_SET
+from tests.builders.made import MS, bare, clock_from, lively, said, shots_at, signals_of, video_of
+from tests.builders.worlds import scenes
+
+CONFIG = EventsConfig()
+CLOCK = clock_from([40] * 249)
+VIDEO = video_of("v", CLOCK)
+FRAMES = range(0, 250, 2)
+
+
+def found(shots=None, signals=(), annotations=(), config=CONFIG, clock=CLOCK, video=VIDEO):
+    return events_of(video, clock, shots or shots_at(video, clock, []), signals, annotations, config)
+
+
+def labels(events):
+    return [event.label for event in events]
+
+
+def only(events, label):
+    (event,) = [event for event in events if event.label == label]
+    return event
+
+
+def annotated(*rows, config=CONFIG, clock=CLOCK, video=VIDEO):
+    result = found(annotations=rows, config=config, clock=clock, video=video)
+    return [event for event in result.events if event.source == "annotation"], result.rejects
+
+
+def measured(**curves):
+    part = signals_of(VIDEO, CLOCK, FRAMES, **{k: [*v, *([v[-1]] * (len(FRAMES) - len(v)))] for k, v in curves.items()})
+    return found(signals=[part]).events
+
+
+def test_a_video_of_one_frame_has_its_beginning():
+    scene = bare("one")
+    (event,) = events_of(scene.video, scene.clock, scene.shots, [], [], CONFIG).events
+    assert (event.label, event.start_ns, event.end_ns, event.known_from_ns, event.is_point) == (
+        "video_start", 0, 0, 0, True,
+    )  # fmt: skip
+
+
+def test_a_cut_is_an_instant_known_at_once():
+    shots = shots_at(VIDEO, CLOCK, [50, 90])
+    events = found(shots).events
+    assert labels(events) == ["video_start", "shot_start", "shot_start"]
+    first = events[1]
+    assert first.start_ns == first.end_ns == first.known_from_ns == CLOCK.time_of(50)
+    assert (first.is_point, first.source, first.label_set) == (True, "shot", PICTURE_SET)
+    assert first.caption == "The scene cuts to a new shot."
+    assert first.provenance.inputs == (shots[1].id,)
+    assert first.provenance.kind == "rule"
+
+
+def test_a_fade_is_the_span_that_the_brightness_shows():
+    luma = [0.5] * 20 + [0.5 - 0.05 * k for k in range(1, 10)] + [0.02] * 3 + [0.1 * k for k in range(1, 6)] + [0.5] * 5
+    shots = shots_at(VIDEO, CLOCK, [60], ["fade"])
+    part = signals_of(VIDEO, CLOCK, FRAMES, luma=[*luma, *([0.5] * (len(FRAMES) - len(luma)))])
+    events = found(shots, [part]).events
+    fade = only(events, "fade")
+    # Sample 20 (frame 40) still shines, sample 21 is the first darker one; sample 36 (frame 72) is back.
+    assert (fade.start_ns, fade.end_ns) == (CLOCK.time_of(40), CLOCK.time_of(72))
+    assert CLOCK.time_of(60) <= fade.known_from_ns <= fade.end_ns
+    assert fade.onset_uncertainty_ns == fade.offset_uncertainty_ns == 80 * MS
+    assert "light_down" not in labels(events), "its darkness is its own"
+    assert "shot_start" not in labels(events)
+
+
+def test_a_fade_that_was_not_measured_is_believed_once_it_was_looked_at():
+    fade = only(found(shots_at(VIDEO, CLOCK, [60], ["fade"])).events, "fade")
+    assert fade.start_ns == CLOCK.time_of(60)
+    assert fade.end_ns == fade.known_from_ns == CLOCK.time_of(70)
+
+
+def test_a_dissolve_between_two_shots_is_the_gap():
+    before, after = shots_at(VIDEO, CLOCK, [60], ["dissolve"])
+    before = before.model_copy(update={"end_ns": CLOCK.time_of(50)})
+    event = only(found([before, after]).events, "dissolve")
+    assert (event.start_ns, event.end_ns, event.known_from_ns) == (CLOCK.time_of(50), CLOCK.time_of(60), CLOCK.time_of(60))
+
+
+def test_a_gradual_transition_into_a_last_frame_keeps_it():
+    clock = clock_from([40] * 4)
+    video = video_of("short", clock)
+    event = only(found(shots_at(video, clock, [4], ["fade"]), clock=clock, video=video).events, "fade")
+    assert (event.start_ns, event.end_ns) == (clock.time_of(4), clock.end_ns)
+
+
+@pytest.mark.parametrize(
+    ("curve", "value", "label"),
+    [
+        ("pan_x", 0.2, "pan_right"),
+        ("pan_x", -0.2, "pan_left"),
+        ("pan_y", 0.2, "tilt_down"),
+        ("pan_y", -0.2, "tilt_up"),
+        ("zoom", 0.3, "zoom_in"),
+        ("zoom", -0.3, "zoom_out"),
+        ("motion", 0.4, "motion_burst"),
+    ],
+)
+def test_camera_and_motion(curve, value, label):
+    rest = 0.05 if curve == "motion" else 0.0
+    events = measured(**{curve: [rest] * 10 + [value] * 12 + [rest]})
+    assert labels(events) == ["video_start", label]
+    event = events[1]
+    assert (event.start_ns, event.end_ns) == (CLOCK.time_of(20), CLOCK.time_of(44))
+    assert event.start_ns < event.known_from_ns < event.end_ns
+    assert event.source == "signal"
+    assert event.caption.endswith(".")
+
+
+def test_stillness_black_and_light():
+    assert labels(measured(motion=[0.05] * 10 + [0.001] * 80 + [0.05])) == ["video_start", "still"]
+    # It goes black at once, so the light does not drift.
+    assert labels(measured(luma=[0.5] * 10 + [0.02] * 30 + [0.5], contrast=[0.01] * 125)) == ["video_start", "black"]
+    rise = [0.2] * 10 + [0.2 + 0.02 * k for k in range(20)] + [0.6]
+    assert labels(measured(luma=rise)) == ["video_start", "light_up"]
+    assert labels(measured(luma=rise[::-1])) == ["video_start", "light_down"]
+
+
+def test_thresholds_are_settings():
+    part = signals_of(VIDEO, CLOCK, FRAMES, pan_x=[0.2] * len(FRAMES))
+    assert "pan_right" in labels(found(signals=[part]).events)
+    strict = CONFIG.model_copy(update={"pan": CONFIG.pan.model_copy(update={"on": 0.5, "off": 0.4})})
+    assert "pan_right" not in labels(found(signals=[part], config=strict).events)
+
+
+def test_a_caption_keeps_its_words_and_is_fitted_to_the_grid():
+    row = said(VIDEO, 1_010 * MS, 3_005 * MS, "The red circle enters.", label="enter", subject="red circle")
+    (event,), rejects = annotated(row)
+    assert (event.start_ns, event.end_ns) == (1_040 * MS, 3_040 * MS)
+    assert (event.onset_uncertainty_ns, event.offset_uncertainty_ns) == (30 * MS, 35 * MS)
+    assert event.known_from_ns == 1_440 * MS
+    assert (event.label, event.label_set, event.subject, event.caption) == (
+        "enter", "world", "red circle", "The red circle enters.",
+    )  # fmt: skip
+    assert event.provenance.inputs == (row.id,)
+    assert rejects == []
+
+
+def test_a_short_caption_is_known_at_its_end_at_the_latest():
+    (event,), _ = annotated(said(VIDEO, 1_000 * MS, 1_080 * MS, "A flash."))
+    assert event.known_from_ns == event.end_ns == 1_080 * MS
+
+
+@pytest.mark.parametrize(
+    ("kind", "origin", "label", "expected"),
+    [
+        ("caption", "captions", None, "caption"),
+        ("caption", "subtitles", None, "subtitle"),
+        ("caption", "SRT", None, "subtitle"),
+        ("caption", "world", "enter", "enter"),
+        ("word", "subtitles", None, "word"),
+        ("label", "corpus", "Long Jump", "Long Jump"),
+    ],
+)
+def test_the_label_of_an_annotation(kind, origin, label, expected):
+    (event,), _ = annotated(said(VIDEO, 0, 2_000 * MS, "Words.", kind=kind, origin=origin, label=label))
+    assert event.label == expected
+
+
+def test_a_subtitle_is_known_when_it_starts():
+    (event,), _ = annotated(said(VIDEO, 1_000 * MS, 3_000 * MS, "Hello there.", origin="subtitles"))
+    assert event.known_from_ns == event.start_ns
+
+
+def test_a_label_without_text_says_its_name():
+    (event,), _ = annotated(said(VIDEO, 0, 2_000 * MS, "", kind="label", label="Long Jump"))
+    assert event.caption == "Long Jump"
+
+
+def test_an_instant_stays_one():
+    (event,), _ = annotated(said(VIDEO, 1_001 * MS, 1_001 * MS, "The ball bounces."))
+    assert event.is_point
+    assert event.start_ns == event.end_ns == event.known_from_ns == 1_040 * MS
+    assert event.onset_uncertainty_ns == 39 * MS
+
+
+def test_a_span_without_a_frame_is_the_instant_at_which_it_has_happened():
+    (event,), rejects = annotated(said(VIDEO, 1_001 * MS, 1_020 * MS, "A flash."))
+    assert event.is_point
+    assert event.start_ns == event.known_from_ns == 1_040 * MS
+    assert (event.onset_uncertainty_ns, event.offset_uncertainty_ns) == (39 * MS, 20 * MS)
+    assert rejects == []
+
+
+@pytest.mark.parametrize(
+    ("row", "code"),
+    [
+        (said(VIDEO, 0, 1_000 * MS, "What is it?", kind="qa"), "not_an_event"),
+        (said(VIDEO, 0, 1_000 * MS, "a box", kind="box"), "not_an_event"),
+        (said(VIDEO, 0, 1_000 * MS, "  "), "no_words"),
+        (said(VIDEO, 9_990 * MS, 9_995 * MS, "Too late."), "no_frame"),
+        (said(VIDEO, 20_000 * MS, 21_000 * MS, "Outside."), "no_frame"),
+    ],
+)
+def test_what_becomes_no_event_is_rejected_with_a_reason(row, code):
+    events, (reject,) = annotated(row)
+    assert events == []
+    assert (reject.stage, reject.code, reject.at_ns) == ("events", code, row.start_ns)
+    assert row.id in reject.item
+    assert VIDEO.uri in reject.item
+    assert reject.reason
+    assert reject.action
+
+
+def test_a_caption_that_reaches_out_of_the_video_ends_with_it():
+    (event,), _ = annotated(said(VIDEO, 9_000 * MS, 20_000 * MS, "On and on."))
+    assert event.end_ns == CLOCK.end_ns
+    assert event.offset_uncertainty_ns == 0
+
+
+def test_confidence_and_origin_are_carried():
+    made = Provenance(kind="person", agent="annotator-7", version="2")
+    (event,), _ = annotated(said(VIDEO, 0, 2_000 * MS, "It falls.", confidence=0.3, provenance=made))
+    assert event.confidence == 0.3
+    assert (event.provenance.kind, event.provenance.agent, event.provenance.version) == ("person", "annotator-7", "2")
+
+
+def test_a_shots_score_is_its_confidence():
+    first, second = shots_at(VIDEO, CLOCK, [50])
+    for score, expected in ((0.25, 0.25), (27.0, 1.0), (-1.0, 0.0)):
+        events = found([first, second.model_copy(update={"score": score})]).events
+        assert only(events, "shot_start").confidence == expected
+
+
+def test_lively_scenes_hold_many_kinds():
+    scene = lively("many", seconds=120)
+    events = events_of(scene.video, scene.clock, scene.shots, scene.signals, scene.annotations, CONFIG).events
+    assert len(set(labels(events))) >= 10
+
+
+@given(scenes())
+def test_every_event_is_exact_known_in_time_and_the_same_twice(scene):
+    arguments = (scene.video, scene.clock, scene.shots, scene.signals, scene.annotations, CONFIG)
+    result = events_of(*arguments)
+    clock = scene.clock
+    assert labels(result.events)[0] == "video_start"
+    for event in result.events:
+        assert clock.on_grid(event.start_ns)
+        assert clock.on_grid(event.end_ns)
+        assert clock.on_grid(event.known_from_ns)
+        assert event.start_ns < clock.end_ns
+        assert event.start_ns <= event.known_from_ns <= event.end_ns
+        assert event.is_point == (event.start_ns == event.end_ns)
+        assert event.is_point or len(clock.frames_in(event.span)) > 0
+    assert len({event.id for event in result.events}) == len(result.events)
+    assert [event.start_ns for event in result.events] == sorted(event.start_ns for event in result.events)
+    assert events_of(*arguments) == result
+
+
+@given(scenes())
+def test_no_annotation_vanishes(scene):
+    result = events_of(scene.video, scene.clock, scene.shots, scene.signals, scene.annotations, CONFIG)
+    kept = {made for event in result.events if event.source == "annotation" for made in event.provenance.inputs}
+    lost = {row.id for row in scene.annotations} - kept
+    assert len(kept) + len(result.rejects) == len(scene.annotations)
+    assert all(any(made in reject.item for reject in result.rejects) for made in lost)
+
+
+@given(scenes())
+def test_every_new_shot_is_an_event(scene):
+    result = events_of(scene.video, scene.clock, scene.shots, scene.signals, scene.annotations, CONFIG)
+    new = [event for event in result.events if event.source == "shot"]
+    assert len(new) == len(scene.shots)
+    for shot in scene.shots[1:]:
+        event = next(event for event in new if event.provenance.inputs == (shot.id,))
+        assert event.start_ns <= shot.start_ns <= event.end_ns
+        assert isinstance(event, Event)

@@ -1,0 +1,173 @@
+"""Question records: balanced, lawful on any video, the same twice, at least one everywhere."""
+
+import random
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from datasets_build.builders.facts import seed_of
+from datasets_build.builders.streaming_qa import TASKS, StreamingQAConfig, draw_units, questions_of, quota
+from datasets_build.core.records import StreamingQA
+from tests.builders.made import bare, lively
+from tests.builders.worlds import breaches, desk_for, events_in, scenes
+
+CONFIG = StreamingQAConfig()
+MINUTE = 60_000_000_000
+
+
+def ask(scene, config=CONFIG, seed=None, events=None):
+    own = seed_of(scene.video.id, "streaming_qa", config.seed) if seed is None else seed
+    desk = desk_for(scene, random.Random(own), events=events, facts=config.facts)
+    return questions_of(scene.video, desk, config, seed=own)
+
+
+@pytest.fixture(scope="module")
+def long():
+    scene = lively("long", seconds=900)
+    return scene, ask(scene)
+
+
+@given(scenes(), st.integers(0, 2**40))
+def test_every_law_holds_on_every_video(scene, seed):
+    events = events_in(scene)
+    rows = ask(scene, seed=seed, events=events)
+    assert rows
+    assert breaches(scene, events, questions=rows) == []
+    assert len({row.id for row in rows}) == len(rows)
+
+
+@given(scenes(), st.integers(0, 2**40))
+def test_the_same_seed_gives_the_same_records(scene, seed):
+    events = events_in(scene)
+    assert ask(scene, seed=seed, events=events) == ask(scene, seed=seed, events=events)
+
+
+@pytest.mark.parametrize("frames", [1, 2, 3])
+def test_a_video_of_which_nothing_is_known_has_a_question(frames):
+    scene = bare("bare", frames=frames)
+    rows = ask(scene)
+    assert {row.task for row in rows} == {"count_so_far"}
+    assert rows[0].answers[0].window_end_ns <= scene.clock.end_ns
+    assert breaches(scene, events_in(scene), questions=rows) == []
+
+
+def test_a_task_that_finds_nothing_leaves_the_opening_question():
+    rows = ask(bare("bare"), StreamingQAConfig(tasks=("tell_me_when",)))
+    assert [(row.task, row.ask_ns) for row in rows] == [("count_so_far", 0)]
+
+
+def test_all_tasks_and_modes_come_up(long):
+    _, rows = long
+    assert {row.task for row in rows} == {"now", "before", "happened_yet", "tell_me_when", "count_so_far", "next"}
+    assert {row.mode for row in rows} == {"backward", "realtime", "forward", "proactive", "counting"}
+
+
+def test_tasks_are_even(long):
+    _, rows = long
+    counts = Counter(row.task for row in rows if row.twin_id is None)
+    assert max(counts.values()) <= 2 * min(counts.values()), counts
+    assert len(rows) > 0.8 * quota(900 * 10**9, CONFIG)
+
+
+def test_yes_and_no_are_even(long):
+    _, rows = long
+    words = [row.answers[0].text.split()[0].strip(",.") for row in rows if row.task == "happened_yet"]
+    yes = sum(word == "Yes" for word in words)
+    assert yes * 2 == len(words)
+    assert yes > 3
+    on = [row.answers[0].text.split()[0].strip(",.") for row in rows if row.question.count("right now") or row.task == "now"]
+    assert on.count("Yes") == on.count("No") > 0
+
+
+def test_twins_are_even_and_name_each_other(long):
+    _, rows = long
+    by_id = {row.id: row for row in rows}
+    paired = [row for row in rows if row.twin_id]
+    assert len(paired) > 4
+    assert sum(row.unanswerable for row in paired) * 2 == len(paired)
+    for row in paired:
+        twin = by_id[row.twin_id]
+        assert twin.twin_id == row.id
+        assert (twin.ask_ns, twin.task) == (row.ask_ns, row.task)
+    assert not any(row.unanswerable for row in rows if row.twin_id is None)
+
+
+def test_questions_are_sorted_and_inside_the_limit(long):
+    scene, rows = long
+    assert [row.ask_ns for row in rows] == sorted(row.ask_ns for row in rows)
+    assert len(rows) <= quota(scene.clock.end_ns, CONFIG)
+    assert all(scene.clock.on_grid(row.ask_ns) for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("length", "config", "expected"),
+    [
+        (0, CONFIG, CONFIG.least),
+        (MINUTE, StreamingQAConfig(per_minute=20.0, least=1), 20),
+        (MINUTE // 2, StreamingQAConfig(per_minute=20.0, least=1), 10),
+        (100 * MINUTE, StreamingQAConfig(most=50), 50),
+    ],
+)
+def test_the_quota_follows_the_length(length, config, expected):
+    assert quota(length, config) == expected
+
+
+@pytest.mark.parametrize("limit", [1, 2, 5, 40])
+def test_a_limit_holds_and_pairs_stay_whole(limit):
+    scene = lively("limits", seconds=120)
+    units = draw_units(desk_for(scene, random.Random(1)), CONFIG, limit=limit)
+    assert units
+    # A pair that comes first may pass a limit of one question.
+    assert sum(map(len, units)) <= max(limit, 2)
+    for unit in units:
+        assert len(unit) in (1, 2)
+        if len(unit) == 2 and not unit[1].unanswerable:
+            assert {draft.replies[0].text.split()[0].strip(",.") for draft in unit} <= {"Yes", "No", "Not"}
+
+
+@pytest.mark.parametrize("task", list(TASKS))
+def test_one_task_alone(task):
+    scene = lively("alone", seconds=120)
+    rows = ask(scene, StreamingQAConfig(tasks=(task,)))
+    assert rows
+    expected = {"twins": "before"}.get(task, task)
+    assert {row.task for row in rows} == {expected}
+
+
+def test_another_seed_asks_other_questions():
+    scene = lively("seeds", seconds=60)
+    one, two = ask(scene), ask(scene, StreamingQAConfig(seed=1))
+    assert {row.id for row in one} != {row.id for row in two}
+
+
+def test_provenance_names_the_seed_and_the_events(long):
+    scene, rows = long
+    ids = {event.id for event in events_in(scene)}
+    for row in rows:
+        assert row.provenance.kind == "template"
+        assert row.provenance.seed == seed_of(scene.video.id, "streaming_qa", 0)
+        assert set(row.provenance.inputs) <= ids
+        assert row.provenance.made_at is None
+
+
+def test_instants_are_spread_over_the_video(long):
+    scene, rows = long
+    tenths = Counter(row.ask_ns * 10 // scene.clock.end_ns for row in rows)
+    assert len(tenths) == 10
+    assert max(tenths.values()) < len(rows) / 3
+
+
+def test_records_round_trip(long):
+    for row in long[1]:
+        assert StreamingQA.model_validate(row.model_dump()) == row
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"tasks": ()}, {"tasks": ("guess",)}, {"per_minute": 0.0}, {"least": 0}, {"teacher": "oracle"}]
+)
+def test_settings_that_make_no_sense_are_refused(wrong):
+    with pytest.raises(ValidationError):
+        StreamingQAConfig(**wrong)

@@ -1,0 +1,52 @@
+"""Absolute times are found anywhere in a text, and innocent numbers are left alone."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from datasets_build.core.wording import absolute_time_in
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("at 0:12 the ball falls", "0:12"),
+        ("meet me at 10:30", "10:30"),
+        ("it takes 3 s to fall", "3 s"),
+        ("12s", "12s"),
+        ("after 12.5 seconds he stops", "12.5 seconds"),
+        ("wait 2 Minutes", "2 Minutes"),
+        ("in 250ms", "250ms"),
+        ("see frame 300", "frame 300"),
+        ("Frame #7 shows it", "Frame #7"),
+        ("timestamp 99", "timestamp 99"),
+        ("about 1 hour later", "1 hour"),
+        ("It happens in the middle of the text, 45 secs in, and goes on.", "45 secs"),
+    ],
+)
+def test_times_are_found_anywhere(text, found):
+    assert absolute_time_in(text) == found
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "So far, 3.",
+        "Two seconds later he falls.",
+        "The second shot begins.",
+        "Player 10 passes to player 7.",
+        "The score is 3 to 2.",
+        "A frame of wood.",
+        "He wears shirt number 12 and sits down.",
+        "It was 1999 and sunny.",
+    ],
+)
+def test_other_numbers_are_not_times(text):
+    assert absolute_time_in(text) is None
+
+
+@given(st.text(alphabet="abc xyz.,!", max_size=30), st.integers(0, 9999), st.sampled_from(["s", "seconds", "min"]))
+def test_a_planted_time_is_found_wherever_it_stands(text, number, unit):
+    # A search that only looks at the front of a text misses most of them.
+    assert absolute_time_in(f"{text} {number} {unit} {text}") is not None

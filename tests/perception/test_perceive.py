@@ -1,0 +1,133 @@
+import json
+import shutil
+import threading
+import time
+
+import psutil
+import pytest
+
+from datasets_build.core.layout import read_videos, table_path
+from datasets_build.core.records import Keyframe, Shot, Signals
+from datasets_build.core.stage import StageError, output_folder
+from datasets_build.core.table import read_table
+from datasets_build.perception.clip import ClipConfig, ClipError
+from datasets_build.perception.perceive import PerceiveConfig, perceive
+from datasets_build.perception.shots import ShotsConfig
+from datasets_build.sources.index import IndexConfig, build_index
+from tests.drawn import VideoSpec, draw_video
+from tests.pipeline import tree_bytes
+
+
+@pytest.fixture(scope="module")
+def indexed(tmp_path_factory):
+    """An index of three drawn videos; tests copy it."""
+    folder = tmp_path_factory.mktemp("indexed")
+    (folder / "clips").mkdir()
+    for number in range(3):
+        draw_video(folder / f"clips/{number}.mp4", VideoSpec(frames=40 + number))
+    out = folder / "out"
+    with output_folder(out):
+        build_index(folder / "clips", out, IndexConfig(check_decoders=()), workers=1, force=False)
+    return folder
+
+
+@pytest.fixture
+def out(indexed, tmp_path):
+    shutil.copytree(indexed, tmp_path / "w")
+    source = tmp_path / "w/out/index/source.json"
+    source.write_text(json.dumps({"root": str(tmp_path / "w/clips")}))
+    return tmp_path / "w/out"
+
+
+def rejects(out):
+    return [json.loads(line) for line in (out / "rejects.jsonl").read_text().splitlines()]
+
+
+def test_every_video_is_perceived_in_index_order(out):
+    stage = perceive(out, PerceiveConfig(), workers=2)
+    assert stage.counts()["videos"] == 3
+    order = [video.id for video in read_videos(out)]
+    for model in (Shot, Keyframe, Signals):
+        seen = [row.video_id for row in read_table(table_path(out, model), model)]
+        assert list(dict.fromkeys(seen)) == order
+    assert rejects(out) == []
+    assert perceive(out, PerceiveConfig(), workers=1).reused
+
+
+def test_any_number_of_workers_gives_the_same_bytes(out):
+    perceive(out, PerceiveConfig(), workers=1)
+    first = tree_bytes(out / "perceive")
+    shutil.rmtree(out / "perceive")
+    perceive(out, PerceiveConfig(), workers=3)
+    assert tree_bytes(out / "perceive") == first
+
+
+def test_a_changed_setting_is_refused_by_name(out):
+    perceive(out, PerceiveConfig(), workers=2)
+    before = tree_bytes(out)
+    changed = PerceiveConfig(shots=ShotsConfig(threshold=2.5))
+    with pytest.raises(StageError, match=r"config\.shots\.threshold: 3\.0 → 2\.5"):
+        perceive(out, changed, workers=2)
+    assert tree_bytes(out) == before
+    perceive(out, changed, workers=2, force=True)
+    assert next(read_table(table_path(out, Shot), Shot)).detector.parameters[0].value == 2.5
+
+
+def test_without_an_index_the_command_is_named(tmp_path):
+    with pytest.raises(StageError, match="datasets_build index"):
+        perceive(tmp_path, PerceiveConfig(), workers=1)
+
+
+def test_a_file_that_changed_costs_a_row_and_not_the_run(out):
+    bad = read_videos(out)[1]
+    (out.parent / "clips" / bad.uri).write_bytes(b"gone")
+    stage = perceive(out, PerceiveConfig(), workers=2)
+    assert stage.counts()["videos"] == 2
+    rows = rejects(out)
+    assert {row["item"] for row in rows} == {bad.uri}
+    assert [row["reason"].split()[0] for row in rows] == ["pyav", "torchcodec"]
+    assert all(row["action"] == "left out; repair or convert the file" for row in rows)
+
+
+def test_a_crashed_worker_costs_one_process_and_the_fallback_is_recorded(out):
+    stop = threading.Event()
+    killed = []
+
+    def kill_first_child():
+        while not stop.is_set() and not killed:
+            for child in psutil.Process().children():
+                if "datasets_build.core.worker" in " ".join(child.cmdline()):
+                    child.kill()
+                    killed.append(child.pid)
+                    break
+            time.sleep(0.01)
+
+    killer = threading.Thread(target=kill_first_child)
+    killer.start()
+    stage = perceive(out, PerceiveConfig(fallback="decord"), workers=1)
+    stop.set()
+    killer.join()
+    assert killed
+    assert stage.counts()["videos"] == 3
+    (row,) = rejects(out)
+    assert row["code"] == "decoder_crashed"
+    assert "SIGKILL" in row["reason"]
+    assert row["action"] == "decord decoded it instead"
+    decoders = {shot.detector.decoder for shot in read_table(table_path(out, Shot), Shot)}
+    assert decoders == {"pyav", "decord"}
+
+
+def test_a_video_past_its_deadline_is_left_out_with_a_reason(out):
+    from datasets_build.core.files import DataError
+
+    config = PerceiveConfig(deadline_s=0.001, deadline_per_s=0.0)
+    with pytest.raises(DataError, match="not one of 3 videos"):
+        perceive(out, config, workers=1)
+    assert not (out / "perceive").exists()
+
+
+def test_weights_that_cannot_be_loaded_stop_the_run_before_it_starts(out):
+    config = PerceiveConfig(clip=ClipConfig(model="local-dir:/no/such/folder"))
+    with pytest.raises((ClipError, ValueError), match="cannot be loaded"):
+        perceive(out, config, workers=1)
+    assert not (out / "perceive").exists()
