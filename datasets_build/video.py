@@ -95,7 +95,7 @@ def read(
 
 
 def check_decoder(path: Path, probe: Probe, name: str, *, deadline_s: float = 30.0) -> DecoderTrust:
-    """Whether a decoder may read a file: its count, times, size and six sampled pictures are PyAV's.
+    """Whether a decoder may read a file: its count, times, size and a few sampled pictures are PyAV's.
 
     The decoder runs in a worker of the calling process, so a crash or a hang is a refusal like any other.
 

@@ -20,6 +20,11 @@ ABOUT = {
     "datasets_build/configs/default.yaml": "a config to copy: every section, every default",
     "datasets_build/configs/demo.yaml": "the config of `make demo`",
     "datasets_build/core/card.md": "template of a dataset card",
+    "datasets_build/report/page.css": "the report's looks, light and dark",
+    "datasets_build/report/page.html": "the report's page, a Jinja template",
+    "datasets_build/report/page.js": "the report's list of videos, details and filter",
+    "datasets_build/report/timeline.js": "the report's timeline: drawing, seeking, following the video",
+    "datasets_build/teachers/template.yaml": "phrasings per intent",
     "docs/decoders.md": "which decoder reads which file, measured",
     "docs/performance.md": "speed, memory and set-up, measured, with the commands",
 }
@@ -40,10 +45,10 @@ def about(name: str) -> str:
     if name.endswith(".py"):
         text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
         if text:
-            first = text.splitlines()[0]
-            return first[0].lower() + first[1:].rstrip(".") if not first[:2].isupper() else first.rstrip(".")
+            return text.splitlines()[0].rstrip(".")
         if PurePosixPath(name).name.startswith("test_"):
-            return "tests"
+            module = PurePosixPath(name).stem.removeprefix("test_")
+            return f"tests of {module.replace('_', ' ')}"
     raise SystemExit(f"{name}: no docstring and no line in ABOUT of tests/readme_tree.py")
 
 

@@ -270,6 +270,8 @@ def _opening(talk: Talk) -> Exchange:
 def converse(talk: Talk, config: DialogueConfig, *, wanted: int) -> None:
     """Fill a dialogue with up to `wanted` exchanges, the ways of asking taking turns, then interrupt some of them."""
     asked: set[tuple[str, ...]] = set()
+    # Speaking up unasked is what sets such an assistant apart, so a request comes first, while the floor is free.
+    _try_asking(talk, questions.tell_at, asked)
     rounds = -(-wanted // len(WAYS)) * _ROUNDS
     for way in [way for _ in range(rounds) for way in talk.desk.rng.sample(WAYS, len(WAYS))]:
         if len(talk.exchanges) >= wanted:

@@ -10,10 +10,12 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from datasets_build.decoders.container import Walk, demux, open_source
 from datasets_build.decoders.frames import Size, VideoError
 from datasets_build.decoders.remote import Batch, Float64s, Remote, Survey
 
@@ -70,6 +72,22 @@ def pictures(path: str, indices: list[int], size: Size | None) -> Batch:
     with _plain_errors(path):
         reader = _reader(path, size)
         return Batch(np.asarray(reader.get_batch(indices).asnumpy(), np.uint8), _times(reader, indices))
+
+
+def doubt(path: Path) -> str | None:
+    """A key frame whose place in the file is not its place on screen (open GOP, the default of x265).
+
+    decord numbers key frames by the former and seeks by the latter, so the frames after it come out shifted.
+    """
+    with open_source(path) as source:
+        packets = [packet for packet in demux(source, Walk()) if packet.size and packet.pts is not None]
+        pts = np.array([packet.pts for packet in packets], np.int64)
+        keys = np.array([packet.is_keyframe for packet in packets], bool)
+    shown_at = np.argsort(np.argsort(pts, kind="stable"), kind="stable")
+    moved = np.flatnonzero(keys & (shown_at != np.arange(len(pts))))
+    if not len(moved):
+        return None
+    return f"the key frame stored at place {moved[0]} is shown at place {shown_at[moved[0]]}, where decord miscounts"
 
 
 REMOTE = Remote("decord", ready=ready, survey=survey, pictures=pictures)

@@ -80,6 +80,10 @@ class Decoder(Protocol):
         """Every frame of the clock once, in presentation order."""
         ...
 
+    def doubt(self, path: Path) -> str | None:
+        """A reason not to trust the decoder with this file that is known without trying it."""
+        ...
+
 
 def analysis_size(width: int, height: int, *, long_side: int = 160) -> Size:
     """The size to look at a picture of `width` × `height` in: `long_side` along the longer side, never enlarged.

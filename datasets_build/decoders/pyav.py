@@ -121,6 +121,11 @@ class _Full:
         return self.painter.rgb(self.frame, None)
 
 
+def doubt(path: Path) -> str | None:  # noqa: ARG001 - the interface
+    """Nothing: it is the reference."""
+    return None
+
+
 def read(path: Path, clock: FrameClock, indices: Int64s, *, size: Size | None, deadline_s: float) -> UInt8s:
     """Frames `(n, h, w, 3) uint8` RGB upright at `(n,)` strictly increasing indices; at least one.
 
@@ -177,6 +182,15 @@ def _meet_first_packet(source: Source) -> None:
         except av.error.FFmpegError as error:
             raise TroubleError from error
         return
+
+
+def key_frame_before(path: Path, clock: FrameClock, index: int) -> int:
+    """The key frame from which a seek to this frame decodes; the frame itself where none is found."""
+    with suppress(TroubleError), open_source(path) as source:
+        pts = int(clock.pts[index])
+        for landed, _ in _landed(source, pts, pts):
+            return max(0, _index_of(clock, landed))
+    return index
 
 
 def split_runs(indices: Sequence[int], reach: int) -> list[list[int]]:

@@ -62,7 +62,10 @@ def find_fault(path: Path, clock: FrameClock, name: str, decoder: Decoder, *, de
     Raises:
         VideoError: the file itself cannot be read.
     """
-    order = sample_indices(len(clock))
+    if doubt := decoder.doubt(path):
+        return _untrusted(path, name, doubt)
+    middle = len(clock) // 2
+    order = sample_indices(len(clock), pyav.key_frame_before(path, clock, middle))
     found: dict[int, Mark] = {}
     for index in order:
         try:
@@ -78,14 +81,21 @@ def find_fault(path: Path, clock: FrameClock, name: str, decoder: Decoder, *, de
     for index in order:
         fault = picture_fault(found[index], right[index], right.get(index - 1), right.get(index + 1))
         if fault:
-            return VideoError("decoder_untrusted", f"{path}: {name} is not trusted: at frame {index} {fault}")
+            return _untrusted(path, name, f"at frame {index} {fault}")
     return None
 
 
-def sample_indices(n_frames: int) -> list[int]:
-    """Up to six frames, both ends and their neighbours among them, in a fixed order that jumps back and forth."""
+def _untrusted(path: Path, name: str, reason: str) -> VideoError:
+    return VideoError("decoder_untrusted", f"{path}: {name} is not trusted: {reason}")
+
+
+def sample_indices(n_frames: int, key: int) -> list[int]:
+    """Up to seven frames in a fixed order that jumps back and forth: both ends, and around a key frame.
+
+    Decoders that lose count do so on either side of a key frame and at the end.
+    """
     last = n_frames - 1
-    order = sorted({0, min(1, last), last // 3, last * 2 // 3, max(0, last - 1), last})
+    order = sorted({0, max(0, key - 1), key, min(key + 1, last), n_frames // 2, max(0, last - 1), last})
     random.Random(derive_id("samples", "", n_frames)).shuffle(order)
     return order
 

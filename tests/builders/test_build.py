@@ -127,7 +127,7 @@ class Killed(Exception):
     """The run ends here."""
 
 
-@pytest.mark.parametrize("after", [0, 1, 3])
+@pytest.mark.parametrize("after", [0, 2])
 @pytest.mark.parametrize("which", range(4))
 def test_killed_at_any_video_and_repeated_gives_the_same_bytes(out, tmp_path, monkeypatch, which, after):
     made = write_out(tmp_path / "out", three())

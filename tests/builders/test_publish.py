@@ -46,7 +46,8 @@ def test_a_split_without_rows_has_no_file(tmp_path):
 
 @pytest.mark.parametrize("count", [1, ROWS_PER_GROUP - 1, ROWS_PER_GROUP, ROWS_PER_GROUP + 1, 3 * ROWS_PER_GROUP])
 def test_row_groups_are_full_however_rows_come(tmp_path, count):
-    for size in (1, 7, count):
+    sizes = sorted({1, 7, count})
+    for size in sizes:
         folder = tmp_path / str(size)
         folder.mkdir()
         with Publisher(folder, [ROWS]) as publisher:
@@ -55,7 +56,7 @@ def test_row_groups_are_full_however_rows_come(tmp_path, count):
         path = folder / "rows/train.parquet"
         assert numbers(path) == list(range(count))
         assert pq.ParquetFile(path).num_row_groups == -(-count // ROWS_PER_GROUP)
-    assert len({(tmp_path / str(size) / "rows/train.parquet").read_bytes() for size in (1, 7, count)}) == 1
+    assert len({(tmp_path / str(size) / "rows/train.parquet").read_bytes() for size in sizes}) == 1
 
 
 def test_memory_holds_one_row_group(tmp_path):
