@@ -16,6 +16,7 @@ from datasets_build.core.config import flatten, load_config
 from datasets_build.core.files import DataError
 from datasets_build.core.progress import print_header, set_up_logging, tool_versions
 from datasets_build.core.stage import Stage, collect_rejects, output_folder, package_version
+from datasets_build.core.worker import NO_SPACE
 from datasets_build.perception.perceive import perceive as perceive_stage
 from datasets_build.report.build import build_report
 from datasets_build.report.show import show as show_folder
@@ -67,7 +68,9 @@ def _existing(out: Path) -> Path:
 @app.command()
 def draw(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where the drawn videos go.")],
-    overrides: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Such as videos=6 seed=1")] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Such as videos=6 seed=1")
+    ] = None,
 ) -> None:
     """Draw videos of moving shapes with exact truth for every event."""
     paths = draw_world(folder, load_config(WorldConfig, None, overrides or []))
@@ -153,7 +156,9 @@ def report(out: OutArgument, overrides: Overrides = None, config: ConfigOption =
 
 @app.command()
 def show(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A dataset or stage folder, such as OUT/streaming_qa.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="A dataset or stage folder, such as OUT/streaming_qa.")
+    ],
     rows: Annotated[int, typer.Option("--rows", "-n", min=0, help="How many records.")] = 5,
     split: Annotated[str | None, typer.Option("--split", help="train, validation or test.")] = None,
 ) -> None:
@@ -182,7 +187,7 @@ def main() -> int:
     except DataError as error:
         print(f"error: {error}", file=sys.stderr)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
+        if error.errno not in (*NO_SPACE, errno.EACCES):
             raise
         where = f" ({error.filename})" if error.filename else ""
         print(

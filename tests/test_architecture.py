@@ -21,8 +21,8 @@ def parsed(name):
 
 def test_the_top_level_is_fixed():
     assert {name.split("/")[0] for name in tracked()} <= {
-        "pyproject.toml", "datasets_build", "augment", "annotate", "recipes", "models", "tests", "Makefile", "README.md",
-        "LICENSE", "docs", ".ci", ".gitignore", "constraints.txt",
+        "pyproject.toml", "datasets_build", "augment", "annotate", "recipes", "models", "tests", "Makefile",
+        "README.md", "LICENSE", "docs", ".ci", ".gitignore", "constraints.txt",
     }  # fmt: skip
 
 

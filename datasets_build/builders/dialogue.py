@@ -42,7 +42,7 @@ class DialogueConfig(Config):
     per_minute: float = Field(default=8.0, gt=0)
     least: int = Field(default=3, ge=1)
     most: int = Field(default=120, ge=1)
-    interruptions: float = Field(default=0.25, ge=0, le=1)
+    interruptions: float = Field(default=0.5, ge=0, le=1)
     grids: tuple[str, ...] = ("native", "1", "2")
     facts: FactsConfig = FactsConfig()
     speech: SpeechConfig = SpeechConfig()
@@ -270,10 +270,10 @@ def _opening(talk: Talk) -> Exchange:
 def converse(talk: Talk, config: DialogueConfig, *, wanted: int) -> None:
     """Fill a dialogue with up to `wanted` exchanges, the ways of asking taking turns, then interrupt some of them."""
     asked: set[tuple[str, ...]] = set()
-    # Speaking up unasked is what sets such an assistant apart, so a request comes first, while the floor is free.
-    _try_asking(talk, questions.tell_at, asked)
+    # What must wait for its answer finds no room later, so it comes first, while the floor is free.
+    first = [questions.tell_at, questions.next_at][:wanted]
     rounds = -(-wanted // len(WAYS)) * _ROUNDS
-    for way in [way for _ in range(rounds) for way in talk.desk.rng.sample(WAYS, len(WAYS))]:
+    for way in [*first, *(way for _ in range(rounds) for way in talk.desk.rng.sample(WAYS, len(WAYS)))]:
         if len(talk.exchanges) >= wanted:
             break
         _try_asking(talk, way, asked)

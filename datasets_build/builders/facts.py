@@ -34,12 +34,15 @@ _NS = 1_000_000_000
 class FactsConfig(Config):
     """What may be asked, and how long answers stay right. Times in ns.
 
-    `window_ns` is the longest response window, `recent_ns` what counts as just now, `max_wait_ns` how early before (or
-    late after) its event a question may come. Sentences longer than `max_caption_chars` are not spoken of, nor are
-    events below `min_confidence`. A question gets at most `max_answers` answers and `max_probes` test points.
+    `window_ns` is the longest response window and `least_window_ns` the shortest: nothing is asked whose answer would
+    be right for less. `recent_ns` is what counts as just now, `max_wait_ns` how early before (or late after) its event
+    a question may come. Sentences longer than `max_caption_chars` are not spoken of, nor are events below
+    `min_confidence`. An answer tells of at most `max_told` events; a question gets at most `max_answers` answers and
+    `max_probes` test points.
     """
 
     window_ns: int = Field(default=3 * _NS, gt=0)
+    least_window_ns: int = Field(default=_NS // 2, gt=0)
     recent_ns: int = Field(default=8 * _NS, gt=0)
     max_wait_ns: int = Field(default=30 * _NS, gt=0)
     max_caption_chars: int = Field(default=200, gt=0)
@@ -278,10 +281,13 @@ class Desk:
         event_id: str | None = None,
     ) -> Reply | None:
         """An answer at an instant, right until `until` (None = for good); None where no answer can stand."""
-        if text is None or t_ns >= self.clock.end_ns or (until is not None and until <= t_ns):
+        if text is None or t_ns >= self.clock.end_ns:
             return None
         end = self.clock.snap_up(t_ns + self.limits.window_ns)
-        return Reply(text, t_ns, end if until is None else min(end, until), until, tuple(evidence), event_id)
+        end = end if until is None else min(end, until)
+        if end - t_ns < self.limits.least_window_ns:
+            return None
+        return Reply(text, t_ns, end, until, tuple(evidence), event_id)
 
 
 def draft_of(

@@ -197,7 +197,7 @@ def vain_at(desk: Desk, t: int) -> Draft | None:
 
 
 def _report(desk: Desk, item: Told, *, first: bool, limit: int | None) -> Reply | None:
-    """The report of an event; its window ends with the event, or the next one, and never before it has begun."""
+    """The report of an event; its window ends with the event (or a moment after it is known), or before the next."""
     at = told_from(item)
     evidence = [item.evidence(at, role="necessary" if first else "sufficient")]
     text = desk.write("say_tell", about=item.happening)
@@ -206,10 +206,10 @@ def _report(desk: Desk, item: Told, *, first: bool, limit: int | None) -> Reply 
         return None
     ends = [reply.window_end_ns]
     if not item.event.is_point and at < item.event.end_ns:
-        ends.append(item.event.end_ns)
+        ends.append(max(item.event.end_ns, desk.clock.snap_up(at + desk.limits.least_window_ns)))
     if limit is not None:
         ends.append(limit)
-    return replace(reply, window_end_ns=min(ends)) if min(ends) > at else None
+    return replace(reply, window_end_ns=min(ends)) if min(ends) - at >= desk.limits.least_window_ns else None
 
 
 def count_at(desk: Desk, t: int, *, shots: bool | None = None) -> Draft | None:
@@ -223,7 +223,7 @@ def count_at(desk: Desk, t: int, *, shots: bool | None = None) -> Draft | None:
     about = track.told[0].happening
     question = desk.write("ask_count_shots") if use_shots else desk.write("ask_count", about=about)
     over = track.done(t)
-    steps = _steps(track, t)
+    steps = _steps(track, t, desk.limits.least_window_ns)
     counted = [item.evidence() for item in over[:_MANY]] if len(over) <= _MANY else []
     until = steps[0][0] if steps else None
     count = len(over)
@@ -247,18 +247,29 @@ def opening(desk: Desk) -> Draft:
     """The question that every video bears: how many shots there have been, asked at its first frame."""
     others = [item.done_ns for item in desk.timeline.shots.told if item.done_ns > 0]
     until = min(others, default=desk.clock.end_ns)
-    text = desk.write("say_count", number=1)
-    reply = desk.reply(text, 0, evidence=nothing_since(0, 0), until=until if others else None)
-    draft = draft_of("count_so_far", "counting", desk.write("ask_count_shots"), 0, [reply])
-    assert draft is not None, "a teacher has words for the count of shots"
-    return replace(draft, probes=(Probe(t_ns=0, kind="count", expected="1"),))
+    end = min(until, desk.clock.snap_up(desk.limits.window_ns))
+    text, question = desk.write("say_count", number=1), desk.write("ask_count_shots")
+    assert text is not None, "a teacher has words for the count of shots"
+    assert question is not None, "and for its question"
+    reply = Reply(text, 0, end, until if others else None, tuple(nothing_since(0, 0)))
+    return Draft(
+        task="count_so_far",
+        mode="counting",
+        question=question,
+        ask_ns=0,
+        replies=(reply,),
+        probes=(Probe(t_ns=0, kind="count", expected="1"),),
+    )
 
 
-def _steps(track: Track, t: int) -> list[tuple[int, int, list[Told]]]:
-    """After an instant: stretches `(first, done, events)` in which the count is uncertain, merged where they meet."""
+def _steps(track: Track, t: int, least_ns: int) -> list[tuple[int, int, list[Told]]]:
+    """After an instant: stretches `(first, done, events)` in which the count is uncertain.
+
+    They are merged where the count between them would stand for less than `least_ns`.
+    """
     steps: list[tuple[int, int, list[Told]]] = []
     for item in track.after(t):
-        if steps and item.early_ns <= steps[-1][1]:
+        if steps and item.early_ns - steps[-1][1] < least_ns:
             first, done, members = steps[-1]
             steps[-1] = (first, max(done, item.done_ns), [*members, item])
         else:

@@ -34,7 +34,7 @@ class StreamingQAConfig(Config):
         default=("now", "before", "happened_yet", "tell_me_when", "count_so_far", "next", "twins"), min_length=1
     )
     per_minute: float = Field(default=12.0, gt=0)
-    least: int = Field(default=8, ge=1)
+    least: int = Field(default=10, ge=1)
     most: int = Field(default=240, ge=1)
     facts: FactsConfig = FactsConfig()
 
@@ -126,6 +126,8 @@ def draw_units(desk: Desk, config: StreamingQAConfig, *, limit: int) -> list[Uni
     """Draw up to `limit` questions, the tasks taking turns; pairs stay whole. Never empty."""
     share = -(-limit // len(config.tasks))
     drawn = [_draw_task(desk, TASKS[task], share) for task in config.tasks]
+    # A limit cuts off the last ones, which must not be the same task in every short video.
+    desk.rng.shuffle(drawn)
     units: list[Unit] = []
     count = 0
     for unit in (unit for row in zip_longest(*drawn) for unit in row if unit is not None):

@@ -77,7 +77,9 @@ class Fingerprint:
 
     def changes(self, old: Mapping[str, Json]) -> list[str]:
         """Which fields differ from an older run, as `name: old → new`."""
-        names = [name for name in [*self.fields, *old] if self.fields.get(name) != old.get(name)]
+        # Another version explains every other difference, so it is named first.
+        order = ["schema_version", *self.fields, *old]
+        names = [name for name in order if self.fields.get(name) != old.get(name)]
         unique = list(dict.fromkeys(names))
         return [f"{name}: {old.get(name, 'absent')} → {self.fields.get(name, 'absent')}" for name in unique]
 
@@ -109,8 +111,8 @@ def output_folder(out: Path) -> Iterator[Path]:
 class Stage:
     """One stage of one output folder.
 
-    `done` says that the folder holds this fingerprint's result, `reused` that it did so before this run. Otherwise write
-    parts below `work`, final files below `final`, and call `commit`.
+    `done` says that the folder holds this fingerprint's result, `reused` that it did so before this run. Otherwise
+    write parts below `work`, final files below `final`, and call `commit`.
     """
 
     def __init__(self, out: Path, name: str, fingerprint: Fingerprint) -> None:

@@ -7,6 +7,7 @@ when its parent dies. Functions must be importable by name; arguments and result
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import pickle
 import signal
@@ -25,6 +26,7 @@ from datasets_build.core.files import DataError
 P = ParamSpec("P")
 R = TypeVar("R")
 _PR_SET_PDEATHSIG = 1
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 Failure = Literal["crashed", "deadline", "raised"]
 
 
@@ -107,21 +109,25 @@ class Worker:
         Raises:
             WorkerError: the function raised (`raised`), the child died (`crashed`) or time ran out (`deadline`). In
                 the last two the child is gone and the next `submit` starts another.
+            OSError: the child met a full or read-only disk.
         """
         limit = None if deadline_s == float("inf") else max(0.0, deadline_s)
         if not self.pipe.poll(limit):
             self.close()
             raise WorkerError("deadline", f"no result within {deadline_s:g} s")
         try:
-            ok, value = pickle.loads(self.pipe.recv_bytes())
+            outcome, value = pickle.loads(self.pipe.recv_bytes())
         except (EOFError, OSError):
             detail = self._last_words()
             self.close()
             raise WorkerError("crashed", detail) from None
-        if ok:
-            result: object = value
-            return result
-        raise WorkerError("raised", value)
+        if outcome == "space":
+            # Not the item's fault: the next one would fail as well, so the run must stop.
+            raise OSError(*value)
+        if outcome == "raised":
+            raise WorkerError("raised", value)
+        result: object = value
+        return result
 
     def call(self, deadline_s: float, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run a function in the child and wait at most `deadline_s`. Raises WorkerError as `collect` does."""
@@ -164,13 +170,15 @@ def _serve(pipe: Connection) -> None:
         except EOFError:
             return
         try:
-            reply: tuple[bool, object] = (True, function(*args, **kwargs))
+            reply: tuple[str, object] = ("ok", function(*args, **kwargs))
         except DataError as error:
-            reply = (False, str(error))
+            reply = ("raised", str(error))
         # A worker reports whatever went wrong to its parent, which decides; nothing is swallowed here.
         except Exception as error:  # noqa: BLE001 - see above
             traceback.print_exc()
-            reply = (False, f"{type(error).__name__}: {error}")
+            reply = ("raised", f"{type(error).__name__}: {error}")
+            if isinstance(error, OSError) and error.errno in NO_SPACE:
+                reply = ("space", (error.errno, os.strerror(error.errno), error.filename))
         pipe.send_bytes(pickle.dumps(reply, protocol=pickle.HIGHEST_PROTOCOL))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -133,6 +133,16 @@ def demux(source: Source, walk: Walk) -> Iterator[Packet[VideoStream]]:
             walk.errors.append((None, f"cannot read on: {error.strerror}"))
         else:
             return
+
+
+def last_packet_end_s(path: Path) -> Fraction:
+    """When the last packet of any video or audio stream ends, in seconds on the container's timeline."""
+    end = Fraction(0)
+    with open_source(path) as source, suppress(av.error.FFmpegError):
+        for packet in source.container.demux(source.container.streams.video + source.container.streams.audio):
+            if packet.pts is not None and packet.time_base:
+                end = max(end, (packet.pts + (packet.duration or 0)) * packet.time_base)
+    return end
 
 
 def decode(source: Source, walk: Walk, *, strict: bool) -> Iterator[tuple[int, VideoFrame]]:

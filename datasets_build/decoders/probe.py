@@ -15,7 +15,7 @@ from datasets_build.core.clock import NS_PER_S, FrameClock, Int64s, round_half_u
 from datasets_build.core.records import Audio, Problem
 from datasets_build.decoders.container import NO_PTS_STORED, Source, TroubleError, Walk, decode, open_source
 from datasets_build.decoders.frames import Size, VideoError, turned_size
-from datasets_build.decoders.problems import HARMLESS, Pass, find_problems
+from datasets_build.decoders.problems import HARMLESS, Pass, find_problems, lost_packets
 from datasets_build.decoders.pyav import rotation_of
 from datasets_build.decoders.timing import is_variable, off_grid, reorder_depth, typical_gap
 
@@ -94,7 +94,8 @@ def probe(path: Path) -> Probe:
     """
     with suppress(TroubleError), open_source(path) as source:
         found = _decode_all(source, strict=True)
-        if source.stream.frames in (0, len(found.pts)):
+        # At the end of a stream FFmpeg's threads swallow errors; one thread tells them.
+        if not lost_packets(source, found):
             return _describe(source, found)
     with open_source(path, threads=False) as source:
         return _describe(source, _decode_all(source, strict=False))

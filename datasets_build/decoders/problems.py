@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import pairwise
 
+import av
+
 from datasets_build.core.clock import Int64s, pts_to_ns
 from datasets_build.core.records import Problem
-from datasets_build.decoders.container import NO_PTS_STORED, Source, Walk
+from datasets_build.decoders.container import NO_PTS_STORED, Source, Walk, last_packet_end_s
 from datasets_build.decoders.frames import Size
 from datasets_build.decoders.timing import typical_gap
 
@@ -20,6 +22,9 @@ DAMAGE = frozenset({"decode_error", "corrupt_frames", "lost_frames"})
 # VP8 hides reference pictures in packets of their own, so a packet without a frame is no loss there.
 HIDDEN_PACKETS = frozenset({"vp8"})
 MAX_ERRORS_TOLD = 20
+# Matroska writes how long the film is at its start, but not how many frames; a last frame or sound may be cut short.
+DURATION_IN_HEADER = frozenset({"matroska"})
+SLACK_S = Fraction(1, 4)
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -41,7 +46,7 @@ def find_problems(source: Source, found: Pass, pts: Int64s, last: int) -> tuple[
     when = _When(int(pts[0]), source.time_base)
     return (
         *_errors(found, when),
-        *_losses(source, found, pts, when),
+        *_losses(source, found, when),
         *_short_end(source, found, pts, last),
         *_times(source, found, pts, when),
         *_shape(found),
@@ -64,17 +69,22 @@ def _errors(found: Pass, when: _When) -> Iterator[Problem]:
     if len(errors) > MAX_ERRORS_TOLD:
         yield Problem(code="decode_error", detail=f"and {len(errors) - MAX_ERRORS_TOLD} more errors")
     if found.corrupt:
-        text = f"{len(found.corrupt)} frames decode damaged"
+        text = f"frames that decode damaged: {len(found.corrupt)}"
         yield Problem(code="corrupt_frames", detail=text, at_ns=when(min(found.corrupt)))
 
 
-def _losses(source: Source, found: Pass, pts: Int64s, when: _When) -> Iterator[Problem]:
+def lost_packets(source: Source, found: Pass) -> list[int]:
+    """Times, in ticks and sorted, of packets that gave no frame; empty where the container tells no such times."""
     name = source.stream.codec_context.codec.canonical_name
     if source.format_name in NO_PTS_STORED or found.walk.n_guessed or name in HIDDEN_PACKETS:
-        return
-    lost = sorted(set(found.walk.packet_pts) - set(pts.tolist()))
+        return []
+    return sorted(set(found.walk.packet_pts) - set(found.pts))
+
+
+def _losses(source: Source, found: Pass, when: _When) -> Iterator[Problem]:
+    lost = lost_packets(source, found)
     if lost:
-        text = f"{len(lost)} packets of the file give no frame"
+        text = f"packets that give no frame: {len(lost)}"
         yield Problem(code="lost_frames", detail=text, at_ns=when(lost[0]))
 
 
@@ -85,25 +95,33 @@ def _short_end(source: Source, found: Pass, pts: Int64s, last: int) -> Iterator[
         text = f"the header counts {promised} frames, {len(found.pts)} decode"
         yield Problem(code="header_count_differs", detail=text)
     length = int(pts[-1]) - int(pts[0]) + last
-    promised_length = source.stream.duration if promised > len(found.pts) else None
-    if promised_length and promised_length - length > typical_gap(pts):
-        at = pts_to_ns(length, 0, source.time_base)
-        text = (
-            f"{float(length * source.time_base):.3f} s of {float(promised_length * source.time_base):.3f} s are there"
-        )
-        yield Problem(code="truncated", detail=text, at_ns=at)
+    there, promised_s = length * source.time_base, Fraction(0)
+    if promised > len(found.pts):
+        # AVI has no duration but its frames, one to a tick; FFmpeg adapts it to the bytes that are there.
+        ticks = promised if source.format_name in NO_PTS_STORED else source.stream.duration
+        promised_s = (ticks or 0) * source.time_base - typical_gap(pts) * source.time_base
+    elif source.format_name in DURATION_IN_HEADER and source.container.duration:
+        # The header's duration is that of the longest stream, so the others are asked only when the video is short.
+        promised_s = Fraction(source.container.duration, av.time_base) - SLACK_S
+        there = max((int(pts[-1]) + last) * source.time_base, Fraction(0))
+        if promised_s > there:
+            there = max(there, last_packet_end_s(source.path))
+    if promised_s > there:
+        text = f"the file ends after {float(there):.3f} s, its header promises more"
+        yield Problem(code="truncated", detail=text, at_ns=pts_to_ns(length, 0, source.time_base))
 
 
 def _times(source: Source, found: Pass, pts: Int64s, when: _When) -> Iterator[Problem]:
     n_same = len(found.pts) - len(pts)
     if n_same:
-        text = f"{n_same} frames carry the time of an earlier one and are left out"
+        text = f"frames left out because an earlier one has their time: {n_same}"
         yield Problem(code="duplicate_pts", detail=text, at_ns=when(_first_repeat(found.pts)))
     n_back = sum(b < a for a, b in pairwise(found.pts))
     if n_back:
-        yield Problem(code="unordered_pts", detail=f"the decoder gives {n_back} frames out of order; sorted by time")
+        text = f"frames that come after a later one: {n_back}; they are sorted by time"
+        yield Problem(code="unordered_pts", detail=text)
     if found.walk.n_guessed and source.format_name not in NO_PTS_STORED:
-        text = f"{found.walk.n_guessed} frames have no presentation time; the packets' order stands in"
+        text = f"frames without a presentation time: {found.walk.n_guessed}; the packets' order stands in"
         yield Problem(code="missing_pts", detail=text)
 
 

@@ -172,11 +172,13 @@ def _settle(outcome: Outcome[Task, None], part: Path) -> WorkerError | None:
 
 def _reject(video: Video, decoder: str, error: WorkerError, action: str) -> Reject:
     words = {"crashed": "crashed", "deadline": "hung", "raised": "failed"}[error.kind]
+    # A dying process's last line may hold addresses; how it ended is the same every time.
+    detail = error.detail.split(":", 1)[0] if error.kind == "crashed" else error.detail
     return Reject(
         stage="perceive",
         item=video.uri,
         code=f"decoder_{words}",
-        reason=f"{decoder} {words}: {error.detail}",
+        reason=f"{decoder} {words}: {detail}",
         action=action,
     )
 

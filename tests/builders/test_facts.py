@@ -152,7 +152,7 @@ def test_topics_collect_what_words_cannot_tell_apart():
 
 
 def desk(*annotations, seed=0, **facts):
-    return desk_for(scene(*annotations), random.Random(seed), facts=FactsConfig(**facts))
+    return desk_for(scene(*annotations), random.Random(seed), facts=FactsConfig(**{"least_window_ns": MS} | facts))
 
 
 def test_an_answer_ends_with_what_it_says():

@@ -25,7 +25,7 @@ def act(start_ms, end_ms, label="enter", subject="red circle", text=None):
 
 def desk(*annotations, cuts=(), kinds=(), signals=(), seed=0, **facts):
     scene = Scene(VIDEO, CLOCK, shots_at(VIDEO, CLOCK, list(cuts), list(kinds)), list(signals), list(annotations))
-    return desk_for(scene, random.Random(seed), facts=FactsConfig(**facts))
+    return desk_for(scene, random.Random(seed), facts=FactsConfig(**{"least_window_ns": MS} | facts))
 
 
 def pan(start, end, value=0.3):
@@ -91,6 +91,27 @@ class TestNow:
         assert yes.replies[0].valid_until_ns == yes.replies[0].window_end_ns == at(4_000)
         no = questions.is_on_at(desk(ENTERS), at(1_900), TOPIC, wanted=False)
         assert no.replies[0].valid_until_ns == no.replies[0].window_end_ns == at(2_000)
+
+
+def test_nothing_is_asked_that_is_right_for_a_moment_only():
+    made = desk(ENTERS, least_window_ns=500 * MS)
+    assert questions.now_at(made, at(3_480)) is not None
+    assert questions.now_at(made, at(3_520)) is None
+    assert questions.yet_at(made, at(1_520), TOPIC, wanted=False) is None
+    assert questions.is_on_at(made, at(3_600), TOPIC, wanted=True) is None
+
+
+def test_a_count_that_stands_for_a_moment_only_is_passed_over():
+    rows = [act(3_000, 3_000, "stop"), act(3_200, 3_200, "stop"), act(5_000, 5_000, "stop")]
+    draft = questions.count_at(desk(*rows, least_window_ns=500 * MS), at(1_000), shots=False)
+    assert [re.findall(r"\d+", reply.text)[0] for reply in draft.replies] == ["0", "2", "3"]
+    assert draft.replies[0].valid_until_ns == at(3_000)
+    assert draft.replies[1].t_ns == at(3_200)
+
+
+def test_a_report_of_something_short_may_come_a_moment_after_it():
+    draft = questions.tell_at(desk(act(3_000, 3_600), least_window_ns=500 * MS), at(1_000))
+    assert (draft.replies[0].t_ns, draft.replies[0].window_end_ns) == (at(3_400), CLOCK.snap_up(3_900 * MS))
 
 
 class TestBefore:
@@ -378,3 +399,25 @@ def test_what_is_told_is_what_happened(drawn, seed, data):
                 and e.end_ns > max(n.end_ns for n in named) and e.start_ns <= t
             ]  # fmt: skip
             assert between == [], "something else happened after it"
+
+
+PAST = (questions.last_at, questions.before_at, questions.subject_at, questions.now_at)
+
+
+@given(scenes(), st.integers(0, 2**32), st.data(), st.sampled_from([*PAST, questions.count_at]))
+def test_an_answer_does_not_change_when_the_future_does(drawn, seed, data, way):
+    events = events_in(drawn)
+    t = drawn.clock.time_of(data.draw(st.integers(0, len(drawn.clock) - 1)))
+
+    def asked(known):
+        made = desk_for(drawn, random.Random(seed), events=known)
+        return way(made, t, shots=True) if way is questions.count_at else way(made, t)
+
+    draft = asked(events)
+    if draft is not None:
+        begun = [event for event in events if event.start_ns - event.onset_uncertainty_ns <= t]
+        again = asked(begun)
+        assert again.question == draft.question
+        assert again.replies[0].text == draft.replies[0].text
+        assert again.replies[0].evidence == draft.replies[0].evidence
+        assert again.replies[0].valid_until_ns is None or draft.replies[0].valid_until_ns <= again.replies[0].valid_until_ns

@@ -44,7 +44,9 @@ def talks(draw):
         later = [t for t in times if t >= at]
         if draw(st.booleans()):
             start = draw(st.sampled_from(later))
-            turns.append(Turn(id=f"a{k}", role="assistant", start_ns=start, end_ns=start, text="Y", trigger_ref=f"u{k}"))
+            turns.append(
+                Turn(id=f"a{k}", role="assistant", start_ns=start, end_ns=start, text="Y", trigger_ref=f"u{k}")
+            )
     return clock, turns
 
 

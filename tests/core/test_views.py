@@ -84,7 +84,9 @@ def test_an_instant_belongs_to_exactly_its_frame():
 
 def test_between_two_steps_nothing_vanishes_and_nothing_comes_early():
     # Steps of a 5-fps grid on a 25-fps clock are frames 0 and 5.
-    rows = view([event("cut", at(3), at(3)), event("short", at(1), at(4)), event("late", at(6), at(9))], fps=Fraction(5))
+    rows = view(
+        [event("cut", at(3), at(3)), event("short", at(1), at(4)), event("late", at(6), at(9))], fps=Fraction(5)
+    )
     assert [row.frame_index for row in rows] == [0, 5]
     assert rows[0].starting == () == rows[0].event_ids
     assert rows[1].starting == ("short", "cut")

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -43,6 +44,11 @@ def stumble(_):
     raise KeyError("x")
 
 
+def fill_the_disk(_):
+    with Path("/dev/full").open("wb", buffering=0) as out:
+        out.write(b"x")
+
+
 def fate(item):
     return {"ok": double, "crash": segfault, "hang": hang, "raise": stumble}[item.split("-")[0]](1)
 
@@ -80,6 +86,13 @@ def test_errors_come_back_in_words():
         assert caught.value.kind == "raised"
         with pytest.raises(WorkerError, match="KeyError: 'x'"):
             worker.call(30, stumble, None)
+
+
+def test_a_full_disk_is_nobodys_fault_but_stops_the_run():
+    with Worker() as worker, pytest.raises(OSError, match="No space left"):
+        worker.call(30, fill_the_disk, None)
+    with pytest.raises(OSError, match="No space left"):
+        list(run_each(fill_the_disk, [1, 2], workers=1, deadline_s=30))
 
 
 def test_a_worker_is_recycled():
