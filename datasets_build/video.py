@@ -79,9 +79,12 @@ def read(
             (`decoder_unavailable`).
     """
     indices = clock.indices_at(times_ns)
-    distinct, places = np.unique(indices, return_inverse=True)
     name = decoder.name if isinstance(decoder, DecoderTrust) else decoder
     chosen = _decoder(name)
+    if not len(indices):
+        width, height = size or (0, 0)
+        return Frames(np.zeros((0, height, width, 3), np.uint8), indices, indices, name)
+    distinct, places = np.unique(indices, return_inverse=True)
     try:
         if name != REFERENCE:
             _require_trust(path, clock, decoder, deadline_s)

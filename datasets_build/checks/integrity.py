@@ -6,11 +6,13 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 from pathlib import Path
+from typing import TypeVar
 
 from datasets_build.checks.laws import Breach, Ledger
 from datasets_build.core.files import read_json, sha256_file
 from datasets_build.core.records import Dialogue, FrameLabel, Part, StreamingQA, Video
 
+P = TypeVar("P", bound=Part)
 SPLIT_BY_SOURCE = ("split_by_source", "videos of one group, and copies of one file, share a split")
 MANIFEST = ("manifest_agrees", "every file of a stage is listed with its size and SHA-256, and no other is there")
 SHOWN = 120
@@ -40,18 +42,16 @@ def missing_references(row: StreamingQA | Dialogue, events: frozenset[str]) -> I
             yield Breach(f"input {made} in provenance", "an event of the video")
 
 
-def difference(found: Part | None, expected: Part | None) -> Breach | None:
-    """The first field in which two records differ; None when they are equal."""
+def difference(found: P | None, expected: P | None) -> Breach | None:
+    """The first field in which two records of one kind differ; None when they are equal."""
     if found == expected:
         return None
     if found is None or expected is None:
         here, there = ("no row", "a row") if found is None else ("a row", "no row")
         return Breach(here, f"{there}: {str(found or expected)[:SHOWN]}")
-    for name in type(expected).model_fields:
-        one, other = getattr(found, name), getattr(expected, name)
-        if one != other:
-            return Breach(f"{name} {str(one)[:SHOWN]}", str(other)[:SHOWN])
-    return Breach(type(found).__name__, type(expected).__name__)
+    pairs = ((name, getattr(found, name), getattr(expected, name)) for name in type(expected).model_fields)
+    name, one, other = next(pair for pair in pairs if pair[1] != pair[2])
+    return Breach(f"{name} {str(one)[:SHOWN]}", str(other)[:SHOWN])
 
 
 def view_breaches(found: Iterator[FrameLabel], derived: Iterator[FrameLabel]) -> Iterator[tuple[str, Breach | None]]:

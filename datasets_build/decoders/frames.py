@@ -97,7 +97,7 @@ def analysis_size(width: int, height: int, *, long_side: int = 160) -> Size:
 
 def turn_upright(image: UInt8s, rotation_deg: int) -> UInt8s:
     """Turn an image `(h, w, 3)` clockwise by 0, 90, 180 or 270 degrees; the result is contiguous."""
-    return np.ascontiguousarray(np.rot90(image, k=-rotation_deg // 90)) if rotation_deg else image
+    return np.ascontiguousarray(np.rot90(image, k=-rotation_deg // 90))
 
 
 def turned_size(width: int, height: int, rotation_deg: int) -> Size:

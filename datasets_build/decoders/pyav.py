@@ -16,7 +16,7 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 
 from datasets_build.core.clock import FrameClock, Int64s
-from datasets_build.decoders.container import Source, TroubleError, Walk, decode, demux, open_source
+from datasets_build.decoders.container import NO_PTS_STORED, Source, TroubleError, Walk, decode, demux, open_source
 from datasets_build.decoders.frames import ScanFrame, Size, UInt8s, VideoError, turn_upright, turned_size
 
 log = logging.getLogger(__name__)
@@ -184,13 +184,25 @@ def _meet_first_packet(source: Source) -> None:
         return
 
 
-def key_frame_before(path: Path, clock: FrameClock, index: int) -> int:
-    """The key frame from which a seek to this frame decodes; the frame itself where none is found."""
-    with suppress(TroubleError), open_source(path) as source:
-        pts = int(clock.pts[index])
-        for landed, _ in _landed(source, pts, pts):
-            return max(0, _index_of(clock, landed))
-    return index
+def key_frame_near(path: Path, clock: FrameClock, index: int) -> int | None:
+    """The first key frame that a seek to this frame meets; the frame itself where there is none to be met.
+
+    None when decoding cannot start there: the file calls pictures key frames that are none (a rolling refresh, damage).
+    """
+    with suppress(TroubleError, av.error.FFmpegError), open_source(path) as source:
+        if not source.seeks_well or source.format_name in NO_PTS_STORED:
+            return index
+        _meet_first_packet(source)
+        source.container.seek(int(clock.pts[index]), stream=source.stream)
+        key = None
+        for packet in demux(source, Walk()):
+            if key is None and packet.is_keyframe and packet.pts is not None and _index_of(clock, packet.pts) >= 0:
+                key = packet.pts
+            for frame in packet.decode():
+                if key is not None and frame.pts is not None and frame.pts >= key:
+                    return _index_of(clock, key) if frame.pts == key else None
+        return index
+    return None
 
 
 def split_runs(indices: Sequence[int], reach: int) -> list[list[int]]:

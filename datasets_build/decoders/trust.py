@@ -64,8 +64,10 @@ def find_fault(path: Path, clock: FrameClock, name: str, decoder: Decoder, *, de
     """
     if doubt := decoder.doubt(path):
         return _untrusted(path, name, doubt)
-    middle = len(clock) // 2
-    order = sample_indices(len(clock), pyav.key_frame_before(path, clock, middle))
+    key = pyav.key_frame_near(path, clock, len(clock) // 2)
+    if key is None:
+        return _untrusted(path, name, "decoding cannot start at its key frames")
+    order = sample_indices(len(clock), key)
     found: dict[int, Mark] = {}
     for index in order:
         try:
@@ -108,7 +110,12 @@ def picture_fault(found: Mark, right: Mark, before: Mark | None, after: Mark | N
     if found.size != right.size:
         return f"it gives {found.size[0]}x{found.size[1]} pixels instead of {right.size[0]}x{right.size[1]}"
     distance = found.apart(right)
-    for other, where in ((before, "before"), (after, "after")):
-        if other and right.apart(other) >= MIN_APART and found.apart(other) < distance:
-            return f"it shows the frame {where}"
+    telling = [
+        (found.apart(near), where)
+        for near, where in ((before, "before"), (after, "after"))
+        if near and right.apart(near) >= MIN_APART
+    ]
+    nearest, where = min(telling, default=(distance, ""))
+    if nearest < distance:
+        return f"it shows the frame {where}"
     return "it shows another picture" if distance > MAX_DISTANCE else None

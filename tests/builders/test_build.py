@@ -1,13 +1,22 @@
 """The builder stages on disk: real datasets that load, the same bytes after any interruption, nothing lost."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import datasets
 import pytest
 
 from datasets_build.builders import build
-from datasets_build.builders.build import BuildError, build_dialogue, build_events, build_frame_events, build_streaming_qa
+from datasets_build.builders.build import (
+    BuildError,
+    build_dialogue,
+    build_events,
+    build_frame_events,
+    build_streaming_qa,
+)
 from datasets_build.builders.dialogue import DialogueConfig
 from datasets_build.builders.events import EventsConfig
 from datasets_build.builders.frame_events import FrameEventsConfig
@@ -104,7 +113,9 @@ def test_manifests_count_what_is_there(out):
     for name, subsets in SUBSETS.items():
         manifest = json.loads((out / name / "manifest.json").read_text())
         for subset, model in subsets.items():
-            rows = sum(1 for s in ("train", "validation", "test") for _ in read_split(out / name, Subset(subset, model, ""), s))
+            rows = sum(
+                1 for s in ("train", "validation", "test") for _ in read_split(out / name, Subset(subset, model, ""), s)
+            )
             assert manifest["counts"][subset] == rows
         assert manifest["fields"]["input.teacher"]
         assert all(len(entry["sha256"]) == 64 for entry in manifest["files"])
@@ -123,7 +134,7 @@ def test_two_builds_give_the_same_bytes_wherever_they_lie(out, tmp_path):
     assert tree(other) == tree(out)
 
 
-class Killed(Exception):
+class KilledError(Exception):
     """The run ends here."""
 
 
@@ -140,12 +151,12 @@ def test_killed_at_any_video_and_repeated_gives_the_same_bytes(out, tmp_path, mo
         nonlocal calls
         calls += 1
         if calls > after:
-            raise Killed
+            raise KilledError
         return clock_of(*arguments)
 
     clock_of = build.clock_of
     monkeypatch.setattr(build, "clock_of", dying)
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         step(made, config)
     assert not (made / name).exists(), "a folder exists only when it is whole"
     monkeypatch.setattr(build, "clock_of", clock_of)
@@ -247,3 +258,21 @@ def test_the_card_says_where_the_data_comes_from(out):
         assert "answerable_from_ns" in text or name == "frame_events"
         assert str(Path(out)) not in text, "no path of this machine"
     assert "Splits go by source video" in (out / "dialogue/README.md").read_text()
+
+
+HASHED = """
+import sys
+from pathlib import Path
+from tests.builders.test_build import build_all, three
+from tests.builders.made import write_out
+build_all(write_out(Path(sys.argv[1]), three()))
+"""
+
+
+def test_the_bytes_do_not_depend_on_the_hash_seed(out, tmp_path):
+    root = Path(__file__).resolve().parents[2]
+    for seed in ("1", "2"):
+        environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(root)}
+        command = [sys.executable, "-c", HASHED, str(tmp_path / seed)]
+        subprocess.run(command, check=True, env=environment, cwd=root, capture_output=True)
+        assert tree(tmp_path / seed) == tree(out)

@@ -1,6 +1,7 @@
 """Runs in measured signals: hysteresis, least durations, breaks at cuts, and no look-ahead."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -73,7 +74,7 @@ def test_runs_are_maximal_and_apart(samples):
         assert begin[first]
         assert keep[first : last + 1].all()
         assert last == len(keep) - 1 or not keep[last + 1]
-    assert all(a[1] < b[0] for a, b in zip(runs, runs[1:], strict=False))
+    assert all(a[1] < b[0] for a, b in pairwise(runs))
     covered = {k for first, last in runs for k in range(first, last + 1)}
     assert covered >= set(np.flatnonzero(begin).tolist())
 
@@ -222,7 +223,9 @@ def test_thresholds_the_wrong_way_round_are_refused(make):
         make()
 
 
-@given(st.lists(st.floats(0, 0.3), min_size=2, max_size=50), st.lists(st.integers(1, 99), max_size=4), st.integers(0, 900))
+@given(
+    st.lists(st.floats(0, 0.3), min_size=2, max_size=50), st.lists(st.integers(1, 99), max_size=4), st.integers(0, 900)
+)
 def test_runs_stay_on_the_grid_inside_one_shot_and_apart(values, cuts, delay_ms):
     breaks = sorted({CLOCK.time_of(cut) for cut in cuts})
     made = join_signals([signals_of(VIDEO, CLOCK, range(len(values)), pan_x=values)], CLOCK, breaks)
@@ -233,7 +236,7 @@ def test_runs_stay_on_the_grid_inside_one_shot_and_apart(values, cuts, delay_ms)
         assert run.start_ns <= run.known_ns <= run.end_ns
         assert run.end_ns - run.start_ns >= RULE.min_ns
         assert not any(run.start_ns < at < run.end_ns for at in breaks)
-    assert all(a.end_ns <= b.start_ns for a, b in zip(runs, runs[1:], strict=False))
+    assert all(a.end_ns <= b.start_ns for a, b in pairwise(runs))
 
 
 @given(st.lists(st.floats(0, 0.3), min_size=10, max_size=50), st.integers(1, 49))

@@ -147,11 +147,9 @@ def test_turns_have_ids_of_their_own_and_stand_in_order(many):
 
 def test_no_exchange_is_repeated_word_for_word(many):
     for _, row in many:
-        pairs = []
         by_id = {turn.id: turn for turn in row.turns}
-        for turn in row.turns:
-            if turn.trigger == "user_query" and turn.evidence:
-                pairs.append((by_id[turn.trigger_ref].text, turn.intended_text or turn.text))
+        answers = [turn for turn in row.turns if turn.trigger == "user_query" and turn.evidence]
+        pairs = [(by_id[turn.trigger_ref].text, turn.intended_text or turn.text) for turn in answers]
         assert len(set(pairs)) == len(pairs)
 
 
@@ -215,7 +213,13 @@ def test_the_record_says_who_spoke_and_of_what(many):
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"grids": ()}, {"grids": ("native", "native")}, {"grids": ("1", "1/1")}, {"grids": ("fast",)}, {"interruptions": 2.0}],
+    [
+        {"grids": ()},
+        {"grids": ("native", "native")},
+        {"grids": ("1", "1/1")},
+        {"grids": ("fast",)},
+        {"interruptions": 2.0},
+    ],
 )
 def test_settings_that_make_no_sense_are_refused(wrong):
     with pytest.raises((ValidationError, ValueError)):

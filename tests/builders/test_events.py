@@ -2,7 +2,6 @@
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
 from datasets_build.builders.events import EventsConfig, events_of
 from datasets_build.core.records import Event, Provenance
@@ -83,7 +82,11 @@ def test_a_dissolve_between_two_shots_is_the_gap():
     before, after = shots_at(VIDEO, CLOCK, [60], ["dissolve"])
     before = before.model_copy(update={"end_ns": CLOCK.time_of(50)})
     event = only(found([before, after]).events, "dissolve")
-    assert (event.start_ns, event.end_ns, event.known_from_ns) == (CLOCK.time_of(50), CLOCK.time_of(60), CLOCK.time_of(60))
+    assert (event.start_ns, event.end_ns, event.known_from_ns) == (
+        CLOCK.time_of(50),
+        CLOCK.time_of(60),
+        CLOCK.time_of(60),
+    )
 
 
 def test_a_gradual_transition_into_a_last_frame_keeps_it():

@@ -48,7 +48,12 @@ def test_four_instants_bound_an_event():
     assert [ms(t) for t in (told.early_ns, told.known_ns, told.off_ns, told.done_ns)] == [1_000, 1_400, 3_000, 3_000]
     (fuzzy,) = timeline(act(1_010, 3_010)).scene.told
     # The grid moved both ends up by 30 ms, so neither is certain to the frame.
-    assert [ms(t) for t in (fuzzy.early_ns, fuzzy.known_ns, fuzzy.off_ns, fuzzy.done_ns)] == [1_040, 1_440, 3_040, 3_080]
+    assert [ms(t) for t in (fuzzy.early_ns, fuzzy.known_ns, fuzzy.off_ns, fuzzy.done_ns)] == [
+        1_040,
+        1_440,
+        3_040,
+        3_080,
+    ]
 
 
 def test_an_instant_is_over_as_soon_as_it_is_known():
@@ -144,8 +149,13 @@ def test_a_doubtful_event_silences_all_that_the_same_words_name():
 
 
 def test_topics_collect_what_words_cannot_tell_apart():
-    line = timeline(act(1_000, 2_000, "move"), act(4_000, 5_000, "move", text="It moves on."), act(7_000, 8_000, "stop"))
-    assert {key: len(track) for key, track in line.topics.items()} == {"move|the red circle": 2, "stop|the red circle": 1}
+    line = timeline(
+        act(1_000, 2_000, "move"), act(4_000, 5_000, "move", text="It moves on."), act(7_000, 8_000, "stop")
+    )
+    assert {key: len(track) for key, track in line.topics.items()} == {
+        "move|the red circle": 2,
+        "stop|the red circle": 1,
+    }
     assert is_form(line.scene.told[0])
     (free,) = timeline(said(VIDEO, 0, 2_000 * MS, "A man runs.")).scene.told
     assert not is_form(free)

@@ -51,5 +51,5 @@ def test_the_native_grid_is_always_there():
 
 @pytest.mark.parametrize("fps", [("2", "2"), ("2", "2/1"), ("native",), ("0",), ("often",)])
 def test_rates_that_are_none_or_twice_are_refused(fps):
-    with pytest.raises((ValidationError, ValueError), match="expected native|stands twice"):
+    with pytest.raises((ValidationError, ValueError), match=r"expected native|stands twice"):
         FrameEventsConfig(fps=fps)

@@ -76,9 +76,12 @@ def test_memory_holds_one_row_group(tmp_path):
 
 
 def test_an_error_leaves_no_file(tmp_path):
-    with pytest.raises(RuntimeError, match="stop"), Publisher(tmp_path, [ROWS]) as publisher:
-        publisher.add("rows", "train", [Row(number=1)])
+    def broken():
+        yield Row(number=1)
         raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError, match="stop"), Publisher(tmp_path, [ROWS]) as publisher:
+        publisher.add("rows", "train", broken())
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == []
 
 

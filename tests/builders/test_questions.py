@@ -420,4 +420,7 @@ def test_an_answer_does_not_change_when_the_future_does(drawn, seed, data, way):
         assert again.question == draft.question
         assert again.replies[0].text == draft.replies[0].text
         assert again.replies[0].evidence == draft.replies[0].evidence
-        assert again.replies[0].valid_until_ns is None or draft.replies[0].valid_until_ns <= again.replies[0].valid_until_ns
+        assert (
+            again.replies[0].valid_until_ns is None
+            or draft.replies[0].valid_until_ns <= again.replies[0].valid_until_ns
+        )

@@ -1,5 +1,7 @@
 """Utterances on the frame grid, and a floor that only one speaker holds."""
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -84,4 +86,4 @@ def test_stretches_never_overlap_and_pauses_hold(wishes, pause):
             floor.take(start, start + length)
     taken = floor.taken
     assert taken == sorted(taken)
-    assert all(a[1] + pause <= b[0] for a, b in zip(taken, taken[1:], strict=False))
+    assert all(a[1] + pause <= b[0] for a, b in pairwise(taken))

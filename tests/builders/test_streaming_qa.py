@@ -26,7 +26,7 @@ def ask(scene, config=CONFIG, seed=None, events=None):
 
 @pytest.fixture(scope="module")
 def long():
-    scene = lively("long", seconds=900)
+    scene = lively("long", seconds=600)
     return scene, ask(scene)
 
 
@@ -69,7 +69,7 @@ def test_tasks_are_even(long):
     _, rows = long
     counts = Counter(row.task for row in rows if row.twin_id is None)
     assert max(counts.values()) <= 2 * min(counts.values()), counts
-    assert len(rows) > 0.8 * quota(900 * 10**9, CONFIG)
+    assert len(rows) > 0.8 * quota(600 * 10**9, CONFIG)
 
 
 def test_yes_and_no_are_even(long):
@@ -78,7 +78,11 @@ def test_yes_and_no_are_even(long):
     yes = sum(word == "Yes" for word in words)
     assert yes * 2 == len(words)
     assert yes > 3
-    on = [row.answers[0].text.split()[0].strip(",.") for row in rows if row.question.count("right now") or row.task == "now"]
+    on = [
+        row.answers[0].text.split()[0].strip(",.")
+        for row in rows
+        if row.question.count("right now") or row.task == "now"
+    ]
     assert on.count("Yes") == on.count("No") > 0
 
 

@@ -38,7 +38,9 @@ def annotations_on(draw, video, clock):
             label, words = draw(st.sampled_from(WORLD))
             one = draw(st.sampled_from(SUBJECTS))
             subject = f"{one} and {SUBJECTS[0]}" if which == 2 and one != SUBJECTS[0] else one
-            rows.append(said(video, start * MS, (start + length) * MS, f"The {subject} {words}.", label=label, subject=subject))
+            rows.append(
+                said(video, start * MS, (start + length) * MS, f"The {subject} {words}.", label=label, subject=subject)
+            )
         elif which == 3:
             text = draw(st.sampled_from(SENTENCES))
             rows.append(said(video, start * MS, (start + length) * MS, text, origin="captions", confidence=0.5))
@@ -47,7 +49,16 @@ def annotations_on(draw, video, clock):
             rows.append(said(video, start * MS, (start + length) * MS, line, origin="subtitles"))
         else:
             kind = draw(st.sampled_from(["qa", "box", "label", "word"]))
-            rows.append(said(video, start * MS, (start + length) * MS, "thing", kind=kind, label=draw(st.sampled_from(["run", None]))))
+            rows.append(
+                said(
+                    video,
+                    start * MS,
+                    (start + length) * MS,
+                    "thing",
+                    kind=kind,
+                    label=draw(st.sampled_from(["run", None])),
+                )
+            )
     return list({row.id: row for row in sorted(rows, key=lambda row: row.start_ns)}.values())
 
 
@@ -65,7 +76,9 @@ def scenes(draw):
     hold = draw(st.integers(1, 12))
     curves = {name: draw(levels) for name in ("pan_x", "pan_y", "zoom")}
     curves |= {"luma": lights, "motion": draw(st.lists(st.sampled_from([0.0, 0.05, 0.4]), min_size=1, max_size=8))}
-    stretched = {name: [values[k // hold % len(values)] for k in range(len(sampled))] for name, values in curves.items()}
+    stretched = {
+        name: [values[k // hold % len(values)] for k in range(len(sampled))] for name, values in curves.items()
+    }
     signals = [signals_of(video, clock, sampled, **stretched)] if draw(st.booleans()) else []
     return Scene(video, clock, shots_at(video, clock, cuts, kinds), signals, draw(annotations_on(video, clock)))
 

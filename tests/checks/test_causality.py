@@ -15,7 +15,7 @@ LAWS = {law.name: law for law in (*QUESTION_LAWS, *EVENT_LAWS)}
 
 def event(label="enter", start=1_000, end=3_000, known=1_400):
     return Event(
-        id="e", video_id="v", start_ns=start * MS, end_ns=end * MS, label=label, label_set="world", caption="It enters.",
+        id="e", video_id="v", start_ns=start * MS, end_ns=end * MS, label=label, label_set="world", caption="It enters",
         is_point=start == end, known_from_ns=known * MS, confidence=1.0, source="annotation", provenance=MADE,
     )  # fmt: skip
 
@@ -29,6 +29,10 @@ def answer(t, end, text="It entered.", start=None, until=None):
         text=text, t_ns=t * MS, window_start_ns=(t if start is None else start) * MS, window_end_ns=end * MS,
         valid_until_ns=None if until is None else until * MS,
     )  # fmt: skip
+
+
+def probe(t, expected):
+    return Probe(t_ns=t * MS, kind="count", expected=expected)
 
 
 def qa(**update):
@@ -45,7 +49,7 @@ def counting(**update):
         "mode": "counting", "task": "count_so_far", "question": "How often?", "answerable_from_ns": 4_000 * MS,
         "evidence": (piece(0, 4_000, name=None), piece(5_000, 6_000, "sufficient", None)),
         "answers": (answer(4_000, 4_800, "1 so far.", until=5_000), answer(6_000, 8_000, "2 so far.")),
-        "test_points": (Probe(t_ns=4_400 * MS, kind="count", expected="1"), Probe(t_ns=9_000 * MS, kind="count", expected="2")),
+        "test_points": (probe(4_400, "1"), probe(9_000, "2")),
     }  # fmt: skip
     return qa(**(rows | update))
 
@@ -105,12 +109,18 @@ def test_one_wrong_field_breaks_its_law(update, laws):
         ({"evidence": (piece(0, 4_000, name=None),)}, {"later_answers_proved"}),
         ({"evidence": (piece(0, 4_000, name=None), piece(3_000, 4_000, "sufficient", None))}, {"later_answers_proved"}),
         ({"evidence": (piece(0, 4_000, name=None), piece(5_000, 6_040, "sufficient", None))}, {"later_answers_proved"}),
-        ({"answers": (answer(4_000, 4_800, "1 so far.", until=6_040), answer(6_000, 8_000, "2"))}, {"answers_supersede"}),
+        (
+            {"answers": (answer(4_000, 4_800, "1 so far.", until=6_040), answer(6_000, 8_000, "2"))},
+            {"answers_supersede"},
+        ),
         ({"answers": (answer(4_000, 7_000, "1 so far."), answer(6_000, 8_000, "2"))}, {"answers_supersede"}),
-        ({"test_points": (Probe(t_ns=4_400 * MS, kind="count", expected="2"),)}, {"test_points_right"}),
-        ({"test_points": (Probe(t_ns=5_400 * MS, kind="count", expected="1"),)}, {"test_points_right"}),
+        ({"test_points": (probe(4_400, "2"),)}, {"test_points_right"}),
+        ({"test_points": (probe(5_400, "1"),)}, {"test_points_right"}),
         ({"test_points": (Probe(t_ns=CLOCK.end_ns, kind="count", expected="2"),)}, {"test_points_right"}),
-        ({"test_points": (Probe(t_ns=3_000 * MS, kind="count", expected="1"),)}, {"test_points_right", "answer_after_question"}),
+        (
+            {"test_points": (probe(3_000, "1"),)},
+            {"test_points_right", "answer_after_question"},
+        ),
     ],
 )
 def test_answers_that_supersede_each_other(update, laws):

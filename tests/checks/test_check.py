@@ -8,7 +8,17 @@ import pytest
 
 from datasets_build.checks.check import CheckConfig, run_checks
 from datasets_build.core.files import DataError
-from datasets_build.core.records import DecisionRun, Dialogue, Event, Evidence, FrameLabel, Probe, StreamingQA, Turn, Video
+from datasets_build.core.records import (
+    DecisionRun,
+    Dialogue,
+    Event,
+    Evidence,
+    FrameLabel,
+    Probe,
+    StreamingQA,
+    Turn,
+    Video,
+)
 from datasets_build.core.stage import StageError
 from datasets_build.core.table import read_table, write_table
 from tests.builders.made import bare, write_out
@@ -113,7 +123,9 @@ def is_answer(turn):
 
 def shortened(row):
     """Evidence that ends before its event can be told."""
-    pieces = [p.model_copy(update={"end_ns": p.start_ns}) if p.event_id and p.end_ns > p.start_ns else p for p in row.evidence]
+    pieces = [
+        p.model_copy(update={"end_ns": p.start_ns}) if p.event_id and p.end_ns > p.start_ns else p for p in row.evidence
+    ]
     return tuple(pieces)
 
 
@@ -142,7 +154,8 @@ FAULTS = {
     "answer_window": qa(lambda rows: swap(
         rows, lambda r: r.mode == "proactive", answers=first_answer(window_start_ns=lambda a, r: r.ask_ns))),
     "answers_supersede": qa(lambda rows: swap(
-        rows, lambda r: len(r.answers) > 1, answers=first_answer(valid_until_ns=lambda a, r: r.answers[1].window_end_ns))),
+        rows, lambda r: len(r.answers) > 1,
+        answers=first_answer(valid_until_ns=lambda a, r: r.answers[1].window_end_ns))),
     "later_answers_proved": qa(lambda rows: swap(
         rows, lambda r: len(r.answers) > 1, evidence=lambda r: tuple(p for p in r.evidence if p.role != "sufficient"))),
     "mode_fits": qa(lambda rows: swap(rows, lambda r: r.mode == "forward", mode="realtime")),
@@ -198,8 +211,8 @@ def test_a_planted_fault_is_found(out, law):
 
 ALONE = (
     "mode_fits", "question_says_something", "question_without_clock", "turn_without_clock", "copies_equal",
-    "frame_view_equals_grid", "record_order", "split_of_record", "answerable_after_evidence", "interruptions_consistent",
-    "later_answers_proved",
+    "frame_view_equals_grid", "record_order", "split_of_record", "answerable_after_evidence",
+    "interruptions_consistent", "later_answers_proved",
 )  # fmt: skip
 
 
@@ -273,8 +286,11 @@ def test_decisions_on_a_foreign_grid_are_found(out):
 
 
 def test_a_turn_of_nobody_is_found(out):
-    edit(out, TALK, Dialogue, lambda rows: swap(rows, lambda r: True, turns=lambda r: (*r.turns, Turn(
-        id="extra", role="assistant", start_ns=r.turns[-1].end_ns, end_ns=r.turns[-1].end_ns, text="By the way."))))  # fmt: skip
+    def extra(row):
+        end = row.turns[-1].end_ns
+        return (*row.turns, Turn(id="extra", role="assistant", start_ns=end, end_ns=end, text="By the way."))
+
+    edit(out, TALK, Dialogue, lambda rows: swap(rows, lambda r: True, turns=extra))
     assert {"turn_answers_something", "turn_after_evidence"} <= set(broken(out))
 
 

@@ -13,7 +13,7 @@ CLOCK = clock_from([40] * 249)
 VIDEO = video_of("v", CLOCK)
 MADE = Provenance(kind="template", agent="test")
 EVENT = Event(
-    id="e", video_id="v", start_ns=6_000 * MS, end_ns=8_000 * MS, label="enter", label_set="world", caption="It enters.",
+    id="e", video_id="v", start_ns=6_000 * MS, end_ns=8_000 * MS, label="enter", label_set="world", caption="It enters",
     known_from_ns=6_400 * MS, confidence=1.0, source="annotation", provenance=MADE,
 )  # fmt: skip
 KNOWN = Known(VIDEO, CLOCK, {"e": EVENT})
@@ -34,8 +34,8 @@ def seen(start, end, name=None):
 
 TURNS = (
     turn("u1", "user", 400, 1_000),
-    turn("a1", "assistant", 1_200, 2_000, "Some", trigger="user_query", trigger_ref="u1", intended_text="Some words here.",
-         truncated_at_char=4, **seen(0, 1_000)),
+    turn("a1", "assistant", 1_200, 2_000, "Some", trigger="user_query", trigger_ref="u1",
+         intended_text="Some words here.", truncated_at_char=4, **seen(0, 1_000)),
     turn("u2", "user", 2_000, 3_000, interrupts="a1"),
     turn("a2", "assistant", 3_200, 4_000, trigger="interruption", trigger_ref="u2", **seen(0, 3_000)),
     turn("r", "assistant", 6_800, 7_600, trigger="event", trigger_ref="e", **seen(6_000, 6_400, "e")),
@@ -77,7 +77,10 @@ def test_a_good_dialogue_breaks_nothing():
         (changed("a2", window_start_ns=2_000 * MS), {"turn_in_window"}),
         (changed("a2", end_ns=7_000 * MS), {"turns_apart"}),
         (changed("r", trigger_ref="f"), {"turn_answers_something"}),
-        (changed("r", evidence=(Evidence(start_ns=6_000 * MS, end_ns=6_360 * MS, event_id="e"),)), {"turn_after_evidence"}),
+        (
+            changed("r", evidence=(Evidence(start_ns=6_000 * MS, end_ns=6_360 * MS, event_id="e"),)),
+            {"turn_after_evidence"},
+        ),
         (changed("r", text=""), {"turn_without_clock"}),
         (changed("r", text="It enters at 0:06."), {"turn_without_clock"}),
         (changed("r", end_ns=CLOCK.end_ns + 40 * MS), {"turns_in_order"}),
@@ -116,7 +119,9 @@ def test_decisions_that_claim_to_know_early_are_found():
     k = max(k for k, run in enumerate(runs) if run.state == "respond")
     runs[k - 1] = runs[k - 1].model_copy(update={"steps": runs[k - 1].steps - 1})
     runs[k] = runs[k].model_copy(update={"start_ns": runs[k].start_ns - 40 * MS})
-    runs[k + 1] = runs[k + 1].model_copy(update={"steps": runs[k + 1].steps + 1, "start_ns": runs[k].start_ns + 40 * MS})
+    runs[k + 1] = runs[k + 1].model_copy(
+        update={"steps": runs[k + 1].steps + 1, "start_ns": runs[k].start_ns + 40 * MS}
+    )
     row = dialogue(decisions=(track.model_copy(update={"runs": tuple(runs)}),))
     (law,) = [law for law in DIALOGUE_LAWS if law.name == "decisions_derived"]
     (breach,) = law.breaches(row, KNOWN)

@@ -77,7 +77,9 @@ def test_an_interval_that_ends_before_it_starts_is_found():
     row = qa(evidence=(Evidence.model_construct(start_ns=80 * MS, end_ns=40 * MS, event_id=None, role="necessary"),))
     assert found("time_ordered", row) == [f"evidence.0.start_ns {80 * MS}, end_ns {40 * MS}"]
     answer = qa().answers[0].model_copy(update={"window_end_ns": 40 * MS})
-    assert found("time_ordered", qa(answers=(answer,))) == [f"answers.0.window_start_ns {80 * MS}, window_end_ns {40 * MS}"]
+    assert found("time_ordered", qa(answers=(answer,))) == [
+        f"answers.0.window_start_ns {80 * MS}, window_end_ns {40 * MS}"
+    ]
 
 
 def test_half_a_window_is_found():

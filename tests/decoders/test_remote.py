@@ -100,7 +100,7 @@ def test_a_changed_file_is_looked_at_again(remote, tmp_path):
 
 def test_a_missing_library_is_said_in_words(tmp_path):
     remote = make("absent", ready=not_installed)
-    with pytest.raises(VideoError, match="absent cannot be used here: .*No module named 'fake'") as caught:
+    with pytest.raises(VideoError, match=r"absent cannot be used here: .*No module named 'fake'") as caught:
         ask(remote, file(tmp_path))
     assert caught.value.code == "decoder_unavailable"
     LANES.close()

@@ -16,6 +16,7 @@ from datasets_build.teachers.teacher import PICTURE_SET, Happening, Intent, Requ
 from datasets_build.teachers.template import PHRASES, load_template
 
 TEACHER = load_template()
+INTENTS = get_args(Intent)
 PAN = Happening("pan_left", PICTURE_SET, None, "The camera pans to the left.")
 CUT = Happening("shot_start", PICTURE_SET, None, "The scene cuts to a new shot.")
 ENTER = Happening("enter", "world", "red circle", "The red circle enters from the left.")
@@ -33,7 +34,7 @@ def every_pattern():
                 yield intent, manner, pattern
 
 
-def every_sentence(about, *, intents=get_args(Intent)):
+def every_sentence(about, *, intents=INTENTS):
     """All that the template may say about one happening, by drawing often."""
     for intent in intents:
         told = (about,)
@@ -143,7 +144,7 @@ def test_what_words_cannot_tell_apart_is_one_topic():
     assert TEACHER.topic(left).key == TEACHER.topic(left).key
     assert TEACHER.topic(left) == TEACHER.topic(Happening("move", "other", "red circle", ""))
     assert TEACHER.topic(left).key != TEACHER.topic(right).key
-    same = Happening("caption", "captions", None, " a MAN says \"stop\" and throws a ball ")
+    same = Happening("caption", "captions", None, ' a MAN says "stop" and throws a ball ')
     assert TEACHER.topic(FREE) == TEACHER.topic(same)
     assert TEACHER.topic(FREE) != TEACHER.topic(Happening("subtitle", "subtitles", None, FREE.caption))
 
@@ -193,7 +194,13 @@ def test_every_picture_label_has_a_sentence_and_a_form():
 
 def test_provenance_names_the_version_the_content_and_the_seed():
     made = TEACHER.provenance(seed=5, inputs=["e1", "e2"])
-    assert (made.kind, made.agent, made.version, made.seed, made.inputs) == ("template", "template", "1", 5, ("e1", "e2"))
+    assert (made.kind, made.agent, made.version, made.seed, made.inputs) == (
+        "template",
+        "template",
+        "1",
+        5,
+        ("e1", "e2"),
+    )
     assert made.prompt_sha256 == TEACHER.digest
     assert len(TEACHER.digest) == 64
     assert TEACHER.language == "en"
@@ -223,7 +230,7 @@ def test_a_file_that_names_no_place_of_ours_is_refused(tmp_path):
     def change(content):
         content["intents"]["ask_next"]["any"].append("At {time}, what comes?")
 
-    with pytest.raises(ConfigError, match="ask_next: 'At {time}, what comes\\?' names time"):
+    with pytest.raises(ConfigError, match=r"ask_next: 'At {time}, what comes\?' names time"):
         load_template(edited(tmp_path, change))
 
 
