@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, Strict, model_validator
 
-from datasets_build.core.clock import Span, TimeMap
+from datasets_build.core.clock import Span
 
 SCHEMA_VERSION = "1.0.0"
 
@@ -374,30 +373,6 @@ class Dialogue(Record):
     provenance: Provenance
 
 
-class Knot(Part):
-    """A point of a time map: rationals as text (`"1001/3"`), nanoseconds on the source's and the target's clock."""
-
-    source: str
-    target: str
-
-
-class Augmentation(Record):
-    """How a record or video was changed in time: what was done, with which seed, and the map to the new clock."""
-
-    parent_id: str
-    operation: str
-    seed: int
-    parameters: Many[Parameter] = ()
-    knots: Many[Knot]
-    dropped_frames: Many[int] = ()
-    invalidated: Many[str] = ()
-
-    @property
-    def time_map(self) -> TimeMap:
-        """The map from the parent's clock to this record's."""
-        return TimeMap.through((knot.source, knot.target) for knot in self.knots)
-
-
 class Reject(Part):
     """A row of `rejects.jsonl`: what was left out, where, why, and what to do about it."""
 
@@ -407,23 +382,3 @@ class Reject(Part):
     reason: str
     action: str
     at_ns: int | None = None
-
-
-def json_schema(model: type[Part]) -> Mapping[str, Json]:
-    """The JSON Schema of a record kind."""
-    schema: Mapping[str, Json] = model.model_json_schema()
-    return schema
-
-
-KINDS: dict[str, type[Record]] = {
-    "video": Video,
-    "shot": Shot,
-    "keyframe": Keyframe,
-    "signals": Signals,
-    "annotation": Annotation,
-    "event": Event,
-    "frame_label": FrameLabel,
-    "streaming_qa": StreamingQA,
-    "dialogue": Dialogue,
-    "augmentation": Augmentation,
-}

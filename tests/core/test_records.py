@@ -3,19 +3,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from datasets_build.core.records import (
-    KINDS,
-    Annotation,
-    Augmentation,
-    Event,
-    Evidence,
-    Knot,
-    Provenance,
-    Reject,
-    StreamingQA,
-    derive_id,
-    json_schema,
-)
+from datasets_build.core.augmentation import Augmentation, Knot
+from datasets_build.core.kinds import KINDS, json_schema
+from datasets_build.core.records import Annotation, Event, Evidence, Provenance, Reject, StreamingQA, derive_id
 
 RULE = Provenance(kind="rule", agent="test")
 

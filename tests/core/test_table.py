@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datasets_build.core.dataset import from_hf, hf_features, to_hf
+from datasets_build.core.kinds import KINDS
 from datasets_build.core.records import (
-    KINDS,
     Answer,
     Evidence,
     Provenance,

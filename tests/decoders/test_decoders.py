@@ -54,20 +54,6 @@ QUICK = {"film.mp4", "variable.webm", "late_audio.mov", "turned90.mp4", "odd.avi
 TRUSTED = [(name, sample) for name in DECODERS for sample in NAMES if sample not in REFUSED[name]]
 
 
-@pytest.fixture(autouse=True)
-def _library_is_there(request):
-    """Skip a decoder whose library cannot be loaded here, and say why."""
-    name = request.node.callspec.params.get("decoder") if hasattr(request.node, "callspec") else None
-    if name and name != "pyav":
-        made = request.getfixturevalue("sample")("plain.mp4")
-        try:
-            DECODERS[name].read(made.path, made.probe.clock, np.array([0]), size=None, deadline_s=60.0)
-        except VideoError as error:
-            if error.code == "decoder_unavailable":
-                pytest.skip(str(error))
-            raise
-
-
 def numbers(images):
     return [frame_number(image) for image in images]
 

@@ -1,0 +1,30 @@
+"""The record of a change in time: what was done to a record or a video, and the exact map to its new clock."""
+
+from __future__ import annotations
+
+from datasets_build.core.clock import TimeMap
+from datasets_build.core.records import Many, Parameter, Part, Record
+
+
+class Knot(Part):
+    """A point of a time map: rationals as text (`"1001/3"`), nanoseconds on the source's and the target's clock."""
+
+    source: str
+    target: str
+
+
+class Augmentation(Record):
+    """How a record or video was changed in time: what was done, with which seed, and the map to the new clock."""
+
+    parent_id: str
+    operation: str
+    seed: int
+    parameters: Many[Parameter] = ()
+    knots: Many[Knot]
+    dropped_frames: Many[int] = ()
+    invalidated: Many[str] = ()
+
+    @property
+    def time_map(self) -> TimeMap:
+        """The map from the parent's clock to this record's."""
+        return TimeMap.through((knot.source, knot.target) for knot in self.knots)
