@@ -46,6 +46,8 @@ def about(name: str) -> str:
         text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
         if text:
             return text.splitlines()[0].rstrip(".")
+        if PurePosixPath(name).name == "conftest.py":
+            return "fixtures of this folder's tests"
         if PurePosixPath(name).name.startswith("test_"):
             module = PurePosixPath(name).stem.removeprefix("test_")
             return f"tests of {module.replace('_', ' ')}"

@@ -92,7 +92,7 @@ class ShotFinder:
 
 
 def same_but_for_light(before: Floats, after: Floats, *, dark: float) -> bool:
-    """Whether two colour thumbnails `(9, 16, 3)` 0..255 show one picture in two lights, or both show none (below `dark`).
+    """Whether two colour thumbnails `(9, 16, 3)` 0..255 show one picture in two lights, or both are below `dark`.
 
     A change of brightness leaves the correlation of the pictures near 1; a flat picture correlates with nothing.
     """
