@@ -8,7 +8,11 @@ WORKERS ?= $(shell nproc 2>/dev/null || echo 2)
 FORCE  ?=
 ARGS   ?=
 
-config := $(if $(CONFIG),--config $(CONFIG))
+# Paths go through the environment, so that quotes, spaces and dollars in them reach the program as they are.
+export STREAMVL_VIDEOS := $(value VIDEOS)
+export STREAMVL_OUT    := $(value OUT)
+export STREAMVL_CONFIG := $(value CONFIG)
+config := $(if $(CONFIG),--config "$$STREAMVL_CONFIG")
 force  := $(if $(FORCE),--force)
 build  := $(RUN) -m datasets_build
 
@@ -35,13 +39,13 @@ demo: $(VENV)/ready  ## real clips and drawn videos to three datasets and a page
 	$(MAKE) --no-print-directory data VIDEOS=out/demo/videos OUT=out/demo CONFIG=datasets_build/configs/demo.yaml
 
 data: $(VENV)/ready  ## your own folder: make data VIDEOS=dir
-	@test -n "$(VIDEOS)" || { echo "error: say which folder: make data VIDEOS=dir [OUT=dir]" >&2; exit 1; }
-	$(build) index "$(VIDEOS)" --out "$(OUT)" $(config) --workers $(WORKERS) $(force) $(ARGS)
-	$(build) perceive "$(OUT)" $(config) --workers $(WORKERS) $(force) $(ARGS)
-	$(build) build "$(OUT)" $(config) $(force) $(ARGS)
-	$(build) check "$(OUT)" $(config) $(ARGS)
-	$(build) report "$(OUT)" $(config) $(ARGS)
-	@$(build) summary "$(OUT)"
+	@test -n "$$STREAMVL_VIDEOS" || { echo "error: say which folder: make data VIDEOS=dir [OUT=dir]" >&2; exit 1; }
+	$(build) index --out "$$STREAMVL_OUT" $(config) --workers $(WORKERS) $(force) -- "$$STREAMVL_VIDEOS" $(ARGS)
+	$(build) perceive "$$STREAMVL_OUT" $(config) --workers $(WORKERS) $(force) $(ARGS)
+	$(build) build "$$STREAMVL_OUT" $(config) $(force) $(ARGS)
+	$(build) check "$$STREAMVL_OUT" $(config) $(ARGS)
+	$(build) report "$$STREAMVL_OUT" $(config) $(ARGS)
+	@$(build) summary "$$STREAMVL_OUT"
 
 test: $(VENV)/ready  ## the tests that take minutes at most
 	$(RUN) -m pytest -m "not slow" -n $(WORKERS)

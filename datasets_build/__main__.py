@@ -13,9 +13,9 @@ import typer
 from datasets_build.builders.build import build_dialogue, build_events, build_frame_events, build_streaming_qa
 from datasets_build.checks.check import run_checks
 from datasets_build.core.config import flatten, load_config
-from datasets_build.core.files import DataError
+from datasets_build.core.files import DataError, read_rejects
 from datasets_build.core.progress import print_header, set_up_logging, tool_versions
-from datasets_build.core.stage import Stage, collect_rejects, output_folder, package_version
+from datasets_build.core.stage import STAGES, Stage, output_folder, package_version, stale_inputs
 from datasets_build.core.worker import NO_SPACE
 from datasets_build.perception.perceive import perceive as perceive_stage
 from datasets_build.report.build import build_report
@@ -35,16 +35,26 @@ app = typer.Typer(
 _WORKERS = min(8, os.cpu_count() or 1)
 _TOOLS = ("av", "decord", "torchcodec", "scenedetect-headless", "open-clip-torch", "datasets", "pyarrow", "pydantic")
 
-OutArgument = Annotated[Path, typer.Argument(metavar="OUT", help="The output folder that `index` made.")]
+
+def _path(text: str) -> Path:
+    # A shell leaves `~` alone behind a `=`, as in make's OUT=~/out.
+    if not text.strip():
+        raise typer.BadParameter("is empty, expected a folder")
+    return Path(text).expanduser()
+
+
+OutArgument = Annotated[Path, typer.Argument(metavar="OUT", parser=_path, help="The output folder that `index` made.")]
 Overrides = Annotated[
     list[str] | None,
     typer.Argument(metavar="[KEY=VALUE]...", help="Settings by full path, such as perceive.shots.threshold=2.5"),
 ]
-ConfigOption = Annotated[Path | None, typer.Option("--config", "-c", help="YAML file with a section per stage.")]
+ConfigOption = Annotated[
+    Path | None, typer.Option("--config", "-c", parser=_path, help="YAML file with a section per stage.")
+]
 WorkersOption = Annotated[
     int, typer.Option("--workers", "-w", min=1, help="Worker processes; any number gives the same bytes.")
 ]
-ForceOption = Annotated[bool, typer.Option("--force", help="Rebuild over an output of other settings, code or inputs.")]
+ForceOption = Annotated[bool, typer.Option("--force", help="Rebuild a stage that is there, whatever made it.")]
 
 
 def _settings(verb: str, config: Path | None, overrides: list[str] | None, *sections: str) -> Settings:
@@ -67,7 +77,7 @@ def _existing(out: Path) -> Path:
 
 @app.command()
 def draw(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where the drawn videos go.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", parser=_path, help="Where the drawn videos go.")],
     overrides: Annotated[
         list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Such as videos=6 seed=1")
     ] = None,
@@ -79,7 +89,7 @@ def draw(
 
 @app.command()
 def demo_videos(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where the videos go.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", parser=_path, help="Where the videos go.")],
     drawn: Annotated[int, typer.Option("--drawn", min=0, help="How many videos to draw.")] = 5,
     seconds: Annotated[int, typer.Option("--seconds", min=4, help="How long each drawn video is.")] = 40,
 ) -> None:
@@ -90,8 +100,10 @@ def demo_videos(
 
 @app.command()
 def index(
-    videos: Annotated[Path, typer.Argument(metavar="VIDEOS", help="A folder tree of video files, or one file.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="The output folder.")],
+    videos: Annotated[
+        Path, typer.Argument(metavar="VIDEOS", parser=_path, help="A folder tree of video files, or one file.")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", parser=_path, help="The output folder.")],
     overrides: Overrides = None,
     config: ConfigOption = None,
     workers: WorkersOption = _WORKERS,
@@ -158,7 +170,8 @@ def report(out: OutArgument, overrides: Overrides = None, config: ConfigOption =
 @app.command()
 def show(
     folder: Annotated[
-        Path, typer.Argument(metavar="FOLDER", help="A dataset or stage folder, such as OUT/streaming_qa.")
+        Path,
+        typer.Argument(metavar="FOLDER", parser=_path, help="A dataset or stage folder, such as OUT/streaming_qa."),
     ],
     rows: Annotated[int, typer.Option("--rows", "-n", min=0, help="How many records.")] = 5,
     split: Annotated[str | None, typer.Option("--split", help="train, validation or test.")] = None,
@@ -171,10 +184,12 @@ def show(
 def summary(out: OutArgument) -> None:
     """Say in a few lines what an output folder holds and what was left out."""
     _existing(out)
-    for manifest in sorted(out.glob("*/manifest.json")):
-        stage = Stage.finished(out, manifest.parent.name)
-        print(f"{stage.name:>13}: " + ", ".join(f"{number} {name}" for name, number in stage.counts().items()))
-    rejects = collect_rejects(out)
+    for name in STAGES:
+        if (out / name / "manifest.json").exists():
+            stage = Stage.finished(out, name)
+            stale = "; older than its input, repeat it with --force" if stale_inputs(out, name) else ""
+            print(f"{name:>13}: " + ", ".join(f"{number} {what}" for what, number in stage.counts().items()) + stale)
+    rejects = read_rejects(out / "rejects.jsonl")
     print(f"{'rejects':>13}: {len(rejects)} rows in {out}/rejects.jsonl")
     if (out / "report.html").exists():
         print(f"{'report':>13}: {(out / 'report.html').resolve()}")
@@ -188,13 +203,12 @@ def main() -> int:
     except DataError as error:
         print(f"error: {error}", file=sys.stderr)
     except OSError as error:
-        if error.errno not in (*NO_SPACE, errno.EACCES):
+        if error.errno is None or (error.filename is None and error.errno not in NO_SPACE):
             raise
         where = f" ({error.filename})" if error.filename else ""
-        print(
-            f"error: {os.strerror(error.errno)}{where}; what was finished is kept: make room and repeat the command",
-            file=sys.stderr,
-        )
+        room = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        advice = "; what was finished is kept: make room and repeat the command" if room else ""
+        print(f"error: {os.strerror(error.errno)}{where}{advice}", file=sys.stderr)
     except KeyboardInterrupt:
         print("stopped; repeat the command to go on where it was", file=sys.stderr)
         return 130

@@ -173,6 +173,44 @@ def test_an_output_that_is_a_file_is_refused(videos, tmp_path):
     assert (tmp_path / "out").read_text() == "precious"
 
 
+def test_videos_where_a_stage_writes_are_refused_and_kept(videos, tmp_path):
+    nested = tmp_path / "out/events"
+    shutil.copytree(videos, nested)
+    before = tree_bytes(nested)
+    for force in ((), ("--force",)):
+        assert "move the videos elsewhere" in refused(cli("index", nested, "--out", tmp_path / "out", *force))
+    assert tree_bytes(nested) == before
+
+
+@pytest.mark.parametrize("out", ["/proc/nowhere", "x" * 300])
+def test_an_output_that_cannot_be_made_is_one_sentence(videos, out):
+    assert out in refused(cli("index", videos, "--out", out))
+
+
+def test_an_empty_or_home_path_is_understood(videos, tmp_path):
+    assert cli("index", videos, "--out", "").returncode == 2
+    shutil.copytree(videos, tmp_path / "clips")
+    done = cli("index", "~/clips", "--out", "~/out", HOME=str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out/index/manifest.json").exists()
+
+
+def test_a_failing_command_leaves_an_empty_folder_alone(tmp_path):
+    (tmp_path / "mine").mkdir()
+    refused(cli("perceive", tmp_path / "mine"))
+    assert (tmp_path / "mine").is_dir()
+
+
+def test_summary_reads_only_our_folders_and_says_what_is_stale(out):
+    (out / "clips").mkdir()
+    (out / "clips/manifest.json").write_text("foreign")
+    before = tree_bytes(out)
+    assert "older than" not in cli("summary", out).stdout
+    assert tree_bytes(out) == before
+    assert cli("perceive", out, "perceive.shots.threshold=2.5", "--force").returncode == 0
+    assert "older than its input" in cli("summary", out).stdout
+
+
 @pytest.fixture
 def small_disk(tmp_path):
     """A file system of one megabyte, where this machine lets a test mount one."""

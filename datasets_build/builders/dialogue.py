@@ -14,10 +14,10 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from datasets_build.builders import questions
+from datasets_build.builders import questions, twins
 from datasets_build.builders.facts import Desk, Draft, FactsConfig, Reply, told_names
 from datasets_build.builders.speech import Floor, SpeechConfig, Utterance, answer_at_once, answer_from, question_until
-from datasets_build.builders.streaming_qa import TeacherName
+from datasets_build.builders.streaming_qa import TeacherName, pick_topic
 from datasets_build.core.clock import NS_PER_S
 from datasets_build.core.config import Config
 from datasets_build.core.decisions import decisions_on
@@ -28,6 +28,9 @@ _NS_PER_MINUTE = 60 * NS_PER_S
 _TRIES = 5
 _ROUNDS = 3
 _INTERRUPTION_TRIES = 30
+_LEAST_SAID = 8  # characters of an answer before an interruption
+_LEAST_LEFT = 6  # and after it
+_SOON_NS = NS_PER_S // 2
 
 
 class DialogueConfig(Config):
@@ -67,6 +70,8 @@ class Exchange:
     turns: tuple[Turn, ...]
     held: tuple[tuple[int, int], ...]
     events: tuple[str, ...]
+    asks: tuple[str, str] = ("", "")
+    """The task, and what is asked after."""
 
 
 @dataclass(slots=True)
@@ -132,9 +137,11 @@ def _events_in(replies: Sequence[Reply]) -> tuple[str, ...]:
 
 
 def _spoken(talk: Talk, reply: Reply) -> Utterance | None:
-    """Where a reply would be said; None when it would come too late to be right."""
+    """Where a reply would be said; None when it would come too late to be right, or not be out while it is."""
     said = answer_from(reply.text, reply.t_ns, talk.desk.clock, talk.speech)
-    return said if said is not None and said.start_ns < reply.window_end_ns else None
+    if said is None or said.start_ns >= reply.window_end_ns:
+        return None
+    return said if reply.valid_until_ns is None or said.end_ns <= reply.valid_until_ns else None
 
 
 def answered(talk: Talk, draft: Draft) -> Exchange | None:
@@ -145,7 +152,8 @@ def answered(talk: Talk, draft: Draft) -> Exchange | None:
         return None
     user = _user(talk, draft)
     answer = _assistant(talk, reply, said, trigger="user_query", ref=user.id)
-    return Exchange((user, answer), ((user.start_ns, answer.end_ns),), _events_in([reply]))
+    asks = (draft.task, draft.about)
+    return Exchange((user, answer), ((user.start_ns, answer.end_ns),), _events_in([reply]), asks)
 
 
 def promised(talk: Talk, draft: Draft) -> Exchange | None:
@@ -177,29 +185,43 @@ def promised(talk: Talk, draft: Draft) -> Exchange | None:
         if spoken is not None and reply.event_id
     ]
     held = ((user.start_ns, ready.end_ns), *((turn.start_ns, turn.end_ns) for turn in told))
-    return Exchange((user, ready, *told), held, _events_in(draft.replies))
+    return Exchange((user, ready, *told), held, _events_in(draft.replies), (draft.task, draft.about))
 
 
-def _yes_no(way: Callable[..., Draft | None], desk: Desk, t: int) -> Draft | None:
-    if not desk.timeline.topics:
-        return None
-    topic, wanted = desk.rng.choice(list(desk.timeline.topics)), desk.rng.random() < 0.5
-    return way(desk, t, topic, wanted=wanted)
+def _now(desk: Desk, t: int) -> Draft | None:
+    """What is happening; asked early, or the answer is out only when it is over."""
+    line = desk.timeline
+    soon = desk.during([*line.scene.told, *line.camera.told], soon_ns=_SOON_NS)
+    return questions.now_at(desk, t if soon is None else soon)
+
+
+def _is_on(desk: Desk, t: int) -> Draft | None:
+    keys = desk.timeline.closed
+    wanted = desk.rng.random() < 0.5
+    topic = pick_topic(desk, [key for key in keys if any(item.off_ns > item.known_ns for item in keys[key].told)])
+    soon = desk.during(keys[topic].told, soon_ns=_SOON_NS) if topic and wanted else t
+    return questions.is_on_at(desk, soon, topic, wanted=wanted) if topic and soon is not None else None
+
+
+def _yet(desk: Desk, t: int) -> Draft | None:
+    del t
+    topic = pick_topic(desk, list(desk.timeline.closed))
+    return questions.yet_near(desk, topic, wanted=desk.rng.random() < 0.5) if topic else None
 
 
 def _refused(desk: Desk, t: int) -> Draft | None:
-    pair = questions.twins_at(desk, t)
+    pair = twins.twins_at(desk, t)
     return pair[1] if pair else None
 
 
 WAYS: tuple[Callable[[Desk, int], Draft | None], ...] = (
     questions.tell_at,
     questions.next_at,
-    questions.now_at,
-    lambda desk, t: _yes_no(questions.yet_at, desk, t),
+    _now,
+    _yet,
     questions.last_at,
     questions.count_at,
-    lambda desk, t: _yes_no(questions.is_on_at, desk, t),
+    _is_on,
     questions.before_at,
     questions.subject_at,
     _refused,
@@ -218,7 +240,7 @@ def _interrupt(talk: Talk, position: int, reach_ns: int) -> bool:
     said = _spoken(talk, draft.replies[0])
     asked = question_until(draft.question, draft.ask_ns, desk.clock, talk.speech)
     cut = _cut_short(answer, asked.start_ns)
-    if said is None or cut is None or draft.question == heard.text:
+    if said is None or cut is None or _asks_again(victim, draft):
         return False
     (held,) = victim.held
     talk.floor.release(*held)
@@ -230,8 +252,16 @@ def _interrupt(talk: Talk, position: int, reach_ns: int) -> bool:
     user = _user(talk, draft).model_copy(update={"interrupts": answer.id})
     reply = _assistant(talk, draft.replies[0], said, trigger="interruption", ref=user.id)
     events = tuple(dict.fromkeys((*victim.events, *_events_in(draft.replies[:1]))))
-    talk.exchanges[position] = Exchange((heard, cut, user, reply), (whole,), events)
+    talk.exchanges[position] = Exchange((heard, cut, user, reply), (whole,), events, victim.asks)
     return True
+
+
+def _asks_again(victim: Exchange, draft: Draft) -> bool:
+    """Whether a question is after what is being answered: the same thing, the same events, or the same words."""
+    told, asked = told_names(draft.replies[0]), (draft.task, draft.about)
+    heard, answer = victim.turns[:2]
+    same_words = draft.question == heard.text or draft.replies[0].text == answer.text
+    return same_words or asked == victim.asks or (bool(told) and set(told) <= set(victim.events))
 
 
 def _try_interrupting(talk: Talk, position: int, reach_ns: int) -> None:
@@ -241,11 +271,11 @@ def _try_interrupting(talk: Talk, position: int, reach_ns: int) -> None:
 
 
 def _cut_short(answer: Turn, at_ns: int) -> Turn | None:
-    """What of an answer was said before an instant inside it; None when that is nothing or everything."""
+    """What of an answer was said before an instant inside it; None when that is next to nothing or everything."""
     if not answer.start_ns < at_ns < answer.end_ns:
         return None
     said = len(answer.text) * (at_ns - answer.start_ns) // (answer.end_ns - answer.start_ns)
-    if not 0 < said < len(answer.text):
+    if not _LEAST_SAID <= said <= len(answer.text) - _LEAST_LEFT:
         return None
     return answer.model_copy(
         update={
@@ -263,8 +293,12 @@ def _opening(talk: Talk) -> Exchange:
     reply = draft.replies[0]
     user = _user(talk, draft)
     said = answer_at_once(reply.t_ns, talk.desk.clock, reply.text, talk.speech)
+    if reply.valid_until_ns is not None:
+        # A shot of a few frames leaves no time to speak at leisure.
+        said = Utterance(said.start_ns, min(said.end_ns, reply.valid_until_ns))
     answer = _assistant(talk, reply, said, trigger="user_query", ref=user.id)
-    return Exchange((user, answer), ((user.start_ns, answer.end_ns),), _events_in([reply]))
+    asks = (draft.task, draft.about)
+    return Exchange((user, answer), ((user.start_ns, answer.end_ns),), _events_in([reply]), asks)
 
 
 def converse(talk: Talk, config: DialogueConfig, *, wanted: int) -> None:

@@ -29,6 +29,8 @@ from datasets_build.teachers.teacher import PICTURE_SET
 from datasets_build.teachers.template import load_template
 
 RULES_VERSION = "1"
+ACTS = frozenset({"enter", "leave", "move", "stop", "collide", "change_colour"})
+"""Labels of annotations that tell of something that changes in the picture."""
 SUBTITLE_ORIGINS = frozenset({"srt", "vtt", "ass", "ssa", "sub", "ttml", "subtitles"})
 _MS = 1_000_000
 
@@ -78,15 +80,14 @@ def events_of(
     curves = join_signals(signals, clock, breaks)
     events = list(_from_shots(video, clock, shots, curves, config))
     veiled = tuple(event.span for event in events if event.label in ("fade", "dissolve"))
-    runs = _measured(replace(curves, veiled=veiled), clock, config)
-    events += [_from_run(video, run, signals) for run in runs]
-    rejects = []
-    for annotation in annotations:
-        made = _from_annotation(video, clock, annotation, config)
-        if isinstance(made, Event):
-            events.append(made)
-        else:
-            rejects.append(made)
+    made = [_from_annotation(video, clock, annotation, config) for annotation in annotations]
+    told = [event for event in made if isinstance(event, Event)]
+    rejects = [reject for reject in made if isinstance(reject, Reject)]
+    acts = [_act_span(event, clock) for event in told if event.label in ACTS]
+    for run in _measured(replace(curves, veiled=veiled), clock, config):
+        parts = _unmoved(run, acts, clock, config) if run.label == "still" else [run]
+        events += [_from_run(video, part, signals) for part in parts]
+    events += told
     events.sort(key=lambda event: (event.start_ns, event.label != "video_start", event.end_ns, event.label, event.id))
     return Found(events, rejects)
 
@@ -143,10 +144,9 @@ def _gradual(clock: FrameClock, before: Shot, shot: Shot, *, curves: Curves, con
     span = clock.snap_span(measured or Span(start_ns=at, end_ns=min(shot.end_ns, at + max(1, config.recognise_ns))))
     if span.duration_ns == 0:
         span = clock.snap_span(Span(start_ns=at, end_ns=at + 1))
-    # A fade is none until it is dark; what comes out of the dark is seen at the end.
-    known = min(span.end_ns, max(clock.snap_up(at), clock.snap_up(span.start_ns + config.recognise_ns)))
+    # "Fades out and in again" has been seen only when the new shot is there.
     gaps = (_sample_gap(curves, span.start_ns), _sample_gap(curves, span.end_ns)) if measured else (0, 0)
-    return Run(shot.transition, span.start_ns, span.end_ns, known, *gaps)
+    return Run(shot.transition, span.start_ns, span.end_ns, span.end_ns, *gaps)
 
 
 def _sample_gap(curves: Curves, t_ns: int) -> int:
@@ -178,6 +178,25 @@ def _measured(curves: Curves, clock: FrameClock, config: EventsConfig) -> list[R
 def _from_run(video: Video, run: Run, signals: Sequence[Signals]) -> Event:
     inputs = [part.id for part in signals if part.t_ns[0] < run.end_ns and part.t_ns[-1] >= run.start_ns]
     return _picture_event(video, run, source="signal", inputs=inputs)
+
+
+def _act_span(event: Event, clock: FrameClock) -> Span:
+    """The frames at which an annotated act may show; an instant shows at its frame."""
+    start = clock.snap_up(event.start_ns - event.onset_uncertainty_ns)
+    return Span(start_ns=start, end_ns=clock.snap_up(event.end_ns + event.offset_uncertainty_ns + event.is_point))
+
+
+def _unmoved(run: Run, acts: Sequence[Span], clock: FrameClock, config: EventsConfig) -> list[Run]:
+    """What is left of a stillness where no annotated act shows: a small shape's way is lost in the mean change."""
+    parts, low = [], run.start_ns
+    edges = sorted((act.start_ns, act.end_ns) for act in acts if act.start_ns < run.end_ns)
+    for first, last in [*edges, (run.end_ns, run.end_ns)]:
+        if first - low >= max(1, config.still.min_ns):
+            known = min(first, clock.snap_up(low + max(config.recognise_ns, config.still.min_ns)))
+            gaps = (run.onset_gap_ns if low == run.start_ns else 0, run.offset_gap_ns if first == run.end_ns else 0)
+            parts.append(Run(run.label, low, first, known, *gaps))
+        low = max(low, last)
+    return parts
 
 
 def _label_of(annotation: Annotation) -> str:

@@ -26,6 +26,10 @@ from datasets_build.teachers.teacher import PICTURE_SET, Happening, Intent, Requ
 CAMERA = frozenset({"pan_left", "pan_right", "tilt_up", "tilt_down", "zoom_in", "zoom_out"})
 NEW_SHOT = frozenset({"video_start", "shot_start", "fade", "dissolve"})
 MOTION = frozenset({"still", "motion_burst"})
+# That no stillness was measured does not mean that something moved.
+ONE_SIDED = frozenset({"still"})
+# Only a drawn world's truth names everything that its pictures show.
+COMPLETE_SETS = frozenset({"world"})
 Domain = Literal["scene", "camera", "picture", "motion", "spoken"]
 Mode = Literal["backward", "realtime", "forward", "proactive", "counting"]
 _NS = 1_000_000_000
@@ -89,7 +93,8 @@ class Reply:
 class Draft:
     """A question with its replies, before it becomes a record or a turn.
 
-    `standing` marks a request that is acknowledged at once and answered by events.
+    `about` says what is asked after, beyond the task; `standing` marks a request that is acknowledged at once and
+    answered by events.
     """
 
     task: str
@@ -97,6 +102,7 @@ class Draft:
     question: str
     ask_ns: int
     replies: tuple[Reply, ...]
+    about: str = ""
     unanswerable: bool = False
     standing: bool = False
     probes: tuple[Probe, ...] = ()
@@ -170,12 +176,26 @@ class Timeline:
         self.camera = Track(item for item in told if item.domain == "camera")
         self.changes = Track(item for item in told if item.domain in ("camera", "picture"))
         self.topics = _by_topic(told)
+        self.recolours = _recolours(told)
+        self.closed = {key: track for key, track in self.topics.items() if all(map(self.is_closed, track.told))}
         self.subjects = _by_subject(told)
         self.picture_labels = frozenset(item.event.label for item in told if item.event.label_set == PICTURE_SET)
         texts = [text for item in told for text in (item.happening.caption, item.happening.subject or "")]
         self.words = frozenset("".join(c if c.isalnum() else " " for c in " ".join(texts).casefold()).split())
         marks = [t for item in told if item.topic for t in (item.early_ns, item.known_ns, item.done_ns)]
         self.marks: Int64s = np.unique(np.array([t for t in marks if t < clock.end_ns], np.int64))
+
+    def is_closed(self, item: Told) -> bool:
+        """Whether events like this one can be denied and counted: each would have been found, under this very name."""
+        return item.event.label not in ONE_SIDED and not self.is_renamed(item.event.subject)
+
+    def is_renamed(self, subject: str | None, since_ns: int = 0, until_ns: int | None = None) -> bool:
+        """Whether a subject, or its namesake in another colour, changes colour in `(since_ns, until_ns)`, or ever.
+
+        A subject is named as it looks at the time: what turns blue is another "blue diamond" from then on.
+        """
+        changes = [item for name in names_in(subject) for item in self.recolours.get(noun_of(name), ())]
+        return any(until_ns is None or (since_ns < item.done_ns and item.early_ns < until_ns) for item in changes)
 
 
 def _bound(event: Event, clock: FrameClock, teacher: Teacher) -> Told:
@@ -208,6 +228,25 @@ def _domain(event: Event) -> Domain:
     return "motion" if event.label in MOTION else "picture"
 
 
+def names_in(subject: str | None) -> list[str]:
+    """The single subjects of an event ("a and b")."""
+    return subject.split(" and ") if subject else []
+
+
+def noun_of(name: str) -> str:
+    """What a subject is, whatever its colour: the last word of its name."""
+    return name.casefold().split()[-1] if name.split() else ""
+
+
+def _recolours(told: Sequence[Told]) -> dict[str, list[Told]]:
+    """The changes of colour, by what changes."""
+    groups: dict[str, list[Told]] = {}
+    for item in told:
+        for name in names_in(item.event.subject) if item.event.label == "change_colour" else ():
+            groups.setdefault(noun_of(name), []).append(item)
+    return groups
+
+
 def _by_topic(told: Sequence[Told]) -> dict[str, Track]:
     groups: dict[str, list[Told]] = {}
     for item in told:
@@ -221,8 +260,8 @@ def _by_subject(told: Sequence[Told]) -> dict[str, Track]:
     groups: dict[str, list[Told]] = {}
     alone = set()
     for item in told:
-        names = (item.event.subject or "").split(" and ")
-        for name in names if item.domain == "scene" and item.event.subject else ():
+        names = names_in(item.event.subject)
+        for name in names if item.domain == "scene" else ():
             groups.setdefault(name, []).append(item)
         if len(names) == 1 and is_form(item):
             alone.add(names[0])
@@ -266,6 +305,19 @@ class Desk:
             return near
         return self.clock.time_of(self.rng.randrange(len(self.clock)))
 
+    def during(self, told: Sequence[Told], *, soon_ns: int | None = None) -> int | None:
+        """A random frame's time at which one of some events is under way, for a while yet; None where none ever is.
+
+        With `soon_ns` at most that long after it can be recognised.
+        """
+        least = self.limits.least_window_ns
+        long = [item for item in told if item.off_ns - item.known_ns >= least]
+        if not long:
+            return None
+        item = self.rng.choice(long)
+        last = item.off_ns - least + 1
+        return self.between(item.known_ns, last if soon_ns is None else min(last, item.known_ns + soon_ns))
+
     def between(self, low_ns: int, high_ns: int) -> int | None:
         """A random frame's time in `[low_ns, high_ns)`; None when no frame is there."""
         frames = self.clock.frames_in(Span(start_ns=max(0, low_ns), end_ns=max(0, low_ns, high_ns)))
@@ -291,13 +343,20 @@ class Desk:
 
 
 def draft_of(
-    task: str, mode: Mode, question: str | None, ask_ns: int, replies: Sequence[Reply | None], *, standing: bool = False
+    task: str,
+    mode: Mode,
+    question: str | None,
+    ask_ns: int,
+    replies: Sequence[Reply | None],
+    *,
+    about: str,
+    standing: bool = False,
 ) -> Draft | None:
     """Put a question together; None when words or an answer are missing, or it was asked outside the video."""
     whole = tuple(reply for reply in replies if reply is not None)
     if question is None or not whole or len(whole) < len(replies):
         return None
-    return Draft(task=task, mode=mode, question=question, ask_ns=ask_ns, replies=whole, standing=standing)
+    return Draft(task=task, mode=mode, question=question, ask_ns=ask_ns, replies=whole, about=about, standing=standing)
 
 
 def seed_of(video_id: str, purpose: str, seed: int) -> int:

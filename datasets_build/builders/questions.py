@@ -5,16 +5,15 @@ Each returns None when, at that instant, the answer would be uncertain, ambiguou
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
-from datasets_build.builders.facts import CAMERA, Desk, Draft, Reply, Told, Track, draft_of, is_form, nothing_since
+from datasets_build.builders.facts import ONE_SIDED, Desk, Draft, Reply, Told, Track, draft_of, is_form, nothing_since
 from datasets_build.core.records import Evidence, Probe
-from datasets_build.teachers.teacher import PICTURE_SET, Happening, Intent
+from datasets_build.teachers.teacher import Intent
 
-_LIGHT = frozenset({"black", "light_up", "light_down"})
-_ABSENT_LABELS = (*sorted(CAMERA), *sorted(_LIGHT))
 _MANY = 20
+_NEAR = 10  # one part in so many of a video
 
 
 def now_at(desk: Desk, t: int) -> Draft | None:
@@ -29,11 +28,17 @@ def now_at(desk: Desk, t: int) -> Draft | None:
     # A quoted sentence tells of its end, so only what a form of grammar names can be told while it lasts.
     if track.unclear(t) or not all(map(is_form, on)) or len(on) > desk.limits.max_told:
         return None
-    ends = [item.off_ns for item in on]
-    later = track.next_early(t)
-    until = min([*ends, *([later] if later is not None else [])])
+    # An instant is over when it is seen, yet it is part of what happens at that frame.
+    if any(item.done_ns == t for item in (*line.scene.last_done(t), *line.changes.last_done(t)) if item.event.is_point):
+        return None
+    until = _first([*(item.off_ns for item in on), line.scene.next_early(t), line.changes.next_early(t)])
     answer = desk.reply(desk.write("say_now", told=on), t, evidence=[item.evidence(t) for item in on], until=until)
-    return draft_of("now", "realtime", desk.write(intent), t, [answer])
+    return draft_of("now", "realtime", desk.write(intent), t, [answer], about=intent)
+
+
+def _first(instants: Sequence[int | None]) -> int | None:
+    """The earliest of some instants, None where there is none."""
+    return min((t for t in instants if t is not None), default=None)
 
 
 def is_on_at(desk: Desk, t: int, topic: str, *, wanted: bool) -> Draft | None:
@@ -48,26 +53,34 @@ def is_on_at(desk: Desk, t: int, topic: str, *, wanted: bool) -> Draft | None:
         until: int | None = min(item.off_ns for item in on)
         evidence = [item.evidence(t) for item in on]
     else:
-        if track.busy(t):
+        if track.busy(t) or topic not in desk.timeline.closed:
             return None
         until = track.next_early(t)
         evidence = nothing_since(desk.clock.snap_up(t - desk.limits.recent_ns), t)
     answer = desk.write("say_is_on" if wanted else "say_is_off", about=about)
     reply = desk.reply(answer, t, evidence=evidence, until=until)
-    return draft_of("now", "realtime", desk.write("ask_is_on", about=about), t, [reply])
+    return draft_of("now", "realtime", desk.write("ask_is_on", about=about), t, [reply], about=topic)
 
 
 def last_at(desk: Desk, t: int) -> Draft | None:
-    """What just happened."""
+    """What just happened; in a scene, nothing where the picture itself has changed since."""
     line = desk.timeline
     track = line.scene if len(line.scene) else line.changes
     last = track.last_done(t)
     if not _tellable(desk, last) or track.busy(t) or t - last[0].done_ns > desk.limits.recent_ns:
         return None
+    if track is line.scene and _changed(desk, last[0].done_ns, t):
+        return None
     evidence = [*(item.evidence() for item in last), *nothing_since(last[0].done_ns, t)]
-    reply = desk.reply(desk.write("say_last", told=last), t, evidence=evidence, until=track.next_early(t))
+    until = _first([track.next_early(t), line.changes.next_early(t)])
+    reply = desk.reply(desk.write("say_last", told=last), t, evidence=evidence, until=until)
     question = desk.write("ask_last" if len(line.scene) else "ask_last_picture")
-    return draft_of("before", "backward", question, t, [reply])
+    return draft_of("before", "backward", question, t, [reply], about="last")
+
+
+def _changed(desk: Desk, since_ns: int, until_ns: int) -> bool:
+    """Whether shot, camera or light may have changed in `[since_ns, until_ns]`: that happens too."""
+    return any(item.early_ns <= until_ns and item.done_ns >= since_ns for item in desk.timeline.changes.told)
 
 
 def _tellable(desk: Desk, items: Sequence[Told]) -> bool:
@@ -84,7 +97,7 @@ def before_at(desk: Desk, t: int) -> Draft | None:
     evidence = [*(item.evidence() for item in last), marker.evidence(), *nothing_since(0, t)]
     reply = desk.reply(desk.write("say_before", told=last), t, evidence=evidence)
     question = desk.write("ask_before" if scene else "ask_before_picture", about=marker.happening)
-    return draft_of("before", "backward", question, t, [reply])
+    return draft_of("before", "backward", question, t, [reply], about=marker.topic.key if marker.topic else "")
 
 
 def _pick_marker(desk: Desk, t: int) -> tuple[Told, list[Told]] | None:
@@ -105,6 +118,10 @@ def _pick_marker(desk: Desk, t: int) -> tuple[Told, list[Told]] | None:
     last = track.last_done(marker.early_ns)
     if not _tellable(desk, last) or marker in last or _between(track, last, marker):
         return None
+    if line.is_renamed(marker.event.subject, 0, t):
+        return None
+    if scene and _changed(desk, last[0].done_ns, marker.known_ns):
+        return None
     return (marker, last) if all(item.topic != marker.topic for item in last) else None
 
 
@@ -118,7 +135,7 @@ def _between(track: Track, last: Sequence[Told], marker: Told) -> bool:
 
 
 def subject_at(desk: Desk, t: int) -> Draft | None:
-    """What someone or something did last."""
+    """What someone or something did last; nothing of what changes its colour, and with it its name."""
     names = [name for name, track in desk.timeline.subjects.items() if track.last_done(t)]
     return _subject_did(desk, t, desk.rng.choice(names)) if names else None
 
@@ -127,12 +144,18 @@ def _subject_did(desk: Desk, t: int, name: str) -> Draft | None:
     track = desk.timeline.subjects[name]
     last = track.last_done(t)
     own = next((item for item in track.told if item.event.subject == name and is_form(item)), None)
-    if own is None or not _tellable(desk, last) or not all(map(is_form, last)) or track.busy(t):
+    if (
+        own is None
+        or desk.timeline.is_renamed(name)
+        or not _tellable(desk, last)
+        or not all(map(is_form, last))
+        or track.busy(t)
+    ):
         return None
     evidence = [*(item.evidence() for item in last), *nothing_since(last[0].done_ns, t)]
     reply = desk.reply(desk.write("say_subject", told=last), t, evidence=evidence, until=track.next_early(t))
     question = desk.write("ask_subject", about=own.happening)
-    return draft_of("before", "backward", question, t, [reply])
+    return draft_of("before", "backward", question, t, [reply], about=name)
 
 
 def yet_at(desk: Desk, t: int, topic: str, *, wanted: bool) -> Draft | None:
@@ -146,11 +169,20 @@ def yet_at(desk: Desk, t: int, topic: str, *, wanted: bool) -> Draft | None:
         earliest = min(over, key=lambda item: item.done_ns)
         evidence, until, text = [earliest.evidence()], None, desk.write("say_yes", about=about)
     else:
-        if t >= first.early_ns:
+        if t >= first.early_ns or topic not in desk.timeline.closed:
             return None
         evidence, until, text = nothing_since(0, t), first.early_ns, desk.write("say_not_yet", about=about)
     reply = desk.reply(text, t, evidence=evidence, until=until)
-    return draft_of("happened_yet", "backward", desk.write("ask_yet", about=about), t, [reply])
+    return draft_of("happened_yet", "backward", desk.write("ask_yet", about=about), t, [reply], about=topic)
+
+
+def yet_near(desk: Desk, topic: str, *, wanted: bool) -> Draft | None:
+    """`yet_at` soon before or soon after the first time, or the clock alone would tell yes from no."""
+    first, limits = desk.timeline.topics[topic].told[0], desk.limits
+    reach = max(2 * limits.least_window_ns, min(limits.max_wait_ns, desk.clock.end_ns // _NEAR))
+    low = first.done_ns if wanted else first.early_ns - reach
+    t = desk.between(low, low + reach)
+    return None if t is None else yet_at(desk, t, topic, wanted=wanted)
 
 
 def told_from(item: Told) -> int:
@@ -161,18 +193,15 @@ def told_from(item: Told) -> int:
 def tell_at(desk: Desk, t: int) -> Draft | None:
     """A request to report the next time (or every further time) that something happens."""
     limits, line = desk.limits, desk.timeline
-    soon = [
-        key
-        for key, track in line.topics.items()
-        if (later := track.next_early(t)) is not None and later - t <= limits.max_wait_ns and not track.busy(t)
-    ]
+    soon = [key for key, track in line.topics.items() if _comes_soon(desk, track, t)]
     if not soon:
         return None
-    track = line.topics[desk.rng.choice(soon)]
-    coming = track.after(t)
+    topic = desk.rng.choice(soon)
+    coming = line.topics[topic].after(t)
     about = coming[0].happening
     # Offered whether or not there is a second time, or the wording would tell.
     each = len(coming) <= limits.max_answers and desk.rng.random() < 0.5
+    each = each and not line.is_renamed(about.subject, t, desk.clock.end_ns)
     question = desk.write("ask_tell_each", about=about) if each else None
     if question is None:
         question, coming = desk.write("ask_tell", about=about), coming[:1]
@@ -180,20 +209,32 @@ def tell_at(desk: Desk, t: int) -> Draft | None:
     for k, item in enumerate(coming):
         limit = told_from(coming[k + 1]) if k + 1 < len(coming) else None
         replies.append(_report(desk, item, first=k == 0, limit=limit))
-    return draft_of("tell_me_when", "proactive", question, t, replies, standing=True)
+    return draft_of("tell_me_when", "proactive", question, t, replies, about=topic, standing=True)
+
+
+def _comes_soon(desk: Desk, track: Track, t: int) -> bool:
+    """Whether the next of a topic can be waited for: it is the next, and called by one name until then."""
+    later = track.next_early(t)
+    if later is None or later - t > desk.limits.max_wait_ns or track.busy(t):
+        return False
+    event = track.after(t)[0].event
+    return event.label not in ONE_SIDED and not desk.timeline.is_renamed(event.subject, t, later)
 
 
 def vain_at(desk: Desk, t: int) -> Draft | None:
     """A request to report something that never happens again: it is acknowledged, and then there is silence."""
-    over = [key for key, track in desk.timeline.topics.items() if not track.after(t) and not track.busy(t)]
+    over = [key for key, track in desk.timeline.closed.items() if not track.after(t) and not track.busy(t)]
     if not over:
         return None
-    about = desk.timeline.topics[desk.rng.choice(over)].told[0].happening
+    topic = desk.rng.choice(over)
+    about = desk.timeline.topics[topic].told[0].happening
     each = desk.write("ask_tell_each", about=about) if desk.rng.random() < 0.5 else None
     question = each or desk.write("ask_tell", about=about)
     if question is None:
         return None
-    return Draft(task="tell_me_when", mode="proactive", question=question, ask_ns=t, replies=(), standing=True)
+    return Draft(
+        task="tell_me_when", mode="proactive", question=question, ask_ns=t, replies=(), about=topic, standing=True
+    )
 
 
 def _report(desk: Desk, item: Told, *, first: bool, limit: int | None) -> Reply | None:
@@ -215,9 +256,12 @@ def _report(desk: Desk, item: Told, *, first: bool, limit: int | None) -> Reply 
 def count_at(desk: Desk, t: int, *, shots: bool | None = None) -> Draft | None:
     """How often something has happened so far; every further time supersedes the answer."""
     line = desk.timeline
-    keys = [key for key, track in line.topics.items() if is_form(track.told[0])]
+    keys = [key for key, track in line.closed.items() if is_form(track.told[0])]
     use_shots = (not keys or desk.rng.random() < 0.4) if shots is None else shots
-    track = line.shots if use_shots else line.topics[desk.rng.choice(keys)]
+    if not use_shots and not keys:
+        return None
+    topic = "shots" if use_shots else desk.rng.choice(keys)
+    track = line.shots if use_shots else line.topics[topic]
     if track.busy(t):
         return None
     about = track.told[0].happening
@@ -239,7 +283,7 @@ def count_at(desk: Desk, t: int, *, shots: bool | None = None) -> Draft | None:
         proof = [item.evidence(role="sufficient") for item in members]
         text = desk.write("say_count", number=count)
         replies.append(desk.reply(text, done, evidence=proof, until=until, event_id=members[-1].event.id))
-    draft = draft_of("count_so_far", "counting", question, t, replies)
+    draft = draft_of("count_so_far", "counting", question, t, replies, about=topic)
     return replace(draft, probes=_probes(desk, draft.replies, numbers)) if draft else None
 
 
@@ -258,6 +302,7 @@ def opening(desk: Desk) -> Draft:
         question=question,
         ask_ns=0,
         replies=(reply,),
+        about="shots",
         probes=(Probe(t_ns=0, kind="count", expected="1"),),
     )
 
@@ -291,9 +336,9 @@ def _probes(desk: Desk, replies: Sequence[Reply], numbers: Sequence[int]) -> tup
 
 
 def next_at(desk: Desk, t: int) -> Draft | None:
-    """What happens next: asked before it, answered when it is over."""
+    """What happens next: asked before it, answered when it is over; nothing where shot, camera or light come first."""
     track = desk.timeline.scene
-    if not (coming := track.after(t)) or track.busy(t):
+    if not (coming := track.after(t)) or track.busy(t) or _changed(desk, t + 1, coming[0].known_ns):
         return None
     # What begins before the first can be recognised belongs to it: something that enters also moves.
     items = [item for item in coming if item.early_ns <= coming[0].known_ns]
@@ -303,62 +348,4 @@ def next_at(desk: Desk, t: int) -> Draft | None:
     waiting = Evidence(start_ns=t, end_ns=max(t, items[0].early_ns))
     proof = [waiting, *(item.evidence() for item in items)]
     reply = desk.reply(desk.write("say_next", told=items), over, evidence=proof, event_id=items[0].event.id)
-    return draft_of("next", "forward", desk.write("ask_next"), t, [reply])
-
-
-def twins_at(desk: Desk, t: int) -> tuple[Draft, Draft] | None:
-    """A question with an answer, and the same about something that the video never shows."""
-    ways: list[Callable[[Desk, int], tuple[Draft, Draft] | None]] = [_absent_marker, _absent_subject]
-    desk.rng.shuffle(ways)
-    return next((pair for way in ways if (pair := way(desk, t)) is not None), None)
-
-
-def _absent_subject(desk: Desk, t: int) -> tuple[Draft, Draft] | None:
-    base = subject_at(desk, t)
-    nobody = _nobody(desk)
-    if base is None or nobody is None:
-        return None
-    known = next(iter(desk.timeline.subjects.values())).told[0].happening
-    twin = _refuse(desk, t, replace(known, subject=nobody, caption=""), ask="ask_subject", say="say_no_subject")
-    return (base, twin) if twin else None
-
-
-def _absent_marker(desk: Desk, t: int) -> tuple[Draft, Draft] | None:
-    base = before_at(desk, t)
-    if base is None:
-        return None
-    if len(desk.timeline.scene):
-        nobody, forms = _nobody(desk), [item for item in desk.timeline.scene.told if is_form(item)]
-        if nobody is None or not forms:
-            return None
-        about = replace(desk.rng.choice(forms).happening, subject=nobody, caption="")
-        twin = _refuse(desk, t, about, ask="ask_before", say="say_not_happened")
-    else:
-        seen = desk.timeline.picture_labels
-        # A fade also darkens the picture, whatever the thresholds made of it.
-        unsure = _LIGHT if seen & {"fade", "dissolve"} else frozenset()
-        absent = [label for label in _ABSENT_LABELS if label not in seen | unsure]
-        if not absent:
-            return None
-        about = Happening(desk.rng.choice(absent), PICTURE_SET, None, "")
-        twin = _refuse(desk, t, about, ask="ask_before_picture", say="say_not_happened")
-    return (base, twin) if twin else None
-
-
-def _nobody(desk: Desk) -> str | None:
-    """Something that no event of the video names by any of its words."""
-    free = [name for name in desk.teacher.absent_subjects() if not set(name.casefold().split()) & desk.timeline.words]
-    return desk.rng.choice(free) if free else None
-
-
-def _refuse(
-    desk: Desk,
-    t: int,
-    about: Happening,
-    *,
-    ask: Intent,
-    say: Intent,
-) -> Draft | None:
-    reply = desk.reply(desk.write(say, about=about), t, evidence=nothing_since(0, t))
-    twin = draft_of("before", "backward", desk.write(ask, about=about), t, [reply])
-    return replace(twin, unanswerable=True) if twin else None
+    return draft_of("next", "forward", desk.write("ask_next"), t, [reply], about="next")

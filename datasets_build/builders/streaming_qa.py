@@ -7,13 +7,13 @@ never shows. The two name each other in `twin_id`, and the second is `unanswerab
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import zip_longest
 from typing import Literal
 
 from pydantic import Field
 
-from datasets_build.builders import questions
+from datasets_build.builders import questions, twins
 from datasets_build.builders.facts import Desk, Draft, FactsConfig
 from datasets_build.core.config import Config
 from datasets_build.core.records import Answer, StreamingQA, Video, derive_id
@@ -45,26 +45,30 @@ def _pair(desk: Desk, yes: Draft | None, no: Draft | None) -> Unit | None:
     return (yes, no) if desk.rng.random() < 0.5 else (no, yes)
 
 
+def pick_topic(desk: Desk, topics: Sequence[str]) -> str | None:
+    """One of some topics, each kind of event as likely as another: in most videos what moves outnumbers the rest."""
+    kinds: dict[str, list[str]] = {}
+    for key in topics:
+        kinds.setdefault(desk.timeline.topics[key].told[0].event.label, []).append(key)
+    return desk.rng.choice(kinds[desk.rng.choice(list(kinds))]) if kinds else None
+
+
 def _now(desk: Desk) -> Unit | None:
+    line = desk.timeline
     if desk.rng.random() < 0.5:
         # Most instants show nothing that has a name, so one is drawn inside something that does.
-        line = desk.timeline
-        named = [item for track in (line.scene, line.camera) for item in track.told if item.off_ns > item.known_ns]
-        inside = desk.rng.choice(named) if named else None
-        at = desk.between(inside.known_ns, inside.off_ns) if inside else None
+        at = desk.during([*line.scene.told, *line.camera.told])
         draft = questions.now_at(desk, at) if at is not None else None
         return (draft,) if draft else None
-    topics = [
-        key for key, track in desk.timeline.topics.items() if any(item.off_ns > item.known_ns for item in track.told)
-    ]
-    if not topics:
+    least = desk.limits.least_window_ns
+    topic = pick_topic(
+        desk,
+        [key for key, track in line.closed.items() if any(item.off_ns - item.known_ns >= least for item in track.told)],
+    )
+    at = desk.during(line.topics[topic].told) if topic else None
+    if topic is None or at is None:
         return None
-    topic = desk.rng.choice(topics)
-    item = desk.rng.choice(desk.timeline.topics[topic].told)
-    during = desk.between(item.known_ns, item.off_ns)
-    if during is None:
-        return None
-    yes = questions.is_on_at(desk, during, topic, wanted=True)
+    yes = questions.is_on_at(desk, at, topic, wanted=True)
     return _pair(desk, yes, questions.is_on_at(desk, desk.instant(), topic, wanted=False))
 
 
@@ -79,20 +83,22 @@ def _before(desk: Desk) -> Unit | None:
 
 
 def _happened_yet(desk: Desk) -> Unit | None:
-    if not desk.timeline.topics:
+    """Yes and no from the same part of the video: of two things at one instant, or of one soon before and after it."""
+    topics = list(desk.timeline.closed)
+    if desk.rng.random() < 0.5:
+        t = desk.instant()
+        yes = [draft for key in topics if (draft := questions.yet_at(desk, t, key, wanted=True))]
+        no = [draft for key in topics if (draft := questions.yet_at(desk, t, key, wanted=False))]
+        return _pair(desk, desk.rng.choice(yes), desk.rng.choice(no)) if yes and no else None
+    topic = pick_topic(desk, topics)
+    if topic is None:
         return None
-    topic = desk.rng.choice(list(desk.timeline.topics))
-    first = desk.timeline.topics[topic].told[0]
-    wait = desk.limits.max_wait_ns
-    before = desk.between(first.early_ns - wait, first.early_ns)
-    after = desk.between(first.done_ns, first.done_ns + wait)
-    if before is None or after is None:
-        return None
-    yes = questions.yet_at(desk, after, topic, wanted=True)
-    return _pair(desk, yes, questions.yet_at(desk, before, topic, wanted=False))
+    after = questions.yet_near(desk, topic, wanted=True)
+    return _pair(desk, after, questions.yet_near(desk, topic, wanted=False))
 
 
 def _tell_me_when(desk: Desk) -> Unit | None:
+    # What never comes has no timed answer, so requests in vain are for dialogues.
     draft = questions.tell_at(desk, desk.instant())
     return (draft,) if draft else None
 
@@ -108,7 +114,7 @@ def _next(desk: Desk) -> Unit | None:
 
 
 def _twins(desk: Desk) -> Unit | None:
-    return questions.twins_at(desk, desk.instant())
+    return twins.twins_at(desk, desk.instant())
 
 
 TASKS: dict[Task, Callable[[Desk], Unit | None]] = {

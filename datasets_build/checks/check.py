@@ -20,6 +20,7 @@ from datasets_build.checks.integrity import (
     view_breaches,
 )
 from datasets_build.checks.laws import Breach, Known, Law, Ledger, Violation
+from datasets_build.checks.tables import TableRun
 from datasets_build.checks.timing import FRAME_LAWS, TIME_LAWS
 from datasets_build.checks.walk import RESOLVES, Atlas, Group, Names, existing, walk
 from datasets_build.core.config import Config
@@ -110,6 +111,10 @@ def run_checks(out: Path, config: CheckConfig) -> CheckResult:
             check_manifest(out / name, ledger)
     run = _Run(out, ledger)
     run.splits()
+    tables = TableRun(out, run.atlas, ledger)
+    tables.annotations()
+    if (out / "perceive" / "manifest.json").exists():
+        tables.perceived()
     run.events()
     if "streaming_qa" in folders:
         run.streaming_qa()

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from datasets_build.checks.causality import evidence_breaches
+from datasets_build.checks.exchanges import EXCHANGE_LAWS, said_by, turns_of
 from datasets_build.checks.laws import Breach, Known, Law
 from datasets_build.core.clock import Span
 from datasets_build.core.decisions import decisions_on
@@ -16,17 +17,9 @@ from datasets_build.core.views import grid_name, parse_grid
 from datasets_build.core.wording import absolute_time_in
 
 
-def _said_by(row: Dialogue, role: str) -> list[Turn]:
-    return [turn for turn in row.turns if turn.role == role]
-
-
-def _turns(row: Dialogue) -> dict[str, Turn]:
-    return {turn.id: turn for turn in row.turns}
-
-
 def _order(row: Dialogue, known: Known) -> Iterator[Breach]:
     del known
-    if len(_turns(row)) < len(row.turns):
+    if len(turns_of(row)) < len(row.turns):
         yield Breach("two turns of one id", "an id for every turn")
     for first, then in pairwise(row.turns):
         if then.start_ns < first.start_ns:
@@ -40,20 +33,20 @@ def _order(row: Dialogue, known: Known) -> Iterator[Breach]:
 
 def _overlap(row: Dialogue, known: Known) -> Iterator[Breach]:
     del known
-    for first, then in pairwise(sorted(_said_by(row, "assistant"), key=lambda turn: (turn.start_ns, turn.end_ns))):
+    for first, then in pairwise(sorted(said_by(row, "assistant"), key=lambda turn: (turn.start_ns, turn.end_ns))):
         if then.start_ns < first.end_ns:
             yield Breach(f"turn {then.id} at {then.start_ns}", f"none before turn {first.id} ends, {first.end_ns}")
 
 
 def _after_evidence(row: Dialogue, known: Known) -> Iterator[Breach]:
-    for turn in _said_by(row, "assistant"):
+    for turn in said_by(row, "assistant"):
         yield from evidence_breaches(turn.evidence, known)
         if turn.answerable_from_ns is None:
             yield Breach(f"turn {turn.id} without answerable_from_ns", "the instant from which it may stand")
             continue
         seen = answerable_from(turn.evidence)
-        if turn.answerable_from_ns < seen:
-            yield Breach(f"turn {turn.id} answerable from {turn.answerable_from_ns}", f"{seen} or later")
+        if turn.evidence and turn.answerable_from_ns != seen:
+            yield Breach(f"turn {turn.id} answerable from {turn.answerable_from_ns}", f"{seen}, when it is seen")
         if turn.start_ns < turn.answerable_from_ns:
             yield Breach(f"turn {turn.id} at {turn.start_ns}", f"none before it is known, {turn.answerable_from_ns}")
 
@@ -71,8 +64,8 @@ def _in_window(row: Dialogue, known: Known) -> Iterator[Breach]:
 
 
 def _answers_something(row: Dialogue, known: Known) -> Iterator[Breach]:
-    turns = _turns(row)
-    for turn in _said_by(row, "assistant"):
+    turns = turns_of(row)
+    for turn in said_by(row, "assistant"):
         if turn.trigger == "event":
             event = known.events.get(turn.trigger_ref or "")
             if event is None:
@@ -93,7 +86,7 @@ def _answers_something(row: Dialogue, known: Known) -> Iterator[Breach]:
 
 def _interruptions(row: Dialogue, known: Known) -> Iterator[Breach]:
     del known
-    turns = _turns(row)
+    turns = turns_of(row)
     cut_by = {turn.interrupts: turn for turn in row.turns if turn.interrupts is not None}
     for cut_id, user in cut_by.items():
         cut = turns.get(cut_id)
@@ -168,4 +161,5 @@ DIALOGUE_LAWS: tuple[Law[Dialogue], ...] = (
     Law("interruptions_consistent", "a turn is cut short exactly where a user turn interrupts it", _interruptions),
     Law("decisions_derived", "decisions equal what the turns give on their grid", _decisions),
     Law("turn_without_clock", "every turn has words, and none names an absolute time", _no_clock),
+    *EXCHANGE_LAWS,
 )

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, TypeVar
 
 from datasets_build.core.clock import FrameClock
-from datasets_build.core.records import Event, Part, StreamingQA, Video
+from datasets_build.core.records import Event, Part, Shot, StreamingQA, Video
 
 R = TypeVar("R", bound=Part)
 
@@ -35,12 +35,13 @@ class Violation(Part):
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What a record may refer to: its video, the video's clock and events, and the other questions about it."""
+    """What a record may refer to: its video, the video's clock, events and shots, and the other questions about it."""
 
     video: Video
     clock: FrameClock
     events: Mapping[str, Event]
     questions: Mapping[str, StreamingQA] = field(default_factory=dict)
+    shots: Mapping[str, Shot] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,11 +55,10 @@ def _ordered(record: Part, known: Known) -> Iterator[Breach]:
                     yield Breach(f"{path}{first} {start}, {last} {end}", f"{last} at or after {first}")
 
 
-TIME_LAWS: tuple[Law[Part], ...] = (
-    Law("time_inside", "every instant lies inside its video", _inside),
-    Law("time_on_grid", "every instant is a frame's time or the video's end", _on_grid),
-    Law("time_ordered", "every interval ends at or after its start", _ordered),
-)
+INSIDE: Law[Part] = Law("time_inside", "every instant lies inside its video", _inside)
+ON_GRID: Law[Part] = Law("time_on_grid", "every instant is a frame's time or the video's end", _on_grid)
+ORDERED: Law[Part] = Law("time_ordered", "every interval ends at or after its start", _ordered)
+TIME_LAWS: tuple[Law[Part], ...] = (INSIDE, ON_GRID, ORDERED)
 
 
 def _frame_index(record: FrameLabel, known: Known) -> Iterator[Breach]:

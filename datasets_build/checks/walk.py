@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from datasets_build.checks.laws import Breach, Ledger
 from datasets_build.core.clock import FrameClock
 from datasets_build.core.files import DataError
 from datasets_build.core.layout import clock_of, read_videos, table_path
-from datasets_build.core.records import Event, Record, Split, Video
+from datasets_build.core.records import Event, Record, Shot, Split, Video
 from datasets_build.core.table import TableError, read_table
 
 R = TypeVar("R", bound=Record)
@@ -34,16 +34,41 @@ class Group:
     rows: Iterator[Record]
 
 
+class _Ahead(Generic[R]):
+    """Rows of a table, one video's at a time; asking in index order reads it once."""
+
+    def __init__(self, path: Path, model: type[R], place: Callable[[str], int]) -> None:
+        self._path, self._model, self._place = path, model, place
+        self._groups = self._read()
+        self._at: tuple[int, list[R]] = (-1, [])
+
+    def _read(self) -> Iterator[tuple[int, list[R]]]:
+        for video_id, rows in groupby(read_table(self._path, self._model), key=lambda row: row.video_id):
+            yield self._place(video_id), list(rows)
+
+    def of(self, video_id: str) -> list[R]:
+        """A video's rows; none for a video that has none."""
+        wanted = self._place(video_id)
+        if wanted < self._at[0]:
+            self._groups, self._at = self._read(), (-1, [])
+        while self._at[0] < wanted:
+            after = next(self._groups, None)
+            if after is None:
+                return []
+            self._at = after
+        return self._at[1] if self._at[0] == wanted else []
+
+
 class Atlas:
-    """The videos of an output folder, their clocks and their events; holds one video's events at a time."""
+    """The videos of an output folder, their clocks, events and shots; holds one video's events and shots at a time."""
 
     def __init__(self, out: Path) -> None:
         self.out = out
         self.videos: Sequence[Video] = read_videos(out)
         self.by_id: Mapping[str, Video] = {video.id: video for video in self.videos}
         self._place = {video.id: k for k, video in enumerate(self.videos)}
-        self._events = self._read_events()
-        self._ahead: tuple[int, list[Event]] = (-1, [])
+        self._events = _Ahead(table_path(out, Event), Event, self.place)
+        self._shots = _Ahead(table_path(out, Shot), Shot, self.place)
         self.clock = lru_cache(maxsize=4)(self._clock)
 
     def place(self, video_id: str) -> int:
@@ -53,22 +78,13 @@ class Atlas:
     def _clock(self, video_id: str) -> FrameClock:
         return clock_of(self.out, self.by_id[video_id])
 
-    def _read_events(self) -> Iterator[tuple[int, list[Event]]]:
-        path = table_path(self.out, Event)
-        for video_id, rows in groupby(read_table(path, Event), key=lambda event: event.video_id):
-            yield self.place(video_id), list(rows)
-
     def events_of(self, video_id: str) -> list[Event]:
         """A video's events in `OUT/events`; asking in index order reads the table once."""
-        wanted = self.place(video_id)
-        if wanted < self._ahead[0]:
-            self._events, self._ahead = self._read_events(), (-1, [])
-        while self._ahead[0] < wanted:
-            after = next(self._events, None)
-            if after is None:
-                return []
-            self._ahead = after
-        return self._ahead[1] if self._ahead[0] == wanted else []
+        return self._events.of(video_id)
+
+    def shots_of(self, video_id: str) -> list[Shot]:
+        """A video's shots; asking in index order reads the table once."""
+        return self._shots.of(video_id)
 
 
 def walk(path: Path, model: type[R], split: Split | None, atlas: Atlas, ledger: Ledger) -> Iterator[tuple[Group, str]]:

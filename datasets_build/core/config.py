@@ -22,7 +22,7 @@ class ConfigError(DataError):
 class Config(BaseModel):
     """Base of all settings: frozen, no unknown key, no silent conversion."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 C = TypeVar("C", bound=BaseModel)
@@ -33,7 +33,8 @@ class _Loader(yaml.SafeLoader):
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[object, object]:
         """Build a mapping; PyYAML's own keeps the last of two equal keys without a word."""
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        named = [key for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
+        keys = [self.construct_object(key, deep=True) for key in named]
         for key in keys:
             if keys.count(key) > 1:
                 raise yaml.constructor.ConstructorError(None, None, f"key {key!r} stands twice", node.start_mark)
@@ -51,7 +52,8 @@ _Loader.add_implicit_resolver(
 def _parse(text: str, where: str) -> Json:
     try:
         value: Json = yaml.load(text, Loader=_Loader)  # noqa: S506 - _Loader is a SafeLoader
-    except yaml.YAMLError as error:
+    # PyYAML lets a date or number that cannot be (2020-13-45) out as a ValueError.
+    except (yaml.YAMLError, ValueError) as error:
         raise ConfigError(f"{where}: not valid YAML ({' '.join(str(error).split())})") from error
     return value
 
@@ -73,11 +75,13 @@ def read_yaml(path: Path) -> dict[str, Json]:
 def _assign(tree: dict[str, Json], override: str) -> None:
     key, sign, text = override.partition("=")
     if not sign or not key:
-        raise ConfigError(f"{override!r}: expected key=value, such as perceive.workers=2")
+        raise ConfigError(f"{override!r}: expected key=value, such as perceive.shots.threshold=2.5")
     *folders, leaf = key.split(".")
     node = tree
     for step in folders:
         child = node.setdefault(step, {})
+        if child is None:
+            child = node[step] = {}
         if not isinstance(child, dict):
             raise ConfigError(f"{key}: {step} is a value, not a group of settings")
         node = child
@@ -100,12 +104,18 @@ def _explain(error: ValidationError, where: str) -> str:
 def load_config(model: type[C], path: Path | None, overrides: Sequence[str] = ()) -> C:
     """Read settings of `model` from a YAML file (None = defaults) and lay `key.path=value` overrides over them.
 
+    A section that is named and left empty stands for its defaults.
+
     Raises:
         ConfigError: unknown key, ill-typed or missing value, with its full path and where it came from.
     """
     tree = read_yaml(path) if path else {}
     for override in overrides:
         _assign(tree, override)
+    for name, field in model.model_fields.items():
+        section = isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+        if section and tree.get(name, ...) is None:
+            tree[name] = {}
     where = " and ".join([str(path)] * bool(path) + ["the command line"] * bool(overrides)) or "defaults"
     try:
         return model.model_validate_json(_as_json(tree))
@@ -115,10 +125,24 @@ def load_config(model: type[C], path: Path | None, overrides: Sequence[str] = ()
 
 def _as_json(tree: dict[str, Json]) -> str:
     # Validating as JSON lets a YAML list fill a tuple, while strict mode still refuses "3" for 3.
-    try:
-        return json.dumps(tree)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"a config holds text, numbers, lists and mappings only ({error})") from error
+    _refuse_foreign(tree, "")
+    return json.dumps(tree)
+
+
+def _refuse_foreign(value: object, path: str) -> None:
+    """YAML knows dates, sets and bytes; a setting is none of these."""
+    if isinstance(value, dict):
+        for key, child in value.items():
+            _refuse_foreign(child, f"{path}.{key}" if path else str(key))
+    elif isinstance(value, list):
+        for number, child in enumerate(value):
+            _refuse_foreign(child, f"{path}.{number}")
+    elif isinstance(value, str) and not value.isprintable() and "\ud800" <= max(value) <= "\udfff":
+        raise ConfigError(f"{path}: holds half a character ({value!r})")
+    elif not isinstance(value, str | int | float | None):
+        raise ConfigError(
+            f"{path}: found {value!r} ({type(value).__name__}), expected text, a number, a list or a mapping"
+        )
 
 
 def flatten(config: BaseModel, prefix: str = "") -> dict[str, str]:

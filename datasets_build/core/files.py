@@ -86,7 +86,12 @@ def read_rejects(path: Path) -> list[Reject]:
     if not path.exists():
         return []
     rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    try:
+        # Not `splitlines`, which also breaks at characters that file names and subtitles may hold.
+        lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not UTF-8 text ({error})") from error
+    for number, line in enumerate(lines if lines != [""] else [], start=1):
         try:
             rows.append(Reject.model_validate_json(line))
         except ValidationError as error:

@@ -32,6 +32,7 @@ from datasets_build.core.records import SCHEMA_VERSION, Json, Reject
 
 STAGES = ("index", "perceive", "events", "streaming_qa", "frame_events", "dialogue")
 _PACKAGE = Path(__file__).resolve().parent.parent
+_REBUILD = "use another OUT, or rebuild it with --force (make: FORCE=1)"
 
 
 class StageError(DataError):
@@ -91,10 +92,13 @@ def output_folder(out: Path) -> Iterator[Path]:
     Raises:
         StageError: another process holds the folder, or the path is a file.
     """
+    made = not out.exists()
     try:
         out.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
         raise StageError(f"{out}: is a file, expected a folder for the output") from error
+    except OSError as error:
+        raise StageError(f"{out}: cannot be made as a folder for the output ({error.strerror})") from error
     handle = os.open(out, os.O_RDONLY | os.O_DIRECTORY)
     try:
         try:
@@ -104,7 +108,7 @@ def output_folder(out: Path) -> Iterator[Path]:
         yield out
     finally:
         os.close(handle)
-        if out.exists() and not any(out.iterdir()):
+        if made and out.exists() and not any(out.iterdir()):
             out.rmdir()
 
 
@@ -130,19 +134,19 @@ class Stage:
             out: the output folder, held by `output_folder`.
             name: the stage, which is also its folder's name.
             fingerprint: of this run.
-            force: rebuild over an output of other settings (the old one stays until the new one is whole).
+            force: rebuild whatever is there, if this program made it (the old one stays until the new one is whole).
 
         Raises:
             StageError: the output there belongs to another fingerprint; the message names the changed fields.
         """
         stage = cls(out, name, fingerprint)
         if stage.folder.exists():
-            stage.done = stage.reused = stage._agrees(stage.folder / "manifest.json", force=force)
+            stage.done = stage.reused = stage._is_finished(force=force)
         if stage.done:
             # A run that was killed right after publishing left its parts behind.
             stage._clear_work()
         else:
-            if stage.work.exists() and not stage._agrees(stage.work / "fingerprint.json", force=force):
+            if stage.work.exists() and not stage._is_resumable(force=force):
                 shutil.rmtree(stage.work)
             stage.work.mkdir(parents=True, exist_ok=True)
             shutil.rmtree(stage.final, ignore_errors=True)
@@ -158,25 +162,41 @@ class Stage:
         stage.done = stage.reused = True
         return stage
 
-    def _agrees(self, path: Path, *, force: bool) -> bool:
-        where = path.parent
-        if not path.exists():
-            if force or (where == self.work):
-                return False
+    def _is_finished(self, *, force: bool) -> bool:
+        """Whether the folder holds this fingerprint's whole result; a folder that is not ours is never touched."""
+        manifest = self.folder / "manifest.json"
+        if not manifest.is_file():
             raise StageError(
-                f"{where}: holds no manifest.json, so it is not a finished {self.name} of this version; move it away, "
-                "use another OUT, or rebuild it with --force (make: FORCE=1)"
+                f"{self.folder}: holds no manifest.json, so no {self.name} of this program; "
+                "move it away or use another OUT"
             )
-        content = read_json(path)
+        if force:
+            return False
+        try:
+            content = read_json(manifest)
+        except DataError as error:
+            raise StageError(f"{error}; {_REBUILD}") from error
+        self._refuse_changes(self.folder, content)
+        for path, size in _listed(content):
+            found = self.folder / path
+            if not found.is_file() or found.stat().st_size != size:
+                raise StageError(f"{found}: is missing or damaged, expected {size} bytes; {_REBUILD}")
+        return True
+
+    def _is_resumable(self, *, force: bool) -> bool:
+        """Whether work in progress belongs to this fingerprint; without a mark it is the rest of a killed start."""
+        mark = self.work / "fingerprint.json"
+        if force or not mark.exists():
+            return False
+        self._refuse_changes(self.work, read_json(mark))
+        return True
+
+    def _refuse_changes(self, where: Path, content: Json) -> None:
         old = content.get("fields") if isinstance(content, dict) else None
         changes = self.fingerprint.changes(old if isinstance(old, dict) else {})
-        if changes and not force:
+        if changes:
             shown = "; ".join(changes[:4]) + (f"; and {len(changes) - 4} more" if len(changes) > 4 else "")
-            raise StageError(
-                f"{where}: made with other settings, code or inputs ({shown}); "
-                "use another OUT, or rebuild it with --force (make: FORCE=1)"
-            )
-        return not changes
+            raise StageError(f"{where}: made with other settings, code or inputs ({shown}); {_REBUILD}")
 
     def commit(self, *, rejects: Sequence[Reject], counts: Mapping[str, int], tools: Mapping[str, str]) -> None:
         """Write the rejects and then the manifest into `final`, and publish it under the stage's name."""
@@ -221,6 +241,12 @@ class Stage:
         }
 
 
+def _listed(manifest: Json) -> list[tuple[str, int]]:
+    files = manifest.get("files") if isinstance(manifest, dict) else None
+    rows = [row for row in files if isinstance(row, dict)] if isinstance(files, list) else []
+    return [(str(row.get("path")), int(str(row.get("bytes", -1)))) for row in rows]
+
+
 def stage_digest(out: Path, name: str) -> str:
     """The digest of a finished stage that another one reads.
 
@@ -235,6 +261,15 @@ def stage_digest(out: Path, name: str) -> str:
         raise StageError(f"{path}: holds no fingerprint, expected a manifest of this program")
     # Two runs of one fingerprint give the same bytes, so it stands for the content.
     return str(content["fingerprint"])
+
+
+def stale_inputs(out: Path, name: str) -> list[str]:
+    """The stages that a finished stage read and that have been made anew since."""
+    content = read_json(out / name / "manifest.json")
+    fields = content.get("fields") if isinstance(content, dict) else None
+    used = {stage: fields.get(f"input.{stage}") for stage in STAGES} if isinstance(fields, dict) else {}
+    made = [stage for stage in STAGES if (out / stage / "manifest.json").exists()]
+    return [stage for stage in made if used.get(stage) is not None and used[stage] != stage_digest(out, stage)]
 
 
 def verb_of(stage: str) -> str:

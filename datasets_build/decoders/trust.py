@@ -12,6 +12,7 @@ import numpy.typing as npt
 from datasets_build.core.clock import FrameClock
 from datasets_build.core.records import derive_id
 from datasets_build.decoders import pyav
+from datasets_build.decoders.cursor import key_frame_near
 from datasets_build.decoders.frames import Decoder, Size, UInt8s, VideoError
 
 REFERENCE_DEADLINE_S = 300.0
@@ -64,7 +65,7 @@ def find_fault(path: Path, clock: FrameClock, name: str, decoder: Decoder, *, de
     """
     if doubt := decoder.doubt(path):
         return _untrusted(path, name, doubt)
-    key = pyav.key_frame_near(path, clock, len(clock) // 2)
+    key = key_frame_near(path, clock, len(clock) // 2)
     if key is None:
         return _untrusted(path, name, "decoding cannot start at its key frames")
     order = sample_indices(len(clock), key)

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from datasets_build.core.clock import NS_PER_S
 from datasets_build.core.config import Config
-from datasets_build.core.files import DataError
+from datasets_build.core.files import DataError, sha256_file
 from datasets_build.core.layout import clock_of, read_videos, video_path
 from datasets_build.core.progress import tool_versions, track
 from datasets_build.core.records import Keyframe, Reject, Shot, Signals, Video
@@ -31,6 +31,7 @@ from datasets_build.run import Outcome, run_each
 log = logging.getLogger(__name__)
 DecoderName = Literal["pyav", "decord", "torchcodec"]
 _LOAD_CLIP_S = 1800.0
+_HASH_S = 3600.0
 _TABLES: tuple[tuple[str, type[Shot] | type[Keyframe] | type[Signals]], ...] = (
     ("shots", Shot),
     ("keyframes", Keyframe),
@@ -100,6 +101,9 @@ def perceive(out: Path, config: PerceiveConfig, *, workers: int, force: bool = F
     if not stage.done:
         _announce_encoder(config.clip)
         videos = read_videos(out)
+        if not videos:
+            raise DataError(f"{out}: the index holds no video that can be used; see {out}/rejects.jsonl")
+        _refuse_changed(out, videos, workers=workers)
         rejects = _scan_all(stage, videos, config, workers=workers)
         _publish(stage, videos, rejects)
     collect_rejects(out)
@@ -119,6 +123,25 @@ def _announce_encoder(config: ClipConfig) -> None:
         except WorkerError as error:
             raise DataError(error.detail) from error
     log.info("keyframes are chosen by CLIP %s, weights %s", embedder.name, (embedder.weights_sha256 or "")[:16])
+
+
+def _refuse_changed(out: Path, videos: Sequence[Video], *, workers: int) -> None:
+    """Stop before anything is written when a file is not the one that was indexed: that is no fault of a decoder.
+
+    Raises:
+        DataError: a video or a pts index is gone, unreadable or changed.
+    """
+    paths = {video_path(out, video): video for video in videos}
+    for path, video in paths.items():
+        for needed in (path, out / "index" / video.pts_index):
+            if not needed.is_file():
+                raise DataError(f"{needed}: is gone; put it back, or repeat the index stage with --force")
+    outcomes = run_each(sha256_file, list(paths), workers=workers, deadline_s=_HASH_S)
+    for outcome in track(outcomes, total=len(paths), label="compare with the index"):
+        # A hash that a dead worker owes is taken here: nothing but reading can go wrong with it.
+        found = sha256_file(outcome.item) if outcome.error else outcome.value
+        if found != paths[outcome.item].sha256:
+            raise DataError(f"{outcome.item}: has changed since it was indexed; repeat the index stage with --force")
 
 
 def _scan_all(stage: Stage, videos: Sequence[Video], config: PerceiveConfig, *, workers: int) -> list[Reject]:

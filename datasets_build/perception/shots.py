@@ -25,6 +25,8 @@ from datasets_build.core.records import Detector, Parameter, Shot, Video, derive
 _RATE = Fraction(25)
 _LOOK = (16, 9)
 _SAME, _LEAST_LIGHT = 0.97, 0.3
+# The light on one side of a step, against that a few frames further on: below this share, brightness is on the move.
+_RAMP = 0.85
 Floats = npt.NDArray[np.float64]
 
 
@@ -78,10 +80,15 @@ class ShotFinder:
         return cuts + [Boundary(found.frame_num, "fade") for found in self._fades.process_frame(at, image)]
 
     def _only_light(self, frame: int) -> bool:
-        """Whether the picture before a cut is the same but for its brightness: a step of a fade, not a new shot."""
+        """Whether a cut is a step of a fade: one picture in two lights, or a ramp that ends or begins in the dark."""
         looks = dict(self._looks)
         before, after = looks.get(frame - 1), looks.get(frame)
-        return before is not None and after is not None and same_but_for_light(before, after, dark=self._dark)
+        if before is None or after is None:
+            return False
+        light = [float(look.mean()) for _, look in self._looks]
+        ends = after.mean() < self._dark and before.mean() < _RAMP * light[0]
+        begins = before.mean() < self._dark and after.mean() < _RAMP * light[-1]
+        return bool(ends or begins) or same_but_for_light(before, after, dark=self._dark)
 
     def finish(self) -> list[Boundary]:
         """Say that the video is over; returns what was still held back."""

@@ -19,6 +19,8 @@ _HALF = _SIDE // 2
 _QUARTERS = np.array([(-1, -1), (1, -1), (-1, 1), (1, 1)], np.float64)
 # The least share of the median that every quarter must reach for a movement to be common to all.
 _TOGETHER = 0.3
+# What may be left of the difference between two pictures when the camera's movement is taken out.
+_EXPLAINED = 0.8
 Gray = npt.NDArray[np.uint8]
 Float32s = npt.NDArray[np.float32]
 
@@ -120,7 +122,22 @@ def camera_movement(before: Gray, after: Gray, *, window: Float32s, config: Sign
     if float(np.abs(rest).max()) > config.max_spread:
         return STILL
     # The content moves against the view.
-    return Movement(-float(pan[0]), -float(pan[1]), growth)
+    moved_so = Movement(-float(pan[0]), -float(pan[1]), growth)
+    return moved_so if explains(moved_so, before, after) else STILL
+
+
+def explains(movement: Movement, before: Gray, after: Gray) -> bool:
+    """Whether moving the earlier `(128, 128) uint8` picture so brings it clearly nearer to the later one.
+
+    Shapes that move before a still background fool phase correlation, but no one movement brings them together.
+    """
+    scale, middle = 1 + movement.zoom, _SIDE / 2
+    shift_x, shift_y = (middle * (1 - scale) - share * _SIDE for share in (movement.pan_x, movement.pan_y))
+    matrix = np.array([[scale, 0, shift_x], [0, scale, shift_y]], np.float64)
+    moved = cv2.warpAffine(before, matrix, (_SIDE, _SIDE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    inner = slice(_SIDE // 8, -_SIDE // 8)
+    rest = float(cv2.absdiff(moved[inner, inner], after[inner, inner]).mean())
+    return rest < _EXPLAINED * float(cv2.absdiff(before[inner, inner], after[inner, inner]).mean())
 
 
 def _agreed(values: npt.NDArray[np.float64]) -> float:

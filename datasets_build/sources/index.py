@@ -24,7 +24,7 @@ from datasets_build.core.config import Config
 from datasets_build.core.files import DataError, read_json, whole_file, write_bytes, write_json
 from datasets_build.core.progress import tool_versions, track
 from datasets_build.core.records import Annotation, Json, Reject, Video
-from datasets_build.core.stage import Fingerprint, Stage, StageError, code_digest, collect_rejects
+from datasets_build.core.stage import STAGES, Fingerprint, Stage, StageError, code_digest, collect_rejects
 from datasets_build.core.table import write_table
 from datasets_build.run import run_each
 from datasets_build.sources.folder import FolderConfig, Listing, SidecarFile, VideoFile, list_folder
@@ -100,6 +100,7 @@ def build_index(videos: Path, out: Path, config: IndexConfig, *, workers: int, f
         StageError: the index there was made from other inputs or settings; the message names them.
         DataError: there is no video, not one of them can be used, or more than `reject_limit` had to be left out.
     """
+    _refuse_our_own(videos, out)
     if config.source == "world":
         draw_world(videos, config.world)
     corpus = read_corpus(list_folder(videos, config.folder, skip=out), config, workers=workers)
@@ -111,6 +112,14 @@ def build_index(videos: Path, out: Path, config: IndexConfig, *, workers: int, f
     collect_rejects(out)
     _enforce_limit(stage, config)
     return stage
+
+
+def _refuse_our_own(videos: Path, out: Path) -> None:
+    """Videos may lie in OUT, but not where a stage writes: rebuilding it would take them along."""
+    here = videos.resolve()
+    for name in (*STAGES, ".work"):
+        if here.is_relative_to(out.resolve() / name):
+            raise DataError(f"{videos}: lies in {out / name}, which the {name} stage writes; move the videos elsewhere")
 
 
 def read_corpus(listing: Listing, config: IndexConfig, *, workers: int) -> Corpus:

@@ -132,9 +132,9 @@ class Template:
         filling: dict[str, str] = {}
         if request.about is not None:
             filling |= self._form_filling(request.about)
-            filling["quote"] = _sentence(request.about.caption).replace('"', "'")
+            filling["quote"] = _quote(request.about)
         if request.told:
-            filling["told"] = " ".join(_sentence(happening.caption) for happening in request.told)
+            filling["told"] = " ".join(map(_told, request.told))
         if request.number is not None:
             filling["number"] = str(request.number)
         return filling
@@ -168,6 +168,18 @@ def _plain(text: str) -> str:
 def _sentence(text: str) -> str:
     plain = _plain(text)
     return plain if re.search(r"[.!?…][\"')\]]*$", plain) else f"{plain}."
+
+
+def _told(happening: Happening) -> str:
+    is_line = happening.label in SPOKEN_LABELS
+    return _plain(happening.caption) if is_line else _sentence(happening.caption)
+
+
+def _quote(about: Happening) -> str:
+    """A spoken or shown line stays as it is; a caption becomes a sentence without quotes of its own."""
+    if about.label in SPOKEN_LABELS:
+        return _plain(about.caption)
+    return _sentence(about.caption).replace('"', "'")
 
 
 def _capital(text: str) -> str:

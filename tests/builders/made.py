@@ -199,7 +199,8 @@ def lively(name: str, *, seconds: float = 30.0, seed: int = 0, split: Split = "t
     for _ in range(int(seconds / 2)):
         start, length = rng.randrange(int(seconds * 1000)), rng.randrange(200, 3000)
         label, words = rng.choice(WORLD)
-        subject = rng.choice(SUBJECTS)
+        # Of what changes its colour little can be asked, so most keep theirs.
+        subject = SUBJECTS[0] if label == "change_colour" else rng.choice(SUBJECTS)
         end = min(int(seconds * 1000), start + length)
         text = f"The {subject} {words}."
         annotations.append(said(video, start * MS, end * MS, text, label=label, subject=subject))

@@ -195,10 +195,10 @@ def test_words_with_a_clock_are_not_said():
 
 def test_a_draft_needs_its_question_and_all_its_answers():
     reply = Reply("Yes.", 40 * MS, 80 * MS, None, (Evidence(start_ns=0, end_ns=40 * MS),))
-    assert draft_of("now", "realtime", None, 0, [reply]) is None
-    assert draft_of("now", "realtime", "Now?", 0, []) is None
-    assert draft_of("now", "realtime", "Now?", 0, [reply, None]) is None
-    draft = draft_of("now", "realtime", "Now?", 0, [reply])
+    assert draft_of("now", "realtime", None, 0, [reply], about="x") is None
+    assert draft_of("now", "realtime", "Now?", 0, [], about="x") is None
+    assert draft_of("now", "realtime", "Now?", 0, [reply, None], about="x") is None
+    draft = draft_of("now", "realtime", "Now?", 0, [reply], about="x")
     assert isinstance(draft, Draft)
     assert draft.answerable_from_ns == 40 * MS
 

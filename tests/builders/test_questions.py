@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datasets_build.builders import questions
+from datasets_build.builders import questions, twins
 from datasets_build.builders.facts import FactsConfig, told_names
 from datasets_build.core.records import Evidence
 from tests.builders.made import MS, Scene, clock_from, said, shots_at, signals_of, video_of
@@ -321,7 +321,7 @@ class TestTwins:
     def test_the_twin_asks_for_what_never_is(self):
         found = set()
         for seed in range(20):
-            base, twin = questions.twins_at(desk(ENTERS, LEAVES, seed=seed), at(9_500))
+            base, twin = twins.twins_at(desk(ENTERS, LEAVES, seed=seed), at(9_500))
             assert twin.unanswerable
             assert not base.unanswerable
             assert base.ask_ns == twin.ask_ns == twin.answerable_from_ns == at(9_500)
@@ -332,23 +332,23 @@ class TestTwins:
 
     def test_the_picture_has_twins_too(self):
         for seed in range(20):
-            base, twin = questions.twins_at(desk(cuts=[100, 150], signals=[pan(200, 260)], seed=seed), at(12_000))
+            base, twin = twins.twins_at(desk(cuts=[100, 150], signals=[pan(200, 260)], seed=seed), at(12_000))
             assert "panned to the right" not in twin.question
             assert "camera or light" in base.question
 
     def test_after_a_fade_nobody_says_that_it_was_never_dark(self):
         for seed in range(40):
             made = desk(signals=[pan(200, 260)], cuts=[100], kinds=["fade"], seed=seed)
-            pair = questions.twins_at(made, at(12_000))
+            pair = twins.twins_at(made, at(12_000))
             assert pair is None or not re.search("black|brighter|darker", pair[1].question)
 
     def test_a_subject_that_some_caption_names_is_not_absent(self):
         names = desk(ENTERS).teacher.absent_subjects()
         everything = said(VIDEO, 12_000 * MS, 13_000 * MS, " ".join(name.split()[-1] for name in names))
-        assert questions.twins_at(desk(ENTERS, LEAVES, everything), at(9_500)) is None
+        assert twins.twins_at(desk(ENTERS, LEAVES, everything), at(9_500)) is None
 
     def test_without_anything_there_are_none(self):
-        assert questions.twins_at(desk(), at(9_500)) is None
+        assert twins.twins_at(desk(), at(9_500)) is None
 
 
 def brute_count(events, names, t):

@@ -37,6 +37,16 @@ def test_an_empty_file_is_all_defaults(tmp_path):
     assert load(tmp_path, "# nothing\n") == Root()
 
 
+def test_an_empty_section_is_all_defaults(tmp_path):
+    assert load(tmp_path, "shots:\n") == Root()
+    assert load(tmp_path, "shots:\n", "shots.threshold=2.5").shots == Shots(threshold=2.5)
+
+
+def test_yaml_merges_work_and_may_be_overridden(tmp_path):
+    text = "shots: {<<: {threshold: 2.5, detector: content}, threshold: 3.5}"
+    assert load(tmp_path, text).shots == Shots(threshold=3.5, detector="content")
+
+
 @pytest.mark.parametrize("text", ["1e-4", "1E-4", "1.0e-4", "0.0001", "+1e-4"])
 def test_numbers_are_numbers_however_written(tmp_path, text):
     # PyYAML alone reads 1e-4 as a word.
@@ -63,7 +73,10 @@ def test_any_number_comes_through_the_command_line(value):
         ("- a\n- b", "expected a mapping"),
         ("seed: [", "not valid YAML"),
         ("seed: 1\nseed: 2", "stands twice"),
-        ("seed: 2020-01-01", "text, numbers, lists and mappings"),
+        ("shots: {threshold: .inf}", r"shots\.threshold: .*finite"),
+        ("seed: 2020-13-45", "not valid YAML"),
+        ('shots: {detector: "\\ud800"}', "half a character|not valid YAML"),
+        ("seed: 2020-01-01", "seed: found datetime"),
     ],
 )
 def test_a_wrong_key_is_named_with_its_path_and_file(tmp_path, text, says):

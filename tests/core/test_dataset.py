@@ -2,6 +2,7 @@ import datasets
 import pytest
 
 from datasets_build.core.dataset import (
+    SPLITS,
     Card,
     Subset,
     from_hf,
@@ -43,6 +44,19 @@ def test_load_dataset_opens_the_folder_with_typed_features(folder, tmp_path_fact
     assert {split: rows.num_rows for split, rows in loaded.items()} == {"train": 3, "validation": 1, "test": 2}
     assert loaded["train"].features == hf_features(StreamingQA)
     assert list(from_hf(loaded["test"], StreamingQA)) == [question(0), question(1)]
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_two_outputs_of_one_name_do_not_share_a_cache(tmp_path):
+    # `datasets` keys its cache by the folder's name and its card, not by the rows.
+    found = []
+    for number in (1, 2):
+        folder = tmp_path / str(number) / "streaming_qa"
+        counts = {"qa": {split: write_split(folder, QA, split, [question(number)]) for split in SPLITS}}
+        write_card(folder, [QA], counts, CARD)
+        loaded = datasets.load_dataset(str(folder), cache_dir=str(tmp_path / "cache"))
+        found.append(loaded["train"][0]["id"])
+    assert found == ["1", "2"]
 
 
 def test_the_card_names_fields_counts_and_licences(folder):

@@ -90,6 +90,10 @@ def test_rejects_come_back(tmp_path):
     assert read_rejects(path) == []
     write_jsonl(path, [ROW, ROW])
     assert read_rejects(path) == [ROW, ROW]
+    odd = ROW.model_copy(update={"item": "a\u2028b\x85c.mp4"})
+    write_jsonl(path, [odd])
+    assert read_rejects(path) == [odd]
+    write_jsonl(path, [ROW, ROW])
     path.write_text(path.read_text() + '{"stage": 1}\n')
     with pytest.raises(DataError, match=r"rejects\.jsonl:3"):
         read_rejects(path)

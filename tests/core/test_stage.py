@@ -13,6 +13,7 @@ from datasets_build.core.stage import (
     collect_rejects,
     output_folder,
     stage_digest,
+    stale_inputs,
 )
 
 
@@ -123,6 +124,40 @@ def test_a_folder_that_is_no_stage_is_refused(tmp_path):
     assert (tmp_path / "perceive/holiday.jpg").exists()
 
 
+def test_force_never_replaces_a_folder_that_is_not_ours(tmp_path):
+    (tmp_path / "perceive").mkdir()
+    (tmp_path / "perceive/holiday.mp4").write_text("mine")
+    with pytest.raises(StageError, match="move it away"):
+        Stage.open(tmp_path, "perceive", fingerprint(), force=True)
+    assert (tmp_path / "perceive/holiday.mp4").read_text() == "mine"
+
+
+@pytest.mark.parametrize("fault", ["missing", "torn", "no manifest"])
+def test_a_damaged_result_is_named_and_force_rebuilds_it(tmp_path, fault):
+    folder = finish(tmp_path).folder
+    name = "manifest.json" if fault == "no manifest" else "x.txt"
+    (folder / name).write_text("")
+    if fault == "missing":
+        (folder / name).unlink()
+    with pytest.raises(StageError, match=rf"{name}: .*--force"):
+        Stage.open(tmp_path, "perceive", fingerprint())
+    stage = Stage.open(tmp_path, "perceive", fingerprint(), force=True)
+    assert not stage.done
+    (stage.final / "x.txt").write_text("data")
+    stage.commit(rejects=[], counts={"rows": 1}, tools={})
+    assert Stage.open(tmp_path, "perceive", fingerprint()).reused
+
+
+def test_a_stage_knows_when_its_input_was_made_anew(tmp_path):
+    finish(tmp_path, "index")
+    digest = stage_digest(tmp_path, "index")
+    finish(tmp_path, "perceive", fingerprint(index=digest))
+    assert stale_inputs(tmp_path, "perceive") == []
+    stage = Stage.open(tmp_path, "index", fingerprint(threshold=9.0), force=True)
+    stage.commit(rejects=[], counts={}, tools={})
+    assert stale_inputs(tmp_path, "perceive") == ["index"]
+
+
 def test_an_older_manifest_without_fields_is_refused(tmp_path):
     finish(tmp_path)
     (tmp_path / "perceive/manifest.json").write_text('{"schema_version": "0.1"}')
@@ -156,6 +191,11 @@ def test_two_runs_on_one_folder_are_refused(tmp_path):
         second()
     # An output folder in which nothing was written does not stay.
     assert not (tmp_path / "out").exists()
+    # One that was there before does.
+    (tmp_path / "mine").mkdir()
+    with output_folder(tmp_path / "mine"):
+        pass
+    assert (tmp_path / "mine").is_dir()
 
 
 def test_an_output_that_is_a_file_is_refused(tmp_path):

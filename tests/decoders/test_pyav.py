@@ -1,7 +1,6 @@
 """The reference: what it gives when asked for one frame equals what one pass from the start gives, in every file."""
 
 import time
-from itertools import pairwise
 
 import av
 import numpy as np
@@ -10,11 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datasets_build.core.clock import FrameClock
-from datasets_build.decoders import pyav
 from datasets_build.decoders.container import Walk, decode, last_packet_end_s, open_source
 from datasets_build.decoders.frames import VideoError
 from datasets_build.decoders.probe import probe
-from datasets_build.decoders.pyav import pictures, read, scan, split_runs
+from datasets_build.decoders.pyav import pictures, read, scan
 from tests.decoders.samples import NAMES, encode
 from tests.decoders.test_probe import damage
 from tests.drawn import VideoSpec, channel_order, draw_video, frame_number
@@ -72,22 +70,6 @@ def test_any_frames_of_any_video_are_those_asked_for(sample, data):
     count = len(made.numbers)
     asked = sorted(data.draw(st.sets(st.integers(0, count - 1), min_size=1, max_size=6)))
     assert numbers(ask(made, asked)) == [made.numbers[index] for index in asked]
-
-
-def test_a_seek_is_used_where_it_pays(sample, monkeypatch):
-    made = sample("long.mp4")
-    monkeypatch.setattr(pyav, "_walk_in_order", lambda *_: iter(()))
-    assert numbers(ask(made, [1, 140])) == [1, 140]
-
-
-def test_a_bad_landing_falls_back_to_a_pass(sample, monkeypatch):
-    made = sample("long.mp4")
-    honest = pyav._landed
-    # A container that lands behind its target: the frames before the landing never come.
-    monkeypatch.setattr(
-        pyav, "_landed", lambda source, target, aim: honest(source, 10**9, made.probe.start_pts + 140 * 512)
-    )
-    assert numbers(ask(made, [100, 149])) == [100, 149]
 
 
 def test_sizes_are_upright(sample):
@@ -181,15 +163,6 @@ def test_pictures_come_one_by_one(sample):
     made = sample("film.mp4")
     found = dict(pictures(made.path, made.probe.clock, np.array([2, 9, 17]), size=None, deadline_s=60))
     assert {index: frame_number(image) for index, image in found.items()} == {2: 2, 9: 9, 17: 17}
-
-
-@given(st.sets(st.integers(0, 5000), min_size=1), st.integers(0, 300))
-def test_runs_hold_all_and_part_only_at_wide_gaps(indices, reach):
-    ordered = sorted(indices)
-    runs = split_runs(ordered, reach)
-    assert [index for run in runs for index in run] == ordered
-    assert all(b - a <= reach for run in runs for a, b in pairwise(run))
-    assert all(after[0] - before[-1] > reach for before, after in pairwise(runs))
 
 
 def test_the_end_of_all_streams_is_found(sample):

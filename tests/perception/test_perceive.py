@@ -3,13 +3,15 @@ import shutil
 import threading
 import time
 
+import numpy as np
 import psutil
 import pytest
 
+from datasets_build.core.files import DataError
 from datasets_build.core.layout import read_videos, table_path
-from datasets_build.core.records import Keyframe, Shot, Signals
+from datasets_build.core.records import Keyframe, Shot, Signals, Video
 from datasets_build.core.stage import StageError, output_folder
-from datasets_build.core.table import read_table
+from datasets_build.core.table import read_table, write_table
 from datasets_build.perception.clip import ClipConfig, ClipError
 from datasets_build.perception.perceive import PerceiveConfig, perceive
 from datasets_build.perception.shots import ShotsConfig
@@ -78,15 +80,38 @@ def test_without_an_index_the_command_is_named(tmp_path):
         perceive(tmp_path, PerceiveConfig(), workers=1)
 
 
-def test_a_file_that_changed_costs_a_row_and_not_the_run(out):
+def test_a_file_that_changed_or_went_stops_the_run_and_costs_nothing(out):
+    _, second, third = read_videos(out)
+    clips = out.parent / "clips"
+    kept = (clips / second.uri).read_bytes()
+    (clips / second.uri).write_bytes(b"another")
+    with pytest.raises(DataError, match=f"{second.uri}: has changed since it was indexed"):
+        perceive(out, PerceiveConfig(), workers=2)
+    (clips / second.uri).unlink()
+    with pytest.raises(DataError, match=f"{second.uri}: is gone"):
+        perceive(out, PerceiveConfig(), workers=2)
+    (clips / second.uri).write_bytes(kept)
+    (out / "index" / third.pts_index).rename(out / "kept.npy")
+    with pytest.raises(DataError, match=r"\.npy: is gone"):
+        perceive(out, PerceiveConfig(), workers=2)
+    (out / "kept.npy").rename(out / "index" / third.pts_index)
+    assert perceive(out, PerceiveConfig(), workers=2).counts()["videos"] == 3
+
+
+def test_a_video_that_no_decoder_finishes_costs_a_row_and_not_the_run(out):
+    # The index promises more frames than the file has: both decoders say so, the other videos go on.
     bad = read_videos(out)[1]
-    (out.parent / "clips" / bad.uri).write_bytes(b"gone")
+    longer = bad.model_copy(update={"n_frames": bad.n_frames + 5, "duration_ns": bad.duration_ns + 200_000_000})
+    pts = np.arange(longer.n_frames, dtype=np.int64) * 512
+    np.save(out / "index" / bad.pts_index, pts)
+    rows = [longer if video.id == bad.id else video for video in read_videos(out)]
+    write_table(table_path(out, Video), Video, rows)
     stage = perceive(out, PerceiveConfig(), workers=2)
     assert stage.counts()["videos"] == 2
-    rows = rejects(out)
-    assert {row["item"] for row in rows} == {bad.uri}
-    assert [row["reason"].split()[0] for row in rows] == ["pyav", "torchcodec"]
-    assert all(row["action"] == "left out; repair or convert the file" for row in rows)
+    found = rejects(out)
+    assert {row["item"] for row in found} == {bad.uri}
+    assert [row["reason"].split()[0] for row in found] == ["pyav", "torchcodec"]
+    assert all(row["action"] == "left out; repair or convert the file" for row in found)
 
 
 def test_a_crashed_worker_costs_one_process_and_the_fallback_is_recorded(out):
@@ -95,7 +120,9 @@ def test_a_crashed_worker_costs_one_process_and_the_fallback_is_recorded(out):
 
     def kill_first_child():
         while not stop.is_set() and not killed:
-            for child in psutil.Process().children():
+            # Not while files are still being compared with the index: those workers decode nothing.
+            scanning = any((out / ".work/perceive/parts").glob(".*"))
+            for child in psutil.Process().children() if scanning else []:
                 if "datasets_build.core.worker" in " ".join(child.cmdline()):
                     child.kill()
                     killed.append(child.pid)
@@ -118,8 +145,6 @@ def test_a_crashed_worker_costs_one_process_and_the_fallback_is_recorded(out):
 
 
 def test_a_video_past_its_deadline_is_left_out_with_a_reason(out):
-    from datasets_build.core.files import DataError
-
     config = PerceiveConfig(deadline_s=0.001, deadline_per_s=0.0)
     with pytest.raises(DataError, match="not one of 3 videos"):
         perceive(out, config, workers=1)

@@ -1,0 +1,102 @@
+"""Twins: an answerable question and, at the same instant, the same about something that has not been shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from datasets_build.builders.facts import (
+    CAMERA,
+    COMPLETE_SETS,
+    Desk,
+    Draft,
+    draft_of,
+    is_form,
+    names_in,
+    nothing_since,
+    noun_of,
+)
+from datasets_build.builders.questions import before_at, subject_at
+from datasets_build.teachers.teacher import PICTURE_SET, Happening, Intent
+
+_LIGHT = frozenset({"black", "light_up", "light_down"})
+_ABSENT_LABELS = (*sorted(CAMERA), *sorted(_LIGHT))
+
+
+def twins_at(desk: Desk, t: int) -> tuple[Draft, Draft] | None:
+    """A question with an answer, and the same about something that the video never shows."""
+    ways: list[Callable[[Desk, int], tuple[Draft, Draft] | None]] = [_absent_marker, _absent_subject]
+    desk.rng.shuffle(ways)
+    return next((pair for way in ways if (pair := way(desk, t)) is not None), None)
+
+
+def _absent_subject(desk: Desk, t: int) -> tuple[Draft, Draft] | None:
+    base = subject_at(desk, t)
+    nobody = _nobody(desk)
+    if base is None or nobody is None:
+        return None
+    known = next(iter(desk.timeline.subjects.values())).told[0].happening
+    twin = _refuse(desk, t, replace(known, subject=nobody, caption=""), ask="ask_subject", say="say_no_subject")
+    return (base, twin) if twin else None
+
+
+def _absent_marker(desk: Desk, t: int) -> tuple[Draft, Draft] | None:
+    base = before_at(desk, t)
+    if base is None:
+        return None
+    if len(desk.timeline.scene):
+        nobody, forms = _nobody(desk), [item for item in desk.timeline.scene.told if is_form(item)]
+        if nobody is None or not forms:
+            return None
+        about = replace(desk.rng.choice(forms).happening, subject=nobody, caption="")
+        twin = _refuse(desk, t, about, ask="ask_before", say="say_not_happened")
+    else:
+        seen = desk.timeline.picture_labels
+        # A fade also darkens the picture, whatever the thresholds made of it.
+        unsure = _LIGHT if seen & {"fade", "dissolve"} else frozenset()
+        absent = [label for label in _ABSENT_LABELS if label not in seen | unsure]
+        if not absent:
+            return None
+        about = Happening(desk.rng.choice(absent), PICTURE_SET, None, "")
+        twin = _refuse(desk, t, about, ask="ask_before_picture", say="say_not_happened")
+    return (base, twin) if twin else None
+
+
+def _nobody(desk: Desk) -> str | None:
+    """Something that no event of the video names.
+
+    Where the events tell of everything it is one of the video's own shapes in one of its own colours, or the words
+    alone would tell it from what is there; elsewhere something that shares no word with any event.
+    """
+    mixed = _mixed(desk)
+    free = mixed or [
+        name for name in desk.teacher.absent_subjects() if not set(name.casefold().split()) & desk.timeline.words
+    ]
+    return desk.rng.choice(free) if free else None
+
+
+def _mixed(desk: Desk) -> list[str]:
+    """The video's "colour shape" subjects in each other's colours; none where a subject is named in another way."""
+    line = desk.timeline
+    told = [item.event for item in line.scene.told if item.event.subject]
+    names = list(dict.fromkeys(name for event in told for name in names_in(event.subject)))
+    if not all(event.label_set in COMPLETE_SETS for event in told) or any(len(name.split()) != 2 for name in names):
+        return []
+    # What changes colour has been seen in a colour that no event need name.
+    nouns = dict.fromkeys(noun_of(name) for name in names if not line.is_renamed(name))
+    colours = dict.fromkeys(name.split()[0] for name in names)
+    return [mixed for noun in nouns for colour in colours if (mixed := f"{colour} {noun}") not in names]
+
+
+def _refuse(
+    desk: Desk,
+    t: int,
+    about: Happening,
+    *,
+    ask: Intent,
+    say: Intent,
+) -> Draft | None:
+    reply = desk.reply(desk.write(say, about=about), t, evidence=nothing_since(0, t))
+    topic = about.subject or about.label
+    twin = draft_of("before", "backward", desk.write(ask, about=about), t, [reply], about=topic)
+    return replace(twin, unanswerable=True) if twin else None

@@ -1,0 +1,142 @@
+"""Laws of the tables below the datasets: shots, keyframes, signals and annotations hold times that the video has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from datasets_build.checks.laws import Breach, Known, Law, Ledger
+from datasets_build.checks.timing import INSIDE, ORDERED, TIME_LAWS
+from datasets_build.checks.walk import Atlas, Group, Names, walk
+from datasets_build.core.clock import FrameClock
+from datasets_build.core.layout import table_path
+from datasets_build.core.records import Annotation, Keyframe, Part, Record, Shot, Signals
+
+R = TypeVar("R", bound=Record)
+TILE = ("shots_tile", "shots follow each other without a gap, from the first frame to the last")
+FOLLOW = ("signals_follow", "stretches of signals are numbered in order, and each begins after the one before")
+_COLUMNS = ("luma", "contrast", "motion", "complexity", "pan_x", "pan_y", "zoom")
+
+
+def _shot_frames(shot: Shot, known: Known) -> Iterator[Breach]:
+    count = len(known.clock)
+    if not 0 <= shot.start_frame < shot.end_frame <= count:
+        yield Breach(f"frames [{shot.start_frame}, {shot.end_frame})", f"at least one of [0, {count})")
+        return
+    for name, frame, t_ns in (("start", shot.start_frame, shot.start_ns), ("end", shot.end_frame, shot.end_ns)):
+        if known.clock.time_of(frame) != t_ns:
+            yield Breach(f"{name}_ns {t_ns} at {name}_frame {frame}", f"{known.clock.time_of(frame)} ns")
+
+
+def tile_breaches(shots: Sequence[Shot], clock: FrameClock) -> Iterator[tuple[str, list[Breach]]]:
+    """Each shot's id with what keeps it from its place: its number, its kind, and where it begins and ends."""
+    at = 0
+    for k, shot in enumerate(shots):
+        found = []
+        if shot.ordinal != k:
+            found.append(Breach(f"ordinal {shot.ordinal}", f"{k}"))
+        if (shot.transition == "first") != (k == 0):
+            found.append(Breach(f"transition {shot.transition} of shot {k}", "first for the first shot only"))
+        if shot.start_frame != at:
+            found.append(Breach(f"start_frame {shot.start_frame}", f"{at}, where the last one ends"))
+        at = shot.end_frame
+        if k == len(shots) - 1 and at != len(clock):
+            found.append(Breach(f"end_frame {at} of the last shot", f"{len(clock)}, the video's end"))
+        yield shot.id, found
+
+
+def _keyframe(row: Keyframe, known: Known) -> Iterator[Breach]:
+    if not 0 <= row.frame_index < len(known.clock):
+        yield Breach(f"frame_index {row.frame_index}", f"a frame of [0, {len(known.clock)})")
+    elif (at := known.clock.time_of(row.frame_index)) != row.t_ns:
+        yield Breach(f"t_ns {row.t_ns} at frame {row.frame_index}", f"{at} ns")
+    shot = known.shots.get(row.shot_id)
+    if shot is None:
+        yield Breach(f"shot {row.shot_id}", "a shot of the video")
+    elif not shot.span.contains(row.t_ns):
+        yield Breach(f"t_ns {row.t_ns}", f"an instant of its shot, [{shot.start_ns}, {shot.end_ns})")
+
+
+def _sampled(row: Signals, known: Known) -> Iterator[Breach]:
+    lengths = {name: len(getattr(row, name)) for name in _COLUMNS}
+    wrong = [f"{name} {length}" for name, length in lengths.items() if length != len(row.t_ns)]
+    if wrong or not row.t_ns:
+        yield Breach(f"{len(row.t_ns)} times, {', '.join(wrong) or 'no values'}", "one value per time, at least one")
+    times = np.array(row.t_ns, np.int64)
+    for k in np.flatnonzero(np.diff(times) <= 0)[:1]:
+        yield Breach(f"t_ns.{k + 1} {times[k + 1]}", f"a time after {times[k]}")
+    for k in np.flatnonzero(~np.isin(times, known.clock.t_ns))[:1]:
+        yield Breach(f"t_ns.{k} {times[k]}", "a frame's time")
+
+
+def follow_breaches(rows: Iterable[Signals]) -> Iterator[tuple[str, list[Breach]]]:
+    """Each stretch's id with what keeps it from following the one before."""
+    last = -1
+    for k, row in enumerate(rows):
+        found = [] if row.ordinal == k else [Breach(f"ordinal {row.ordinal}", f"{k}")]
+        if row.t_ns and row.t_ns[0] <= last:
+            found.append(Breach(f"a first time of {row.t_ns[0]}", f"one after {last}, the last stretch's end"))
+        last = row.t_ns[-1] if row.t_ns else last
+        yield row.id, found
+
+
+SHOT_LAWS: tuple[Law[Shot], ...] = (
+    Law("shot_frames", "a shot has frames, and its frames and times name the same instants", _shot_frames),
+)
+KEYFRAME_LAWS: tuple[Law[Keyframe], ...] = (
+    Law("keyframe_in_shot", "a keyframe's index and time name one frame, which its shot contains", _keyframe),
+)
+SIGNAL_LAWS: tuple[Law[Signals], ...] = (
+    Law("signals_sampled", "signals have one value per time, at frames, in order", _sampled),
+)
+
+
+class TableRun:
+    """One check of the tables that every dataset is built from; holds one video's shots at a time."""
+
+    def __init__(self, out: Path, atlas: Atlas, ledger: Ledger) -> None:
+        self.out, self.atlas, self.ledger = out, atlas, ledger
+
+    def annotations(self) -> None:
+        """What the index took from others: inside the video and ordered, not on its grid."""
+        for group, file in walk(table_path(self.out, Annotation), Annotation, None, self.atlas, self.ledger):
+            for row in self._rows(group, file, Annotation):
+                self._judge(file, row, group, (), times=(INSIDE, ORDERED))
+
+    def perceived(self) -> None:
+        """Shots, keyframes and signals."""
+        for group, file in walk(table_path(self.out, Shot), Shot, None, self.atlas, self.ledger):
+            shots = list(self._rows(group, file, Shot))
+            for shot in shots:
+                self._judge(file, shot, group, SHOT_LAWS, times=TIME_LAWS)
+            for made, breaches in tile_breaches(shots, group.clock):
+                self.ledger.note(*TILE, file, made, breaches)
+        for group, file in walk(table_path(self.out, Keyframe), Keyframe, None, self.atlas, self.ledger):
+            for row in self._rows(group, file, Keyframe):
+                self._judge(file, row, group, KEYFRAME_LAWS, times=TIME_LAWS)
+        for group, file in walk(table_path(self.out, Signals), Signals, None, self.atlas, self.ledger):
+            for made, breaches in follow_breaches(self._judged(group, file)):
+                self.ledger.note(*FOLLOW, file, made, breaches)
+
+    def _judged(self, group: Group, file: str) -> Iterator[Signals]:
+        for row in self._rows(group, file, Signals):
+            self._judge(file, row, group, SIGNAL_LAWS, times=())
+            yield row
+
+    def _rows(self, group: Group, file: str, model: type[R]) -> Iterator[R]:
+        names = Names()
+        for row in group.rows:
+            assert isinstance(row, model), "the walk reads rows of its model"
+            names.meet(model.__name__.casefold(), row.id, file, self.ledger)
+            yield row
+
+    def _judge(self, file: str, row: R, group: Group, laws: Sequence[Law[R]], *, times: Sequence[Law[Part]]) -> None:
+        shots = {shot.id: shot for shot in self.atlas.shots_of(group.video.id)} if isinstance(row, Keyframe) else {}
+        known = Known(group.video, group.clock, {}, shots=shots)
+        for law in times:
+            self.ledger.note(law.name, law.about, file, row.id, law.breaches(row, known))
+        for own in laws:
+            self.ledger.note(own.name, own.about, file, row.id, own.breaches(row, known))
