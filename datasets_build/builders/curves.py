@@ -66,6 +66,7 @@ class Curves:
     luma: Floats
     contrast: Floats
     motion: Floats
+    local_motion: Floats
     pan_x: Floats
     pan_y: Floats
     zoom: Floats
@@ -111,6 +112,8 @@ def join_signals(signals: Sequence[Signals], clock: FrameClock, breaks: Sequence
         luma=whole("luma"),
         contrast=whole("contrast"),
         motion=whole("motion"),
+        # A table that was made without it still tells of the change of the whole picture.
+        local_motion=whole("local_motion" if all(part.local_motion for part in signals) else "motion"),
         pan_x=whole("pan_x"),
         pan_y=whole("pan_y"),
         zoom=whole("zoom"),

@@ -240,7 +240,7 @@ def _interrupt(talk: Talk, position: int, reach_ns: int) -> bool:
     said = _spoken(talk, draft.replies[0])
     asked = question_until(draft.question, draft.ask_ns, desk.clock, talk.speech)
     cut = _cut_short(answer, asked.start_ns)
-    if said is None or cut is None or _asks_again(victim, draft):
+    if said is None or cut is None or asks_again(victim, draft):
         return False
     (held,) = victim.held
     talk.floor.release(*held)
@@ -256,7 +256,7 @@ def _interrupt(talk: Talk, position: int, reach_ns: int) -> bool:
     return True
 
 
-def _asks_again(victim: Exchange, draft: Draft) -> bool:
+def asks_again(victim: Exchange, draft: Draft) -> bool:
     """Whether a question is after what is being answered: the same thing, the same events, or the same words."""
     told, asked = told_names(draft.replies[0]), (draft.task, draft.about)
     heard, answer = victim.turns[:2]

@@ -28,7 +28,7 @@ from datasets_build.core.records import Annotation, Event, Provenance, Reject, S
 from datasets_build.teachers.teacher import PICTURE_SET
 from datasets_build.teachers.template import load_template
 
-RULES_VERSION = "1"
+RULES_VERSION = "2"
 ACTS = frozenset({"enter", "leave", "move", "stop", "collide", "change_colour"})
 """Labels of annotations that tell of something that changes in the picture."""
 SUBTITLE_ORIGINS = frozenset({"srt", "vtt", "ass", "ssa", "sub", "ttml", "subtitles"})
@@ -46,7 +46,7 @@ class EventsConfig(Config):
     pan: Above = Above(on=0.08, off=0.04, min_ns=500 * _MS)
     tilt: Above = Above(on=0.08, off=0.04, min_ns=500 * _MS)
     zoom: Above = Above(on=0.10, off=0.05, min_ns=500 * _MS)
-    still: Below = Below(on=0.002, off=0.004, min_ns=2_000 * _MS)
+    still: Below = Below(on=0.012, off=0.03, min_ns=2_000 * _MS)
     motion_burst: Above = Above(on=0.15, off=0.08, min_ns=300 * _MS)
     black: Below = Below(on=0.06, off=0.09, min_ns=300 * _MS)
     black_contrast: float = Field(default=0.06, ge=0)
@@ -168,7 +168,7 @@ def _measured(curves: Curves, clock: FrameClock, config: EventsConfig) -> list[R
         ("motion_burst", curves.motion, config.motion_burst),
     ):
         found += above(curves, clock, values, label=label, rule=rule, delay_ns=delay)
-    found += below(curves, clock, curves.motion, label="still", rule=config.still, delay_ns=delay)
+    found += below(curves, clock, curves.local_motion, label="still", rule=config.still, delay_ns=delay)
     found += dark(curves, clock, rule=config.black, max_contrast=config.black_contrast, delay_ns=delay)
     for label, sign in (("light_up", 1), ("light_down", -1)):
         found += drift(curves, clock, label=label, sign=sign, rule=config.light, delay_ns=delay)

@@ -13,7 +13,7 @@ from datasets_build.core.records import Evidence, Probe
 from datasets_build.teachers.teacher import Intent
 
 _MANY = 20
-_NEAR = 10  # one part in so many of a video
+_NEAR = 20  # one part in so many of a video
 
 
 def now_at(desk: Desk, t: int) -> Draft | None:
@@ -28,12 +28,17 @@ def now_at(desk: Desk, t: int) -> Draft | None:
     # A quoted sentence tells of its end, so only what a form of grammar names can be told while it lasts.
     if track.unclear(t) or not all(map(is_form, on)) or len(on) > desk.limits.max_told:
         return None
-    # An instant is over when it is seen, yet it is part of what happens at that frame.
-    if any(item.done_ns == t for item in (*line.scene.last_done(t), *line.changes.last_done(t)) if item.event.is_point):
+    also = (line.scene, line.changes) if track is line.scene else (line.changes,)
+    if line.shots.busy(t) or any(_at_once(other, t) for other in also):
         return None
-    until = _first([*(item.off_ns for item in on), line.scene.next_early(t), line.changes.next_early(t)])
+    until = _first([*(item.off_ns for item in on), *(other.next_early(t) for other in also)])
     answer = desk.reply(desk.write("say_now", told=on), t, evidence=[item.evidence(t) for item in on], until=until)
     return draft_of("now", "realtime", desk.write(intent), t, [answer], about=intent)
+
+
+def _at_once(track: Track, t: int) -> bool:
+    """Whether an instant of a track is at this very frame: over when it is seen, yet part of what happens."""
+    return any(item.event.is_point and item.done_ns == t for item in track.last_done(t))
 
 
 def _first(instants: Sequence[int | None]) -> int | None:
@@ -136,14 +141,21 @@ def _between(track: Track, last: Sequence[Told], marker: Told) -> bool:
 
 def subject_at(desk: Desk, t: int) -> Draft | None:
     """What someone or something did last; nothing of what changes its colour, and with it its name."""
-    names = [name for name, track in desk.timeline.subjects.items() if track.last_done(t)]
+    subjects = desk.timeline.subjects
+    names = [name for name, track in subjects.items() if track.last_done(t) and _own(track, name, t)]
     return _subject_did(desk, t, desk.rng.choice(names)) if names else None
+
+
+def _own(track: Track, name: str, t: int) -> Told | None:
+    """The first that a subject did alone, if that has begun: it names the subject."""
+    alone = (item for item in track.told if item.event.subject == name and is_form(item) and item.early_ns <= t)
+    return next(alone, None)
 
 
 def _subject_did(desk: Desk, t: int, name: str) -> Draft | None:
     track = desk.timeline.subjects[name]
     last = track.last_done(t)
-    own = next((item for item in track.told if item.event.subject == name and is_form(item)), None)
+    own = _own(track, name, t)
     if (
         own is None
         or desk.timeline.is_renamed(name)

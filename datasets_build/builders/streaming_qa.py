@@ -23,6 +23,7 @@ TeacherName = Literal["template"]
 Unit = tuple[Draft, ...]
 _NS_PER_MINUTE = 60_000_000_000
 _TRIES = 20
+_AT_ONE_INSTANT = 0.8
 
 
 class StreamingQAConfig(Config):
@@ -85,11 +86,14 @@ def _before(desk: Desk) -> Unit | None:
 def _happened_yet(desk: Desk) -> Unit | None:
     """Yes and no from the same part of the video: of two things at one instant, or of one soon before and after it."""
     topics = list(desk.timeline.closed)
-    if desk.rng.random() < 0.5:
+    if desk.rng.random() < _AT_ONE_INSTANT:
         t = desk.instant()
-        yes = [draft for key in topics if (draft := questions.yet_at(desk, t, key, wanted=True))]
-        no = [draft for key in topics if (draft := questions.yet_at(desk, t, key, wanted=False))]
-        return _pair(desk, desk.rng.choice(yes), desk.rng.choice(no)) if yes and no else None
+        over = pick_topic(desk, [key for key in topics if desk.timeline.topics[key].done(t)])
+        ahead = pick_topic(desk, [key for key in topics if not desk.timeline.topics[key].begun(t)])
+        if over is None or ahead is None:
+            return None
+        yes = questions.yet_at(desk, t, over, wanted=True)
+        return _pair(desk, yes, questions.yet_at(desk, t, ahead, wanted=False))
     topic = pick_topic(desk, topics)
     if topic is None:
         return None

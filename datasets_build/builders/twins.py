@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from datasets_build.builders.facts import (
@@ -20,6 +20,7 @@ from datasets_build.builders.questions import before_at, subject_at
 from datasets_build.teachers.teacher import PICTURE_SET, Happening, Intent
 
 _LIGHT = frozenset({"black", "light_up", "light_down"})
+_COLOURS = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "white")
 _ABSENT_LABELS = (*sorted(CAMERA), *sorted(_LIGHT))
 
 
@@ -65,27 +66,29 @@ def _absent_marker(desk: Desk, t: int) -> tuple[Draft, Draft] | None:
 def _nobody(desk: Desk) -> str | None:
     """Something that no event of the video names.
 
-    Where the events tell of everything it is one of the video's own shapes in one of its own colours, or the words
-    alone would tell it from what is there; elsewhere something that shares no word with any event.
+    Where the events tell of everything it is one of the video's own shapes in another colour, or the words alone would
+    tell it from what is there; elsewhere something that shares no word with any event.
     """
-    mixed = _mixed(desk)
-    free = mixed or [
-        name for name in desk.teacher.absent_subjects() if not set(name.casefold().split()) & desk.timeline.words
-    ]
+    told = [item.event for item in desk.timeline.scene.told if item.event.subject]
+    names = list(dict.fromkeys(name for event in told for name in names_in(event.subject)))
+    complete = all(event.label_set in COMPLETE_SETS for event in told)
+    if names and complete and all(len(name.split()) == 2 for name in names):
+        free = _recombined(desk, names)
+    else:
+        words = desk.timeline.words
+        free = [name for name in desk.teacher.absent_subjects() if not set(name.casefold().split()) & words]
     return desk.rng.choice(free) if free else None
 
 
-def _mixed(desk: Desk) -> list[str]:
-    """The video's "colour shape" subjects in each other's colours; none where a subject is named in another way."""
-    line = desk.timeline
-    told = [item.event for item in line.scene.told if item.event.subject]
-    names = list(dict.fromkeys(name for event in told for name in names_in(event.subject)))
-    if not all(event.label_set in COMPLETE_SETS for event in told) or any(len(name.split()) != 2 for name in names):
-        return []
+def _recombined(desk: Desk, names: Sequence[str]) -> list[str]:
+    """Shapes of some "colour shape" names in the colours of the others; in any colour where that gives none."""
     # What changes colour has been seen in a colour that no event need name.
-    nouns = dict.fromkeys(noun_of(name) for name in names if not line.is_renamed(name))
-    colours = dict.fromkeys(name.split()[0] for name in names)
-    return [mixed for noun in nouns for colour in colours if (mixed := f"{colour} {noun}") not in names]
+    nouns = dict.fromkeys(noun_of(name) for name in names if not desk.timeline.is_renamed(name))
+    own = dict.fromkeys(name.split()[0] for name in names)
+    for colours in (tuple(own), _COLOURS):
+        if free := [mixed for noun in nouns for colour in colours if (mixed := f"{colour} {noun}") not in names]:
+            return free
+    return []
 
 
 def _refuse(

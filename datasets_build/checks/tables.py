@@ -103,27 +103,31 @@ class TableRun:
     def annotations(self) -> None:
         """What the index took from others: inside the video and ordered, not on its grid."""
         for group, file in walk(table_path(self.out, Annotation), Annotation, None, self.atlas, self.ledger):
+            known = Known(group.video, group.clock, {})
             for row in self._rows(group, file, Annotation):
-                self._judge(file, row, group, (), times=(INSIDE, ORDERED))
+                self._judge(file, row, known, (), times=(INSIDE, ORDERED))
 
     def perceived(self) -> None:
         """Shots, keyframes and signals."""
         for group, file in walk(table_path(self.out, Shot), Shot, None, self.atlas, self.ledger):
-            shots = list(self._rows(group, file, Shot))
+            known, shots = Known(group.video, group.clock, {}), list(self._rows(group, file, Shot))
             for shot in shots:
-                self._judge(file, shot, group, SHOT_LAWS, times=TIME_LAWS)
+                self._judge(file, shot, known, SHOT_LAWS, times=TIME_LAWS)
             for made, breaches in tile_breaches(shots, group.clock):
                 self.ledger.note(*TILE, file, made, breaches)
         for group, file in walk(table_path(self.out, Keyframe), Keyframe, None, self.atlas, self.ledger):
+            by_id = {shot.id: shot for shot in self.atlas.shots_of(group.video.id)}
+            known = Known(group.video, group.clock, {}, shots=by_id)
             for row in self._rows(group, file, Keyframe):
-                self._judge(file, row, group, KEYFRAME_LAWS, times=TIME_LAWS)
+                self._judge(file, row, known, KEYFRAME_LAWS, times=TIME_LAWS)
         for group, file in walk(table_path(self.out, Signals), Signals, None, self.atlas, self.ledger):
             for made, breaches in follow_breaches(self._judged(group, file)):
                 self.ledger.note(*FOLLOW, file, made, breaches)
 
     def _judged(self, group: Group, file: str) -> Iterator[Signals]:
+        known = Known(group.video, group.clock, {})
         for row in self._rows(group, file, Signals):
-            self._judge(file, row, group, SIGNAL_LAWS, times=())
+            self._judge(file, row, known, SIGNAL_LAWS, times=())
             yield row
 
     def _rows(self, group: Group, file: str, model: type[R]) -> Iterator[R]:
@@ -133,9 +137,7 @@ class TableRun:
             names.meet(model.__name__.casefold(), row.id, file, self.ledger)
             yield row
 
-    def _judge(self, file: str, row: R, group: Group, laws: Sequence[Law[R]], *, times: Sequence[Law[Part]]) -> None:
-        shots = {shot.id: shot for shot in self.atlas.shots_of(group.video.id)} if isinstance(row, Keyframe) else {}
-        known = Known(group.video, group.clock, {}, shots=shots)
+    def _judge(self, file: str, row: R, known: Known, laws: Sequence[Law[R]], *, times: Sequence[Law[Part]]) -> None:
         for law in times:
             self.ledger.note(law.name, law.about, file, row.id, law.breaches(row, known))
         for own in laws:

@@ -20,6 +20,8 @@ MODES = {
 """Every task, with the mode in which it is asked."""
 AWAITED = frozenset({"tell_me_when", "next"})
 """Tasks that ask for something still to come."""
+LONGEST_LIST = 20
+"""A count of more than this may stand without a list of what was counted."""
 NEW_SHOT = frozenset({"video_start", "shot_start", "fade", "dissolve"})
 
 
@@ -155,6 +157,8 @@ def _all_counted(row: StreamingQA, known: Known, *, base: int) -> Iterator[Breac
     most = sum(event.known_from_ns <= row.ask_ns for event in known.events.values())
     if not len(over) <= base <= most:
         yield Breach(f"{base} by the question", f"{len(over)} to {most}, as many as had happened")
+    if not listed and row.ask_ns > 0 and 0 < base <= LONGEST_LIST:
+        yield Breach(f"{base} by the question, none of them listed", "evidence of each")
     until = row.answers[-1].t_ns
     for event in kin:
         if event.id not in told and event.end_ns <= until and (listed or event.start_ns > row.ask_ns):

@@ -208,7 +208,8 @@ class Signals(Record):
     """A stretch of measured signals, one value per sampled frame; stretches of a video follow each other in order.
 
     `luma` 0..1 mean brightness; `contrast` 0..1 spread of brightness; `motion` 0..1 mean absolute change since the
-    previous sample; `complexity` 0..1 edge density; `pan_x`, `pan_y` camera movement in picture widths and heights
+    previous sample; `local_motion` the same for the most changed of 16 × 16 cells (empty: not measured); `complexity`
+    0..1 edge density; `pan_x`, `pan_y` camera movement in picture widths and heights
     per second (positive = the view moves right, down); `zoom` relative growth of the picture per second, a
     lower bound.
     """
@@ -222,6 +223,7 @@ class Signals(Record):
     pan_x: Many[Float32]
     pan_y: Many[Float32]
     zoom: Many[Float32]
+    local_motion: Many[Float32] = ()
 
 
 class Annotation(SpanRecord):

@@ -151,12 +151,15 @@ def decode(source: Source, walk: Walk, *, strict: bool) -> Iterator[tuple[int, V
     Args:
         source: opened with threads or without.
         walk: filled on the way.
-        strict: give up at the first damage instead of going on.
+        strict: give up at the first damage instead of going on. Frames then come some places late, so that none is
+            out that was predicted from a damaged one shown after it.
 
     Raises:
         TroubleError: with `strict` only, at the first error or damaged picture.
         VideoError: `no_timestamps`, for a frame that has neither a pts nor a packet's dts to stand in.
     """
+    held: deque[tuple[int, VideoFrame]] = deque()
+    delay = source.stream.codec_context.reorder_depth if strict else 0
     for packet in demux(source, walk):
         if packet.size:
             _note(packet, walk)
@@ -174,8 +177,10 @@ def decode(source: Source, walk: Walk, *, strict: bool) -> Iterator[tuple[int, V
             frames = []
         if strict and (walk.errors or any(frame.is_corrupt for frame in frames)):
             raise TroubleError
-        for frame in frames:
-            yield _time_of(source, walk, frame), frame
+        held.extend((_time_of(source, walk, frame), frame) for frame in frames)
+        while len(held) > delay:
+            yield held.popleft()
+    yield from held
 
 
 def _note(packet: Packet[VideoStream], walk: Walk) -> None:

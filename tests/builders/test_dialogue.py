@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
@@ -9,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from datasets_build.builders.dialogue import DialogueConfig, dialogue_of
-from datasets_build.builders.facts import FactsConfig, seed_of
-from datasets_build.builders.speech import SpeechConfig
+from datasets_build.builders.dialogue import DialogueConfig, Talk, answered, asks_again, dialogue_of
+from datasets_build.builders.facts import Draft, FactsConfig, Reply, nothing_since, seed_of
+from datasets_build.builders.speech import Floor, SpeechConfig
 from datasets_build.core.decisions import decisions_on
-from datasets_build.core.records import Dialogue
+from datasets_build.core.records import Dialogue, Evidence
 from tests.builders.made import MS, Scene, bare, clock_from, lively, said, shots_at, video_of
 from tests.builders.worlds import breaches, desk_for, events_in, scenes
 
@@ -111,6 +112,64 @@ def test_an_interruption_cuts_a_turn_at_a_character(many):
                 assert answer.trigger == "interruption"
                 cuts += 1
     assert cuts >= 3
+
+
+def test_an_interruption_asks_for_something_else_once_something_was_said(many):
+    for _, row in many:
+        by_id = {turn.id: turn for turn in row.turns}
+        for turn in row.turns:
+            if turn.interrupts:
+                cut = by_id[turn.interrupts]
+                heard = by_id[cut.trigger_ref]
+                answer = next(other for other in row.turns if other.trigger_ref == turn.id)
+                whole = answer.intended_text or answer.text
+                assert heard.text != turn.text
+                assert whole != cut.intended_text
+                told = {piece.event_id for piece in answer.evidence if piece.event_id}
+                assert not told or not told <= {piece.event_id for piece in cut.evidence}
+                assert 8 <= cut.truncated_at_char <= len(cut.intended_text) - 6
+
+
+def draft_until(until_ms, *, about="x", events=()):
+    t, until = 2_000 * MS, until_ms * MS
+    evidence = tuple(Evidence(start_ns=t, end_ns=t, event_id=name) for name in events) or nothing_since(0, t)
+    reply = Reply("The red circle moves left.", t, until, until, tuple(evidence))
+    return Draft(task="now", mode="realtime", question="What now?", ask_ns=t, replies=(reply,), about=about)
+
+
+def talk_on(scene):
+    desk = desk_for(scene, random.Random(1))
+    return Talk("d", desk, SpeechConfig(), Floor(CONFIG.speech.pause_ns))
+
+
+def test_an_answer_is_out_while_it_is_right():
+    # 26 characters at 20 per second, after 200 ms: out at 3.5 s, on the next frame.
+    made = talk_on(bare("quiet", frames=200))
+    assert answered(made, draft_until(3_480)) is None
+    exchange = answered(made, draft_until(3_520))
+    assert exchange.turns[1].end_ns <= 3_520 * MS
+
+
+def test_the_same_is_not_asked_again_in_other_words():
+    made = talk_on(bare("quiet", frames=200))
+    victim = answered(made, draft_until(5_000, events=("e",)))
+    assert asks_again(victim, draft_until(5_000))
+    other = replace(draft_until(5_000, about="y"), question="Who?")
+    assert asks_again(victim, other), "the same answer"
+    reply = replace(other.replies[0], text="Something else.")
+    assert not asks_again(victim, replace(other, replies=(reply,)))
+    again = replace(draft_until(5_000, about="y", events=("e",)), question="Who?")
+    assert asks_again(victim, replace(again, replies=(replace(again.replies[0], text="Else."),))), "the same event"
+
+
+def test_the_opening_answer_is_out_before_the_second_shot():
+    clock = clock_from([40] * 49)
+    video = video_of("short shot", clock)
+    scene = Scene(video, clock, shots_at(video, clock, [1]))
+    row = talk(scene, DialogueConfig(per_minute=0.1, least=1, interruptions=0.0), seed=3)
+    assert len(row.turns) >= 2
+    first = [turn for turn in row.turns if turn.role == "assistant" and turn.start_ns == 0]
+    assert all(turn.end_ns <= clock.time_of(1) for turn in first)
 
 
 def test_nobody_is_interrupted_where_that_is_off():

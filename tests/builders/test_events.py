@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given
 
-from datasets_build.builders.events import EventsConfig, events_of
+from datasets_build.builders.events import ACTS, EventsConfig, events_of
 from datasets_build.core.records import Event, Provenance
 from datasets_build.teachers.teacher import PICTURE_SET
 from tests.builders.made import MS, bare, clock_from, lively, said, shots_at, signals_of, video_of
@@ -66,7 +66,7 @@ def test_a_fade_is_the_span_that_the_brightness_shows():
     fade = only(events, "fade")
     # Sample 20 (frame 40) still shines, sample 21 is the first darker one; sample 36 (frame 72) is back.
     assert (fade.start_ns, fade.end_ns) == (CLOCK.time_of(40), CLOCK.time_of(72))
-    assert CLOCK.time_of(60) <= fade.known_from_ns <= fade.end_ns
+    assert fade.known_from_ns == fade.end_ns, "it has faded in again"
     assert fade.onset_uncertainty_ns == fade.offset_uncertainty_ns == 80 * MS
     assert "light_down" not in labels(events), "its darkness is its own"
     assert "shot_start" not in labels(events)
@@ -117,6 +117,40 @@ def test_camera_and_motion(curve, value, label):
     assert event.start_ns < event.known_from_ns < event.end_ns
     assert event.source == "signal"
     assert event.caption.endswith(".")
+
+
+def act(start_ms, end_ms, label, **more):
+    text = f"The red circle does {label}."
+    return said(VIDEO, start_ms * MS, end_ms * MS, text, label=label, subject="red circle", **more)
+
+
+def still_with(*rows):
+    part = signals_of(VIDEO, CLOCK, FRAMES, motion=[0.001] * len(FRAMES))
+    events = found(signals=[part], annotations=rows).events
+    return [(e.start_ns // MS, e.end_ns // MS, e.known_from_ns // MS) for e in events if e.label == "still"]
+
+
+def test_nothing_is_still_where_something_small_is_told_to_happen():
+    assert still_with() == [(0, 10_000, 2_000)]
+    assert still_with(act(3_000, 4_000, "move")) == [(0, 3_000, 2_000), (4_000, 10_000, 6_000)]
+    assert still_with(act(5_000, 5_000, "collide")) == [(0, 5_000, 2_000), (5_040, 10_000, 7_040)]
+    assert still_with(act(1_000, 4_000, "move"), act(2_000, 3_000, "leave")) == [(4_000, 10_000, 6_000)]
+    assert still_with(act(0, 1_000, "enter"), act(2_500, 9_000, "move")) == [], "what is left is too short"
+
+
+def test_a_sentence_that_says_nothing_of_movement_leaves_the_stillness():
+    assert still_with(said(VIDEO, 3_000 * MS, 4_000 * MS, "A quiet room.")) == [(0, 10_000, 2_000)]
+
+
+@given(scenes())
+def test_stillness_and_annotated_acts_never_meet(scene):
+    events = events_of(scene.video, scene.clock, scene.shots, scene.signals, scene.annotations, CONFIG).events
+    acts = [event for event in events if event.label in ACTS]
+    for still in (event for event in events if event.label == "still"):
+        assert still.end_ns - still.start_ns >= CONFIG.still.min_ns
+        for each in acts:
+            assert each.end_ns + each.is_point <= still.start_ns or each.start_ns >= still.end_ns
+    assert all(event.known_from_ns == event.end_ns for event in events if event.label in ("fade", "dissolve"))
 
 
 def test_stillness_black_and_light():

@@ -7,39 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datasets_build.builders import questions, twins
-from datasets_build.builders.facts import FactsConfig, told_names
+from datasets_build.builders import questions
+from datasets_build.builders.facts import told_names
 from datasets_build.core.records import Evidence
-from tests.builders.made import MS, Scene, clock_from, said, shots_at, signals_of, video_of
+from tests.builders.asking import CLOCK, ENTERS, LEAVES, TOPIC, VIDEO, act, at, desk, pan
+from tests.builders.made import MS, said
 from tests.builders.worlds import desk_for, events_in, scenes
-
-CLOCK = clock_from([40] * 499)
-VIDEO = video_of("v", CLOCK)
-END = CLOCK.end_ns
-
-
-def act(start_ms, end_ms, label="enter", subject="red circle", text=None):
-    words = text or f"The {subject} does {label}."
-    return said(VIDEO, start_ms * MS, end_ms * MS, words, label=label, subject=subject)
-
-
-def desk(*annotations, cuts=(), kinds=(), signals=(), seed=0, **facts):
-    scene = Scene(VIDEO, CLOCK, shots_at(VIDEO, CLOCK, list(cuts), list(kinds)), list(signals), list(annotations))
-    return desk_for(scene, random.Random(seed), facts=FactsConfig(**{"least_window_ns": MS} | facts))
-
-
-def pan(start, end, value=0.3):
-    """A camera movement over frames [start, end)."""
-    frames = range(0, 500, 2)
-    return signals_of(VIDEO, CLOCK, frames, pan_x=[value if start <= f < end else 0.0 for f in frames])
-
-
-def at(ms):
-    return CLOCK.snap_up(ms * MS)
-
-
-ENTERS, LEAVES = act(2_000, 4_000), act(8_000, 9_000, "leave")
-TOPIC = "enter|the red circle"
 
 
 class TestNow:
@@ -315,40 +288,6 @@ class TestNext:
         assert questions.next_at(desk(ENTERS), at(5_000)) is None
         assert questions.next_at(desk(ENTERS, max_wait_ns=1_000 * MS), at(1_000)) is None
         assert questions.next_at(desk(act(15_000, 30_000)), at(14_000)) is None, "it is not over when the video is"
-
-
-class TestTwins:
-    def test_the_twin_asks_for_what_never_is(self):
-        found = set()
-        for seed in range(20):
-            base, twin = twins.twins_at(desk(ENTERS, LEAVES, seed=seed), at(9_500))
-            assert twin.unanswerable
-            assert not base.unanswerable
-            assert base.ask_ns == twin.ask_ns == twin.answerable_from_ns == at(9_500)
-            assert twin.replies[0].evidence == (Evidence(start_ns=0, end_ns=at(9_500)),)
-            assert "red circle" not in twin.question
-            found.add(twin.question)
-        assert len(found) > 5
-
-    def test_the_picture_has_twins_too(self):
-        for seed in range(20):
-            base, twin = twins.twins_at(desk(cuts=[100, 150], signals=[pan(200, 260)], seed=seed), at(12_000))
-            assert "panned to the right" not in twin.question
-            assert "camera or light" in base.question
-
-    def test_after_a_fade_nobody_says_that_it_was_never_dark(self):
-        for seed in range(40):
-            made = desk(signals=[pan(200, 260)], cuts=[100], kinds=["fade"], seed=seed)
-            pair = twins.twins_at(made, at(12_000))
-            assert pair is None or not re.search("black|brighter|darker", pair[1].question)
-
-    def test_a_subject_that_some_caption_names_is_not_absent(self):
-        names = desk(ENTERS).teacher.absent_subjects()
-        everything = said(VIDEO, 12_000 * MS, 13_000 * MS, " ".join(name.split()[-1] for name in names))
-        assert twins.twins_at(desk(ENTERS, LEAVES, everything), at(9_500)) is None
-
-    def test_without_anything_there_are_none(self):
-        assert twins.twins_at(desk(), at(9_500)) is None
 
 
 def brute_count(events, names, t):

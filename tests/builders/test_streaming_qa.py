@@ -1,6 +1,7 @@
 """Question records: balanced, lawful on any video, the same twice, at least one everywhere."""
 
 import random
+import re
 from collections import Counter
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from datasets_build.builders.facts import seed_of
-from datasets_build.builders.streaming_qa import TASKS, StreamingQAConfig, draw_units, questions_of, quota
+from datasets_build.builders.streaming_qa import TASKS, StreamingQAConfig, draw_units, pick_topic, questions_of, quota
 from datasets_build.core.records import StreamingQA
 from tests.builders.made import bare, lively
 from tests.builders.worlds import breaches, desk_for, events_in, scenes
@@ -84,6 +85,54 @@ def test_yes_and_no_are_even(long):
         if row.question.count("right now") or row.task == "now"
     ]
     assert on.count("Yes") == on.count("No") > 0
+
+
+@pytest.fixture(scope="module")
+def several():
+    scenes_ = [lively(f"several {k}", seconds=90, seed=k) for k in range(8)]
+    return [(scene, ask(scene)) for scene in scenes_]
+
+
+def test_the_clock_does_not_tell_yes_from_no(several):
+    asked = [
+        (row.ask_ns / scene.clock.end_ns, row.answers[0].text.startswith("Yes"))
+        for scene, rows in several
+        for row in rows
+        if row.task == "happened_yet"
+    ]
+    assert len(asked) > 30
+    for share in range(0, 100, 5):
+        right = sum((at >= share / 100) == yes for at, yes in asked)
+        assert right < 0.7 * len(asked), share
+
+
+def test_stillness_and_what_changes_colour_are_not_denied(several):
+    for scene, rows in several:
+        changed = {event.subject.split()[-1] for event in events_in(scene) if event.label == "change_colour"}
+        for row in rows:
+            if re.match(r"No\b|Not\b|\D*\b\d+\b", row.answers[0].text) and not row.unanswerable:
+                assert "still" not in row.question
+                assert not any(noun in row.question for noun in changed)
+
+
+def test_the_absent_is_named_in_the_words_of_the_answerable(several):
+    refused = [row.question for _, rows in several for row in rows if row.unanswerable]
+    others = " ".join(row.question for _, rows in several for row in rows if not row.unanswerable)
+    assert len(refused) > 4
+    words = set(re.findall(r"\w+", " ".join(refused)))
+    assert words & {"circle", "square", "star", "triangle"}
+    assert not {"elephant", "trumpet", "umbrella"} & words
+    assert len(words - set(re.findall(r"\w+", others))) < 0.2 * len(words)
+
+
+def test_kinds_of_events_are_picked_evenly():
+    scene = lively("kinds", seconds=120)
+    desk = desk_for(scene, random.Random(1))
+    topics = desk.timeline.topics
+    kinds = Counter(topics[pick_topic(desk, list(topics))].told[0].event.label for _ in range(800))
+    assert len(kinds) > 5
+    assert max(kinds.values()) < 2.5 * min(kinds.values())
+    assert pick_topic(desk, []) is None
 
 
 def test_twins_are_even_and_name_each_other(long):

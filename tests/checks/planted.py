@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 from datasets_build.builders.build import build_dialogue, build_events, build_frame_events, build_streaming_qa
@@ -12,9 +13,18 @@ from datasets_build.builders.frame_events import FrameEventsConfig
 from datasets_build.builders.streaming_qa import StreamingQAConfig
 from datasets_build.core.files import sha256_file
 from datasets_build.core.table import read_table, write_table
-from tests.builders.made import bare, lively, write_out
+from tests.builders.made import Scene, bare, lively, write_out
 
 TALKATIVE = DialogueConfig(per_minute=30.0, interruptions=1.0)
+
+
+def within(scene: Scene) -> Scene:
+    """The scene with what is said cut to its video, as the index leaves it."""
+    end = scene.clock.end_ns
+    scene.annotations = [
+        row.model_copy(update={"end_ns": min(end, row.end_ns)}) for row in scene.annotations if row.start_ns < end
+    ]
+    return scene
 
 
 def good_out(folder: Path) -> Path:
@@ -25,7 +35,7 @@ def good_out(folder: Path) -> Path:
         lively("third", seconds=12, split="test"),
         lively("fourth", seconds=25, seed=5),
     ]
-    out = write_out(folder, scenes)
+    out = write_out(folder, [within(scene) for scene in scenes])
     build_events(out, EventsConfig())
     build_streaming_qa(out, StreamingQAConfig(per_minute=60.0))
     build_frame_events(out, FrameEventsConfig())
@@ -60,3 +70,24 @@ def swap(rows, wanted, **update):
             fields = {name: value(row) if callable(value) else value for name, value in update.items()}
             return [*rows[:k], row.model_copy(update=fields), *rows[k + 1 :]]
     raise AssertionError("no such row")
+
+
+def is_answer(turn):
+    """Whether a turn answers a question with something that was seen."""
+    return turn.role == "assistant" and turn.trigger == "user_query" and turn.evidence
+
+
+def one_more(row):
+    """The answers, each number one higher."""
+    return tuple(
+        a.model_copy(update={"text": re.sub(r"\d+", lambda m: str(int(m[0]) + 1), a.text)}) for a in row.answers
+    )
+
+
+def talked_into(made):
+    """The turns with one user turn that starts in an answer, which goes on."""
+    k = next(k for k, turn in enumerate(made) if is_answer(turn) and turn.intended_text is None)
+    user = made[k].model_copy(update={
+        "id": "barge", "role": "user", "trigger": None, "trigger_ref": None, "evidence": (),
+        "answerable_from_ns": None, "window_start_ns": None, "window_end_ns": None})  # fmt: skip
+    return (*made[: k + 1], user, *made[k + 1 :])

@@ -13,10 +13,11 @@ MADE = Provenance(kind="template", agent="test")
 LAWS = {law.name: law for law in (*QUESTION_LAWS, *EVENT_LAWS)}
 
 
-def event(label="enter", start=1_000, end=3_000, known=1_400):
+def event(label="enter", start=1_000, end=3_000, known=1_400, name="e"):
     return Event(
-        id="e", video_id="v", start_ns=start * MS, end_ns=end * MS, label=label, label_set="world", caption="It enters",
-        is_point=start == end, known_from_ns=known * MS, confidence=1.0, source="annotation", provenance=MADE,
+        id=name, video_id="v", start_ns=start * MS, end_ns=end * MS, label=label, label_set="world",
+        caption="It enters", is_point=start == end, known_from_ns=known * MS, confidence=1.0, source="annotation",
+        provenance=MADE,
     )  # fmt: skip
 
 
@@ -31,8 +32,8 @@ def answer(t, end, text="It entered.", start=None, until=None):
     )  # fmt: skip
 
 
-def probe(t, expected):
-    return Probe(t_ns=t * MS, kind="count", expected=expected)
+def probe(t, expected, kind="count"):
+    return Probe(t_ns=t * MS, kind=kind, expected=expected)
 
 
 def qa(**update):
@@ -47,7 +48,7 @@ def qa(**update):
 def counting(**update):
     rows = {
         "mode": "counting", "task": "count_so_far", "question": "How often?", "answerable_from_ns": 4_000 * MS,
-        "evidence": (piece(0, 4_000, name=None), piece(5_000, 6_000, "sufficient", None)),
+        "evidence": (piece(0, 4_000, name=None), piece(1_000, 3_000), piece(5_000, 6_000, "sufficient", "f")),
         "answers": (answer(4_000, 4_800, "1 so far.", until=5_000), answer(6_000, 8_000, "2 so far.")),
         "test_points": (probe(4_400, "1"), probe(9_000, "2")),
     }  # fmt: skip
@@ -56,7 +57,8 @@ def counting(**update):
 
 def known(*questions, happened=None):
     made = happened or event()
-    return Known(VIDEO, CLOCK, {made.id: made}, {row.id: row for row in questions})
+    again = event(start=5_000, end=6_000, known=5_400, name="f")
+    return Known(VIDEO, CLOCK, {made.id: made, "f": again}, {row.id: row for row in questions})
 
 
 def found(law, row, where=None):
@@ -75,27 +77,38 @@ def test_good_questions_break_nothing():
 @pytest.mark.parametrize(
     ("update", "laws"),
     [
-        ({"answerable_from_ns": 2_000 * MS}, {"answerable_after_evidence"}),
+        ({"answerable_from_ns": 2_000 * MS}, {"answerable_from_evidence"}),
         ({"ask_ns": 5_000 * MS}, {"answer_after_question", "answer_window"}),
         ({"ask_ns": CLOCK.end_ns}, {"answer_after_question", "answer_window"}),
-        ({"answerable_from_ns": 5_000 * MS}, {"answer_after_evidence", "answer_window", "mode_fits"}),
+        (
+            {"answerable_from_ns": 5_000 * MS},
+            {"answerable_from_evidence", "answer_after_evidence", "answer_window", "mode_fits"},
+        ),
+        ({"answerable_from_ns": 3_040 * MS}, {"answerable_from_evidence"}),
         ({"answers": (answer(4_000, 4_000),)}, {"answer_window"}),
         ({"answers": (answer(4_000, 20_000),)}, {"answer_window"}),
         ({"answers": (answer(4_000, 6_000, start=3_000),)}, {"answer_window"}),
         ({"answers": (answer(4_000, 6_000, until=5_000),)}, {"answer_window"}),
-        ({"mode": "forward"}, {"mode_fits"}),
-        ({"mode": "proactive"}, {"mode_fits"}),
+        ({"mode": "forward"}, {"mode_fits", "task_known"}),
+        ({"mode": "proactive"}, {"mode_fits", "task_known"}),
+        ({"test_points": (probe(4_000, "no", "yes_no"),)}, set()),
+        ({"test_points": (probe(4_000, "yes", "yes_no"),)}, {"test_points_right"}),
+        ({"test_points": (probe(4_000, "It entered.", "text"),)}, set()),
+        ({"test_points": (probe(4_000, "It left.", "text"),)}, {"test_points_right"}),
         ({"question": "\n"}, {"question_says_something"}),
         ({"answers": ()}, {"question_says_something"}),
         ({"answers": (answer(4_000, 6_000, " "),)}, {"question_says_something"}),
-        ({"evidence": ()}, {"question_says_something"}),
+        (
+            {"evidence": ()},
+            {"question_says_something", "answerable_from_evidence", "evidence_up_to_question"},
+        ),
         ({"options": ("a", "b"), "correct_option": 2}, {"question_says_something"}),
         ({"question": "What was at 0:12?"}, {"question_without_clock"}),
         ({"options": ("after 3 s", "b")}, {"question_without_clock"}),
         ({"answers": (answer(4_000, 6_000, "At 12 seconds."),)}, {"question_without_clock"}),
         ({"evidence": (piece(1_200, 3_000),)}, {"evidence_reaches_event"}),
-        ({"evidence": (piece(1_000, 2_960),)}, {"evidence_reaches_event"}),
-        ({"unanswerable": True}, {"unanswerable_twin"}),
+        ({"evidence": (piece(1_000, 2_960),)}, {"evidence_reaches_event", "answerable_from_evidence"}),
+        ({"unanswerable": True}, {"unanswerable_twin", "evidence_up_to_question"}),
         ({"twin_id": "nobody"}, {"unanswerable_twin"}),
     ],
 )
@@ -106,9 +119,15 @@ def test_one_wrong_field_breaks_its_law(update, laws):
 @pytest.mark.parametrize(
     ("update", "laws"),
     [
-        ({"evidence": (piece(0, 4_000, name=None),)}, {"later_answers_proved"}),
-        ({"evidence": (piece(0, 4_000, name=None), piece(3_000, 4_000, "sufficient", None))}, {"later_answers_proved"}),
-        ({"evidence": (piece(0, 4_000, name=None), piece(5_000, 6_040, "sufficient", None))}, {"later_answers_proved"}),
+        ({"evidence": counting().evidence[:2]}, {"later_answers_proved", "count_equals_evidence"}),
+        (
+            {"evidence": (*counting().evidence[:2], piece(1_000, 4_000, "sufficient", None))},
+            {"later_answers_proved", "count_equals_evidence", "evidence_roles"},
+        ),
+        (
+            {"evidence": (*counting().evidence[:2], piece(5_000, 6_040, "sufficient", "f"))},
+            {"later_answers_proved", "count_equals_evidence", "evidence_roles"},
+        ),
         (
             {"answers": (answer(4_000, 4_800, "1 so far.", until=6_040), answer(6_000, 8_000, "2"))},
             {"answers_supersede"},
@@ -151,7 +170,8 @@ def test_a_distractor_proves_nothing_and_need_not_reach():
 
 
 def twins():
-    base = qa(id="a", task="before", twin_id="b", answerable_from_ns=4_000 * MS)
+    evidence = (piece(1_000, 3_000), piece(3_000, 4_000, name=None))
+    base = qa(id="a", task="before", twin_id="b", answerable_from_ns=4_000 * MS, evidence=evidence)
     twin = qa(
         id="b", task="before", twin_id="a", unanswerable=True, evidence=(piece(0, 4_000, name=None),),
         answerable_from_ns=4_000 * MS,
@@ -178,7 +198,9 @@ def test_a_twin_that_does_not_fit_is_found(update):
 def test_an_unanswerable_question_rests_on_everything_so_far():
     base, twin = twins()
     twin = twin.model_copy(update={"evidence": (piece(40, 4_000, name=None),)})
-    assert broken(twin, known(base, twin)) == {"unanswerable_twin"}
+    assert broken(twin, known(base, twin)) == {"evidence_up_to_question"}
+    twin = twin.model_copy(update={"evidence": (piece(0, 4_000, "distractor", None), *twin.evidence)})
+    assert broken(twin, known(base, twin)) == {"evidence_up_to_question"}, "a distractor proves nothing"
 
 
 @pytest.mark.parametrize(
@@ -200,3 +222,12 @@ def test_the_right_answer_at_an_instant(t, text):
 def test_events(update, law):
     assert found("event_known_from", event()) == found("event_has_frame", event()) == []
     assert found(law, event().model_copy(update=update)) != []
+
+
+@pytest.mark.parametrize(("label", "source", "count"), [
+    ("fade", "shot", 1), ("dissolve", "shot", 1), ("fade", "annotation", 0), ("shot_start", "shot", 0),
+])  # fmt: skip
+def test_a_gradual_change_is_known_at_its_end(label, source, count):
+    early = event(label).model_copy(update={"source": source})
+    assert len(found("gradual_known_at_end", early)) == count
+    assert found("gradual_known_at_end", early.model_copy(update={"known_from_ns": early.end_ns})) == []

@@ -14,7 +14,10 @@ from datasets_build.core.records import (
     Event,
     Evidence,
     FrameLabel,
+    Keyframe,
     Probe,
+    Shot,
+    Signals,
     StreamingQA,
     Turn,
     Video,
@@ -22,7 +25,7 @@ from datasets_build.core.records import (
 from datasets_build.core.stage import StageError
 from datasets_build.core.table import read_table, write_table
 from tests.builders.made import bare, write_out
-from tests.checks.planted import edit, good_out, reseal, swap
+from tests.checks.planted import edit, good_out, is_answer, one_more, reseal, swap, talked_into
 
 QA, TALK = "streaming_qa/qa/train.parquet", "dialogue/dialogues/train.parquet"
 EVENTS, FRAMES = "events/events.parquet", "frame_events/frames_native/train.parquet"
@@ -117,10 +120,6 @@ def first_answer(**update):
     return change
 
 
-def is_answer(turn):
-    return turn.role == "assistant" and turn.trigger == "user_query" and turn.evidence
-
-
 def shortened(row):
     """Evidence that ends before its event can be told."""
     pieces = [
@@ -131,6 +130,16 @@ def shortened(row):
 
 def has_span(row):
     return row.task == "happened_yet" and any(p.event_id and p.end_ns > p.start_ns for p in row.evidence)
+
+
+def is_denied(row):
+    return row.task == "happened_yet" and row.ask_ns > 0 and not any(p.event_id for p in row.evidence)
+
+
+def perceived(model, **update):
+    """Replace fields of the last row of a perceived table."""
+    file = f"perceive/{model.__name__.lower().removesuffix('s')}s.parquet"
+    return lambda out: edit(out, file, model, lambda rows: swap(rows, lambda r: r is rows[-1], **update))
 
 
 FAULTS = {
@@ -145,7 +154,7 @@ FAULTS = {
     "event_has_frame": lambda out: edit(out, EVENTS, Event, lambda rows: swap(
         rows, lambda r: not r.is_point, is_point=True)),
     "evidence_reaches_event": qa(lambda rows: swap(rows, has_span, evidence=shortened)),
-    "answerable_after_evidence": qa(lambda rows: swap(
+    "answerable_from_evidence": qa(lambda rows: swap(
         rows, lambda r: r.mode == "forward", answerable_from_ns=lambda r: r.ask_ns)),
     "answer_after_question": qa(lambda rows: swap(
         rows, lambda r: r.mode == "backward" and r.ask_ns > 0, answers=first_answer(t_ns=lambda a, r: 0))),
@@ -188,6 +197,37 @@ FAULTS = {
         rows, lambda r: r.event_ids, event_ids=(), labels=())),
     "copies_equal": lambda out: edit(out, "dialogue/videos/train.parquet", Video, lambda rows: swap(
         rows, lambda r: True, licence="another")),
+    "gradual_known_at_end": lambda out: edit(out, EVENTS, Event, lambda rows: swap(
+        rows, lambda r: r.label == "fade", known_from_ns=lambda r: r.start_ns)),
+    "task_known": qa(lambda rows: swap(rows, lambda r: True, task="banana")),
+    "evidence_up_to_question": qa(lambda rows: swap(
+        rows, is_denied, evidence=lambda r: (r.evidence[0].model_copy(update={"end_ns": 0}),), answerable_from_ns=0)),
+    "awaited_after_question": qa(lambda rows: swap(rows, lambda r: r.task == "tell_me_when", evidence=lambda r: tuple(
+        p.model_copy(update={"role": "sufficient"}) for p in r.evidence))),
+    "now_under_way": qa(lambda rows: swap(
+        rows, lambda r: r.task == "now" and r.evidence[0].event_id,
+        answers=first_answer(valid_until_ns=lambda a, r: None))),
+    "count_equals_evidence": qa(lambda rows: swap(
+        rows, lambda r: r.task == "count_so_far" and len(r.evidence) > 1, answers=one_more, test_points=())),
+    "evidence_roles": qa(lambda rows: swap(rows, lambda r: len(r.answers) == 1 and r.evidence[0].event_id,
+        evidence=lambda r: (r.evidence[0].model_copy(update={"role": "sufficient"}), *r.evidence[1:]))),
+    "absent_is_absent": qa(lambda rows: swap(
+        rows, lambda r: r.unanswerable, question="What did the red circle do?",
+        answers=first_answer(text=lambda a, r: "No red circle has been shown."))),
+    "shot_frames": perceived(Shot, start_ns=later("start_ns", 0), end_frame=later("end_frame")),
+    "shots_tile": perceived(Shot, ordinal=later("ordinal")),
+    "keyframe_in_shot": perceived(Keyframe, shot_id="nobody"),
+    "signals_sampled": perceived(Signals, t_ns=lambda r: r.t_ns[::-1]),
+    "signals_follow": perceived(Signals, ordinal=later("ordinal")),
+    "nobody_talked_over": talk(lambda rows: swap(rows, lambda r: True, turns=lambda r: talked_into(r.turns))),
+    "answered_once": talk(lambda rows: swap(rows, lambda r: True, turns=lambda r: tuple(
+        t for t in r.turns if t.id != next(a.id for a in r.turns if is_answer(a))))),
+    "answers_founded": of_turn(lambda t: is_answer(t) and t.start_ns > 10**9, evidence=(), answerable_from_ns=0,
+        window_start_ns=0),
+    "reports_requested": of_turn(lambda t: t.trigger == "event", evidence=lambda t: tuple(
+        p.model_copy(update={"event_id": None}) for p in t.evidence)),
+    "dialogue_whole": talk(lambda rows: swap(rows, lambda r: True, end_ns=lambda r: r.turns[-1].end_ns)),
+    "turn_has_length": of_turn(is_answer, end_ns=lambda t: t.start_ns),
     "file_readable": lambda out: (out / QA).write_bytes(b"not a table"),
 }  # fmt: skip
 
@@ -211,7 +251,7 @@ def test_a_planted_fault_is_found(out, law):
 
 ALONE = (
     "mode_fits", "question_says_something", "question_without_clock", "turn_without_clock", "copies_equal",
-    "frame_view_equals_grid", "record_order", "split_of_record", "answerable_after_evidence",
+    "frame_view_equals_grid", "record_order", "split_of_record", "answerable_from_evidence",
     "interruptions_consistent", "later_answers_proved",
 )  # fmt: skip
 

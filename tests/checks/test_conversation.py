@@ -38,6 +38,9 @@ TURNS = (
          intended_text="Some words here.", truncated_at_char=4, **seen(0, 1_000)),
     turn("u2", "user", 2_000, 3_000, interrupts="a1"),
     turn("a2", "assistant", 3_200, 4_000, trigger="interruption", trigger_ref="u2", **seen(0, 3_000)),
+    turn("u3", "user", 4_600, 5_000, "Tell me when it enters."),
+    turn("a3", "assistant", 5_200, 5_600, "I will.", trigger="user_query", trigger_ref="u3",
+         answerable_from_ns=5_000 * MS, window_start_ns=5_000 * MS, window_end_ns=7_000 * MS),
     turn("r", "assistant", 6_800, 7_600, trigger="event", trigger_ref="e", **seen(6_000, 6_400, "e")),
 )  # fmt: skip
 
@@ -65,17 +68,27 @@ def test_a_good_dialogue_breaks_nothing():
 @pytest.mark.parametrize(
     ("row", "laws"),
     [
-        (changed("a2", start_ns=2_960 * MS), {"turn_after_evidence", "turn_in_window", "turn_answers_something"}),
+        (
+            changed("a2", start_ns=2_960 * MS),
+            {"turn_after_evidence", "turn_in_window", "turn_answers_something", "nobody_talked_over"},
+        ),
         (changed("a2", answerable_from_ns=2_000 * MS), {"turn_after_evidence"}),
+        (changed("a2", answerable_from_ns=3_040 * MS, window_start_ns=3_040 * MS), {"turn_after_evidence"}),
         (changed("a2", answerable_from_ns=None), {"turn_after_evidence"}),
-        (changed("a2", trigger_ref="u1"), {"interruptions_consistent"}),
-        (changed("a2", trigger_ref="a1"), {"turn_answers_something", "interruptions_consistent"}),
-        (changed("a2", trigger_ref=None), {"turn_answers_something", "interruptions_consistent"}),
+        (changed("a2", trigger_ref="u1"), {"interruptions_consistent", "answered_once"}),
+        (
+            changed("a2", trigger_ref="a1"),
+            {"turn_answers_something", "interruptions_consistent", "answered_once"},
+        ),
+        (
+            changed("a2", trigger_ref=None),
+            {"turn_answers_something", "interruptions_consistent", "answered_once"},
+        ),
         (changed("a2", trigger="timer"), {"turn_answers_something"}),
         (changed("a2", trigger=None), {"turn_answers_something"}),
         (changed("a2", window_end_ns=3_200 * MS), {"turn_in_window"}),
         (changed("a2", window_start_ns=2_000 * MS), {"turn_in_window"}),
-        (changed("a2", end_ns=7_000 * MS), {"turns_apart"}),
+        (changed("a2", end_ns=7_000 * MS), {"turns_apart", "nobody_talked_over"}),
         (changed("r", trigger_ref="f"), {"turn_answers_something"}),
         (
             changed("r", evidence=(Evidence(start_ns=6_000 * MS, end_ns=6_360 * MS, event_id="e"),)),
@@ -84,7 +97,10 @@ def test_a_good_dialogue_breaks_nothing():
         (changed("r", text=""), {"turn_without_clock"}),
         (changed("r", text="It enters at 0:06."), {"turn_without_clock"}),
         (changed("r", end_ns=CLOCK.end_ns + 40 * MS), {"turns_in_order"}),
-        (changed("u2", id="a2"), {"turns_in_order", "turn_answers_something", "interruptions_consistent"}),
+        (
+            changed("u2", id="a2"),
+            {"turns_in_order", "turn_answers_something", "interruptions_consistent", "answered_once"},
+        ),
         (changed("u2", interrupts=None), {"interruptions_consistent"}),
         (changed("u2", interrupts="r"), {"interruptions_consistent"}),
         (changed("u2", interrupts="u1"), {"interruptions_consistent"}),
@@ -108,7 +124,7 @@ def test_turns_out_of_order_are_found():
 
 
 def test_a_report_before_its_event_is_known_is_found():
-    early = [*TURNS[:4], TURNS[4].model_copy(update={"start_ns": 6_360 * MS})]
+    early = [*TURNS[:-1], TURNS[-1].model_copy(update={"start_ns": 6_360 * MS})]
     assert broken(dialogue(early)) == {"turn_after_evidence", "turn_in_window", "turn_answers_something"}
 
 
@@ -138,9 +154,9 @@ def test_a_grid_written_another_way_is_found():
 
 
 def test_a_part_of_a_video_is_checked_on_its_own_steps():
-    inside = Span(start_ns=6_000 * MS, end_ns=8_000 * MS)
+    inside = Span(start_ns=4_000 * MS, end_ns=8_000 * MS)
     turns = TURNS[4:]
     row = dialogue(turns, start_ns=inside.start_ns, end_ns=inside.end_ns)
-    assert broken(row) == {"decisions_derived"}
+    assert broken(row) == {"decisions_derived", "dialogue_whole"}
     right = decisions_on(turns, CLOCK, fps=None, span=inside)
-    assert broken(row.model_copy(update={"decisions": (right,)})) == set()
+    assert broken(row.model_copy(update={"decisions": (right,)})) == {"dialogue_whole"}

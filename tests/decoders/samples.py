@@ -8,6 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import numpy as np
 
 from datasets_build.video import Probe, probe
 from tests.drawn import FILM, NTSC, NTSC60, VideoSpec, draw_number, draw_video
@@ -72,6 +73,36 @@ def encode(path: Path, codec: str, options: dict[str, str], *, frames: int = 75)
             out.mux(stream.encode(frame))
         out.mux(stream.encode(None))
     return tuple(range(frames))
+
+
+def film_texture(
+    path: Path, options: dict[str, str], *, frames: int = 100, pixel_format: str = "yuv420p", container: str = ""
+) -> None:
+    """H.264 of a rich texture that moves: each picture is predicted from others all over."""
+    width, height = 320, 240
+    texture = np.random.default_rng(0).integers(0, 128, (height + frames, width + 2 * frames, 3), np.uint8)
+    flags = {"fflags": "+bitexact", **({"movflags": container} if container else {})}
+    with av.open(str(path), "w", options=flags) as out:
+        stream = out.add_stream("libx264", rate=25, options={"threads": "1", **options})
+        stream.width, stream.height, stream.pix_fmt = width, height, pixel_format
+        for k in range(frames):
+            part = np.ascontiguousarray(texture[k : k + height, 2 * k : 2 * k + width])
+            frame = av.VideoFrame.from_ndarray(part, format="rgb24")
+            frame.pts, frame.time_base = k, Fraction(1, 25)
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+
+
+def scratch(path: Path, packets: Sequence[int], *, start: float) -> None:
+    """Overwrite forty bytes of some video packets, from a share of their length on: the decoder mends what it can."""
+    with av.open(str(path)) as container:
+        places = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
+    content = bytearray(path.read_bytes())
+    for number in packets:
+        place, size = places[number]
+        first, length = place + int(size * start), min(40, size // 2)
+        content[first : first + length] = bytes((91 * k + 13) % 256 for k in range(length))
+    path.write_bytes(content)
 
 
 def mux_at(path: Path, pts: Sequence[int]) -> None:

@@ -1,5 +1,7 @@
 """Random access by PyAV: forward or by a seek, whichever is shorter, and never a wrong frame."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -133,6 +135,34 @@ def test_a_frame_after_a_seek_is_not_taken_from_before_the_key_frame(tmp_path):
     clock = probe(path).clock
     for index in (117, 118, 119, 120, 121, 177, 179, 180):
         assert fetch_all(path, clock, [index]) == [index]
+
+
+@dataclass
+class Fake:
+    """As much of a frame, a container and a source as a landing looks at."""
+
+    key_frame: bool = False
+    container: object = None
+    stream: object = None
+
+    def seek(self, aim, *, stream):
+        """Nothing to move."""
+
+
+def land(monkeypatch, frames, *, target):
+    shown = [(pts, Fake(key_frame)) for pts, key_frame in frames]
+    monkeypatch.setattr(cursor, "decode", lambda *_, **__: iter(shown))
+    return [pts for pts, _ in cursor._land(Fake(container=Fake()), target, target)]
+
+
+def test_frames_before_the_first_key_frame_are_not_trusted(monkeypatch):
+    assert land(monkeypatch, [(1, False), (2, False), (3, True), (4, False)], target=4) == [3, 4]
+    assert land(monkeypatch, [(3, True), (1, False), (2, False), (4, False)], target=4) == [3, 4]
+
+
+def test_a_landing_behind_the_target_is_none(monkeypatch):
+    assert land(monkeypatch, [(5, True), (6, False)], target=4) == []
+    assert land(monkeypatch, [(1, False), (2, False)], target=2) == []
 
 
 @given(st.lists(st.integers(0, 10**6), min_size=1, unique=True), st.integers(0, 10**6))

@@ -58,6 +58,12 @@ def test_two_at_once_agree(tmp_path):
     assert len(list((tmp_path / "cache").iterdir())) == 1
 
 
+def test_the_second_of_two_leaves_no_trace(tmp_path):
+    folder = link_folder(bundle(tmp_path), tmp_path / "cache")
+    ffmpeg._make_links(tmp_path / "av.libs", dict(plain_links(NAMES)), folder)
+    assert [entry.name for entry in (tmp_path / "cache").iterdir()] == [folder.name]
+
+
 def test_a_system_with_ffmpeg_needs_nothing(monkeypatch):
     monkeypatch.setattr(ffmpeg.ctypes.util, "find_library", lambda _: "libavcodec.so.61")
     assert library_environment() == {}

@@ -11,7 +11,7 @@ from av.stream import Disposition
 from datasets_build.core.clock import NS_PER_S
 from datasets_build.decoders.frames import VideoError
 from datasets_build.decoders.probe import probe
-from tests.decoders.samples import MADE, SPECS, encode, mux_at
+from tests.decoders.samples import MADE, SPECS, encode, film_texture, mux_at
 from tests.drawn import VideoSpec, draw_video, expected
 
 SECOND = NS_PER_S
@@ -217,6 +217,20 @@ def test_a_file_cut_short_is_told_by_its_header(tmp_path, name, audio):
     assert found.status == "degraded"
     told = next(problem for problem in found.problems if problem.code == "truncated")
     assert told.at_ns == found.duration_ns
+
+
+def test_a_last_packet_cut_in_two_is_told(tmp_path):
+    # FFmpeg's threads keep quiet about an error at the very end of a stream.
+    path = tmp_path / "a.mp4"
+    film_texture(path, {"preset": "ultrafast", "crf": "30", "g": "30", "bf": "0"}, container="+faststart")
+    with av.open(str(path)) as container:
+        places = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
+    place, _ = places[60]
+    path.write_bytes(path.read_bytes()[: place + 7])
+    found = probe(path)
+    assert found.n_frames == 60
+    assert codes(found) == ["decode_error", "lost_frames", "header_count_differs", "truncated"]
+    assert found.problems[0].at_ns == found.problems[1].at_ns == 60 * SECOND // 25
 
 
 def damage(path, *, packets):

@@ -94,3 +94,14 @@ def test_a_stretch_holds_its_samples_in_order():
     assert row.luma == pytest.approx((0, 0.1, 0.2))
     assert row.pan_x == (-0.5,) * 3
     assert row.id != stretch("v", 5, samples).id
+
+
+def test_a_small_thing_that_moves_is_seen_where_it_moves():
+    still = view()
+    before, after = still.copy(), still.copy()
+    before[60:66, 20:26] = 255
+    after[60:66, 23:29] = 255
+    assert measure([still, still])[-1].local_motion == 0
+    last = measure([before, after])[-1]
+    assert last.motion < 0.002
+    assert last.local_motion > 0.05

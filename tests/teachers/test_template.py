@@ -176,6 +176,17 @@ def test_quotes_stay_quotes_and_sentences_end():
     assert told.endswith('The camera pans to the left. A man says "stop" and throws a ball.')
 
 
+@pytest.mark.parametrize("line", ["No", "\u266a la la \u266a", 'I say: "no" -', "Wait..."])
+def test_a_line_is_quoted_as_it_is(line):
+    about = Happening("subtitle", "subtitles", None, line)
+    for intent in ("ask_yet", "ask_tell", "say_tell"):
+        for seed in range(12):
+            text = TEACHER.write(Request(intent=intent, about=about), random.Random(seed))
+            assert f'"{line}"' in text
+    told = TEACHER.write(Request(intent="say_last", told=(about,)), random.Random(1))
+    assert told.endswith(line)
+
+
 def test_the_same_seed_says_the_same():
     requests = [Request(intent="ask_tell", about=about) for about in ABOUT.values()]
     one, two = random.Random(7), random.Random(7)
