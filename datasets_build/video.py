@@ -20,6 +20,7 @@ from datasets_build.decoders.frames import analysis_size as analysis_size
 from datasets_build.decoders.probe import Probe as Probe
 from datasets_build.decoders.probe import probe as probe
 from datasets_build.decoders.problems import DAMAGE
+from datasets_build.decoders.remote import SCAN_DEADLINE_S
 from datasets_build.decoders.trust import find_fault
 from datasets_build.decoders.verdicts import Verdict, Verdicts
 
@@ -35,19 +36,26 @@ def _decoder(name: str) -> Decoder:
     return DECODERS[name]
 
 
-def scan(path: Path, clock: FrameClock, *, size: Size | None, decoder: str = REFERENCE) -> Iterator[ScanFrame]:
+def scan(
+    path: Path, clock: FrameClock, *, size: Size | None, decoder: str | DecoderTrust = REFERENCE
+) -> Iterator[ScanFrame]:
     """One forward pass: every frame of the clock once, in presentation order.
 
     Args:
         path: the video.
         clock: its frames' times.
         size: `(width, height)` of the small upright image that comes with each frame; None for no image.
-        decoder: who reads.
+        decoder: who reads, as in `read`, but nobody steps in: half a pass is no pass.
 
     Raises:
-        VideoError: the file cannot be opened, or (`frames_lost`, after the pass) lacks frames of the clock.
+        VideoError: the file cannot be opened, the decoder is not trusted, or (`frames_lost`, after the pass) frames of
+            the clock did not come.
     """
-    return _decoder(decoder).scan(path, clock, size=size)
+    name = decoder.name if isinstance(decoder, DecoderTrust) else decoder
+    chosen = _decoder(name)
+    if name != REFERENCE:
+        _require_trust(path, clock, decoder, SCAN_DEADLINE_S)
+    return chosen.scan(path, clock, size=size)
 
 
 def read(
@@ -70,7 +78,7 @@ def read(
         decoder: who reads. A name of `DECODERS` is checked on this file first, once per process; a verdict from the
             index (`decoder_for`) is taken as it stands.
         deadline_s: how long the decoder may take for one answer.
-        fallback: let PyAV read what the decoder may not or cannot, and log it.
+        fallback: let PyAV read what the decoder may not or cannot, however long it takes, and log it.
 
     Raises:
         TimeError: a time lies outside the video.
@@ -93,7 +101,7 @@ def read(
         if not fallback or name == REFERENCE:
             raise
         log.warning("%s; PyAV reads instead", error)
-        name, data = REFERENCE, pyav.read(path, clock, distinct, size=size, deadline_s=deadline_s)
+        name, data = REFERENCE, pyav.read(path, clock, distinct, size=size, deadline_s=float("inf"))
     return Frames(data[places], clock.t_ns[indices], indices, name)
 
 

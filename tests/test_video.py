@@ -168,6 +168,23 @@ def test_a_verdict_of_the_index_is_taken_as_it_stands(sample, monkeypatch):
         read(made.path, made.probe.clock, [0], decoder=refused, fallback=False)
 
 
+def test_a_pass_asks_for_trust_as_well(sample):
+    made = sample("open_groups.mp4")
+    with pytest.raises(VideoError, match="decord is not trusted: the key frame stored at place 17"):
+        scan(made.path, made.probe.clock, size=None, decoder="decord")
+    refused = DecoderTrust(name="torchcodec", trusted=False, reason="no")
+    with pytest.raises(VideoError, match="torchcodec is not trusted: no"):
+        scan(made.path, made.probe.clock, size=None, decoder=refused)
+    shown = scan(made.path, made.probe.clock, size=None, decoder=DecoderTrust(name="pyav", trusted=True))
+    assert [frame.index for frame in shown] == list(range(75))
+
+
+def test_the_fallback_takes_the_time_it_needs(sample, monkeypatch):
+    made = sample("plain.mp4")
+    refused = DecoderTrust(name="decord", trusted=False, reason="no")
+    assert numbers(read(made.path, made.probe.clock, [0], decoder=refused, deadline_s=0.0).data) == [0]
+
+
 def test_even_a_trusted_decoder_is_held_against_the_clock(sample):
     # A verdict from an older file of the same name must not let wrong frames through.
     made = sample("hidden.mp4")
@@ -219,7 +236,7 @@ def test_what_cannot_be_opened_is_said_by_all(tmp_path, sample):
     for call in (
         lambda: probe(path),
         lambda: next(scan(path, clock, size=None)),
-        lambda: next(scan(path, clock, size=None, decoder="decord")),
+        lambda: scan(path, clock, size=None, decoder="decord"),
         lambda: read(path, clock, [0], decoder="pyav"),
         lambda: read(path, clock, [0], decoder="decord"),
     ):

@@ -27,7 +27,7 @@ from datasets_build.core.views import grid_name, parse_grid
 _NS_PER_MINUTE = 60 * NS_PER_S
 _TRIES = 5
 _ROUNDS = 3
-_INTERRUPTION_TRIES = 30
+_INTERRUPTION_TRIES = 120
 _LEAST_SAID = 8  # characters of an answer before an interruption
 _LEAST_LEFT = 6  # and after it
 _SOON_NS = NS_PER_S // 2
@@ -227,6 +227,14 @@ WAYS: tuple[Callable[[Desk, int], Draft | None], ...] = (
     _refused,
     questions.vain_at,
 )
+# What a user who barges in may ask: it is answered at once, whatever the instant.
+BARGING: tuple[Callable[[Desk, int], Draft | None], ...] = (
+    questions.count_at,
+    questions.last_at,
+    questions.before_at,
+    questions.subject_at,
+    _refused,
+)
 
 
 def _interrupt(talk: Talk, position: int, reach_ns: int) -> bool:
@@ -234,7 +242,7 @@ def _interrupt(talk: Talk, position: int, reach_ns: int) -> bool:
     desk, victim = talk.desk, talk.exchanges[position]
     heard, answer = victim.turns[0], victim.turns[1]
     t = desk.between(answer.start_ns + 1, answer.end_ns + reach_ns)
-    draft = desk.rng.choice(WAYS)(desk, t) if t is not None else None
+    draft = desk.rng.choice(BARGING)(desk, t) if t is not None else None
     if draft is None or draft.standing or draft.replies[0].t_ns > draft.ask_ns:
         return False
     said = _spoken(talk, draft.replies[0])

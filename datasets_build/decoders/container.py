@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -67,7 +68,7 @@ class Source:
 class Walk:
     """What one pass has met so far; `errors` holds `(pts or None, text)` of what could not be demuxed or decoded."""
 
-    packet_pts: list[int] = field(default_factory=list)
+    packet_pts: array[int] = field(default_factory=lambda: array("q"))
     errors: list[tuple[int | None, str]] = field(default_factory=list)
     n_discarded: int = 0
     n_guessed: int = 0

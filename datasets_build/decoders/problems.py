@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from array import array
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import pairwise
 
 import av
+import numpy as np
 
 from datasets_build.core.clock import Int64s, pts_to_ns
 from datasets_build.core.records import Problem
@@ -32,8 +34,9 @@ class Pass:
     """What decoding a file found; times stand in the decoder's output order."""
 
     walk: Walk
-    pts: list[int] = field(default_factory=list)
-    durations: list[int] = field(default_factory=list)
+    # Arrays: a day of video has millions of frames.
+    pts: array[int] = field(default_factory=lambda: array("q"))
+    durations: array[int] = field(default_factory=lambda: array("q"))
     corrupt: list[int] = field(default_factory=list)
     sizes: set[Size] = field(default_factory=set)
     angles: set[int] = field(default_factory=set)
@@ -78,7 +81,8 @@ def lost_packets(source: Source, found: Pass) -> list[int]:
     name = source.stream.codec_context.codec.canonical_name
     if source.format_name in NO_PTS_STORED or found.walk.n_guessed or name in HIDDEN_PACKETS:
         return []
-    return sorted(set(found.walk.packet_pts) - set(found.pts))
+    lost: list[int] = np.setdiff1d(np.array(found.walk.packet_pts), np.array(found.pts)).tolist()
+    return lost
 
 
 def _losses(source: Source, found: Pass, when: _When) -> Iterator[Problem]:
@@ -125,7 +129,7 @@ def _times(source: Source, found: Pass, pts: Int64s, when: _When) -> Iterator[Pr
         yield Problem(code="missing_pts", detail=text)
 
 
-def _first_repeat(pts: list[int]) -> int | None:
+def _first_repeat(pts: Sequence[int]) -> int | None:
     seen: set[int] = set()
     for value in pts:
         if value in seen:
