@@ -42,6 +42,8 @@ class WorkerError(RuntimeError):
 class Worker:
     """One child process that runs one call at a time.
 
+    The kernel kills the child when the *thread* that started it ends: submit from a thread that lives as long.
+
     Args:
         environment: variables set in the child beside the parent's own.
         max_calls: recycle the child after this many calls, so that a leaking decoder cannot grow without bound.

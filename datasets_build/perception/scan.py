@@ -11,6 +11,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
+
 from datasets_build.core.clock import FrameClock
 from datasets_build.core.records import Keyframe, Shot, Signals, Video, derive_id
 from datasets_build.core.table import TableWriter, read_table, write_table
@@ -134,6 +136,8 @@ def scan_video(
 def _pass(
     path: Path, video: Video, clock: FrameClock, *, plan: ScanPlan, signals: _SignalSink, keyframes: _KeyframeSink
 ) -> list[Boundary]:
+    # The pictures are small and the decoder's threads fill the cores: OpenCV's own would only get in the way.
+    cv2.setNumThreads(1)
     finder = ShotFinder(plan.shots)
     meter = SignalMeter(plan.signals)
     candidates = CandidateFinder(plan.keyframes)

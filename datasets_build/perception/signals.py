@@ -16,6 +16,8 @@ from datasets_build.core.records import Signals, derive_id
 _SIDE = 128
 _HALF = _SIDE // 2
 _CELLS = (16, 16)
+# Below this mean change, 0..1, nothing that fills the picture has moved.
+_MOVING = 0.002
 # Where the four quarters lie around the centre, in quarters of the picture: (x, y).
 _QUARTERS = np.array([(-1, -1), (1, -1), (-1, 1), (1, 1)], np.float64)
 # The least share of the median that every quarter must reach for a movement to be common to all.
@@ -85,7 +87,8 @@ class SignalMeter:
             motion = float(change.mean()) / 255
             # A small shape vanishes in the mean of the picture, but not in that of the cell it moves through.
             local = float(cv2.resize(change.astype(np.float32), _CELLS, interpolation=cv2.INTER_AREA).max()) / 255
-            movement = camera_movement(self._last[1], gray, window=self._window, config=self._config)
+            if motion >= _MOVING:
+                movement = camera_movement(self._last[1], gray, window=self._window, config=self._config)
             seconds = (t_ns - self._last[0]) / NS_PER_S
         mean, spread = cv2.meanStdDev(gray)
         edges = cv2.Laplacian(gray, cv2.CV_16S)
