@@ -15,6 +15,10 @@ I = TypeVar("I")  # noqa: E741 - the item type
 O = TypeVar("O")  # noqa: E741 - the outcome type
 
 
+# Arrow's own pool keeps what it frees, so a long video would leave a worker larger than a short one.
+ENVIRONMENT = {"ARROW_DEFAULT_MEMORY_POOL": "system"}
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome(Generic[I, O]):
     """What became of one item: a value, or the error that ended its call."""
@@ -43,7 +47,7 @@ def run_each(
     others go on.     The order of outcomes depends on timing: callers that write must key by item, not by arrival.
     """
     waiting = deque(items)
-    idle = [Worker() for _ in range(max(1, min(workers, len(items))))]
+    idle = [Worker(environment=ENVIRONMENT) for _ in range(max(1, min(workers, len(items))))]
     busy: dict[Worker, I] = {}
     limits: dict[Worker, float] = {}
     try:
