@@ -213,7 +213,9 @@ def test_a_guessed_encoding_is_told():
 @given(st.binary(max_size=300), st.sampled_from(["clip.srt", "clip.vtt", "clip.ass", "clip.json", "clip.world.json"]))
 def test_no_bytes_make_it_fail(content, name):
     kind = "world" if ".world" in name else "captions" if name.endswith("json") else "subtitles"
-    laid(content, beside(name, kind), video())
+    placed = laid(content, beside(name, kind), video())
+    assert all(0 <= row.start_ns <= row.end_ns <= video().duration_ns for row in placed.annotations)
+    assert all(row.reason and row.action for row in placed.rejects)
 
 
 @given(st.integers(-20, 40), st.integers(1, 40), st.sampled_from([None, S]))
