@@ -43,6 +43,12 @@ _CAUSALITY = (
     "At an instant a viewer has seen every frame up to it, that frame included. Evidence `[start_ns, end_ns)` has been "
     "seen at `end_ns`; `answerable_from_ns` is the latest end among the necessary evidence, and no answer comes sooner."
 )
+_TOPIC = (
+    "`about` is a class of the video's events: `label` with its `subject` (none: what the picture itself shows), a "
+    "`caption` or spoken `line` by its `text`, all that a `subject` takes part in, or all of `scene`, `camera`, "
+    "`changes` or `shots`. From it and the events every answer can be worked out anew; `every` says that one follows "
+    "each time, to the video's end."
+)
 
 
 class BuildError(DataError):
@@ -151,7 +157,7 @@ def build_streaming_qa(out: Path, config: StreamingQAConfig, *, force: bool = Fa
             config,
             title="Streaming questions and answers",
             summary="Questions that arrive while a video runs, with what proves each answer and from when it is known.",
-            notes=[_CAUSALITY, "Questions marked `unanswerable` have an answerable twin, named in `twin_id`."],
+            notes=[_CAUSALITY, _TOPIC, "Questions marked `unanswerable` have an answerable twin, named in `twin_id`."],
         )
         stage.commit(rejects=[], counts=publisher.totals(), tools=tool_versions(*_TOOLS))
     collect_rejects(out)
@@ -222,6 +228,7 @@ def build_dialogue(out: Path, config: DialogueConfig, *, force: bool = False) ->
             summary="Conversations with an assistant that watches: when it answers, speaks up, waits and is silent.",
             notes=[
                 _CAUSALITY,
+                f"A user's turn says its `task` and what it is about. {_TOPIC}",
                 "Decisions are derived: `respond` at the first step at or after a turn's start, `standby` while a "
                 "question is pending, `silence` otherwise. Every grid is an exact view of the same turns.",
             ],

@@ -21,7 +21,7 @@ from datasets_build.builders.streaming_qa import TeacherName, pick_topic
 from datasets_build.core.clock import NS_PER_S
 from datasets_build.core.config import Config
 from datasets_build.core.decisions import decisions_on
-from datasets_build.core.records import Dialogue, Turn, Video, derive_id
+from datasets_build.core.records import About, Dialogue, Turn, Video, derive_id
 from datasets_build.core.views import grid_name, parse_grid
 
 _NS_PER_MINUTE = 60 * NS_PER_S
@@ -70,7 +70,7 @@ class Exchange:
     turns: tuple[Turn, ...]
     held: tuple[tuple[int, int], ...]
     events: tuple[str, ...]
-    asks: tuple[str, str] = ("", "")
+    asks: tuple[str, About] | None = None
     """The task, and what is asked after."""
 
 
@@ -105,7 +105,20 @@ class Talk:
 
 def _user(talk: Talk, draft: Draft) -> Turn:
     said = question_until(draft.question, draft.ask_ns, talk.desk.clock, talk.speech)
-    return Turn(id=talk.turn_id(), role="user", start_ns=said.start_ns, end_ns=said.end_ns, text=draft.question)
+    return Turn(
+        id=talk.turn_id(),
+        role="user",
+        start_ns=said.start_ns,
+        end_ns=said.end_ns,
+        text=draft.question,
+        task=draft.task,
+        about=draft.about if draft.standing else _once(draft.about),
+    )
+
+
+def _once(about: About) -> About:
+    """What is asked after, answered only once: in a dialogue the first count stands for itself."""
+    return about.model_copy(update={"every": False})
 
 
 def _assistant(
@@ -152,7 +165,7 @@ def answered(talk: Talk, draft: Draft) -> Exchange | None:
         return None
     user = _user(talk, draft)
     answer = _assistant(talk, reply, said, trigger="user_query", ref=user.id)
-    asks = (draft.task, draft.about)
+    asks = (draft.task, _once(draft.about))
     return Exchange((user, answer), ((user.start_ns, answer.end_ns),), _events_in([reply]), asks)
 
 
@@ -185,7 +198,7 @@ def promised(talk: Talk, draft: Draft) -> Exchange | None:
         if spoken is not None and reply.event_id
     ]
     held = ((user.start_ns, ready.end_ns), *((turn.start_ns, turn.end_ns) for turn in told))
-    return Exchange((user, ready, *told), held, _events_in(draft.replies), (draft.task, draft.about))
+    return Exchange((user, ready, *told), held, _events_in(draft.replies), (draft.task, _once(draft.about)))
 
 
 def _now(desk: Desk, t: int) -> Draft | None:
@@ -266,7 +279,7 @@ def _interrupt(talk: Talk, position: int, reach_ns: int) -> bool:
 
 def asks_again(victim: Exchange, draft: Draft) -> bool:
     """Whether a question is after what is being answered: the same thing, the same events, or the same words."""
-    told, asked = told_names(draft.replies[0]), (draft.task, draft.about)
+    told, asked = told_names(draft.replies[0]), (draft.task, _once(draft.about))
     heard, answer = victim.turns[:2]
     same_words = draft.question == heard.text or draft.replies[0].text == answer.text
     return same_words or asked == victim.asks or (bool(told) and set(told) <= set(victim.events))
@@ -305,7 +318,7 @@ def _opening(talk: Talk) -> Exchange:
         # A shot of a few frames leaves no time to speak at leisure.
         said = Utterance(said.start_ns, min(said.end_ns, reply.valid_until_ns))
     answer = _assistant(talk, reply, said, trigger="user_query", ref=user.id)
-    asks = (draft.task, draft.about)
+    asks = (draft.task, _once(draft.about))
     return Exchange((user, answer), ((user.start_ns, answer.end_ns),), _events_in([reply]), asks)
 
 

@@ -25,7 +25,7 @@ from datasets_build.builders.curves import (
 from datasets_build.core.clock import FrameClock, Span
 from datasets_build.core.config import Config
 from datasets_build.core.records import Annotation, Event, Provenance, Reject, Shot, Signals, Video, derive_id
-from datasets_build.teachers.teacher import PICTURE_SET
+from datasets_build.core.topics import PICTURE_SET
 from datasets_build.teachers.template import load_template
 
 RULES_VERSION = "2"

@@ -1,9 +1,7 @@
 """What is true of a video at each instant, and what may be said of it: the ground that questions and dialogues share.
 
-An event's ends are only known within its uncertainty, so four instants of the frame grid bound it: before `early_ns` it
-has certainly not begun; from `known_ns` a viewer can tell that it is under way; until `off_ns` it certainly is; from
-`done_ns` it is certainly over. Nothing is asked while an answer would lie in between. `core/evidence.py` defines when
-evidence has been seen.
+Four instants of the frame grid bound an event (`core/topics.py`), and nothing is asked while an answer would lie in
+between. `core/evidence.py` defines when evidence has been seen.
 """
 
 from __future__ import annotations
@@ -18,19 +16,16 @@ from pydantic import Field
 
 from datasets_build.core.clock import FrameClock, Int64s, Span
 from datasets_build.core.config import Config
-from datasets_build.core.evidence import SPOKEN_LABELS, answerable_from
-from datasets_build.core.records import Event, Evidence, Probe, derive_id
+from datasets_build.core.evidence import answerable_from
+from datasets_build.core.records import About, Event, Evidence, Probe, derive_id
+from datasets_build.core.topics import NEW_SHOT, PICTURE_SET, Domain, bounds_of, domain_of, names_in, quoted
 from datasets_build.core.wording import absolute_time_in
-from datasets_build.teachers.teacher import PICTURE_SET, Happening, Intent, Request, Teacher, Topic
+from datasets_build.teachers.teacher import Happening, Intent, Request, Teacher, Topic
 
-CAMERA = frozenset({"pan_left", "pan_right", "tilt_up", "tilt_down", "zoom_in", "zoom_out"})
-NEW_SHOT = frozenset({"video_start", "shot_start", "fade", "dissolve"})
-MOTION = frozenset({"still", "motion_burst"})
 # That no stillness was measured does not mean that something moved.
 ONE_SIDED = frozenset({"still"})
 # Only a drawn world's truth names everything that its pictures show.
 COMPLETE_SETS = frozenset({"world"})
-Domain = Literal["scene", "camera", "picture", "motion", "spoken"]
 Mode = Literal["backward", "realtime", "forward", "proactive", "counting"]
 _NS = 1_000_000_000
 
@@ -93,16 +88,16 @@ class Reply:
 class Draft:
     """A question with its replies, before it becomes a record or a turn.
 
-    `about` says what is asked after, beyond the task; `standing` marks a request that is acknowledged at once and
+    `about` says what is asked after; `standing` marks a request that is acknowledged at once and
     answered by events.
     """
 
     task: str
     mode: Mode
     question: str
+    about: About
     ask_ns: int
     replies: tuple[Reply, ...]
-    about: str = ""
     unanswerable: bool = False
     standing: bool = False
     probes: tuple[Probe, ...] = ()
@@ -152,6 +147,12 @@ class Track:
         over = np.flatnonzero(self._done <= t_ns)
         return [self.told[k] for k in over if self._done[k] == self._done[over].max()]
 
+    def surely_last(self, t_ns: int) -> list[Told]:
+        """`last_done`, none where something else may have ended later."""
+        last = self.last_done(t_ns)
+        ends = min((item.off_ns for item in last), default=0)
+        return last if all(item.done_ns <= ends or item in last for item in self.done(t_ns)) else []
+
     def next_early(self, t_ns: int) -> int | None:
         """The first instant after `t_ns` at which something may begin."""
         k = self.begun(t_ns)
@@ -200,11 +201,9 @@ class Timeline:
 
 def _bound(event: Event, clock: FrameClock, teacher: Teacher) -> Told:
     happening = Happening(event.label, event.label_set, event.subject, event.caption)
-    early = clock.snap_up(event.start_ns - event.onset_uncertainty_ns)
-    known = event.known_from_ns
-    done = known if event.is_point else max(known, clock.snap_up(event.end_ns + event.offset_uncertainty_ns))
-    off = max(known, clock.snap_up(event.end_ns - event.offset_uncertainty_ns))
-    return Told(event, happening, teacher.topic(happening), _domain(event), early, known, min(off, done), done)
+    at = bounds_of(event, clock)
+    topic, domain = teacher.topic(happening), domain_of(event)
+    return Told(event, happening, topic, domain, at.early_ns, at.known_ns, at.off_ns, at.done_ns)
 
 
 def _speakable(told: Sequence[Told], limits: FactsConfig) -> list[Told]:
@@ -217,20 +216,14 @@ def _speakable(told: Sequence[Told], limits: FactsConfig) -> list[Told]:
         return too_long or unsure or event.label == "word" or absolute_time_in(text) is not None
 
     banned = {item.topic.key for item in told if item.topic and dumb(item.event)}
+    # A sentence that also tells of an event which is called by another name would ask after only some of its events.
+    elsewhere = {quoted(item.event.caption).casefold() for item in told if is_form(item)}
+    banned |= {
+        item.topic.key
+        for item in told
+        if item.topic and item.topic.manner == "caption" and quoted(item.event.caption).casefold() in elsewhere
+    }
     return [replace(item, topic=None) if item.topic and item.topic.key in banned else item for item in told]
-
-
-def _domain(event: Event) -> Domain:
-    if event.label_set != PICTURE_SET:
-        return "spoken" if event.label in SPOKEN_LABELS else "scene"
-    if event.label in CAMERA:
-        return "camera"
-    return "motion" if event.label in MOTION else "picture"
-
-
-def names_in(subject: str | None) -> list[str]:
-    """The single subjects of an event ("a and b")."""
-    return subject.split(" and ") if subject else []
 
 
 def noun_of(name: str) -> str:
@@ -266,6 +259,14 @@ def _by_subject(told: Sequence[Told]) -> dict[str, Track]:
         if len(names) == 1 and is_form(item):
             alone.add(names[0])
     return {name: Track(items) for name, items in groups.items() if name in alone}
+
+
+def about_of(item: Told) -> About:
+    """What a question is about that names this event."""
+    event = item.event
+    if is_form(item):
+        return About(kind="label", label=event.label, subject=None if event.label_set == PICTURE_SET else event.subject)
+    return About(kind="line" if item.domain == "spoken" else "caption", text=event.caption)
 
 
 def is_form(item: Told) -> bool:
@@ -349,7 +350,7 @@ def draft_of(
     ask_ns: int,
     replies: Sequence[Reply | None],
     *,
-    about: str,
+    about: About,
     standing: bool = False,
 ) -> Draft | None:
     """Put a question together; None when words or an answer are missing, or it was asked outside the video."""

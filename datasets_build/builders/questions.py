@@ -8,8 +8,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from datasets_build.builders.facts import ONE_SIDED, Desk, Draft, Reply, Told, Track, draft_of, is_form, nothing_since
-from datasets_build.core.records import Evidence, Probe
+from datasets_build.builders.facts import (
+    ONE_SIDED,
+    Desk,
+    Draft,
+    Reply,
+    Told,
+    Track,
+    about_of,
+    draft_of,
+    is_form,
+    nothing_since,
+)
+from datasets_build.core.records import About, Evidence, Probe
 from datasets_build.teachers.teacher import Intent
 
 _MANY = 20
@@ -33,7 +44,14 @@ def now_at(desk: Desk, t: int) -> Draft | None:
         return None
     until = _first([*(item.off_ns for item in on), *(other.next_early(t) for other in also)])
     answer = desk.reply(desk.write("say_now", told=on), t, evidence=[item.evidence(t) for item in on], until=until)
-    return draft_of("now", "realtime", desk.write(intent), t, [answer], about=intent)
+    return draft_of(
+        "now",
+        "realtime",
+        desk.write(intent),
+        t,
+        [answer],
+        about=About(kind="scene" if track is line.scene else "camera"),
+    )
 
 
 def _at_once(track: Track, t: int) -> bool:
@@ -64,14 +82,14 @@ def is_on_at(desk: Desk, t: int, topic: str, *, wanted: bool) -> Draft | None:
         evidence = nothing_since(desk.clock.snap_up(t - desk.limits.recent_ns), t)
     answer = desk.write("say_is_on" if wanted else "say_is_off", about=about)
     reply = desk.reply(answer, t, evidence=evidence, until=until)
-    return draft_of("now", "realtime", desk.write("ask_is_on", about=about), t, [reply], about=topic)
+    return draft_of("now", "realtime", desk.write("ask_is_on", about=about), t, [reply], about=about_of(track.told[0]))
 
 
 def last_at(desk: Desk, t: int) -> Draft | None:
     """What just happened; in a scene, nothing where the picture itself has changed since."""
     line = desk.timeline
     track = line.scene if len(line.scene) else line.changes
-    last = track.last_done(t)
+    last = track.surely_last(t)
     if not _tellable(desk, last) or track.busy(t) or t - last[0].done_ns > desk.limits.recent_ns:
         return None
     if track is line.scene and _changed(desk, last[0].done_ns, t):
@@ -80,7 +98,9 @@ def last_at(desk: Desk, t: int) -> Draft | None:
     until = _first([track.next_early(t), line.changes.next_early(t)])
     reply = desk.reply(desk.write("say_last", told=last), t, evidence=evidence, until=until)
     question = desk.write("ask_last" if len(line.scene) else "ask_last_picture")
-    return draft_of("before", "backward", question, t, [reply], about="last")
+    return draft_of(
+        "before", "backward", question, t, [reply], about=About(kind="scene" if len(line.scene) else "changes")
+    )
 
 
 def _changed(desk: Desk, since_ns: int, until_ns: int) -> bool:
@@ -102,7 +122,7 @@ def before_at(desk: Desk, t: int) -> Draft | None:
     evidence = [*(item.evidence() for item in last), marker.evidence(), *nothing_since(0, t)]
     reply = desk.reply(desk.write("say_before", told=last), t, evidence=evidence)
     question = desk.write("ask_before" if scene else "ask_before_picture", about=marker.happening)
-    return draft_of("before", "backward", question, t, [reply], about=marker.topic.key if marker.topic else "")
+    return draft_of("before", "backward", question, t, [reply], about=about_of(marker))
 
 
 def _pick_marker(desk: Desk, t: int) -> tuple[Told, list[Told]] | None:
@@ -120,7 +140,7 @@ def _pick_marker(desk: Desk, t: int) -> tuple[Told, list[Told]] | None:
     if not once:
         return None
     marker = desk.rng.choice(once)
-    last = track.last_done(marker.early_ns)
+    last = track.surely_last(marker.early_ns)
     if not _tellable(desk, last) or marker in last or _between(track, last, marker):
         return None
     if line.is_renamed(marker.event.subject, 0, t):
@@ -154,7 +174,7 @@ def _own(track: Track, name: str, t: int) -> Told | None:
 
 def _subject_did(desk: Desk, t: int, name: str) -> Draft | None:
     track = desk.timeline.subjects[name]
-    last = track.last_done(t)
+    last = track.surely_last(t)
     own = _own(track, name, t)
     if (
         own is None
@@ -167,7 +187,7 @@ def _subject_did(desk: Desk, t: int, name: str) -> Draft | None:
     evidence = [*(item.evidence() for item in last), *nothing_since(last[0].done_ns, t)]
     reply = desk.reply(desk.write("say_subject", told=last), t, evidence=evidence, until=track.next_early(t))
     question = desk.write("ask_subject", about=own.happening)
-    return draft_of("before", "backward", question, t, [reply], about=name)
+    return draft_of("before", "backward", question, t, [reply], about=About(kind="subject", subject=name))
 
 
 def yet_at(desk: Desk, t: int, topic: str, *, wanted: bool) -> Draft | None:
@@ -185,7 +205,7 @@ def yet_at(desk: Desk, t: int, topic: str, *, wanted: bool) -> Draft | None:
             return None
         evidence, until, text = nothing_since(0, t), first.early_ns, desk.write("say_not_yet", about=about)
     reply = desk.reply(text, t, evidence=evidence, until=until)
-    return draft_of("happened_yet", "backward", desk.write("ask_yet", about=about), t, [reply], about=topic)
+    return draft_of("happened_yet", "backward", desk.write("ask_yet", about=about), t, [reply], about=about_of(first))
 
 
 def yet_near(desk: Desk, topic: str, *, wanted: bool) -> Draft | None:
@@ -210,18 +230,18 @@ def tell_at(desk: Desk, t: int) -> Draft | None:
         return None
     topic = desk.rng.choice(soon)
     coming = line.topics[topic].after(t)
-    about = coming[0].happening
+    about, matter = coming[0].happening, about_of(coming[0])
     # Offered whether or not there is a second time, or the wording would tell.
     each = len(coming) <= limits.max_answers and desk.rng.random() < 0.5
     each = each and not line.is_renamed(about.subject, t, desk.clock.end_ns)
     question = desk.write("ask_tell_each", about=about) if each else None
     if question is None:
-        question, coming = desk.write("ask_tell", about=about), coming[:1]
+        question, coming, each = desk.write("ask_tell", about=about), coming[:1], False
     replies: list[Reply | None] = []
     for k, item in enumerate(coming):
         limit = told_from(coming[k + 1]) if k + 1 < len(coming) else None
         replies.append(_report(desk, item, first=k == 0, limit=limit))
-    return draft_of("tell_me_when", "proactive", question, t, replies, about=topic, standing=True)
+    return draft_of("tell_me_when", "proactive", question, t, replies, about=every_time(matter, each), standing=True)
 
 
 def _comes_soon(desk: Desk, track: Track, t: int) -> bool:
@@ -239,14 +259,21 @@ def vain_at(desk: Desk, t: int) -> Draft | None:
     if not over:
         return None
     topic = desk.rng.choice(over)
-    about = desk.timeline.topics[topic].told[0].happening
+    first = desk.timeline.topics[topic].told[0]
+    about = first.happening
     each = desk.write("ask_tell_each", about=about) if desk.rng.random() < 0.5 else None
     question = each or desk.write("ask_tell", about=about)
     if question is None:
         return None
+    matter = every_time(about_of(first), each is not None)
     return Draft(
-        task="tell_me_when", mode="proactive", question=question, ask_ns=t, replies=(), about=topic, standing=True
+        task="tell_me_when", mode="proactive", question=question, ask_ns=t, replies=(), about=matter, standing=True
     )
+
+
+def every_time(about: About, each: bool) -> About:
+    """The same matter, followed to the video's end or not."""
+    return about.model_copy(update={"every": each})
 
 
 def _report(desk: Desk, item: Told, *, first: bool, limit: int | None) -> Reply | None:
@@ -295,7 +322,10 @@ def count_at(desk: Desk, t: int, *, shots: bool | None = None) -> Draft | None:
         proof = [item.evidence(role="sufficient") for item in members]
         text = desk.write("say_count", number=count)
         replies.append(desk.reply(text, done, evidence=proof, until=until, event_id=members[-1].event.id))
-    draft = draft_of("count_so_far", "counting", question, t, replies, about=topic)
+    matter = every_time(
+        About(kind="shots") if use_shots else about_of(track.told[0]), len(steps) < desk.limits.max_answers
+    )
+    draft = draft_of("count_so_far", "counting", question, t, replies, about=matter)
     return replace(draft, probes=_probes(desk, draft.replies, numbers)) if draft else None
 
 
@@ -314,7 +344,7 @@ def opening(desk: Desk) -> Draft:
         question=question,
         ask_ns=0,
         replies=(reply,),
-        about="shots",
+        about=About(kind="shots"),
         probes=(Probe(t_ns=0, kind="count", expected="1"),),
     )
 
@@ -360,4 +390,4 @@ def next_at(desk: Desk, t: int) -> Draft | None:
     waiting = Evidence(start_ns=t, end_ns=max(t, items[0].early_ns))
     proof = [waiting, *(item.evidence() for item in items)]
     reply = desk.reply(desk.write("say_next", told=items), over, evidence=proof, event_id=items[0].event.id)
-    return draft_of("next", "forward", desk.write("ask_next"), t, [reply], about="next")
+    return draft_of("next", "forward", desk.write("ask_next"), t, [reply], about=About(kind="scene"))

@@ -198,6 +198,7 @@ def _record(made: str, video: Video, desk: Desk, draft: Draft, *, seed: int) -> 
         mode=draft.mode,
         task=draft.task,
         question=draft.question,
+        about=draft.about,
         ask_ns=draft.ask_ns,
         evidence=evidence,
         answerable_from_ns=draft.answerable_from_ns,

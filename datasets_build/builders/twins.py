@@ -6,18 +6,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from datasets_build.builders.facts import (
-    CAMERA,
     COMPLETE_SETS,
     Desk,
     Draft,
     draft_of,
     is_form,
-    names_in,
     nothing_since,
     noun_of,
 )
 from datasets_build.builders.questions import before_at, subject_at
-from datasets_build.teachers.teacher import PICTURE_SET, Happening, Intent
+from datasets_build.core.records import About
+from datasets_build.core.topics import CAMERA, PICTURE_SET, names_in
+from datasets_build.teachers.teacher import Happening, Intent
 
 _LIGHT = frozenset({"black", "light_up", "light_down"})
 _COLOURS = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "white")
@@ -100,6 +100,9 @@ def _refuse(
     say: Intent,
 ) -> Draft | None:
     reply = desk.reply(desk.write(say, about=about), t, evidence=nothing_since(0, t))
-    topic = about.subject or about.label
+    if ask == "ask_subject":
+        topic = About(kind="subject", subject=about.subject)
+    else:
+        topic = About(kind="label", label=about.label, subject=about.subject)
     twin = draft_of("before", "backward", desk.write(ask, about=about), t, [reply], about=topic)
     return replace(twin, unanswerable=True) if twin else None

@@ -15,13 +15,11 @@ from pydantic import BaseModel, ConfigDict, Field, Strict, model_validator
 
 from datasets_build.core.clock import Span
 
-SCHEMA_VERSION = "1.0.0"
+SCHEMA_VERSION = "1.1.0"
 
 T = TypeVar("T")
-Many = Annotated[tuple[T, ...], Strict(False)]
-"""A tuple that also accepts the list that a table hands back."""
-Float32 = Annotated[float, "float32"]
-"""A number that tables store in four bytes."""
+Many = Annotated[tuple[T, ...], Strict(False)]  # also accepts the list that a table hands back
+Float32 = Annotated[float, "float32"]  # tables store it in four bytes
 Ns = Annotated[int, Field(ge=0, lt=2**63)]
 """Nanoseconds on a video's clock."""
 Split = Literal["train", "validation", "test"]
@@ -50,8 +48,8 @@ class Record(Part):
 class Provenance(Part):
     """Who made a record, from what, and (where a clock was read) when.
 
-    `agent` names the rule, model, corpus or annotator; `inputs` are the ids of the records it was made from. `made_at`
-    is an ISO 8601 instant and stays empty for rules, whose output must not depend on the hour.
+    `agent` names the rule, model, corpus or annotator, `inputs` the ids of the records it was made from. `made_at` is
+    an ISO 8601 instant, empty for rules, whose output must not depend on the hour.
     """
 
     kind: Literal["rule", "template", "model", "person", "corpus"]
@@ -92,9 +90,9 @@ class DecoderTrust(Part):
 class Video(Record):
     """One source video. `id == video_id`; `uri` is relative to the root that the index manifest names.
 
-    `width` and `height` are the coded size; `rotation_deg` (clockwise, 0, 90, 180 or 270) turns it upright.
-    `start_offset_ns` is the first frame's time on the container's own timeline. `n_frames` counts frames that
-    decode; `header_frames` is what the file claims. `group` keys the split: videos of one group never part.
+    `width`, `height`: the coded size, which `rotation_deg` (clockwise, 0, 90, 180 or 270) turns upright. `n_frames`
+    decode, `header_frames` are what the file claims. `start_offset_ns`: the first frame's time on the container's own
+    timeline. `group` keys the split: videos of one group never part.
     """
 
     source: str
@@ -209,9 +207,8 @@ class Signals(Record):
 
     `luma` 0..1 mean brightness; `contrast` 0..1 spread of brightness; `motion` 0..1 mean absolute change since the
     previous sample; `local_motion` the same for the most changed of 16 × 16 cells (empty: not measured); `complexity`
-    0..1 edge density; `pan_x`, `pan_y` camera movement in picture widths and heights
-    per second (positive = the view moves right, down); `zoom` relative growth of the picture per second, a
-    lower bound.
+    0..1 edge density; `pan_x`, `pan_y` camera movement in picture widths and heights per second (positive = the view
+    moves right, down); `zoom` relative growth of the picture per second, a lower bound.
     """
 
     ordinal: int
@@ -305,12 +302,27 @@ class Probe(Part):
     expected: str
 
 
+class About(Part):
+    """What a question is about: a class of the video's events, from which its truth can be worked out anew.
+
+    `label`: this label and subject, or what the picture shows where there is none. `caption`, `line`: told or spoken in
+    the words of `text`. `subject`: all it takes part in. Else all of a domain. `every`: followed to the video's end.
+    """
+
+    kind: Literal["label", "caption", "line", "subject", "scene", "camera", "changes", "shots"]
+    label: str | None = None
+    subject: str | None = None
+    text: str | None = None
+    every: bool = False
+
+
 class StreamingQA(Record):
     """A question that becomes visible at `ask_ns`, with what proves its answers and when they could be known."""
 
     mode: Literal["backward", "realtime", "forward", "proactive", "counting"]
     task: str
     question: str
+    about: About | None = None
     ask_ns: Ns
     evidence: Many[Evidence]
     answerable_from_ns: Ns
@@ -326,7 +338,7 @@ class StreamingQA(Record):
 class Turn(Part):
     """One utterance. `end_ns` is when its last word is out; `evidence` and `answerable_from_ns` say why it may stand.
 
-    A turn cut short keeps what was said in `text`, the length in `truncated_at_char` and the whole in `intended_text`.
+    A user's turn has `task` and `about`. One cut short keeps its length in `truncated_at_char`, all in `intended_text`.
     """
 
     id: str
@@ -337,6 +349,8 @@ class Turn(Part):
     state: Literal["silence", "standby", "respond", "delegate"] | None = None
     trigger: Literal["user_query", "event", "timer", "correction", "interruption"] | None = None
     trigger_ref: str | None = None
+    task: str | None = None
+    about: About | None = None
     evidence: Many[Evidence] = ()
     answerable_from_ns: Ns | None = None
     window_start_ns: Ns | None = None

@@ -13,9 +13,6 @@ from typing import Literal, Protocol
 
 from datasets_build.core.records import Provenance
 
-PICTURE_SET = "streamvl/picture-1"
-"""The label set of what the picture itself shows: cuts, camera movement, light."""
-
 Intent = Literal[
     "system",
     "acknowledge",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import random
-import re
 import string
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -16,13 +15,13 @@ from pydantic import model_validator
 from datasets_build.core.config import Config, load_config
 from datasets_build.core.evidence import SPOKEN_LABELS
 from datasets_build.core.records import Provenance
-from datasets_build.teachers.teacher import PICTURE_SET, Happening, Intent, Request, Topic
+from datasets_build.core.topics import PICTURE_SET, is_determiner, named, plain, quoted, sentence
+from datasets_build.teachers.teacher import Happening, Intent, Request, Topic
 
 PHRASES = Path(__file__).with_name("template.yaml")
 _PLACES = frozenset(
     "who Who is Is has Has present past participle progressive subject quote told number".split()  # noqa: SIM905 - reads as a sentence
 )
-_DETERMINERS = frozenset("the a an my your his her its our their this that these those some each every no".split())  # noqa: SIM905
 Listing = Literal["any", "form", "caption", "line"]
 
 
@@ -89,22 +88,27 @@ class Template:
         who = self._who(happening)
         if who is not None:
             return Topic(f"{happening.label}|{who.casefold()}", "form")
-        quote = _plain(happening.caption)
-        if not quote:
+        if not plain(happening.caption):
             return None
         manner: Literal["line", "caption"] = "line" if happening.label in SPOKEN_LABELS else "caption"
+        quote = _quote(happening)
         return Topic(f"{manner}|{quote.casefold()}", manner)
 
     def write(self, request: Request, rng: random.Random) -> str | None:
         """Fill a phrasing of the intent; None when it has none for this kind of event."""
+        patterns = self._patterns(request)
+        return _fill(rng.choice(patterns), self._filling(request)) if patterns else None
+
+    def phrasings(self, request: Request) -> frozenset[str]:
+        """All that `write` could say to a request."""
+        filling = self._filling(request)
+        texts = (_fill(pattern, filling) for pattern in self._patterns(request))
+        return frozenset(text for text in texts if text is not None)
+
+    def _patterns(self, request: Request) -> Sequence[str]:
         topic = self.topic(request.about) if request.about else None
         lists = self._phrases.intents[request.intent]
-        patterns = lists.get("any", ()) or (lists.get(topic.manner, ()) if topic else ())
-        if not patterns:
-            return None
-        pattern, filling = rng.choice(patterns), self._filling(request)
-        needed = {name for _, name, _, _ in string.Formatter().parse(pattern) if name}
-        return pattern.format_map(filling) if needed <= filling.keys() else None
+        return lists.get("any", ()) or (lists.get(topic.manner, ()) if topic else ())
 
     def provenance(self, *, seed: int, inputs: Sequence[str]) -> Provenance:
         """A template of this version and content, drawn with this seed."""
@@ -123,10 +127,8 @@ class Template:
             return None
         if form.who != "subject":
             return form.who if happening.label_set == PICTURE_SET else None
-        subject = _plain(happening.subject or "")
-        if not subject or happening.label_set == PICTURE_SET:
-            return None
-        return " and ".join(_with_article(name) for name in subject.split(" and "))
+        subject = named(happening.subject or "")
+        return subject if subject and happening.label_set != PICTURE_SET else None
 
     def _filling(self, request: Request) -> Mapping[str, str]:
         filling: dict[str, str] = {}
@@ -161,40 +163,28 @@ class Template:
         return filling | ({"progressive": form.progressive} if form.progressive else {})
 
 
-def _plain(text: str) -> str:
-    return " ".join(text.split())
-
-
-def _sentence(text: str) -> str:
-    plain = _plain(text)
-    return plain if re.search(r"[.!?…][\"')\]]*$", plain) else f"{plain}."
+def _fill(pattern: str, filling: Mapping[str, str]) -> str | None:
+    needed = {name for _, name, _, _ in string.Formatter().parse(pattern) if name}
+    return pattern.format_map(filling) if needed <= filling.keys() else None
 
 
 def _told(happening: Happening) -> str:
     is_line = happening.label in SPOKEN_LABELS
-    return _plain(happening.caption) if is_line else _sentence(happening.caption)
+    return plain(happening.caption) if is_line else sentence(happening.caption)
 
 
 def _quote(about: Happening) -> str:
     """A spoken or shown line stays as it is; a caption becomes a sentence without quotes of its own."""
-    if about.label in SPOKEN_LABELS:
-        return _plain(about.caption)
-    return _sentence(about.caption).replace('"', "'")
+    return plain(about.caption) if about.label in SPOKEN_LABELS else quoted(about.caption)
 
 
 def _capital(text: str) -> str:
     return text[0].upper() + text[1:]
 
 
-def _with_article(name: str) -> str:
-    first = name.split()[0] if name.split() else ""
-    # A capital letter is a name ("Anna"), which takes no article.
-    return name if not first or first.casefold() in _DETERMINERS or first[0].isupper() else f"the {name}"
-
-
 def _without_determiner(who: str) -> str:
     first, _, rest = who.partition(" ")
-    return rest if rest and first.casefold() in _DETERMINERS else who
+    return rest if rest and is_determiner(first) else who
 
 
 @lru_cache(maxsize=4)

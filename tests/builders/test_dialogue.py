@@ -14,7 +14,7 @@ from datasets_build.builders.dialogue import DialogueConfig, Talk, answered, ask
 from datasets_build.builders.facts import Draft, FactsConfig, Reply, nothing_since, seed_of
 from datasets_build.builders.speech import Floor, SpeechConfig
 from datasets_build.core.decisions import decisions_on
-from datasets_build.core.records import Dialogue, Evidence
+from datasets_build.core.records import About, Dialogue, Evidence
 from tests.builders.made import MS, Scene, bare, clock_from, lively, said, shots_at, video_of
 from tests.builders.worlds import breaches, desk_for, events_in, scenes
 
@@ -130,11 +130,11 @@ def test_an_interruption_asks_for_something_else_once_something_was_said(many):
                 assert 8 <= cut.truncated_at_char <= len(cut.intended_text) - 6
 
 
-def draft_until(until_ms, *, about="x", events=()):
+def draft_until(until_ms, *, about="camera", events=()):
     t, until = 2_000 * MS, until_ms * MS
     evidence = tuple(Evidence(start_ns=t, end_ns=t, event_id=name) for name in events) or nothing_since(0, t)
     reply = Reply("The red circle moves left.", t, until, until, tuple(evidence))
-    return Draft(task="now", mode="realtime", question="What now?", ask_ns=t, replies=(reply,), about=about)
+    return Draft(task="now", mode="realtime", question="What now?", ask_ns=t, replies=(reply,), about=About(kind=about))
 
 
 def talk_on(scene):
@@ -154,11 +154,11 @@ def test_the_same_is_not_asked_again_in_other_words():
     made = talk_on(bare("quiet", frames=200))
     victim = answered(made, draft_until(5_000, events=("e",)))
     assert asks_again(victim, draft_until(5_000))
-    other = replace(draft_until(5_000, about="y"), question="Who?")
+    other = replace(draft_until(5_000, about="scene"), question="Who?")
     assert asks_again(victim, other), "the same answer"
     reply = replace(other.replies[0], text="Something else.")
     assert not asks_again(victim, replace(other, replies=(reply,)))
-    again = replace(draft_until(5_000, about="y", events=("e",)), question="Who?")
+    again = replace(draft_until(5_000, about="scene", events=("e",)), question="Who?")
     assert asks_again(victim, replace(again, replies=(replace(again.replies[0], text="Else."),))), "the same event"
 
 

@@ -5,7 +5,7 @@ from hypothesis import given
 
 from datasets_build.builders.events import ACTS, EventsConfig, events_of
 from datasets_build.core.records import Event, Provenance
-from datasets_build.teachers.teacher import PICTURE_SET
+from datasets_build.core.topics import PICTURE_SET
 from tests.builders.made import MS, bare, clock_from, lively, said, shots_at, signals_of, video_of
 from tests.builders.worlds import scenes
 

@@ -1,6 +1,7 @@
 """What is true at an instant: the four instants that bound an event, and what may be spoken of."""
 
 import random
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -13,12 +14,14 @@ from datasets_build.builders.facts import (
     Reply,
     Timeline,
     Track,
+    about_of,
     draft_of,
     is_form,
     nothing_since,
     seed_of,
 )
-from datasets_build.core.records import Evidence
+from datasets_build.core.records import About, Evidence
+from datasets_build.core.topics import is_about
 from tests.builders.made import MS, Scene, clock_from, said, shots_at, signals_of, video_of
 from tests.builders.worlds import TEACHER, desk_for, events_in, scenes
 
@@ -148,6 +151,50 @@ def test_a_doubtful_event_silences_all_that_the_same_words_name():
     assert len(silent.scene) == 2
 
 
+def test_a_sentence_that_also_tells_of_something_with_a_name_of_its_own_is_not_asked_after():
+    words = "The red circle acts."
+    line = timeline(act(1_000, 2_000), said(VIDEO, 4_000 * MS, 5_000 * MS, words), said(VIDEO, 0, 400 * MS, "A dog."))
+    assert sorted(line.topics) == ["caption|a dog.", "enter|the red circle"]
+    assert len(line.scene) == 3
+
+
+def test_nothing_is_surely_last_where_something_else_may_have_ended_later():
+    # What ends at 3.01 s on a grid of 40 ms may be over a frame later than what ends at the frame in between.
+    line = timeline(act(1_000, 3_010), act(2_000, 3_060, "move"), act(5_000, 6_000, "stop"))
+    first, second = line.scene.told[:2]
+    assert line.scene.surely_last(second.done_ns) == ([second] if first.done_ns <= second.off_ns else [])
+    unsure = Track([replace(first, off_ns=2_000 * MS), replace(second, done_ns=first.done_ns - 40 * MS)])
+    assert unsure.last_done(4_000 * MS) != []
+    assert unsure.surely_last(4_000 * MS) == []
+    assert line.scene.surely_last(9_000 * MS) == [line.scene.told[2]]
+    assert line.scene.surely_last(0) == []
+
+
+def test_what_a_question_is_about_names_its_event_and_the_like():
+    rows = (act(1_000, 2_000), said(VIDEO, 0, 400 * MS, "A dog."), said(VIDEO, 0, 400 * MS, "Hi.", origin="srt"))
+    line = timeline(*rows, cuts=[50])
+    abouts = {told.event.label: about_of(told) for track in line.topics.values() for told in track.told}
+    assert abouts == {
+        "enter": About(kind="label", label="enter", subject="red circle"),
+        "caption": About(kind="caption", text="A dog."),
+        "subtitle": About(kind="line", text="Hi."),
+        "shot_start": About(kind="label", label="shot_start"),
+    }
+    for track in line.topics.values():
+        alike = [told.event.id for told in track.told]
+        assert [
+            event.id for event in events_in(scene(*rows, cuts=[50])) if is_about(about_of(track.told[0]), event)
+        ] == alike
+
+
+@given(scenes())
+def test_the_topics_are_the_classes_that_checks_find(drawn):
+    events = events_in(drawn)
+    for track in desk_for(drawn, random.Random(0), events=events).timeline.topics.values():
+        about = about_of(track.told[0])
+        assert {told.event.id for told in track.told} == {event.id for event in events if is_about(about, event)}
+
+
 def test_topics_collect_what_words_cannot_tell_apart():
     line = timeline(
         act(1_000, 2_000, "move"), act(4_000, 5_000, "move", text="It moves on."), act(7_000, 8_000, "stop")
@@ -193,12 +240,15 @@ def test_words_with_a_clock_are_not_said():
     assert made.write("ask_now") is not None
 
 
+CAMERA = About(kind="camera")
+
+
 def test_a_draft_needs_its_question_and_all_its_answers():
     reply = Reply("Yes.", 40 * MS, 80 * MS, None, (Evidence(start_ns=0, end_ns=40 * MS),))
-    assert draft_of("now", "realtime", None, 0, [reply], about="x") is None
-    assert draft_of("now", "realtime", "Now?", 0, [], about="x") is None
-    assert draft_of("now", "realtime", "Now?", 0, [reply, None], about="x") is None
-    draft = draft_of("now", "realtime", "Now?", 0, [reply], about="x")
+    assert draft_of("now", "realtime", None, 0, [reply], about=CAMERA) is None
+    assert draft_of("now", "realtime", "Now?", 0, [], about=CAMERA) is None
+    assert draft_of("now", "realtime", "Now?", 0, [reply, None], about=CAMERA) is None
+    draft = draft_of("now", "realtime", "Now?", 0, [reply], about=CAMERA)
     assert isinstance(draft, Draft)
     assert draft.answerable_from_ns == 40 * MS
 

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datasets_build.core.config import ConfigError
+from datasets_build.core.topics import PICTURE_SET
 from datasets_build.core.wording import absolute_time_in
-from datasets_build.teachers.teacher import PICTURE_SET, Happening, Intent, Request
+from datasets_build.teachers.teacher import Happening, Intent, Request
 from datasets_build.teachers.template import PHRASES, load_template
 
 TEACHER = load_template()
@@ -42,6 +43,20 @@ def every_sentence(about, *, intents=INTENTS):
             text = TEACHER.write(Request(intent=intent, about=about, told=told, number=3), random.Random(seed))
             if text is not None:
                 yield intent, text
+
+
+@pytest.mark.parametrize("about", ABOUT.values(), ids=ABOUT)
+def test_phrasings_are_all_that_it_may_write(about):
+    said = {}
+    for intent, text in every_sentence(about):
+        said.setdefault(intent, set()).add(text)
+    for intent in INTENTS:
+        whole = TEACHER.phrasings(Request(intent=intent, about=about, told=(about,), number=3))
+        assert said.get(intent, set()) <= whole
+        assert bool(whole) == (intent in said)
+    # With thirty draws each of half a dozen phrasings comes up, so nothing more is promised than is said.
+    assert said["acknowledge"] == TEACHER.phrasings(Request(intent="acknowledge"))
+    assert TEACHER.phrasings(Request(intent="ask_yet")) == frozenset(), "nothing to ask after"
 
 
 def test_every_intent_has_a_handful_of_phrasings_at_most_a_dozen():
