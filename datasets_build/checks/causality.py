@@ -157,7 +157,7 @@ def _test_points(row: StreamingQA, known: Known) -> Iterator[Breach]:
 def _agrees(probe: Probe, right: Answer) -> bool:
     """Whether what is expected at a test point is what the answer says."""
     if probe.kind == "count":
-        return probe.expected == str(number_in(right))
+        return probe.expected == str(number_in(right.text))
     if probe.kind == "yes_no":
         return probe.expected == ("yes" if right.text.casefold().startswith("yes") else "no")
     return probe.expected == right.text

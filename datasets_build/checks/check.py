@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from pydantic import Field
 
+from datasets_build.checks.answers import TRUTH_LAWS
 from datasets_build.checks.causality import EVENT_LAWS, QUESTION_LAWS
 from datasets_build.checks.conversation import DIALOGUE_LAWS
 from datasets_build.checks.integrity import (
@@ -20,6 +21,7 @@ from datasets_build.checks.integrity import (
     view_breaches,
 )
 from datasets_build.checks.laws import Breach, Known, Law, Ledger, Violation
+from datasets_build.checks.replies import REPLY_LAWS
 from datasets_build.checks.tables import TableRun
 from datasets_build.checks.timing import FRAME_LAWS, TIME_LAWS
 from datasets_build.checks.walk import RESOLVES, Atlas, Group, Names, existing, walk
@@ -163,7 +165,7 @@ class _Run:
             rows = {row.id: row for row in self._unique(group, "question", file) if isinstance(row, StreamingQA)}
             known = self._known(group, rows)
             for row in rows.values():
-                self._judge(file, row, known, QUESTION_LAWS)
+                self._judge(file, row, known, (*QUESTION_LAWS, *TRUTH_LAWS))
                 self._resolve(file, row, known)
         self._copies("streaming_qa", "videos", Video)
 
@@ -173,7 +175,7 @@ class _Run:
             known = self._known(group, {})
             for row in self._unique(group, "dialogue", file):
                 assert isinstance(row, Dialogue), "the walk reads dialogues"
-                self._judge(file, row, known, DIALOGUE_LAWS)
+                self._judge(file, row, known, (*DIALOGUE_LAWS, *REPLY_LAWS))
                 self._resolve(file, row, known)
         self._copies("dialogue", "videos", Video)
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Generic, NamedTuple, TypeVar
 
+from datasets_build.checks.grounds import Grounds
 from datasets_build.core.clock import FrameClock
 from datasets_build.core.records import Event, Part, Shot, StreamingQA, Video
 
@@ -33,7 +35,7 @@ class Violation(Part):
         return f"{self.file}: {self.record}: breaks {self.law}: found {self.found}, expected {self.expected}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Known:
     """What a record may refer to: its video, the video's clock, events and shots, and the other questions about it."""
 
@@ -42,6 +44,11 @@ class Known:
     events: Mapping[str, Event]
     questions: Mapping[str, StreamingQA] = field(default_factory=dict)
     shots: Mapping[str, Shot] = field(default_factory=dict)
+
+    @cached_property
+    def grounds(self) -> Grounds:
+        """What the events give at an instant."""
+        return Grounds(self.events.values(), self.clock)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from datasets_build.checks.laws import Breach, Known, Law
 from datasets_build.core.evidence import answerable_from
-from datasets_build.core.records import Answer, Event, Evidence, StreamingQA
+from datasets_build.core.records import Event, Evidence, StreamingQA
 
 MODES = {
     "now": "realtime",
@@ -125,9 +125,9 @@ def _under_way(row: StreamingQA, known: Known) -> Iterator[Breach]:
             yield Breach(until, f"both at or before {end}, when it is over")
 
 
-def number_in(answer: Answer) -> int | None:
-    """The only number of an answer; None where there is none or more than one."""
-    found = re.findall(r"\d+", answer.text)
+def number_in(text: str) -> int | None:
+    """The only number in an answer's words; None where there is none or more than one."""
+    found = re.findall(r"\d+", text)
     return int(found[0]) if len(found) == 1 else None
 
 
@@ -139,10 +139,10 @@ def _counted(row: StreamingQA, known: Known) -> Iterator[Breach]:
     names = [piece.event_id for piece in (*listed, *later)]
     if len(set(names)) < len(names):
         yield Breach("an event counted twice", "every event once")
-    base = number_in(row.answers[0]) if row.answers else None
+    base = number_in(row.answers[0].text) if row.answers else None
     first = len(listed) if listed else base
     for answer in row.answers:
-        found, expected = number_in(answer), sum(piece.end_ns <= answer.t_ns for piece in later) + (first or 0)
+        found, expected = number_in(answer.text), sum(piece.end_ns <= answer.t_ns for piece in later) + (first or 0)
         if found is None or found != expected:
             yield Breach(f"{answer.text!r} at {answer.t_ns}", f"{expected}, as many as its evidence lists")
     if base is not None:

@@ -7,9 +7,11 @@ from hypothesis import strategies as st
 from datasets_build.builders.build import TEACHERS
 from datasets_build.builders.events import EventsConfig, events_of
 from datasets_build.builders.facts import Desk, FactsConfig, Timeline
+from datasets_build.checks.answers import TRUTH_LAWS
 from datasets_build.checks.causality import EVENT_LAWS, QUESTION_LAWS
 from datasets_build.checks.conversation import DIALOGUE_LAWS
 from datasets_build.checks.laws import Known
+from datasets_build.checks.replies import REPLY_LAWS
 from datasets_build.checks.timing import TIME_LAWS
 from tests.builders.made import MS, SUBJECTS, WORLD, Scene, clock_from, said, shots_at, signals_of, video_of
 
@@ -99,7 +101,11 @@ def desk_for(scene, rng, *, events=None, facts=None):
 def breaches(scene, events, *, questions=(), dialogues=()):
     """Every law of the checks, held against records in memory: `(law, record id, breach)`."""
     known = Known(scene.video, scene.clock, {e.id: e for e in events}, {q.id: q for q in questions})
-    kinds = ((events, EVENT_LAWS), (questions, QUESTION_LAWS), (dialogues, DIALOGUE_LAWS))
+    kinds = (
+        (events, EVENT_LAWS),
+        (questions, (*QUESTION_LAWS, *TRUTH_LAWS)),
+        (dialogues, (*DIALOGUE_LAWS, *REPLY_LAWS)),
+    )
     return [
         (law.name, row.id, breach)
         for rows, laws in kinds

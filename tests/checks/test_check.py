@@ -9,6 +9,7 @@ import pytest
 from datasets_build.checks.check import CheckConfig, run_checks
 from datasets_build.core.files import DataError
 from datasets_build.core.records import (
+    About,
     DecisionRun,
     Dialogue,
     Event,
@@ -214,6 +215,26 @@ FAULTS = {
     "absent_is_absent": qa(lambda rows: swap(
         rows, lambda r: r.unanswerable, question="What did the red circle do?",
         answers=first_answer(text=lambda a, r: "No red circle has been shown."))),
+    "about_fits": qa(lambda rows: swap(rows, lambda r: True, about=None)),
+    "evidence_is_due": qa(lambda rows: swap(rows, has_span, ask_ns=0)),
+    "right_until": qa(lambda rows: swap(
+        rows, is_denied, answers=first_answer(valid_until_ns=lambda a, r: None))),
+    "counts_true": qa(lambda rows: swap(rows, lambda r: r.task == "count_so_far", answers=one_more)),
+    "nothing_left_out": qa(lambda rows: swap(
+        rows, lambda r: r.task == "tell_me_when" and len(r.answers) > 1, answers=lambda r: r.answers[:-1],
+        evidence=lambda r: r.evidence[:-1])),
+    "options_fit": qa(lambda rows: swap(rows, lambda r: True, options=("this", "that"), correct_option=0)),
+    "words_fit": qa(lambda rows: swap(rows, is_denied, answers=first_answer(text=lambda a, r: "Yes, it has."))),
+    "turn_about_fits": of_turn(lambda t: t.role == "user", about=About(kind="shots", every=True)),
+    "turn_responds": of_turn(is_answer, state="silence"),
+    "turn_evidence_due": of_turn(is_answer, evidence=()),
+    "turn_right_until": of_turn(is_answer, window_start_ns=lambda t: t.start_ns + 1),
+    "turn_counts_true": of_turn(lambda t: is_answer(t) and t.text.endswith(" so far."), text="99 so far."),
+    "turn_words_fit": of_turn(lambda t: t.role == "user", text="What is that?"),
+    "report_words_fit": of_turn(lambda t: t.trigger == "event", text="Something happens."),
+    "reports_complete": talk(lambda rows: swap(
+        rows, lambda r: any(t.trigger == "event" for t in r.turns), turns=lambda r: tuple(
+            t for t in r.turns if t.id != next(e.id for e in r.turns if e.trigger == "event")))),
     "shot_frames": perceived(Shot, start_ns=later("start_ns", 0), end_frame=later("end_frame")),
     "shots_tile": perceived(Shot, ordinal=later("ordinal")),
     "keyframe_in_shot": perceived(Keyframe, shot_id="nobody"),
@@ -352,10 +373,11 @@ def test_all_violations_are_counted_and_the_first_are_listed(out):
     edit(out, QA, StreamingQA, lambda rows: [row.model_copy(update={"question": " "}) for row in rows])
     result = run_checks(out, CheckConfig(listed=3))
     (count,) = [law.broken for law in result.laws if law.name == "question_says_something"]
-    assert count > 10
+    (unfit,) = [law.broken for law in result.laws if law.name == "words_fit"]
+    assert count == unfit > 10
     assert len(result.violations) == 3
     content = json.loads((out / "check.json").read_text())
-    assert content["broken"] == result.broken == count
+    assert content["broken"] == result.broken == count + unfit
     assert len(content["violations"]) == 3
 
 

@@ -4,11 +4,13 @@ import re
 
 import pytest
 
+from datasets_build.checks.answers import TRUTH_LAWS
 from datasets_build.checks.causality import EVENT_LAWS, QUESTION_LAWS
 from datasets_build.checks.check import COPY, VIEW, WHOLE
 from datasets_build.checks.conversation import DIALOGUE_LAWS
 from datasets_build.checks.integrity import MANIFEST, SPLIT_BY_SOURCE
 from datasets_build.checks.laws import Breach, Known, Law, Ledger, Violation
+from datasets_build.checks.replies import REPLY_LAWS
 from datasets_build.checks.tables import FOLLOW, KEYFRAME_LAWS, SHOT_LAWS, SIGNAL_LAWS, TILE
 from datasets_build.checks.timing import FRAME_LAWS, TIME_LAWS
 from datasets_build.checks.walk import IN_ORDER, IN_SPLIT, READABLE, RESOLVES, UNIQUE
@@ -19,13 +21,13 @@ CLOCK = clock_from([40] * 3)
 KNOWN = Known(video_of("v", CLOCK), CLOCK, {})
 ACROSS = (SPLIT_BY_SOURCE, MANIFEST, IN_ORDER, IN_SPLIT, READABLE, RESOLVES, UNIQUE, COPY, VIEW, WHOLE, TILE, FOLLOW)
 BELOW = (*SHOT_LAWS, *KEYFRAME_LAWS, *SIGNAL_LAWS)
-LAWS = (*TIME_LAWS, *FRAME_LAWS, *BELOW, *EVENT_LAWS, *QUESTION_LAWS, *DIALOGUE_LAWS)
+LAWS = (*TIME_LAWS, *FRAME_LAWS, *BELOW, *EVENT_LAWS, *QUESTION_LAWS, *TRUTH_LAWS, *DIALOGUE_LAWS, *REPLY_LAWS)
 NAMES = [(law.name, law.about) for law in LAWS]
 
 
 def test_every_law_has_a_name_and_a_sentence():
     every = [*NAMES, *ACROSS]
-    assert len({name for name, _ in every}) == len(every) >= 54
+    assert len({name for name, _ in every}) == len(every) >= 69
     for name, about in every:
         assert re.fullmatch(r"[a-z_]+", name)
         assert len(about.split()) >= 4

@@ -1,0 +1,94 @@
+"""What the events of a video give at an instant, worked out anew from the events table alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from datasets_build.core.clock import FrameClock
+from datasets_build.core.records import About, Event
+from datasets_build.core.topics import bounds_of, is_about
+
+
+class Fact(NamedTuple):
+    """An event with the instants that bound it, in the order in which events may begin."""
+
+    early_ns: int
+    done_ns: int
+    id: str
+    known_ns: int
+    off_ns: int
+    event: Event
+
+    def is_on(self, t_ns: int) -> bool:
+        """Whether it is certainly under way, and can be recognised."""
+        return self.known_ns <= t_ns < self.off_ns
+
+
+class Grounds:
+    """A video's events by what a question may be about."""
+
+    def __init__(self, events: Iterable[Event], clock: FrameClock) -> None:
+        bounds = ((event, bounds_of(event, clock)) for event in events)
+        self._all = sorted(
+            (Fact(at.early_ns, at.done_ns, event.id, at.known_ns, at.off_ns, event) for event, at in bounds),
+            key=lambda fact: fact[:3],
+        )
+        self.by_id = {fact.id: fact for fact in self._all}
+        self._of: dict[About, list[Fact]] = {}
+
+    def of(self, about: About) -> Sequence[Fact]:
+        """The events of a class."""
+        key = about.model_copy(update={"every": False})
+        if key not in self._of:
+            self._of[key] = [fact for fact in self._all if is_about(about, fact.event)]
+        return self._of[key]
+
+    @property
+    def scene(self) -> Sequence[Fact]:
+        """What words say happens."""
+        return self.of(About(kind="scene"))
+
+    @property
+    def changes(self) -> Sequence[Fact]:
+        """Changes of shot, camera and light."""
+        return self.of(About(kind="changes"))
+
+
+def busy(facts: Iterable[Fact], t_ns: int) -> bool:
+    """Whether anything may be under way."""
+    return any(fact.early_ns <= t_ns < fact.done_ns for fact in facts)
+
+
+def unclear(facts: Iterable[Fact], t_ns: int) -> bool:
+    """Whether anything may be under way without being certain or recognisable."""
+    return any(fact.early_ns <= t_ns < fact.done_ns and not fact.is_on(t_ns) for fact in facts)
+
+
+def done(facts: Iterable[Fact], t_ns: int) -> list[Fact]:
+    """What is certainly over."""
+    return [fact for fact in facts if fact.done_ns <= t_ns]
+
+
+def last_done(facts: Iterable[Fact], t_ns: int) -> list[Fact]:
+    """What was over last: several where they ended at once, none where something else may have ended later."""
+    over = done(facts, t_ns)
+    latest = max((fact.done_ns for fact in over), default=0)
+    last = [fact for fact in over if fact.done_ns == latest]
+    ends = min((fact.off_ns for fact in last), default=0)
+    return last if all(fact.done_ns <= ends or fact.done_ns == latest for fact in over) else []
+
+
+def coming(facts: Iterable[Fact], t_ns: int) -> list[Fact]:
+    """What has certainly not begun, soonest first."""
+    return [fact for fact in facts if fact.early_ns > t_ns]
+
+
+def next_early(facts: Iterable[Fact], t_ns: int) -> int | None:
+    """The first instant after `t_ns` at which something may begin."""
+    return next((fact.early_ns for fact in coming(facts, t_ns)), None)
+
+
+def first(instants: Iterable[int | None]) -> int | None:
+    """The earliest of some instants, None where there is none."""
+    return min((t for t in instants if t is not None), default=None)

@@ -1,0 +1,189 @@
+"""Laws of truth on dialogues: every reply is the one that the events give, and every awaited event is reported."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from datasets_build.checks.answers import difference, latest_of, spans_of, unwatched
+from datasets_build.checks.exchanges import is_acknowledgement, said_by
+from datasets_build.checks.laws import Breach, Known, Law
+from datasets_build.checks.tasks import LONGEST_LIST, number_in
+from datasets_build.checks.truth import Due, due_of, unfit
+from datasets_build.checks.words import acknowledgements, answer_texts, question_texts, writer_of
+from datasets_build.core.records import About, Dialogue, Provenance, Turn
+
+
+class Reply(NamedTuple):
+    """A question, the turn that answers it, and what is due."""
+
+    user: Turn
+    turn: Turn
+    task: str
+    about: About
+    due: Due
+    written: Provenance
+
+    @property
+    def is_request(self) -> bool:
+        """Whether it asks for something still to come, which is taken up at once."""
+        return self.task == "tell_me_when"
+
+
+def _about(row: Dialogue, known: Known) -> Iterator[Breach]:
+    for turn in row.turns:
+        if turn.role != "user":
+            if turn.task is not None or turn.about is not None:
+                yield Breach(f"turn {turn.id} of the {turn.role} with a task", "a task on user turns only")
+        elif turn.about is not None and turn.about.every and turn.task != "tell_me_when":
+            yield Breach(
+                f"turn {turn.id} of task {turn.task}, followed", "only a request is, the rest is answered once"
+            )
+        elif wrong := unfit(turn.task, turn.about, known.grounds):
+            yield Breach(f"turn {turn.id}: {wrong[0]}", wrong[1])
+
+
+def replies_of(row: Dialogue, known: Known) -> Iterator[Reply | Breach]:
+    """Every user turn with its answer and what is due to it; a breach where nothing can be said."""
+    answers = {turn.trigger_ref: turn for turn in said_by(row, "assistant") if turn.trigger != "event"}
+    for user in said_by(row, "user"):
+        turn = answers.get(user.id)
+        if turn is None or user.about is None or user.task is None or unfit(user.task, user.about, known.grounds):
+            continue
+        found = due_of(user.task, user.about, user.end_ns, known.grounds)
+        if isinstance(found, str):
+            yield Breach(f"turn {user.id} asks at {user.end_ns}", found)
+        else:
+            yield Reply(user, turn, user.task, user.about, found, row.provenance)
+
+
+def _law(
+    check: Callable[[Reply, Known], Iterator[Breach]], *, judges: bool = False
+) -> Callable[[Dialogue, Known], Iterator[Breach]]:
+    """A law on single replies; one of them also reports where nothing is due."""
+
+    def breaches(row: Dialogue, known: Known) -> Iterator[Breach]:
+        for found in replies_of(row, known):
+            if isinstance(found, Breach):
+                yield from [found] * judges
+            else:
+                yield from (Breach(f"turn {found.turn.id}: {b.found}", b.expected) for b in check(found, known))
+
+    return breaches
+
+
+def _evidence(reply: Reply, known: Known) -> Iterator[Breach]:
+    user, turn, due = reply.user, reply.turn, reply.due
+    if is_acknowledgement(turn, user) != reply.is_request:
+        yield Breach(f"evidence of {len(turn.evidence)} pieces", "none exactly for a request that is taken up")
+    named = spans_of(turn.evidence, "necessary")
+    unlisted = reply.task == "count_so_far" and (user.end_ns == 0 or len(due.ends) > LONGEST_LIST)
+    if not reply.is_request:
+        yield from unwatched(turn.evidence, due)
+        yield from difference(named, due.ends, known) if named or not unlisted else ()
+
+
+def _roles(row: Dialogue, known: Known) -> Iterator[Breach]:
+    """A turn is proved by what is necessary; a spoken turn is a response."""
+    del known
+    if not said_by(row, "user"):
+        yield Breach("no user turn", "somebody who asks")
+    for turn in row.turns:
+        if any(piece.role != "necessary" for piece in turn.evidence):
+            yield Breach(f"turn {turn.id} with evidence that is not necessary", "necessary evidence only")
+        if turn.state != ("respond" if turn.role == "assistant" else None):
+            yield Breach(
+                f"turn {turn.id} of the {turn.role} in state {turn.state}", "respond, where the assistant speaks"
+            )
+
+
+def _until(reply: Reply, known: Known) -> Iterator[Breach]:
+    turn, at, until = reply.turn, reply.due.at_ns, reply.due.until_ns
+    if reply.is_request:
+        at = reply.user.end_ns
+    if reply.task == "count_so_far":
+        until = latest_of(known.grounds.of(reply.about), at)
+    if turn.window_start_ns != at:
+        yield Breach(f"a window from {turn.window_start_ns}", f"{at}, when it is due")
+    last = max(turn.end_ns, turn.window_end_ns or 0)
+    if until is not None and last > until:
+        yield Breach(f"said up to {turn.end_ns}, window to {turn.window_end_ns}", f"{until}, until it is right")
+
+
+def _reports(row: Dialogue, known: Known) -> Iterator[Breach]:
+    """What every request waits for is reported, once for each, and nothing else is."""
+    instants = {made: at for _, made, at in _awaited(row, known)}
+    due = Counter(made for _, made, _ in _awaited(row, known))
+    given = Counter(turn.trigger_ref or "" for turn in said_by(row, "assistant") if turn.trigger == "event")
+    for made in [*due, *(ref for ref in given if ref not in due)]:
+        if given[made] != due[made]:
+            yield Breach(f"{given[made]} reports of event {made}", f"{due[made]}, as many as were asked for")
+    for turn in said_by(row, "assistant"):
+        made = turn.trigger_ref or ""
+        if turn.trigger == "event" and made in instants:
+            if turn.window_start_ns != instants[made]:
+                yield Breach(
+                    f"turn {turn.id}: a window from {turn.window_start_ns}", f"{instants[made]}, when it is due"
+                )
+            yield from difference(spans_of(turn.evidence, "necessary"), {made: instants[made]}, known)
+
+
+def _awaited(row: Dialogue, known: Known) -> Iterator[tuple[Reply, str, int]]:
+    """The events that requests wait for, each with its request and the instant of its report."""
+    for reply in replies_of(row, known):
+        if isinstance(reply, Reply) and reply.is_request:
+            for made, at in (*reply.due.ends.items(), *((fact.id, at) for fact, at in reply.due.further)):
+                yield reply, made, at
+
+
+def _counts(reply: Reply, known: Known) -> Iterator[Breach]:
+    del known
+    found = number_in(reply.turn.intended_text or reply.turn.text)
+    if reply.task == "count_so_far" and found != reply.due.number:
+        yield Breach(f"{found}", f"{reply.due.number}, as many as are over")
+
+
+def _words(reply: Reply, known: Known) -> Iterator[Breach]:
+    del known
+    user, turn, task, about, due = reply[:5]
+    if (writer := writer_of(reply.written)) is None:
+        return
+    said = turn.intended_text or turn.text
+    absent = task == "before" and not due.told
+    if user.text not in question_texts(writer, task, about):
+        yield Breach(f"asked {user.text!r}", f"words that ask for {task} about {about}")
+    texts = acknowledgements(writer)
+    if not reply.is_request:
+        texts = answer_texts(writer, task, about, due.told, number=due.number, absent=absent)
+    if said not in texts:
+        yield Breach(f"{said!r}", "words that say what is due")
+
+
+def _report_words(row: Dialogue, known: Known) -> Iterator[Breach]:
+    writer = writer_of(row.provenance)
+    abouts = {made: reply.about for reply, made, _ in _awaited(row, known)}
+    for turn in said_by(row, "assistant"):
+        made = turn.trigger_ref or ""
+        if writer is not None and turn.trigger == "event" and made in abouts:
+            fact = known.grounds.by_id[made]
+            if turn.text not in answer_texts(writer, "tell_me_when", abouts[made], [fact], number=None):
+                yield Breach(f"{turn.text!r} of turn {turn.id}", f"words that report {fact.event.caption!r}")
+
+
+REPLY_LAWS: tuple[Law[Dialogue], ...] = (
+    Law("turn_about_fits", "a user turn, and no other, says its task and what it is about", _about),
+    Law("turn_responds", "the assistant's turns are responses, proved by necessary evidence, to a user", _roles),
+    Law(
+        "turn_evidence_due",
+        "the evidence of a reply names the events that give it, and only a request is taken up without",
+        _law(_evidence, judges=True),
+    ),
+    Law("turn_right_until", "a reply is due at its window's start, and out while the events give it", _law(_until)),
+    Law("turn_counts_true", "a number said is how many events are over when it is asked for", _law(_counts)),
+    Law(
+        "reports_complete", "what every request waits for is reported once, when it is due, and nothing else", _reports
+    ),
+    Law("turn_words_fit", "a template's turns say what they are about, and what is true", _law(_words)),
+    Law("report_words_fit", "a template's report says what its request is about", _report_words),
+)

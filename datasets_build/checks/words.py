@@ -1,0 +1,103 @@
+"""What the template could have said: the words of a question and of its answers, from what they are about."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from datasets_build.checks.grounds import Fact
+from datasets_build.core.records import About, Provenance
+from datasets_build.core.topics import PICTURE_SET
+from datasets_build.teachers.teacher import Happening, Intent, Request
+from datasets_build.teachers.template import Template, load_template
+
+_ASKS: dict[tuple[str, str], tuple[Intent, ...]] = {
+    ("now", "scene"): ("ask_now",),
+    ("now", "camera"): ("ask_now_camera",),
+    ("now", "label"): ("ask_is_on",),
+    ("before", "scene"): ("ask_last",),
+    ("before", "changes"): ("ask_last_picture",),
+    ("before", "subject"): ("ask_subject",),
+    ("before", ""): ("ask_before", "ask_before_picture"),
+    ("happened_yet", ""): ("ask_yet",),
+    ("tell_me_when", ""): ("ask_tell",),
+    ("count_so_far", "shots"): ("ask_count_shots",),
+    ("count_so_far", ""): ("ask_count",),
+    ("next", "scene"): ("ask_next",),
+}
+
+
+def writer_of(provenance: Provenance) -> Template | None:
+    """The template that wrote a record, if it is the one at hand."""
+    template = load_template()
+    return template if provenance.kind == "template" and provenance.prompt_sha256 == template.digest else None
+
+
+def happening_of(about: About) -> Happening | None:
+    """What a question names, as its writer was told it."""
+    if about.kind == "label":
+        return Happening(about.label or "", PICTURE_SET if about.subject is None else "", about.subject, "")
+    if about.kind == "subject":
+        # Any act will do: only the subject is named.
+        return Happening("move", "", about.subject, "")
+    if about.kind in ("caption", "line"):
+        return Happening("subtitle" if about.kind == "line" else "caption", "", None, about.text or "")
+    return None
+
+
+def question_texts(writer: Template, task: str, about: About) -> frozenset[str]:
+    """All questions of a task about something."""
+    intents: tuple[Intent, ...] = _ASKS.get((task, about.kind)) or _ASKS.get((task, ""), ())
+    if task == "tell_me_when" and about.every:
+        intents = ("ask_tell_each",)
+    return _all(writer, intents, about=happening_of(about))
+
+
+def answer_texts(
+    writer: Template, task: str, about: About, told: Sequence[Fact], *, number: int | None, absent: bool = False
+) -> frozenset[str]:
+    """All answers to a question: with these events, this number, or none because it is about nothing."""
+    said = tuple(_happening(fact) for fact in told)
+    if task == "tell_me_when":
+        return _all(writer, ("say_tell",), about=said[0] if said else None)
+    if task in ("happened_yet", "now") and about.kind not in ("scene", "camera"):
+        yes, no = ("say_yes", "say_not_yet") if task == "happened_yet" else ("say_is_on", "say_is_off")
+        verdict: Intent = yes if said else no  # type: ignore[assignment]  # both are intents
+        return _all(writer, (verdict,), about=happening_of(about))
+    if absent:
+        refusal: Intent = "say_no_subject" if about.kind == "subject" else "say_not_happened"
+        return _all(writer, (refusal,), about=happening_of(about))
+    if task == "count_so_far":
+        return _all(writer, ("say_count",), number=number)
+    return _all(writer, (_TELLS.get((task, about.kind), "say_before"),), told=said)
+
+
+_TELLS: dict[tuple[str, str], Intent] = {
+    ("now", "scene"): "say_now",
+    ("now", "camera"): "say_now",
+    ("before", "scene"): "say_last",
+    ("before", "changes"): "say_last",
+    ("before", "subject"): "say_subject",
+    ("next", "scene"): "say_next",
+}
+
+
+def _happening(fact: Fact) -> Happening:
+    event = fact.event
+    return Happening(event.label, event.label_set, event.subject, event.caption)
+
+
+def _all(
+    writer: Template,
+    intents: Sequence[Intent],
+    *,
+    about: Happening | None = None,
+    told: tuple[Happening, ...] = (),
+    number: int | None = None,
+) -> frozenset[str]:
+    requests = (Request(intent=intent, about=about, told=told, number=number) for intent in intents)
+    return frozenset(text for request in requests for text in writer.phrasings(request))
+
+
+def acknowledgements(writer: Template) -> frozenset[str]:
+    """All ways of taking up a request."""
+    return _all(writer, ("acknowledge",))
