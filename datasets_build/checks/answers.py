@@ -89,6 +89,7 @@ def _until(row: StreamingQA, about: About, due: Due, known: Known) -> Iterator[B
     if not row.answers:
         return
     for answer in row.answers:
+        yield from too_long(answer.window_start_ns, answer.window_end_ns, known)
         if answer.t_ns != answer.window_start_ns:
             yield Breach(f"an answer at {answer.t_ns}", f"{answer.window_start_ns}, when its window opens")
     if row.answers[0].window_start_ns != due.at_ns:
@@ -106,6 +107,15 @@ def latest_of(facts: Sequence[Fact], t_ns: int) -> int | None:
     """Until when a count may be right: at the first frame, where nothing else can be asked, till the next is over."""
     later = [fact.done_ns for fact in facts if fact.done_ns > t_ns] if t_ns == 0 else []
     return min(later, default=next_early(facts, t_ns))
+
+
+def too_long(start_ns: int | None, end_ns: int | None, known: Known) -> Iterator[Breach]:
+    """No response window is longer than the dataset's settings say."""
+    if start_ns is None or end_ns is None or known.window_ns is None:
+        return
+    latest = known.clock.snap_up(start_ns + known.window_ns)
+    if end_ns > latest:
+        yield Breach(f"a window to {end_ns}", f"an end at or before {latest}, {known.window_ns} ns after its start")
 
 
 def until_breaches(answer: Answer, until: int | None, latest: int | None) -> Iterator[Breach]:

@@ -16,6 +16,7 @@ from datasets_build.checks.integrity import (
     SPLIT_BY_SOURCE,
     check_manifest,
     difference,
+    longest_window,
     missing_references,
     split_breaches,
     view_breaches,
@@ -163,7 +164,7 @@ class _Run:
         """Questions."""
         for group, file in self._groups("streaming_qa", "qa", StreamingQA):
             rows = {row.id: row for row in self._unique(group, "question", file) if isinstance(row, StreamingQA)}
-            known = self._known(group, rows)
+            known = self._known(group, rows, "streaming_qa")
             for row in rows.values():
                 self._judge(file, row, known, (*QUESTION_LAWS, *TRUTH_LAWS))
                 self._resolve(file, row, known)
@@ -172,7 +173,7 @@ class _Run:
     def dialogue(self) -> None:
         """Dialogues."""
         for group, file in self._groups("dialogue", "dialogues", Dialogue):
-            known = self._known(group, {})
+            known = self._known(group, {}, "dialogue")
             for row in self._unique(group, "dialogue", file):
                 assert isinstance(row, Dialogue), "the walk reads dialogues"
                 self._judge(file, row, known, (*DIALOGUE_LAWS, *REPLY_LAWS))
@@ -241,9 +242,9 @@ class _Run:
             self.names.meet(kind, row.id, file, self.ledger)
             yield row
 
-    def _known(self, group: Group, rows: dict[str, StreamingQA]) -> Known:
+    def _known(self, group: Group, rows: dict[str, StreamingQA], stage: str) -> Known:
         events = {event.id: event for event in self.atlas.events_of(group.video.id)}
-        return Known(group.video, group.clock, events, rows)
+        return Known(group.video, group.clock, events, rows, window_ns=longest_window(self.out / stage))
 
     def _judge(self, file: str, row: R, known: Known, laws: tuple[Law[R], ...]) -> None:
         for law in (*TIME_LAWS, *laws):

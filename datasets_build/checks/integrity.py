@@ -62,6 +62,14 @@ def view_breaches(found: Iterator[FrameLabel], derived: Iterator[FrameLabel]) ->
         yield named.id, difference(row, wanted)
 
 
+def longest_window(folder: Path) -> int | None:
+    """The longest response window that a dataset's settings allow, in ns; None where its manifest names none."""
+    content = read_json(folder / "manifest.json")
+    fields = content.get("fields") if isinstance(content, dict) else None
+    text = fields.get("config.facts.window_ns") if isinstance(fields, dict) else None
+    return int(text) if isinstance(text, str) and text.isdigit() else None
+
+
 def check_manifest(folder: Path, ledger: Ledger) -> None:
     """Hold the files of a stage's folder against its manifest."""
     name = f"{folder.name}/manifest.json"

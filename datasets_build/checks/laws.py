@@ -44,6 +44,8 @@ class Known:
     events: Mapping[str, Event]
     questions: Mapping[str, StreamingQA] = field(default_factory=dict)
     shots: Mapping[str, Shot] = field(default_factory=dict)
+    window_ns: int | None = None
+    """The longest response window of the dataset, as its settings say; None where they do not."""
 
     @cached_property
     def grounds(self) -> Grounds:

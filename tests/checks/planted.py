@@ -91,3 +91,31 @@ def talked_into(made):
         "id": "barge", "role": "user", "trigger": None, "trigger_ref": None, "evidence": (),
         "answerable_from_ns": None, "window_start_ns": None, "window_end_ns": None})  # fmt: skip
     return (*made[: k + 1], user, *made[k + 1 :])
+
+
+def later(name, ns=1):
+    return lambda row: getattr(row, name) + ns
+
+
+def first_answer(**update):
+    def change(row):
+        answer = row.answers[0]
+        return (answer.model_copy(update={k: v(answer, row) for k, v in update.items()}), *row.answers[1:])
+
+    return change
+
+
+def shortened(row):
+    """Evidence that ends before its event can be told."""
+    pieces = [
+        p.model_copy(update={"end_ns": p.start_ns}) if p.event_id and p.end_ns > p.start_ns else p for p in row.evidence
+    ]
+    return tuple(pieces)
+
+
+def has_span(row):
+    return row.task == "happened_yet" and any(p.event_id and p.end_ns > p.start_ns for p in row.evidence)
+
+
+def is_denied(row):
+    return row.task == "happened_yet" and row.ask_ns > 0 and not any(p.event_id for p in row.evidence)

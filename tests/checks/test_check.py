@@ -26,7 +26,20 @@ from datasets_build.core.records import (
 from datasets_build.core.stage import StageError
 from datasets_build.core.table import read_table, write_table
 from tests.builders.made import bare, write_out
-from tests.checks.planted import edit, good_out, is_answer, one_more, reseal, swap, talked_into
+from tests.checks.planted import (
+    edit,
+    first_answer,
+    good_out,
+    has_span,
+    is_answer,
+    is_denied,
+    later,
+    one_more,
+    reseal,
+    shortened,
+    swap,
+    talked_into,
+)  # fmt: skip
 
 QA, TALK = "streaming_qa/qa/train.parquet", "dialogue/dialogues/train.parquet"
 EVENTS, FRAMES = "events/events.parquet", "frame_events/frames_native/train.parquet"
@@ -107,34 +120,6 @@ def of_turn(wanted, **update):
         raise AssertionError("no such turn")
 
     return talk(change)
-
-
-def later(name, ns=1):
-    return lambda row: getattr(row, name) + ns
-
-
-def first_answer(**update):
-    def change(row):
-        answer = row.answers[0]
-        return (answer.model_copy(update={k: v(answer, row) for k, v in update.items()}), *row.answers[1:])
-
-    return change
-
-
-def shortened(row):
-    """Evidence that ends before its event can be told."""
-    pieces = [
-        p.model_copy(update={"end_ns": p.start_ns}) if p.event_id and p.end_ns > p.start_ns else p for p in row.evidence
-    ]
-    return tuple(pieces)
-
-
-def has_span(row):
-    return row.task == "happened_yet" and any(p.event_id and p.end_ns > p.start_ns for p in row.evidence)
-
-
-def is_denied(row):
-    return row.task == "happened_yet" and row.ask_ns > 0 and not any(p.event_id for p in row.evidence)
 
 
 def perceived(model, **update):

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from datasets_build.checks.integrity import (
     check_manifest,
     difference,
+    longest_window,
     missing_references,
     split_breaches,
     view_breaches,
@@ -155,3 +156,18 @@ def test_a_changed_folder_disagrees(folder, change, found):
 def test_a_manifest_with_strange_rows_does_not_stop_the_check(folder):
     (folder / "manifest.json").write_text(json.dumps({"files": ["two.txt", {"path": "two.txt", "bytes": 3}]}))
     assert judged(folder).broken["manifest_agrees"] >= 2
+
+
+@pytest.mark.parametrize(
+    ("content", "window"),
+    [
+        ({"fields": {"config.facts.window_ns": "3000"}}, 3_000),
+        ({"fields": {"config.facts.window_ns": "often"}}, None),
+        ({"fields": {}}, None),
+        ({}, None),
+        ([], None),
+    ],
+)
+def test_the_longest_window_is_what_the_settings_say(tmp_path, content, window):
+    (tmp_path / "manifest.json").write_text(json.dumps(content))
+    assert longest_window(tmp_path) == window

@@ -1,6 +1,8 @@
 """Laws of truth on really built datasets: silent on them, and each fault of topic, time or number is found."""
 
+import dataclasses
 import re
+import shutil
 
 import pytest
 
@@ -9,6 +11,7 @@ from datasets_build.builders.dialogue import DialogueConfig
 from datasets_build.builders.events import EventsConfig
 from datasets_build.builders.streaming_qa import StreamingQAConfig
 from datasets_build.checks.answers import TRUTH_LAWS
+from datasets_build.checks.check import CheckConfig, run_checks
 from datasets_build.checks.laws import Known
 from datasets_build.checks.replies import REPLY_LAWS
 from datasets_build.checks.walk import Atlas
@@ -16,6 +19,7 @@ from datasets_build.core.decisions import decisions_on
 from datasets_build.core.records import About, Dialogue, Event, Evidence, StreamingQA
 from datasets_build.core.table import read_table, write_table
 from tests.builders.made import MS, Scene, clock_from, said, shots_at, signals_of, video_of, write_out
+from tests.checks.planted import edit
 
 CLOCK = clock_from([40] * 1_499)
 
@@ -45,7 +49,7 @@ class Built:
     """Really built datasets of one video, read back."""
 
     def __init__(self, out):
-        write_out(out, [scene()])
+        self.out = write_out(out, [scene()])
         build_events(out, EventsConfig())
         build_streaming_qa(out, StreamingQAConfig(per_minute=240.0, least=240))
         self.rows = list(read_table(out / "streaming_qa/qa/train.parquet", StreamingQA))
@@ -202,6 +206,33 @@ def test_now_ends_when_it_does(built):
 def test_telling_of_something_else_is_found(built, task):
     for row in built.of(task, wanted=lambda row: not row.unanswerable):
         assert built.broken(with_answer(row, text="A green hexagon arrives.")) == {"words_fit"}
+
+
+def test_a_window_longer_than_the_settings_say_is_found(built):
+    limit = dataclasses.replace(built.known, window_ns=3_000 * MS)
+    laws = {law.name: law for law in (*TRUTH_LAWS, *REPLY_LAWS)}
+    for row in built.rows:
+        assert not list(laws["right_until"].breaches(row, limit))
+        answer = row.answers[-1]
+        if answer.valid_until_ns is None and answer.window_start_ns + 4_000 * MS < CLOCK.end_ns:
+            late = with_answer(row, -1 % len(row.answers), window_end_ns=CLOCK.end_ns)
+            assert list(laws["right_until"].breaches(late, limit))
+    for row in built.talks:
+        assert not list(laws["reports_complete"].breaches(row, limit))
+        long = [turn for turn in row.turns if turn.window_start_ns and turn.window_start_ns < CLOCK.end_ns - 4_000 * MS]
+        for turn in long:
+            late = with_turn(row, turn, window_end_ns=CLOCK.end_ns)
+            assert list(laws["reports_complete"].breaches(late, limit))
+
+
+def test_the_longest_window_is_read_from_the_settings(built, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(built.out, out)
+    row = built.of("before", "label", lambda r: r.ask_ns + 4_000 * MS < CLOCK.end_ns)[0]
+    late = with_answer(row, window_end_ns=CLOCK.end_ns)
+    edit(out, "streaming_qa/qa/train.parquet", StreamingQA, lambda rows: [late if r == row else r for r in rows])
+    found = [(violation.law, violation.record) for violation in run_checks(out, CheckConfig()).violations]
+    assert found == [("right_until", row.id)]
 
 
 def test_an_answer_that_comes_late_is_found(built):
