@@ -21,7 +21,6 @@ from datasets_build.video import ScanFrame
 
 Reason = Literal["first", "change", "gap"]
 Kept = Literal["first", "novelty", "gap"]
-Thumb = npt.NDArray[np.float32]
 _THUMB = (16, 9)
 _MINUTE_NS = 60 * NS_PER_S
 # A cut is reported two frames late, so a drifted frame waits that long in case it belongs to the next shot.
@@ -78,15 +77,14 @@ class CandidateFinder:
     def __init__(self, config: KeyframesConfig) -> None:
         self._config = config
         self._recent: deque[ScanFrame] = deque(maxlen=4)
-        self._previous: Thumb | None = None
-        self._anchor: Thumb | None = None
+        self._previous: Picture | None = None
+        self._anchor: Picture | None = None
         self._anchor_ns = 0
         self._shot_start: ScanFrame | None = None
-        self._drifted: tuple[ScanFrame, Thumb] | None = None
+        self._drifted: tuple[ScanFrame, Picture] | None = None
 
-    def feed(self, frame: ScanFrame, image: Picture, boundary: int | None) -> list[Candidate]:
-        """Take a frame with its analysis image; `boundary` is a shot start (frame index) that it made certain."""
-        thumb = cv2.resize(image, _THUMB, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+    def feed(self, frame: ScanFrame, thumb: Picture, boundary: int | None) -> list[Candidate]:
+        """Take a frame with its thumbnail; `boundary` is a shot start (frame index) that it made certain."""
         if self._anchor is None:
             self._shot_start, self._anchor = frame, thumb
         found = self._close_shot(boundary, frame, thumb) if boundary is not None else []
@@ -103,7 +101,7 @@ class CandidateFinder:
             return []
         return [self._take(self._recent[-1], self._previous, "first")]
 
-    def _close_shot(self, boundary: int, frame: ScanFrame, thumb: Thumb) -> list[Candidate]:
+    def _close_shot(self, boundary: int, frame: ScanFrame, thumb: Picture) -> list[Candidate]:
         found = []
         if self._drifted is not None and self._drifted[0].index < boundary:
             found.append(self._take(*self._drifted, "change"))
@@ -115,15 +113,15 @@ class CandidateFinder:
         self._shot_start = next((seen for seen in self._recent if seen.index == boundary), frame)
         return found
 
-    def _settled(self, frame: ScanFrame, thumb: Thumb) -> list[Candidate]:
+    def _settled(self, frame: ScanFrame, thumb: Picture) -> list[Candidate]:
         assert self._shot_start is not None
-        change = 1.0 if self._previous is None else float(np.abs(thumb - self._previous).mean())
+        change = 1.0 if self._previous is None else cv2.norm(thumb, self._previous, cv2.NORM_L1) / thumb.size / 255
         waited = frame.t_ns - self._shot_start.t_ns >= self._config.settle_s * NS_PER_S
         if change > self._config.settle and not waited:
             return []
         return [self._take(frame, thumb, "first")]
 
-    def _changed(self, frame: ScanFrame, thumb: Thumb) -> list[Candidate]:
+    def _changed(self, frame: ScanFrame, thumb: Picture) -> list[Candidate]:
         if self._drifted is not None:
             waited = frame.index - self._drifted[0].index >= _WAIT_FRAMES
             return [self._take(*self._drifted, "change")] if waited else []
@@ -131,24 +129,33 @@ class CandidateFinder:
         if since >= self._config.gap_s * NS_PER_S:
             return [self._take(frame, thumb, "gap")]
         assert self._anchor is not None
-        if since >= self._config.min_apart_s * NS_PER_S and drift_between(thumb, self._anchor) >= self._config.drift:
+        if since >= self._config.min_apart_s * NS_PER_S and drifted(thumb, self._anchor, by=self._config.drift):
             self._drifted = (frame, thumb)
         return []
 
-    def _take(self, frame: ScanFrame, thumb: Thumb, reason: Reason) -> Candidate:
+    def _take(self, frame: ScanFrame, thumb: Picture, reason: Reason) -> Candidate:
         self._anchor, self._anchor_ns = thumb, frame.t_ns
         self._shot_start = self._drifted = None
         return Candidate(frame.index, frame.t_ns, reason, shrink(frame.full(), self._config.picture_side))
 
 
-def drift_between(thumb: Thumb, anchor: Thumb) -> float:
-    """Mean difference 0..1 of the most changed tenth of two thumbnails `(9, 16, 3) float32`.
+def thumbnail(image: Picture) -> Picture:
+    """The `(9, 16, 3) uint8` thumbnail of an image `(h, w, 3) uint8` that frames are compared by."""
+    small: Picture = cv2.resize(image, _THUMB, interpolation=cv2.INTER_AREA)
+    return small
+
+
+def drifted(thumb: Picture, anchor: Picture, *, by: float) -> bool:
+    """Whether the most changed tenth of two thumbnails `(9, 16, 3) uint8` differs by at least `by` 0..1 on average.
 
     A mean over all would miss a hand that enters a still picture.
     """
-    change = np.abs(thumb - anchor).max(axis=2).reshape(-1)
+    # No part of a picture changes more than its most changed pixel: most frames need no more than that.
+    if cv2.norm(thumb, anchor, cv2.NORM_INF) < by * 255:
+        return False
+    change = cv2.absdiff(thumb, anchor).max(axis=2).reshape(-1)
     largest = len(change) // 10
-    return float(np.partition(change, -largest)[-largest:].mean())
+    return float(np.partition(change, -largest)[-largest:].mean()) >= by * 255
 
 
 class Selector:

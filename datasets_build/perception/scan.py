@@ -17,7 +17,14 @@ from datasets_build.core.clock import FrameClock
 from datasets_build.core.records import Keyframe, Shot, Signals, Video, derive_id
 from datasets_build.core.table import TableWriter, read_table, write_table
 from datasets_build.perception.clip import Encoder
-from datasets_build.perception.keyframes import Candidate, CandidateFinder, KeyframesConfig, Selector, encode_jpeg
+from datasets_build.perception.keyframes import (
+    Candidate,
+    CandidateFinder,
+    KeyframesConfig,
+    Selector,
+    encode_jpeg,
+    thumbnail,
+)
 from datasets_build.perception.shots import Boundary, ShotFinder, ShotsConfig, shots_of
 from datasets_build.perception.signals import Sample, SignalMeter, SignalsConfig, stretch
 from datasets_build.video import analysis_size, scan
@@ -146,10 +153,11 @@ def _pass(
     for frame in scan(path, clock, size=size, decoder=plan.decoder):
         image = frame.image
         assert image is not None, "a scan with a size gives images"
-        new = finder.feed(frame.index, image)
+        thumb = thumbnail(image)
+        new = finder.feed(frame.index, image, thumb)
         boundaries.extend(new)
         signals.add(meter.feed(frame.t_ns, image))
-        keyframes.add(candidates.feed(frame, image, new[-1].frame if new else None))
+        keyframes.add(candidates.feed(frame, thumb, new[-1].frame if new else None))
     boundaries.extend(finder.finish())
     keyframes.add(candidates.finish())
     return boundaries

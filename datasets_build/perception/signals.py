@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import median
 
 import cv2
 import numpy as np
@@ -19,7 +22,7 @@ _CELLS = (16, 16)
 # Below this mean change, 0..1, nothing that fills the picture has moved.
 _MOVING = 0.002
 # Where the four quarters lie around the centre, in quarters of the picture: (x, y).
-_QUARTERS = np.array([(-1, -1), (1, -1), (-1, 1), (1, 1)], np.float64)
+_QUARTERS = ((-1, -1), (1, -1), (-1, 1), (1, 1))
 # The least share of the median that every quarter must reach for a movement to be common to all.
 _TOGETHER = 0.3
 # What may be left of the difference between two pictures when the camera's movement is taken out.
@@ -84,7 +87,7 @@ class SignalMeter:
         motion, local, movement, seconds = 0.0, 0.0, STILL, 1.0
         if self._last is not None:
             change = cv2.absdiff(gray, self._last[1])
-            motion = float(change.mean()) / 255
+            motion = cv2.mean(change)[0] / 255
             # A small shape vanishes in the mean of the picture, but not in that of the cell it moves through.
             local = float(cv2.resize(change.astype(np.float32), _CELLS, interpolation=cv2.INTER_AREA).max()) / 255
             if motion >= _MOVING:
@@ -98,7 +101,7 @@ class SignalMeter:
             luma=float(mean[0, 0]) / 255,
             contrast=float(spread[0, 0]) / 255,
             motion=motion,
-            complexity=min(1.0, float(np.abs(edges).mean()) / 64),
+            complexity=min(1.0, cv2.norm(edges, cv2.NORM_L1) / edges.size / 64),
             pan_x=movement.pan_x / seconds,
             pan_y=movement.pan_y / seconds,
             zoom=movement.zoom / seconds,
@@ -112,27 +115,24 @@ def camera_movement(before: Gray, after: Gray, *, window: Float32s, config: Sign
     Each quarter's shift comes from phase correlation (Kuglin and Hines, 1975). Shifts that agree are a pan or tilt; the
     part of them that points away from the centre is a zoom. Quarters that disagree are something moving in the picture.
     """
-    shifts, responses = [], []
-    for top in (0, _HALF):
-        for left in (0, _HALF):
-            old, new = (
-                picture[top : top + _HALF, left : left + _HALF].astype(np.float32) for picture in (before, after)
-            )
-            shift, response = cv2.phaseCorrelate(old, new, window)
-            shifts.append(shift)
-            responses.append(response)
-    if min(responses) < config.min_response:
-        return STILL
-    moved = np.array(shifts, np.float64) / _SIDE
-    pan = np.array([_agreed(moved[:, axis]) for axis in (0, 1)])
+    moved = []
+    old, new = before.astype(np.float32), after.astype(np.float32)
+    for x, y in _QUARTERS:
+        part = slice((1 + y) // 2 * _HALF, (3 + y) // 2 * _HALF), slice((1 + x) // 2 * _HALF, (3 + x) // 2 * _HALF)
+        shift, response = cv2.phaseCorrelate(old[part], new[part], window)
+        if response < config.min_response:
+            return STILL
+        moved.append((shift[0] / _SIDE, shift[1] / _SIDE))
+    pan_x, pan_y = (_agreed(shares) for shares in zip(*moved, strict=True))
+    rest = [(x - pan_x, y - pan_y) for x, y in moved]
     # A zoom by (1 + z) moves the centre of a quarter, at a quarter of the picture from the middle, by z / 4 outwards.
-    growth = _agreed(((moved - pan) * _QUARTERS).mean(axis=1) * 4)
-    rest = moved - pan - _QUARTERS * growth / 4
-    if float(np.abs(rest).max()) > config.max_spread:
-        return STILL
+    growth = _agreed([2 * (x * out_x + y * out_y) for (x, y), (out_x, out_y) in zip(rest, _QUARTERS, strict=True)])
+    for (x, y), (out_x, out_y) in zip(rest, _QUARTERS, strict=True):
+        if max(abs(x - out_x * growth / 4), abs(y - out_y * growth / 4)) > config.max_spread:
+            return STILL
     # The content moves against the view.
-    moved_so = Movement(-float(pan[0]), -float(pan[1]), growth)
-    return moved_so if explains(moved_so, before, after) else STILL
+    movement = Movement(-pan_x, -pan_y, growth)
+    return movement if explains(movement, before, after) else STILL
 
 
 def explains(movement: Movement, before: Gray, after: Gray) -> bool:
@@ -145,17 +145,17 @@ def explains(movement: Movement, before: Gray, after: Gray) -> bool:
     matrix = np.array([[scale, 0, shift_x], [0, scale, shift_y]], np.float64)
     moved = cv2.warpAffine(before, matrix, (_SIDE, _SIDE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     inner = slice(_SIDE // 8, -_SIDE // 8)
-    rest = float(cv2.absdiff(moved[inner, inner], after[inner, inner]).mean())
-    return rest < _EXPLAINED * float(cv2.absdiff(before[inner, inner], after[inner, inner]).mean())
+    rest = cv2.norm(moved[inner, inner], after[inner, inner], cv2.NORM_L1)
+    return rest < _EXPLAINED * cv2.norm(before[inner, inner], after[inner, inner], cv2.NORM_L1)
 
 
-def _agreed(values: npt.NDArray[np.float64]) -> float:
+def _agreed(values: Sequence[float]) -> float:
     """The median of the quarters' values where all go one way, none much less than the others; else 0.
 
     Something that moves in one quarter of a still picture is no movement of the camera.
     """
-    middle = float(np.median(values))
-    together = bool((values * np.sign(middle) >= _TOGETHER * abs(middle)).all())
+    middle = median(values)
+    together = all(math.copysign(1, middle) * value >= _TOGETHER * abs(middle) for value in values)
     return middle if together else 0.0
 
 

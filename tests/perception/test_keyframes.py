@@ -15,9 +15,10 @@ from datasets_build.perception.keyframes import (
     CandidateFinder,
     KeyframesConfig,
     Selector,
-    drift_between,
+    drifted,
     encode_jpeg,
     shrink,
+    thumbnail,
 )
 
 FRAME_NS = NS_PER_S // 25
@@ -35,7 +36,7 @@ def run(pictures, cuts=(), config=None):
     found = []
     for index, image in enumerate(pictures):
         frame = ScanFrame(index, index * FRAME_NS, image, lambda image=image: image[:, :, ::-1])
-        found += finder.feed(frame, image, index - LATE if index - LATE in cuts else None)
+        found += finder.feed(frame, thumbnail(image), index - LATE if index - LATE in cuts else None)
     return found + finder.finish()
 
 
@@ -157,11 +158,24 @@ def test_batches_do_not_change_the_choice(size):
 
 
 def test_drift_is_of_the_most_changed_part():
-    before = np.zeros((9, 16, 3), np.float32)
+    before = np.zeros((9, 16, 3), np.uint8)
     after = before.copy()
-    after[0, :14] = 1.0
-    assert drift_between(before, after) == 1.0
-    assert drift_between(before, before) == 0.0
+    after[0, :14] = 255
+    assert drifted(before, after, by=1.0)
+    assert not drifted(before, before, by=0.01)
+    after[0, 13] = 0
+    # Thirteen of the fourteen most changed pixels.
+    assert drifted(before, after, by=13 / 14 - 1e-9)
+    assert not drifted(before, after, by=13 / 14 + 1e-9)
+
+
+@given(st.integers(0, 1000), st.floats(0.05, 0.95))
+def test_drift_by_a_shortcut_is_drift_by_definition(seed, by):
+    rng = np.random.default_rng(seed)
+    before = rng.integers(0, 256, (9, 16, 3)).astype(np.uint8)
+    after = np.clip(before + rng.normal(0, 255 * by / 2, before.shape), 0, 255).astype(np.uint8)
+    change = np.sort(np.abs(after.astype(float) - before).max(axis=2).reshape(-1))
+    assert drifted(after, before, by=by) == (change[-14:].mean() >= by * 255)
 
 
 @pytest.mark.parametrize(("shape", "expected"), [((400, 800), (112, 224)), ((10, 20), (10, 20)), ((1, 1000), (1, 224))])

@@ -5,9 +5,20 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scenedetect.common import FrameTimecode
+from scenedetect.detectors import AdaptiveDetector, ContentDetector
 
 from datasets_build.core.clock import FrameClock
-from datasets_build.perception.shots import Boundary, ShotFinder, ShotsConfig, merge_boundaries, shots_of
+from datasets_build.perception.keyframes import thumbnail
+from datasets_build.perception.shots import (
+    Boundary,
+    QuickAdaptiveDetector,
+    QuickContentDetector,
+    ShotFinder,
+    ShotsConfig,
+    merge_boundaries,
+    shots_of,
+)
 from tests.core.test_layout import video
 
 CLOCK = FrameClock.from_pts(range(100), time_base=Fraction(1, 25), last_duration=1)
@@ -21,8 +32,26 @@ def scene(number, light=1.0):
 
 def find(pictures, config=None):
     finder = ShotFinder(config or ShotsConfig())
-    found = [boundary for index, picture in enumerate(pictures) for boundary in finder.feed(index, picture)]
+    found = [
+        boundary for index, image in enumerate(pictures) for boundary in finder.feed(index, image, thumbnail(image))
+    ]
     return found + finder.finish()
+
+
+@pytest.mark.parametrize(
+    ("quick", "slow"), [(QuickContentDetector, ContentDetector), (QuickAdaptiveDetector, AdaptiveDetector)]
+)
+@given(st.lists(st.tuples(st.integers(0, 3), st.floats(0.2, 1.0)), min_size=3, max_size=12))
+def test_a_quick_detector_finds_what_the_librarys_own_finds_with_the_same_scores(quick, slow, looks):
+    detectors = [kind(min_scene_len=2) for kind in (quick, slow)]
+    # The score is the detector's own business: asked for here to see that it is ours that it uses.
+    for index, look in enumerate(looks):
+        at, image = FrameTimecode(index, fps=Fraction(25)), scene(*look)
+        one, other = ([cut.frame_num for cut in detector.process_frame(at, image)] for detector in detectors)
+        assert one == other
+        assert detectors[0]._frame_score == pytest.approx(detectors[1]._frame_score, rel=1e-12)
+    assert detectors[0]._before is not None
+    assert detectors[0]._last_frame is None
 
 
 @pytest.mark.parametrize("detector", ["adaptive", "content"])
