@@ -1,8 +1,9 @@
 """How fast a scan is, as ratios in one run: against decoding alone, and against PySceneDetect's own AdaptiveDetector.
 
 Run by `make bench`. The videos are drawn at 1080p, 720p and 360p; with STREAMVL_DATA set, real films are added. Each
-figure is the median over paired rounds, so that a machine that slows down slows both sides. Writes no file: paste the
-table into docs/performance.md.
+figure is the median over paired rounds, so that a machine that slows down slows both sides. Two ratios are given: of
+wall-clock time, which is what one waits for on an idle machine, and of processor time over all threads, which is what
+counts where every core has work. Writes no file: paste the table into docs/performance.md.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
@@ -83,11 +85,23 @@ def peer(path: Path) -> None:
     detect(str(path), AdaptiveDetector())
 
 
-def seconds(work: Callable[[], None]) -> float:
-    """Wall-clock seconds of one call."""
-    started = time.perf_counter()
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Wall-clock seconds, and seconds of processor time over all threads; as a ratio, without a unit."""
+
+    wall: float
+    cpu: float
+
+    def over(self, other: Cost) -> Cost:
+        """How many times the other's cost this is."""
+        return Cost(self.wall / other.wall, self.cpu / other.cpu)
+
+
+def cost(work: Callable[[], None]) -> Cost:
+    """What one call costs."""
+    wall, cpu = time.perf_counter(), time.process_time()
     work()
-    return time.perf_counter() - started
+    return Cost(time.perf_counter() - wall, time.process_time() - cpu)
 
 
 def films(folder: Path) -> Iterator[tuple[str, Path]]:
@@ -101,14 +115,14 @@ def films(folder: Path) -> Iterator[tuple[str, Path]]:
         yield name, Path(str(data)) / "videos" / file
 
 
-def measure(path: Path, folder: Path) -> tuple[int, list[float], list[float]]:
+def measure(path: Path, folder: Path) -> tuple[int, list[Cost], list[Cost]]:
     """Frames, and per round the ratios of perceive to decoding and of PySceneDetect to decoding."""
     perceive(path, folder)
     ours, theirs = [], []
     for _ in range(ROUNDS):
-        alone = seconds(lambda: decode(path))
-        ours.append(seconds(lambda: perceive(path, folder)) / alone)
-        theirs.append(seconds(lambda: peer(path)) / alone)
+        alone = cost(lambda: decode(path))
+        ours.append(cost(lambda: perceive(path, folder)).over(alone))
+        theirs.append(cost(lambda: peer(path)).over(alone))
     return len(CLOCKS[path].pts), ours, theirs
 
 
@@ -117,15 +131,20 @@ def spread(ratios: list[float]) -> str:
     return f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
 
 
+def cells(ratios: list[Cost]) -> str:
+    """Two cells: wall-clock and processor time."""
+    return f"{spread([ratio.wall for ratio in ratios])} | {spread([ratio.cpu for ratio in ratios])}"
+
+
 def main() -> None:
     """Print the table."""
     print(f"{os.cpu_count()} cores, {ROUNDS} rounds, medians (least to greatest); decoding alone with PyAV is 1.00\n")
-    print("| video | frames | perceive / decode | PySceneDetect / decode |")
-    print("| - | - | - | - |")
+    print("| video | frames | perceive, wall | perceive, CPU | PySceneDetect, wall | PySceneDetect, CPU |")
+    print("| - | - | - | - | - | - |")
     with tempfile.TemporaryDirectory() as name:
         for label, path in films(Path(name)):
             frames, ours, theirs = measure(path, Path(name))
-            print(f"| {label} | {frames} | {spread(ours)} | {spread(theirs)} |", flush=True)
+            print(f"| {label} | {frames} | {cells(ours)} | {cells(theirs)} |", flush=True)
 
 
 if __name__ == "__main__":
