@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 
 import psutil
 import pytest
@@ -48,7 +49,8 @@ def kill_at(shell, after_s, rng):
     except subprocess.TimeoutExpired:
         children = psutil.Process(shell.pid).children()
         if children and rng.random() < 0.5:
-            children[0].kill()
+            with suppress(psutil.NoSuchProcess):
+                children[0].kill()
         os.killpg(shell.pid, signal.SIGKILL)
         shell.wait()
         return True

@@ -275,7 +275,7 @@ def test_forked_children_read_with_workers_of_their_own(sample):
     children = [context.Process(target=_read_in_child, args=(made.path, clock, k, answers)) for k in (30, 60, 90)]
     for child in children:
         child.start()
-    assert sorted(answers.get(timeout=60) for _ in children) == [(k, k, "decord") for k in (30, 60, 90)]
+    assert sorted(answers.get(timeout=300) for _ in children) == [(k, k, "decord") for k in (30, 60, 90)]
     for child in children:
         child.join(30)
     assert numbers(read(made.path, clock, [NS_PER_S], decoder="decord", fallback=False).data) == [25]
