@@ -55,6 +55,8 @@ def _parse(text: str, where: str) -> Json:
     # PyYAML lets a date or number that cannot be (2020-13-45) out as a ValueError.
     except (yaml.YAMLError, ValueError) as error:
         raise ConfigError(f"{where}: not valid YAML ({' '.join(str(error).split())})") from error
+    except RecursionError as error:
+        raise ConfigError(f"{where}: nested too deep to read") from error
     return value
 
 
@@ -125,7 +127,10 @@ def load_config(model: type[C], path: Path | None, overrides: Sequence[str] = ()
 
 def _as_json(tree: dict[str, Json]) -> str:
     # Validating as JSON lets a YAML list fill a tuple, while strict mode still refuses "3" for 3.
-    _refuse_foreign(tree, "")
+    try:
+        _refuse_foreign(tree, "")
+    except RecursionError as error:
+        raise ConfigError("settings: nested without end; an alias (*name) stands inside what it names") from error
     return json.dumps(tree)
 
 

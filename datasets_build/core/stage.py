@@ -244,7 +244,11 @@ class Stage:
 def _listed(manifest: Json) -> list[tuple[str, int]]:
     files = manifest.get("files") if isinstance(manifest, dict) else None
     rows = [row for row in files if isinstance(row, dict)] if isinstance(files, list) else []
-    return [(str(row.get("path")), int(str(row.get("bytes", -1)))) for row in rows]
+    sizes = [row.get("bytes") for row in rows]
+    # What is no number is no file's size, so its file counts as damaged.
+    return [
+        (str(row.get("path")), size if isinstance(size, int) else -1) for row, size in zip(rows, sizes, strict=True)
+    ]
 
 
 def stage_digest(out: Path, name: str) -> str:

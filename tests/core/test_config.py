@@ -77,6 +77,8 @@ def test_any_number_comes_through_the_command_line(value):
         ("seed: 2020-13-45", "not valid YAML"),
         ('shots: {detector: "\\ud800"}', "half a character|not valid YAML"),
         ("seed: 2020-01-01", "seed: found datetime"),
+        ("shots: {rates: &a [*a]}", "nested without end"),
+        (f"seed: {'[' * 5000}{']' * 5000}", "nested too deep"),
     ],
 )
 def test_a_wrong_key_is_named_with_its_path_and_file(tmp_path, text, says):

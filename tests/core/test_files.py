@@ -76,7 +76,7 @@ def test_json_comes_back(tmp_path):
     assert list(json.loads((tmp_path / "a.json").read_text())) == ["b", "a"]
 
 
-@pytest.mark.parametrize("content", [b"{", b"\xff\xfe\x00"])
+@pytest.mark.parametrize("content", [b"{", b"\xff\xfe\x00", b"[" * 100_000, b"9" * 5000])
 def test_broken_json_is_named(tmp_path, content):
     write_bytes(tmp_path / "a.json", content)
     with pytest.raises(DataError, match=r"a\.json: not valid JSON"):

@@ -1,5 +1,6 @@
 import json
 import os
+import re
 
 import pytest
 
@@ -146,6 +147,16 @@ def test_a_damaged_result_is_named_and_force_rebuilds_it(tmp_path, fault):
     (stage.final / "x.txt").write_text("data")
     stage.commit(rejects=[], counts={"rows": 1}, tools={})
     assert Stage.open(tmp_path, "perceive", fingerprint()).reused
+
+
+@pytest.mark.parametrize("size", ['"four"', "null", "[]"])
+def test_a_manifest_that_tells_no_size_is_damaged_and_named(tmp_path, size):
+    manifest = finish(tmp_path).folder / "manifest.json"
+    told = re.sub(r'"bytes": \d+', f'"bytes": {size}', manifest.read_text())
+    assert told != manifest.read_text()
+    manifest.write_text(told)
+    with pytest.raises(StageError, match=r"is missing or damaged.*--force"):
+        Stage.open(tmp_path, "perceive", fingerprint())
 
 
 def test_a_stage_knows_when_its_input_was_made_anew(tmp_path):
