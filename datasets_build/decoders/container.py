@@ -23,9 +23,13 @@ from datasets_build.decoders.frames import VideoError
 # PyAV's own logging stays off (its default): its hook wants the interpreter's lock from FFmpeg's threads and hangs.
 # FFmpeg opens these as one-frame "videos", text even as a typewriter film.
 NOT_VIDEO = frozenset({"image2", "tty", "ico"})
+# Text that names other files: what it shows is not in its bytes, so neither its digest nor its place says what it is.
+PLAYLISTS = frozenset({"concat", "concatf", "dash", "hls", "imf"})
 NOT_SHOWN = Disposition.attached_pic | Disposition.still_image | Disposition.timed_thumbnails
-# Their demuxers make presentation times up, wrongly where frames are reordered.
+# Their demuxers make presentation times up, wrongly where frames are reordered: AVI stores none at all, ASF one time
+# per packet in decoding order.
 NO_PTS_STORED = frozenset({"avi"})
+ONE_TIME_STORED = frozenset({"asf"})
 # Their frames are drawn over the one before, whatever the key-frame mark says.
 NEVER_SEEK = frozenset({"gif", "apng"})
 MAX_DEMUX_ERRORS = 32
@@ -37,13 +41,14 @@ class TroubleError(Exception):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Source:
-    """An open file and the stream that is shown."""
+    """An open file and the stream that is shown; `has_pts` says that its presentation times are its own."""
 
     path: Path
     container: InputContainer
     stream: VideoStream
     width: int
     height: int
+    has_pts: bool
 
     @property
     def time_base(self) -> Fraction:
@@ -59,17 +64,21 @@ class Source:
     @property
     def seeks_well(self) -> bool:
         """Whether decoding may start in the middle: not where times are told by counting reordered frames."""
-        if self.format_name in NO_PTS_STORED:
+        if not self.has_pts:
             return not self.stream.codec_context.has_b_frames
         return self.format_name not in NEVER_SEEK
 
 
 @dataclass(slots=True, eq=False)
 class Walk:
-    """What one pass has met so far; `errors` holds `(pts or None, text)` of what could not be demuxed or decoded."""
+    """What one pass has met so far; `errors` holds `(pts or None, text)` of what could not be demuxed or decoded.
+
+    `flagged` holds the times of packets that the container itself calls damaged: a part before or of them is missing.
+    """
 
     packet_pts: array[int] = field(default_factory=lambda: array("q"))
     errors: list[tuple[int | None, str]] = field(default_factory=list)
+    flagged: list[int | None] = field(default_factory=list)
     n_discarded: int = 0
     n_guessed: int = 0
     slots: deque[int | None] = field(default_factory=deque)
@@ -95,6 +104,8 @@ def open_source(path: Path, *, threads: bool = True) -> Iterator[Source]:
         name = container.format.name
         if name in NOT_VIDEO or name.endswith("_pipe"):
             raise VideoError("not_a_video", f"{path}: a picture or text ({name}), expected a video")
+        if name.split(",")[0] in PLAYLISTS:
+            raise VideoError("not_a_video", f"{path}: a playlist ({name}) that names other files, expected a video")
         source = _choose_stream(path, container)
         source.stream.codec_context.thread_type = "AUTO" if threads else "NONE"
         source.stream.codec_context.thread_count = 0 if threads else 1
@@ -111,7 +122,8 @@ def _open_error(path: Path, error: Exception) -> VideoError:
         )
     if isinstance(error, av.error.InvalidDataError):
         return VideoError("not_a_video", f"{path}: no container that FFmpeg knows, expected a video file")
-    return VideoError("cannot_open", f"{path}: FFmpeg cannot open it ({error})")
+    said = error.strerror if isinstance(error, av.error.FFmpegError) else error
+    return VideoError("cannot_open", f"{path}: FFmpeg cannot open it ({said})")
 
 
 def _choose_stream(path: Path, container: InputContainer) -> Source:
@@ -122,7 +134,9 @@ def _choose_stream(path: Path, container: InputContainer) -> Source:
     stream = shown[0]
     if stream.codec_context is None:
         raise VideoError("unsupported_codec", f"{path}: this FFmpeg has no decoder for its video stream")
-    return Source(path, container, stream, stream.codec_context.width, stream.codec_context.height)
+    context, name = stream.codec_context, container.format.name.split(",")[0]
+    has_pts = name not in NO_PTS_STORED and not (name in ONE_TIME_STORED and context.has_b_frames)
+    return Source(path, container, stream, context.width, context.height, has_pts)
 
 
 def demux(source: Source, walk: Walk) -> Iterator[Packet[VideoStream]]:
@@ -187,14 +201,16 @@ def decode(source: Source, walk: Walk, *, strict: bool) -> Iterator[tuple[int, V
 def _note(packet: Packet[VideoStream], walk: Walk) -> None:
     walk.slots.append(packet.dts)
     walk.n_discarded += packet.is_discard
+    if packet.is_corrupt:
+        walk.flagged.append(packet.pts)
     if packet.pts is not None and not packet.is_discard:
         walk.packet_pts.append(packet.pts)
 
 
 def _time_of(source: Source, walk: Walk, frame: VideoFrame) -> int:
-    # Where none is stored (AVI knows no pts) the n-th shown frame takes the place of the n-th packet.
+    # Where none is stored the n-th shown frame takes the place of the n-th packet.
     slot = walk.slots.popleft() if walk.slots else None
-    guessed = frame.pts is None or source.format_name in NO_PTS_STORED
+    guessed = frame.pts is None or not source.has_pts
     pts = slot if guessed else frame.pts
     if pts is None:
         raise VideoError("no_timestamps", f"{source.path}: a frame has no timestamp; remux or re-encode the file")

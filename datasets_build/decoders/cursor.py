@@ -12,7 +12,7 @@ import numpy as np
 from av.video.frame import VideoFrame
 
 from datasets_build.core.clock import FrameClock
-from datasets_build.decoders.container import NO_PTS_STORED, Source, TroubleError, Walk, decode, demux, open_source
+from datasets_build.decoders.container import Source, TroubleError, Walk, decode, demux, open_source
 
 # A frame may come this many places late before it is given up.
 MAX_HELD = 64
@@ -130,7 +130,7 @@ def key_frame_near(path: Path, clock: FrameClock, index: int) -> int | None:
     None when decoding cannot start there: the file calls pictures key frames that are none (a rolling refresh, damage).
     """
     with suppress(TroubleError, av.error.FFmpegError), open_source(path) as source:
-        if not source.seeks_well or source.format_name in NO_PTS_STORED:
+        if not source.seeks_well or not source.has_pts:
             return index
         meet_first_packet(source)
         source.container.seek(int(clock.pts[index]), stream=source.stream)

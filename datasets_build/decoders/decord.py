@@ -75,11 +75,14 @@ def pictures(path: str, indices: list[int], size: Size | None) -> Batch:
 
 
 def doubt(path: Path) -> str | None:
-    """A key frame whose place in the file is not its place on screen (open GOP, the default of x265).
+    """A container that cannot seek exactly, or a key frame whose place in the file is not its place on screen.
 
-    decord numbers key frames by the former and seeks by the latter, so the frames after it come out shifted.
+    The latter is an open group of pictures, the default of x265: decord numbers key frames by their place in the file
+    and seeks by their place on screen, so the frames after them come out shifted.
     """
     with open_source(path) as source:
+        if source.format_name == "asf":
+            return "a seek in an ASF file lands where it can, and decord counts on from where it should"
         packets = [packet for packet in demux(source, Walk()) if packet.size and packet.pts is not None]
         pts = np.array([packet.pts for packet in packets], np.int64)
         keys = np.array([packet.is_keyframe for packet in packets], bool)

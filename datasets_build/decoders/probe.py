@@ -13,7 +13,7 @@ import numpy as np
 
 from datasets_build.core.clock import NS_PER_S, FrameClock, Int64s, round_half_up
 from datasets_build.core.records import Audio, Problem
-from datasets_build.decoders.container import NO_PTS_STORED, Source, TroubleError, Walk, decode, open_source
+from datasets_build.decoders.container import Source, TroubleError, Walk, decode, open_source
 from datasets_build.decoders.frames import Size, VideoError, turned_size
 from datasets_build.decoders.problems import HARMLESS, Pass, find_problems, lost_packets
 from datasets_build.decoders.pyav import rotation_of
@@ -126,7 +126,6 @@ def _describe(source: Source, found: Pass) -> Probe:
     sar = source.stream.sample_aspect_ratio or Fraction(1)
     last = found.durations[found.pts.index(int(pts[-1]))] or typical_gap(pts) or _nominal_gap(source)
     problems = find_problems(source, found, pts, last)
-    stored = source.format_name not in NO_PTS_STORED
     return Probe(
         container=source.format_name,
         codec=context.codec.canonical_name,
@@ -143,7 +142,7 @@ def _describe(source: Source, found: Pass) -> Probe:
         is_vfr=is_variable(pts),
         max_gap_ns=round_half_up(int(np.diff(pts).max(initial=0)) * base * NS_PER_S),
         max_jitter_ns=round_half_up(Fraction(off_grid(pts)) * base * NS_PER_S),
-        reorder_depth=reorder_depth(found.walk.packet_pts) if stored else 0,
+        reorder_depth=reorder_depth(found.walk.packet_pts) if source.has_pts else 0,
         audio=_audio(source, int(pts[0]) * base),
         problems=problems,
         status="ok" if all(problem.code in HARMLESS for problem in problems) else "degraded",

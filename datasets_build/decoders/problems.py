@@ -13,7 +13,7 @@ import numpy as np
 
 from datasets_build.core.clock import Int64s, pts_to_ns
 from datasets_build.core.records import Problem
-from datasets_build.decoders.container import NO_PTS_STORED, Source, Walk, last_packet_end_s
+from datasets_build.decoders.container import Source, Walk, last_packet_end_s
 from datasets_build.decoders.frames import Size
 from datasets_build.decoders.timing import typical_gap
 
@@ -71,6 +71,9 @@ def _errors(found: Pass, when: _When) -> Iterator[Problem]:
         yield Problem(code="decode_error", detail=text, at_ns=when(pts))
     if len(errors) > MAX_ERRORS_TOLD:
         yield Problem(code="decode_error", detail=f"and {len(errors) - MAX_ERRORS_TOLD} more errors")
+    if found.walk.flagged:
+        text = f"packets that are damaged or come after a gap in the file: {len(found.walk.flagged)}"
+        yield Problem(code="corrupt_packets", detail=text, at_ns=when(found.walk.flagged[0]))
     if found.corrupt:
         text = f"frames that decode damaged: {len(found.corrupt)}"
         yield Problem(code="corrupt_frames", detail=text, at_ns=when(min(found.corrupt)))
@@ -79,7 +82,7 @@ def _errors(found: Pass, when: _When) -> Iterator[Problem]:
 def lost_packets(source: Source, found: Pass) -> list[int]:
     """Times, in ticks and sorted, of packets that gave no frame; empty where the container tells no such times."""
     name = source.stream.codec_context.codec.canonical_name
-    if source.format_name in NO_PTS_STORED or found.walk.n_guessed or name in HIDDEN_PACKETS:
+    if not source.has_pts or found.walk.n_guessed or name in HIDDEN_PACKETS:
         return []
     lost: list[int] = np.setdiff1d(np.array(found.walk.packet_pts), np.array(found.pts)).tolist()
     return lost
@@ -102,7 +105,7 @@ def _short_end(source: Source, found: Pass, pts: Int64s, last: int) -> Iterator[
     there, promised_s = length * source.time_base, Fraction(0)
     if promised > len(found.pts):
         # AVI has no duration but its frames, one to a tick; FFmpeg adapts it to the bytes that are there.
-        ticks = promised if source.format_name in NO_PTS_STORED else source.stream.duration
+        ticks = source.stream.duration if source.has_pts else promised
         promised_s = (ticks or 0) * source.time_base - typical_gap(pts) * source.time_base
     elif source.format_name in DURATION_IN_HEADER and source.container.duration:
         # The header's duration is that of the longest stream, so the others are asked only when the video is short.
@@ -124,7 +127,7 @@ def _times(source: Source, found: Pass, pts: Int64s, when: _When) -> Iterator[Pr
     if n_back:
         text = f"frames that come after a later one: {n_back}; they are sorted by time"
         yield Problem(code="unordered_pts", detail=text)
-    if found.walk.n_guessed and source.format_name not in NO_PTS_STORED:
+    if found.walk.n_guessed and source.has_pts:
         text = f"frames without a presentation time: {found.walk.n_guessed}; the packets' order stands in"
         yield Problem(code="missing_pts", detail=text)
 

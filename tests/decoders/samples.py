@@ -136,6 +136,14 @@ def _no_key_frames(path: Path) -> tuple[int, ...]:
     return encode(path, "libx264", _x264(intra_refresh=1, keyint=20, bframes=0))
 
 
+def _reordered(path: Path) -> tuple[int, ...]:
+    return encode(path, "libx264", _x264(keyint=20, bframes=3, b_adapt=0))
+
+
+def _windows(path: Path) -> tuple[int, ...]:
+    return encode(path, "wmv2", {"g": "12", "qscale": "3", "sc_threshold": "1000000000"})
+
+
 def _unordered(path: Path) -> tuple[int, ...]:
     pts = (0, 2, 1, 3, 5, 4, 6, 8, 7, 9)
     mux_at(path, pts)
@@ -153,6 +161,8 @@ MADE: dict[str, Callable[[Path], tuple[int, ...]]] = {
     "open_groups.ts": _open_groups,
     "no_key_frames.mp4": _no_key_frames,
     "no_key_frames.ts": _no_key_frames,
+    "reordered.asf": _reordered,
+    "plain.wmv": _windows,
     "unordered.mp4": _unordered,
     "unordered.mkv": _unordered,
     "repeated.mkv": _repeated,

@@ -229,8 +229,8 @@ def test_a_last_packet_cut_in_two_is_told(tmp_path):
     path.write_bytes(path.read_bytes()[: place + 7])
     found = probe(path)
     assert found.n_frames == 60
-    assert codes(found) == ["decode_error", "lost_frames", "header_count_differs", "truncated"]
-    assert found.problems[0].at_ns == found.problems[1].at_ns == 60 * SECOND // 25
+    assert codes(found) == ["decode_error", "corrupt_packets", "lost_frames", "header_count_differs", "truncated"]
+    assert {problem.at_ns for problem in found.problems[:3]} == {60 * SECOND // 25}
 
 
 def damage(path, *, packets):
@@ -281,6 +281,29 @@ def test_a_lost_start_is_not_passed_over_in_silence(tmp_path):
     assert found.n_frames < 60
     assert found.status == "degraded"
     assert {"lost_frames", "corrupt_frames"} & set(codes(found))
+
+
+def test_a_gap_in_a_transport_stream_is_told_where_the_packets_count_it(tmp_path):
+    path = tmp_path / "a.ts"
+    draw_video(path, VideoSpec(frames=60, gop=10))
+    assert codes(probe(path)) == []
+    content = path.read_bytes()
+    packets = len(content) // 188
+    path.write_bytes(content[: packets // 2 * 188] + content[(packets // 2 + 9) * 188 :])
+    found = probe(path)
+    assert found.status == "degraded"
+    (gap,) = [problem for problem in found.problems if problem.code == "corrupt_packets"]
+    assert gap.at_ns is not None
+    assert abs(gap.at_ns - 30 * SECOND // 25) < 10 * SECOND // 25
+
+
+def test_a_playlist_is_no_video_though_what_it_names_is_one(tmp_path):
+    draw_video(tmp_path / "a.mp4", VideoSpec(frames=5))
+    path = tmp_path / "b.mp4"
+    path.write_text("ffconcat version 1.0\nfile a.mp4\n")
+    assert refusal(path) == "not_a_video"
+    with pytest.raises(VideoError, match="playlist"):
+        probe(path)
 
 
 def test_a_change_of_size_is_told(tmp_path):
