@@ -1,8 +1,7 @@
-"""Where torchcodec finds FFmpeg: the system's libraries, else those inside the PyAV package."""
+"""Where torchcodec finds FFmpeg: inside the PyAV package, so that both decode with one FFmpeg; else on the system."""
 
 from __future__ import annotations
 
-import ctypes.util
 import hashlib
 import os
 import re
@@ -17,12 +16,11 @@ BUNDLED = re.compile(r"(lib(?:av\w+|sw\w+))-[0-9a-f]+(\.so\.\d+)[\d.]*")
 
 
 def library_environment() -> dict[str, str]:
-    """Variables under which a child process finds FFmpeg's shared libraries; empty where the system has them.
+    """Variables under which a child process finds FFmpeg's shared libraries; empty where PyAV brings none.
 
-    PyAV's wheel carries all of FFmpeg under names with a hash; a folder of links gives them back their plain names.
+    PyAV's wheel carries all of FFmpeg under names with a hash; a folder of links gives them back their plain names. The
+    system's FFmpeg, another version with other pixels and other errors, is left alone: bytes must not depend on it.
     """
-    if ctypes.util.find_library("avcodec"):
-        return {}
     bundled = Path(av.__file__).parent.parent / "av.libs"
     if not bundled.is_dir():
         return {}

@@ -1,10 +1,13 @@
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import av
+import pytest
 
-from datasets_build.decoders import ffmpeg
+from datasets_build.core.worker import Worker
+from datasets_build.decoders import ffmpeg, torchcodec
 from datasets_build.decoders.ffmpeg import library_environment, link_folder, plain_links
 
 NAMES = ["libavutil-5809ad29.so.60.26.102", "libswscale-88e9f973.so.9.5.102", "libx264-d6533a8d.so.165", "README"]
@@ -64,13 +67,32 @@ def test_the_second_of_two_leaves_no_trace(tmp_path):
     assert [entry.name for entry in (tmp_path / "cache").iterdir()] == [folder.name]
 
 
-def test_a_system_with_ffmpeg_needs_nothing(monkeypatch):
-    monkeypatch.setattr(ffmpeg.ctypes.util, "find_library", lambda _: "libavcodec.so.61")
+def test_one_ffmpeg_decodes_for_all_whatever_the_system_has(monkeypatch, tmp_path):
+    """The worker's torchcodec maps PyAV's FFmpeg even when other libraries lie where the loader looks first."""
+    planted = tmp_path / "system"
+    planted.mkdir()
+    (planted / "libavutil.so.60").write_text("no library at all")
+    monkeypatch.setenv("LD_LIBRARY_PATH", str(planted))
+    if not (Path(av.__file__).parent.parent / "av.libs").is_dir():
+        pytest.skip("this PyAV brings no libraries of its own")
+    with Worker(environment=library_environment()) as worker:
+        mapped = worker.call(300.0, mapped_libraries)
+    assert {Path(path).parent.name for path in mapped} == {"av.libs"}
+
+
+def mapped_libraries():
+    """Paths of FFmpeg's libraries in this process once torchcodec is loaded."""
+    torchcodec.ready()
+    lines = Path("/proc/self/maps").read_text().splitlines()
+    return sorted({line.split()[-1] for line in lines if re.search(r"/libav(codec|format|util)", line)})
+
+
+def test_a_package_without_libraries_leaves_it_to_the_system(monkeypatch, tmp_path):
+    monkeypatch.setattr(ffmpeg.av, "__file__", str(tmp_path / "av/__init__.py"))
     assert library_environment() == {}
 
 
 def test_what_is_already_searched_stays_searched(monkeypatch, tmp_path):
-    monkeypatch.setattr(ffmpeg.ctypes.util, "find_library", lambda _: None)
     monkeypatch.setenv("LD_LIBRARY_PATH", "/opt/mine")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     path = library_environment().get("LD_LIBRARY_PATH", "/opt/mine").split(":")
