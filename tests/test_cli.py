@@ -7,9 +7,15 @@ import subprocess
 import sys
 
 import pytest
+from typer.testing import CliRunner
 
+from datasets_build.__main__ import app
 from datasets_build.sources.world import WorldConfig, draw_world
 from tests.pipeline import VERBS, build_all, run, tree_bytes
+
+# One process builds the shared output once, instead of each of several.
+pytestmark = pytest.mark.xdist_group("cli")
+QUICK = "index.check_decoders=[]"
 
 
 def cli(*words, **variables):
@@ -55,9 +61,9 @@ def test_every_verb_answers_help():
     assert listing.returncode == 0
     for verb in (*VERBS, "draw", "show", "summary", "demo-videos"):
         assert verb in listing.stdout
-        done = cli(verb, "--help")
-        assert done.returncode == 0
-        assert "Usage" in done.stdout
+        done = CliRunner().invoke(app, [verb, "--help"])
+        assert done.exit_code == 0
+        assert "Usage" in done.output
 
 
 def test_a_build_leaves_what_the_readme_says(built):
@@ -190,7 +196,7 @@ def test_an_output_that_cannot_be_made_is_one_sentence(videos, out):
 def test_an_empty_or_home_path_is_understood(videos, tmp_path):
     assert cli("index", videos, "--out", "").returncode == 2
     shutil.copytree(videos, tmp_path / "clips")
-    done = cli("index", "~/clips", "--out", "~/out", HOME=str(tmp_path))
+    done = cli("index", "~/clips", "--out", "~/out", QUICK, HOME=str(tmp_path))
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "out/index/manifest.json").exists()
 
@@ -225,7 +231,7 @@ def small_disk(tmp_path):
 
 def test_a_full_disk_is_one_sentence_and_leaves_what_was_there(videos, small_disk):
     out = small_disk / "out"
-    done = cli("index", videos, "--out", out)
+    done = cli("index", videos, "--out", out, QUICK)
     assert done.returncode == 0, done.stderr
     before = tree_bytes(out / "index")
     (small_disk / "ballast").write_bytes(b"\0" * (shutil.disk_usage(small_disk).free - 8192))

@@ -15,12 +15,14 @@ from datasets_build.sources.world import WorldConfig, draw_world
 from tests.pipeline import VERBS, build_all, command, tree_bytes
 
 KILLS = 20
+# One process builds what all compare with, instead of each of several.
+pytestmark = pytest.mark.xdist_group("killed")
 
 
 @pytest.fixture(scope="module")
 def videos(tmp_path_factory):
     folder = tmp_path_factory.mktemp("videos")
-    draw_world(folder, WorldConfig(videos=4, seconds=8, width=192, height=144))
+    draw_world(folder, WorldConfig(videos=3, seconds=5, width=160, height=128))
     (folder / "torn.mp4").write_bytes(b"not a video")
     (folder / "world_000_cfr25.srt").write_text("1\n00:00:01,000 --> 00:00:02,000\nHello.\n")
     return folder
@@ -57,6 +59,7 @@ def kill_at(shell, after_s, rng):
     return False
 
 
+@pytest.mark.slow
 def test_two_workers_give_the_bytes_of_one(videos, whole, tmp_path):
     build_all(tmp_path / "out", videos, workers=2)
     assert tree_bytes(tmp_path / "out") == whole[0]

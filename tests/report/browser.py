@@ -30,7 +30,7 @@ FLAGS = (
     "--mute-audio",
     "--remote-debugging-pipe",
 )
-LIMIT_S = 30.0
+LIMIT_S = 120.0
 # Chromium reads its commands from descriptor 3 and answers on 4; each message ends with a zero byte.
 LAUNCH = """
 import fcntl, os, sys

@@ -31,16 +31,33 @@ def shown_number(browser: Browser, folder: Path) -> int | None:
         return frame_number(np.asarray(picture.convert("RGB").crop((left, top, left + width, top + height))))
 
 
-# The frame that was there before may be reported once more, when it is painted late.
+# The frame before may be reported once more, when it is painted late; a busy machine may report none at all.
 CLICK_AND_WAIT = """new Promise((done) => {
   const video = document.querySelector('video');
+  let last = null;
   const told = (now, frame) => {
-    if (Math.abs(frame.mediaTime - %f) < 0.005) video.requestVideoFrameCallback(told);
-    else done([frame.mediaTime, video.currentTime]);
+    last = frame.mediaTime;
+    if (Math.abs(last - %f) > 0.000003) video.requestVideoFrameCallback(told);
+    else done([last, video.currentTime]);
   };
   video.requestVideoFrameCallback(told);
+  setTimeout(() => done([last, video.currentTime]), 5000);
   document.querySelector('.item.event[data-ns="%d"]').click();
 })"""
+TRIES = 5
+
+
+def click_item(browser: Browser, t_ns: int, *, offset_ns: int, by_way_of: int) -> tuple[float | None, float]:
+    """Click the item at a time: the media time of the frame that was shown last, and where the player stands."""
+    shown, current = None, 0.0
+    for _ in range(TRIES):
+        shown, current = browser.run(CLICK_AND_WAIT % ((t_ns + offset_ns) / NS_PER_S, t_ns))
+        if shown is not None and abs(shown * NS_PER_S - t_ns - offset_ns) <= 2 * MICROSECOND:
+            break
+        browser.run(f"document.querySelector('.item.event[data-ns=\"{by_way_of}\"]').click()")
+    return shown, current
+
+
 SPECS = {
     "ntsc.mp4": VideoSpec(rate=NTSC, b_frames=2, frames=30),
     "late start.mp4": VideoSpec(rate=NTSC, start=9, frames=24),
@@ -63,10 +80,11 @@ def test_a_click_shows_the_very_frame_of_the_item(browser: Browser, site: Site, 
     browser.wait(READY)
 
     # Not in order, so that a player which only steps on would be found out; and no frame twice in a row.
-    media = video.start_offset_ns / NS_PER_S
     for k in [*range(1, len(truth.t_ns), 4), 0, *range(len(truth.t_ns) - 1, 0, -5), 7]:
         t_ns = truth.t_ns[k]
-        media, current = browser.run(CLICK_AND_WAIT % (media, t_ns))
+        near = truth.t_ns[k - 1 if k else 1]
+        media, current = click_item(browser, t_ns, offset_ns=video.start_offset_ns, by_way_of=near)
+        assert media is not None
         assert abs(media * NS_PER_S - t_ns - video.start_offset_ns) <= MICROSECOND
         assert abs(current * NS_PER_S - t_ns - video.start_offset_ns) <= 3 * MICROSECOND
         assert browser.run("document.querySelector('.readout').firstChild.textContent") == format_ns(t_ns)
@@ -96,8 +114,8 @@ def test_real_files_seek_to_the_very_frame_too(browser: Browser, tmp_path: Path,
     write_all(out, path.parent, Made([video], events=[make_event(video, t, t, "mark") for t in times]))
     browser.open(build_report(out, ReportConfig()).as_uri())
     browser.wait(READY)
-    media = offset / NS_PER_S
     for k in (5, 2, 10, 7, 1):
         t_ns = times[k]
-        media, _ = browser.run(CLICK_AND_WAIT % (media, t_ns))
+        media, _ = click_item(browser, t_ns, offset_ns=offset, by_way_of=times[k - 1])
+        assert media is not None
         assert abs(media * NS_PER_S - t_ns - offset) <= 2 * MICROSECOND
