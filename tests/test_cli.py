@@ -13,8 +13,6 @@ from datasets_build.__main__ import app
 from datasets_build.sources.world import WorldConfig, draw_world
 from tests.pipeline import VERBS, build_all, run, tree_bytes
 
-# One process builds the shared output once, instead of each of several.
-pytestmark = pytest.mark.xdist_group("cli")
 QUICK = "index.check_decoders=[]"
 
 
