@@ -1,0 +1,213 @@
+"""One face for the three families: stock transformers modules, called directly with positions, masks and caches of ours.
+
+The module's own `rope_deltas` is shared by all sessions and is never read; positions are always passed.
+"""
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+import torch
+from torch import Tensor, nn
+from torch.nn.attention.flex_attention import BlockMask
+from transformers import (
+    Cache,
+    PreTrainedConfig,
+    PreTrainedModel,
+    Qwen2_5_VLConfig,
+    Qwen2_5_VLForConditionalGeneration,
+    Qwen2_5OmniThinkerConfig,
+    Qwen2_5OmniThinkerForConditionalGeneration,
+    Qwen3VLConfig,
+    Qwen3VLForConditionalGeneration,
+)
+
+from models.errors import SettingsError
+from models.positions import Clock
+
+ATTENTION = ("eager", "sdpa", "flex_attention")
+MODEL_CLASSES: dict[str, type[PreTrainedModel]] = {
+    "qwen2_5_vl": Qwen2_5_VLForConditionalGeneration,
+    "qwen2_5_omni": Qwen2_5OmniThinkerForConditionalGeneration,
+    "qwen3_vl": Qwen3VLForConditionalGeneration,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Features:
+    """What the vision tower says about one temporal grid.
+
+    Attributes:
+        embeds: (tokens, width), one row per merged patch, row by row of the picture.
+        deepstack: for Qwen3-VL, one (tokens, width) tensor per early decoder layer; empty for the others.
+    """
+
+    embeds: Tensor
+    deepstack: tuple[Tensor, ...] = ()
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens of the language model the grid takes."""
+        return int(self.embeds.shape[0])
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all tensors."""
+        return sum(part.numel() * part.element_size() for part in (self.embeds, *self.deepstack))
+
+    def to(self, device: torch.device, dtype: torch.dtype | None = None) -> "Features":
+        """The same features on another device and, if given, in another dtype."""
+        return Features(
+            embeds=self.embeds.to(device, dtype), deepstack=tuple(part.to(device, dtype) for part in self.deepstack)
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Family:
+    """What differs between the families, as values.
+
+    Attributes:
+        name: `qwen2_5_vl`, `qwen2_5_omni` or `qwen3_vl`.
+        clock: the temporal rule of the positions.
+        video_id, start_id, end_id: ids of the video pad and of the marks around vision.
+        timed_text: each grid stands between its own marks behind a text that says its time (Qwen3-VL); otherwise one
+            pair of marks holds the whole video and time lives in the positions.
+        patch, merge, temporal: pixels per patch side, patches per token side, frames per grid.
+    """
+
+    name: str
+    clock: Clock
+    video_id: int
+    start_id: int
+    end_id: int
+    timed_text: bool
+    patch: int
+    merge: int
+    temporal: int
+
+
+def family_of(config: PreTrainedConfig) -> Family:
+    """Reads the family's values from a model's configuration.
+
+    Raises:
+        SettingsError: the configuration belongs to no known family, or uses sliding-window layers, which would hide
+            what the visibility mask shows.
+    """
+    vision = config.vision_config
+    if isinstance(config, Qwen3VLConfig):
+        name, rate = "qwen3_vl", Fraction(0)
+    elif isinstance(config, Qwen2_5_VLConfig):
+        name, rate = "qwen2_5_vl", Fraction(vision.tokens_per_second)
+    elif isinstance(config, Qwen2_5OmniThinkerConfig):
+        name, rate = "qwen2_5_omni", Fraction(config.position_id_per_seconds)
+    else:
+        raise SettingsError(
+            f"config: found {type(config).__name__}, expected Qwen2_5_VLConfig, Qwen2_5OmniThinkerConfig or Qwen3VLConfig"
+        )
+    if name != "qwen3_vl" and "sliding_attention" in config.text_config.layer_types:
+        raise SettingsError("text_config.use_sliding_window: found True, expected False: memory decides what is seen")
+    start, end = _vision_marks(config)
+    return Family(
+        name=name,
+        clock=Clock(tokens_per_second=rate),
+        video_id=config.video_token_id,
+        start_id=start,
+        end_id=end,
+        timed_text=name == "qwen3_vl",
+        patch=vision.patch_size,
+        merge=vision.spatial_merge_size,
+        temporal=vision.temporal_patch_size,
+    )
+
+
+def _vision_marks(config: PreTrainedConfig) -> tuple[int, int]:
+    # The class of the thinker's configuration has no fields for the marks; released files carry them all the same.
+    given = config.to_dict()
+    start, end = given.get("vision_start_token_id"), given.get("vision_end_token_id")
+    return (151652, 151653) if start is None or end is None else (int(start), int(end))
+
+
+class Backbone:
+    """A loaded model of one family, taken apart into what streaming needs.
+
+    Attributes:
+        model: the transformers model, in evaluation mode.
+        family: its family's values.
+        visual, text, head: vision tower, decoder, output projection.
+    """
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        self.family = family_of(model.config)
+        if not isinstance(model, MODEL_CLASSES[self.family.name]):
+            raise SettingsError(f"model: found {type(model).__name__}, expected {MODEL_CLASSES[self.family.name].__name__}")
+        used = model.config._attn_implementation
+        if used not in ATTENTION:
+            raise SettingsError(
+                f"attention: found {used!r}, expected one of {', '.join(ATTENTION)}: flash attention ignores visibility masks"
+            )
+        self.model = model.eval().requires_grad_(requires_grad=False)
+        self.visual: nn.Module = model.model.visual
+        self.text: nn.Module = model.model.language_model
+        self.head: nn.Module = model.lm_head
+        self.config = model.config.text_config
+
+    @property
+    def device(self) -> torch.device:
+        """Where the decoder lives."""
+        return self.text.embed_tokens.weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The decoder's dtype."""
+        return self.text.embed_tokens.weight.dtype
+
+    @property
+    def width(self) -> int:
+        """Width of the decoder's hidden states."""
+        return int(self.config.hidden_size)
+
+    @property
+    def head_dim(self) -> int:
+        """Width of one attention head."""
+        return int(self.text.layers[0].self_attn.head_dim)
+
+    def embed(self, token_ids: Tensor) -> Tensor:
+        """Token embeddings: int64 (n,) to (n, width)."""
+        return self.text.embed_tokens(token_ids.to(self.device))
+
+    def hidden(
+        self, embeds: Tensor, positions: Tensor, mask: Tensor | BlockMask, cache: Cache | None, visual: "Visual | None"
+    ) -> Tensor:
+        """One pass of the decoder.
+
+        Args:
+            embeds: (batch, n, width).
+            positions: int64 (3, batch, n).
+            mask: additive (batch, 1, n, keys) in the decoder's dtype, or a flex block mask.
+            cache: where keys and values go; None keeps none.
+            visual: deepstack features of Qwen3-VL; None for the other families and for text.
+
+        Returns:
+            (batch, n, width), after the last norm.
+        """
+        given = {} if visual is None else {"visual_pos_masks": visual.rows, "deepstack_visual_embeds": list(visual.deepstack)}
+        return self.text(
+            inputs_embeds=embeds,
+            position_ids=positions,
+            attention_mask=mask,
+            past_key_values=cache,
+            use_cache=cache is not None,
+            **given,
+        ).last_hidden_state
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Visual:
+    """Where the deepstack features of a batch go.
+
+    Attributes:
+        rows: bool (batch, n), the visual tokens, in the order of the features.
+        deepstack: one (visual tokens, width) tensor per early layer.
+    """
+
+    rows: Tensor
+    deepstack: tuple[Tensor, ...]
