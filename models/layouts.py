@@ -1,0 +1,110 @@
+"""The six layouts of 'Speak While Watching' as values of two policies: where positions go, and who may see whom.
+
+Paper: arXiv 2601.06843; released code: github.com/EIT-NLP/Speak-While-Watching. What each layout means, with a picture
+of its mask, and where the released code does something else, is in docs/layouts.md.
+"""
+
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Literal
+
+from models.errors import SettingsError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PositionRule:
+    """Where position ids go. What the model says is replies and decisions; everything else is its input.
+
+    Attributes:
+        reply: `continue`: one count runs through the whole sequence. `restart`: what the model says has a count of its
+            own that begins at `offset`. `shared`: each reply begins at the temporal position at which the newest frames
+            block that had arrived by then begins; more replies to the same frames go on from one another.
+        offset: phi, the first position of what the model says under `restart`; 0 elsewhere.
+        clock: `segment`: time counts from the start of the open vision segment, as the models were trained. `stream`:
+            every grid starts anew and its temporal position runs ahead by the time since the first grid.
+    """
+
+    reply: Literal["continue", "restart", "shared"]
+    offset: int = 0
+    clock: Literal["segment", "stream"] = "segment"
+
+    def __post_init__(self) -> None:
+        if self.reply not in ("continue", "restart", "shared"):
+            raise SettingsError(f"PositionRule: reply is {self.reply!r}; expected continue, restart or shared")
+        if self.clock not in ("segment", "stream"):
+            raise SettingsError(f"PositionRule: clock is {self.clock!r}; expected segment or stream")
+        if self.offset < 0 or (self.offset and self.reply != "restart"):
+            raise SettingsError(
+                f"PositionRule: offset is {self.offset} with reply {self.reply!r}; "
+                "expected 0 or more, and other than 0 only with restart"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VisibilityRule:
+    """Who may see whom. Nobody sees what stands later in the sequence; a block always sees itself causally.
+
+    Attributes:
+        order: The sequence. `time`: as the blocks arrived. `frames_first`: all input as it arrived, then all that the
+            model says as it was said.
+        frames_see_text: True: input sees everything before it. False: input never sees what the model says, and frames
+            see of the queries only those that came before all frames, so that frames are independent of the dialogue.
+        replies_see: The input that a reply sees: `past`: what had arrived when the reply began. `all`: all of it.
+        predicting_row: True: the last token of a reply sees what the next reply sees, because its row predicts that
+            reply's first token; it becomes a block of its own.
+    """
+
+    order: Literal["frames_first", "time"]
+    frames_see_text: bool
+    replies_see: Literal["past", "all"]
+    predicting_row: bool = False
+
+    def __post_init__(self) -> None:
+        if self.order not in ("frames_first", "time"):
+            raise SettingsError(f"VisibilityRule: order is {self.order!r}; expected frames_first or time")
+        if self.replies_see not in ("past", "all"):
+            raise SettingsError(f"VisibilityRule: replies_see is {self.replies_see!r}; expected past or all")
+        if self.order == "time" and (self.replies_see == "all" or self.predicting_row):
+            raise SettingsError(
+                f"VisibilityRule: order time with replies_see {self.replies_see!r} and predicting_row "
+                f"{self.predicting_row}; in time order a reply sees the past, and the row before it is its predictor: "
+                "use replies_see past and predicting_row False, or order frames_first"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """A name and the two policies it stands for."""
+
+    name: str
+    positions: PositionRule
+    visibility: VisibilityRule
+
+
+_WHOLE_VIDEO = VisibilityRule(order="frames_first", frames_see_text=True, replies_see="all")
+_GROUPS = VisibilityRule(order="frames_first", frames_see_text=False, replies_see="past", predicting_row=True)
+_AS_IT_COMES = VisibilityRule(order="time", frames_see_text=True, replies_see="past")
+
+LAYOUTS: MappingProxyType[str, Layout] = MappingProxyType(
+    {
+        name: Layout(name=name, positions=positions, visibility=visibility)
+        for name, positions, visibility in (
+            ("origin", PositionRule(reply="continue"), _WHOLE_VIDEO),
+            ("batch", PositionRule(reply="restart"), _WHOLE_VIDEO),
+            ("group", PositionRule(reply="restart"), _GROUPS),
+            ("gap", PositionRule(reply="restart", offset=10_000), _GROUPS),
+            ("overlap", PositionRule(reply="continue"), _GROUPS),
+            ("overlap_shared", PositionRule(reply="shared"), _GROUPS),
+            ("interleave", PositionRule(reply="continue", clock="stream"), _AS_IT_COMES),
+        )
+    }
+)
+
+
+def with_offset(layout: Layout, phi: int) -> Layout:
+    """The same layout with what the model says beginning at position `phi` (group is phi 0, gap is phi 10000).
+
+    Raises:
+        SettingsError: the layout does not restart positions, or `phi` is negative.
+    """
+    return replace(layout, positions=replace(layout.positions, offset=phi))
