@@ -1,0 +1,94 @@
+"""Every knob of every memory policy, checked once, with a strict JSON form for a package's streaming settings."""
+
+import math
+from dataclasses import asdict, dataclass, fields
+
+from models.errors import SettingsError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemorySettings:
+    """How much is remembered and by which rule; a policy reads the knobs that concern it. Raises SettingsError.
+
+    All policies: `window_s` (seconds that the window, the stream part or the clusters reach back; None: no limit in
+    time) and `max_tokens` (cache slots that live chunks may take together; None: no such limit). "window" and
+    "retrieval": `last` (chunks in the window). "star_stream": `star_capacity`, `stream_capacity` (chunks),
+    `scene_motion` (a motion above it is a scene change), `motion_weight`, `complexity_weight`, and `semantic` (judge
+    by features: novelty takes the place of motion and `scene_novelty` that of `scene_motion`). "clusters":
+    `cluster_match` (mean token cosine from which a chunk joins), `cluster_size` (chunks in one cluster),
+    `cluster_buffer` (open clusters), `clusters` (closed ones). "retrieval": `host_bytes` (what offloaded chunks may
+    take) at `chunk_bytes` (bytes of cache for each token of a chunk; the default is that of Qwen2.5-VL-3B in
+    bfloat16: 36 layers x 2 (keys, values) x 2 heads x 128 x 2 bytes).
+    """
+
+    window_s: float | None = None
+    max_tokens: int | None = None
+    last: int | None = None
+    star_capacity: int = 20
+    stream_capacity: int = 20
+    scene_motion: float = 0.3
+    scene_novelty: float = 0.3
+    motion_weight: float = 0.7
+    complexity_weight: float = 0.3
+    semantic: bool = False
+    cluster_match: float = 0.6
+    cluster_size: int = 5
+    cluster_buffer: int = 3
+    clusters: int = 32
+    host_bytes: int = 4 * 2**30
+    chunk_bytes: int = 36_864
+
+    def __post_init__(self) -> None:
+        """Refuse a knob of the wrong type or outside its range, naming it."""
+        if self.window_s is not None:
+            _check_number("window_s", self.window_s, low=1e-9, high=1e9)
+        if self.max_tokens is not None:
+            _check_count("max_tokens", self.max_tokens, least=1)
+        if self.last is not None:
+            _check_count("last", self.last, least=1)
+        _check_count("star_capacity", self.star_capacity, least=1)
+        _check_count("stream_capacity", self.stream_capacity, least=1)
+        _check_number("scene_motion", self.scene_motion, low=0.0, high=1.0)
+        _check_number("scene_novelty", self.scene_novelty, low=0.0, high=1.0)
+        _check_number("motion_weight", self.motion_weight, low=0.0, high=1.0)
+        _check_number("complexity_weight", self.complexity_weight, low=0.0, high=1.0)
+        if type(self.semantic) is not bool:
+            raise SettingsError(f"memory setting semantic is {self.semantic!r}, expected true or false")
+        _check_number("cluster_match", self.cluster_match, low=-1.0, high=1.0)
+        _check_count("cluster_size", self.cluster_size, least=1)
+        _check_count("cluster_buffer", self.cluster_buffer, least=1)
+        _check_count("clusters", self.clusters, least=1)
+        _check_count("host_bytes", self.host_bytes, least=0)
+        _check_count("chunk_bytes", self.chunk_bytes, least=1)
+
+    @property
+    def window_ns(self) -> int | None:
+        """The window in nanoseconds, or None."""
+        return None if self.window_s is None else round(self.window_s * 1e9)
+
+    def to_json(self) -> dict[str, float | int | bool | None]:
+        """All knobs by name, ready for `json.dump`."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: object) -> "MemorySettings":
+        """The settings that `to_json` wrote. Raises SettingsError for a field too many, too few or ill-typed."""
+        if not isinstance(value, dict):
+            raise SettingsError(f"memory settings are a {type(value).__name__}, expected a JSON object")
+        names = {field.name for field in fields(cls)}
+        unknown, missing = sorted(map(str, set(value) - names)), sorted(names - set(value))
+        if unknown or missing:
+            raise SettingsError(
+                f"memory settings: unknown fields {unknown}, missing fields {missing}; expected exactly {sorted(names)}"
+            )
+        return cls(**value)
+
+
+def _check_count(name: str, value: int, *, least: int) -> None:
+    if type(value) is not int or value < least:
+        raise SettingsError(f"memory setting {name} is {value!r}, expected an int of {least} or more")
+
+
+def _check_number(name: str, value: float, *, low: float, high: float) -> None:
+    if type(value) not in (int, float) or not math.isfinite(value) or not low <= value <= high:
+        raise SettingsError(f"memory setting {name} is {value!r}, expected a number in [{low:g}, {high:g}]")
