@@ -1,0 +1,178 @@
+"""How a model is streamed: every setting of a session, checked once, with a strict JSON form that a package carries."""
+
+import math
+import re
+from dataclasses import asdict, dataclass, fields
+from typing import Final
+
+from models.errors import SettingsError
+
+MODES: Final = ("incremental", "delayed", "clip", "parallel")
+MIB: Final = 2**20
+_INT64: Final = 2**63 - 1
+_DEVICE: Final = re.compile(r"[a-z]+(:\d+)?")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamingSettings:
+    """What a session does with frames, questions and its cache. Raises SettingsError, naming the field.
+
+    Change one with `dataclasses.replace`, which checks again.
+
+    Attributes:
+        mode: `incremental` (frames enter the cache as they come), `delayed` (at the next question), `clip` (the newest
+            `clip_frames` alone, anew for each question) or `parallel` (frames enter while an answer is written).
+        memory: name of the policy that says which chunks live.
+        router: name of the rule that picks the chunks a question sees; None shows it all that live.
+        top_k: how many chunks the router picks.
+        window_s: seconds that the memory reaches back; None sets no limit.
+        frames_per_chunk: frames that enter the cache, and leave it, together.
+        clip_frames: frames of a clip, 4 to 16.
+        max_gap_s: frames further apart than this never share a temporal patch.
+        slots: tokens that the cache pool holds, for all sessions together.
+        history_rounds: questions with their answers that later questions still see.
+        system_prompt: text of the system turn; empty leaves the turn out.
+        max_new_tokens: tokens of an answer, at most.
+        temperature: 0 always takes the likeliest token.
+        top_p: smallest share of probability that sampling chooses from; 1 is all of it.
+        top_k_sampling: how many of the likeliest tokens sampling chooses from; 0 is all of them.
+        repetition_penalty: 1 is none.
+        seed: of the sampling.
+        decision_tokens: what the model says to stay silent, to stand by and to respond, in this order.
+        speak_threshold: probability of `respond` from which the model speaks; None takes the likeliest decision.
+        position_limit: greatest position before the positions of a stream are set back.
+        min_pixels: area of a frame, at least, before it is cut in patches; None leaves it to the processor.
+        max_pixels: the same, at most.
+        cache_bytes: vision features kept for frames seen again.
+        similarity: cosine between frames from which the older one's features are taken; None never.
+        background: encode frames in a thread of their own while nothing is asked.
+        max_pending: frames that may wait to be encoded before the next one has to wait.
+        vision_device: where the vision tower lives, as in `cuda:1`; None is where the decoder lives.
+    """
+
+    mode: str = "incremental"
+    memory: str = "star_stream"
+    router: str | None = None
+    top_k: int = 8
+    window_s: float | None = 60.0
+    frames_per_chunk: int = 2
+    clip_frames: int = 8
+    max_gap_s: float = 2.0
+    slots: int = 8192
+    history_rounds: int = 10
+    system_prompt: str = "You are a helpful assistant."
+    max_new_tokens: int = 128
+    temperature: float = 0.0
+    top_p: float = 1.0
+    top_k_sampling: int = 0
+    repetition_penalty: float = 1.0
+    seed: int = 0
+    decision_tokens: tuple[str, str, str] = ("<|silence|>", "<|standby|>", "<|respond|>")
+    speak_threshold: float | None = None
+    position_limit: int = 24_000
+    min_pixels: int | None = None
+    max_pixels: int | None = None
+    cache_bytes: int = 256 * MIB
+    similarity: float | None = None
+    background: bool = True
+    max_pending: int = 8
+    vision_device: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a field of the wrong type or outside its range, naming it."""
+        if self.mode not in MODES:
+            raise SettingsError(f"setting mode is {self.mode!r}, expected one of {', '.join(MODES)}")
+        _check_name("memory", self.memory)
+        _check_name("router", self.router, optional=True)
+        self._check_numbers()
+        self._check_optional_numbers()
+        if type(self.system_prompt) is not str:
+            raise SettingsError(f"setting system_prompt is {self.system_prompt!r}, expected text")
+        if type(self.background) is not bool:
+            raise SettingsError(f"setting background is {self.background!r}, expected true or false")
+        _check_decisions(self.decision_tokens)
+        _check_name("vision_device", self.vision_device, optional=True)
+        if self.vision_device is not None and not _DEVICE.fullmatch(self.vision_device):
+            raise SettingsError(
+                f"setting vision_device is {self.vision_device!r}, expected such as cpu, cuda or cuda:1"
+            )
+
+    def _check_numbers(self) -> None:
+        _check_count("top_k", self.top_k, least=1)
+        _check_count("frames_per_chunk", self.frames_per_chunk, least=1)
+        _check_count("clip_frames", self.clip_frames, least=4, most=16)
+        _check_count("slots", self.slots, least=1)
+        _check_count("history_rounds", self.history_rounds, least=0)
+        _check_count("max_new_tokens", self.max_new_tokens, least=1)
+        _check_count("top_k_sampling", self.top_k_sampling, least=0)
+        _check_count("seed", self.seed, least=0)
+        _check_count("position_limit", self.position_limit, least=1)
+        _check_count("cache_bytes", self.cache_bytes, least=0)
+        _check_count("max_pending", self.max_pending, least=1)
+        _check_number("max_gap_s", self.max_gap_s, low=1e-9, high=1e9)
+        _check_number("temperature", self.temperature, low=0.0, high=100.0)
+        _check_number("top_p", self.top_p, low=1e-9, high=1.0)
+        _check_number("repetition_penalty", self.repetition_penalty, low=1e-9, high=100.0)
+
+    def _check_optional_numbers(self) -> None:
+        if self.window_s is not None:
+            _check_number("window_s", self.window_s, low=1e-9, high=1e9)
+        if self.speak_threshold is not None:
+            _check_number("speak_threshold", self.speak_threshold, low=0.0, high=1.0)
+        if self.similarity is not None:
+            _check_number("similarity", self.similarity, low=0.0, high=1.0)
+        if self.min_pixels is not None:
+            _check_count("min_pixels", self.min_pixels, least=1)
+        if self.max_pixels is not None:
+            _check_count("max_pixels", self.max_pixels, least=self.min_pixels or 1)
+
+    def to_json(self) -> dict[str, object]:
+        """All settings by name, ready for `json.dump`."""
+        return asdict(self) | {"decision_tokens": list(self.decision_tokens)}
+
+    @classmethod
+    def from_json(cls, value: object) -> "StreamingSettings":
+        """The settings that `to_json` wrote; a field that is absent has its default, so older packages load.
+
+        Raises:
+            SettingsError: for an unknown field, or one of the wrong type or outside its range, by its name.
+        """
+        if not isinstance(value, dict):
+            raise SettingsError(f"streaming settings are a {type(value).__name__}, expected a JSON object")
+        names = [setting.name for setting in fields(cls)]
+        unknown = sorted(str(name) for name in value if name not in names)
+        if unknown:
+            raise SettingsError(
+                f"streaming settings: unknown field {', '.join(unknown)}; expected only {', '.join(names)}; "
+                "correct its name, or use the version that wrote it"
+            )
+        given = dict(value)
+        if isinstance(given.get("decision_tokens"), list):
+            given["decision_tokens"] = tuple(given["decision_tokens"])
+        return cls(**given)
+
+
+def _check_name(name: str, value: str | None, *, optional: bool = False) -> None:
+    if optional and value is None:
+        return
+    if type(value) is not str or not value.strip():
+        raise SettingsError(f"setting {name} is {value!r}, expected a name{' or null' if optional else ''}")
+
+
+def _check_decisions(tokens: tuple[str, str, str]) -> None:
+    fits = type(tokens) is tuple and len(tokens) == 3 and all(type(token) is str and token for token in tokens)
+    if not fits or len(set(tokens)) != 3:
+        raise SettingsError(
+            f"setting decision_tokens is {tokens!r}, expected three different texts: for silence, standby and respond"
+        )
+
+
+def _check_count(name: str, value: int, *, least: int, most: int = _INT64) -> None:
+    if type(value) is not int or not least <= value <= most:
+        wanted = f"of {least} or more" if most == _INT64 else f"in [{least}, {most}]"
+        raise SettingsError(f"setting {name} is {value!r}, expected an integer {wanted}")
+
+
+def _check_number(name: str, value: float, *, low: float, high: float) -> None:
+    if type(value) not in (int, float) or not math.isfinite(value) or not low <= value <= high:
+        raise SettingsError(f"setting {name} is {value!r}, expected a number in [{low:g}, {high:g}]")
