@@ -138,7 +138,9 @@ class Backbone:
     def __init__(self, model: PreTrainedModel) -> None:
         self.family = family_of(model.config)
         if not isinstance(model, MODEL_CLASSES[self.family.name]):
-            raise SettingsError(f"model: found {type(model).__name__}, expected {MODEL_CLASSES[self.family.name].__name__}")
+            raise SettingsError(
+                f"model: found {type(model).__name__}, expected {MODEL_CLASSES[self.family.name].__name__}"
+            )
         used = model.config._attn_implementation
         if used not in ATTENTION:
             raise SettingsError(
@@ -189,7 +191,11 @@ class Backbone:
         Returns:
             (batch, n, width), after the last norm.
         """
-        given = {} if visual is None else {"visual_pos_masks": visual.rows, "deepstack_visual_embeds": list(visual.deepstack)}
+        given = (
+            {}
+            if visual is None
+            else {"visual_pos_masks": visual.rows, "deepstack_visual_embeds": list(visual.deepstack)}
+        )
         return self.text(
             inputs_embeds=embeds,
             position_ids=positions,

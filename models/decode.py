@@ -1,0 +1,195 @@
+"""From logits to text: choosing a token, knowing when to stop, and giving out text that will not change any more."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from transformers import (
+    LogitsProcessorList,
+    PreTrainedTokenizerBase,
+    RepetitionPenaltyLogitsProcessor,
+    TemperatureLogitsWarper,
+    TopKLogitsWarper,
+    TopPLogitsWarper,
+)
+
+from models.errors import SettingsError
+
+REPLACEMENT = "\ufffd"
+# A sentence ends at these marks before white space or at once at these of Chinese and Japanese, and at a line's end.
+_SENTENCE = re.compile(r"[.!?…][\"')\]”’]*\s+|[。！？]|\n+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampling:
+    """How the next token is chosen.
+
+    Attributes:
+        temperature: 0 takes the most likely token.
+        top_k, top_p: keep only the k most likely, or the fewest that reach probability p; 0 and 1 keep all.
+        repetition_penalty: above 1 makes tokens of the reply less likely to come again.
+        seed: of the draw.
+    """
+
+    temperature: float = 0.0
+    top_k: int = 0
+    top_p: float = 1.0
+    repetition_penalty: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.temperature < 0:
+            raise SettingsError(f"temperature: found {self.temperature}, expected 0 or more")
+        if self.top_k < 0 or not 0 < self.top_p <= 1:
+            raise SettingsError(f"top_k, top_p: found {self.top_k}, {self.top_p}, expected 0 or more and in (0, 1]")
+        if self.repetition_penalty <= 0:
+            raise SettingsError(f"repetition_penalty: found {self.repetition_penalty}, expected more than 0")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopRule:
+    """When a reply ends before the model says so.
+
+    Attributes:
+        max_new_tokens: at most this many tokens.
+        texts: the reply ends before the first of these.
+        repeats: ends when its last tokens are one phrase of up to 16 tokens, this many times over; 0 never.
+    """
+
+    max_new_tokens: int = 128
+    texts: tuple[str, ...] = ()
+    repeats: int = 8
+
+    def __post_init__(self) -> None:
+        if self.max_new_tokens < 1:
+            raise SettingsError(f"max_new_tokens: found {self.max_new_tokens}, expected at least 1")
+        if not all(self.texts):
+            raise SettingsError("stop: found an empty text, expected texts of at least one character")
+        if self.repeats < 0 or self.repeats == 1:
+            raise SettingsError(f"repeats: found {self.repeats}, expected 0 or at least 2")
+
+
+class Chooser:
+    """Chooses tokens of one reply.
+
+    Args:
+        sampling: how.
+    """
+
+    def __init__(self, sampling: Sampling) -> None:
+        self._greedy = sampling.temperature == 0
+        self._generator = torch.Generator().manual_seed(sampling.seed)
+        steps = LogitsProcessorList()
+        if sampling.repetition_penalty != 1.0:
+            steps.append(RepetitionPenaltyLogitsProcessor(sampling.repetition_penalty))
+        if not self._greedy:
+            steps.append(TemperatureLogitsWarper(sampling.temperature))
+            if sampling.top_k:
+                steps.append(TopKLogitsWarper(sampling.top_k))
+            if sampling.top_p < 1:
+                steps.append(TopPLogitsWarper(sampling.top_p))
+        self._steps = steps
+
+    def choose(self, logits: Tensor, reply: Sequence[int]) -> int:
+        """The next token from float32 logits (vocabulary,), after the tokens of the reply so far."""
+        if self._steps:
+            said = torch.tensor([list(reply)], dtype=torch.int64, device=logits.device)
+            logits = self._steps(said, logits[None])[0]
+        if self._greedy:
+            return int(logits.argmax())
+        chances = logits.softmax(-1).cpu()
+        return int(torch.multinomial(chances, 1, generator=self._generator))
+
+
+class TextStream:
+    """Turns tokens into text as they come; text once given out never changes.
+
+    A character whose bytes are not all there, and text that may begin a stop text, wait.
+
+    Args:
+        tokenizer: decodes.
+        stop: texts at which the reply ends; none of them is ever given out.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, *, stop: Sequence[str] = ()) -> None:
+        self._tokenizer = tokenizer
+        self._stop = tuple(stop)
+        self._tokens: list[int] = []
+        self._settled = 0
+        self._given = 0
+        self.stopped = False
+
+    def add(self, token: int) -> str:
+        """The text that became certain with this token; may be empty."""
+        self._tokens.append(token)
+        text = self._decode()
+        if text.endswith(REPLACEMENT):
+            return ""
+        at = self._stop_place(text)
+        if at is not None:
+            self.stopped = True
+            return self._give(text[:at])
+        piece = self._give(text[: len(text) - self._may_stop(text)])
+        if self._given == len(text) and text.endswith("\n"):
+            # A line's end decodes alike wherever it stands: start anew there, so that long replies stay cheap.
+            self._settled, self._given = len(self._tokens), 0
+        return piece
+
+    def rest(self) -> str:
+        """What still waits at the end of a reply, a broken character as its replacement."""
+        return "" if self.stopped else self._give(self._decode())
+
+    def _decode(self) -> str:
+        text = self._tokenizer.decode(self._tokens[self._settled :], skip_special_tokens=True)
+        assert isinstance(text, str)
+        return text
+
+    def _give(self, text: str) -> str:
+        piece, self._given = text[self._given :], max(self._given, len(text))
+        return piece
+
+    def _stop_place(self, text: str) -> int | None:
+        places = [at for at in (text.find(stop) for stop in self._stop) if at >= 0]
+        return min(places) if places else None
+
+    def _may_stop(self, text: str) -> int:
+        """Length of the longest end of the text that begins a stop text."""
+        longest = max((len(stop) for stop in self._stop), default=1) - 1
+        for length in range(min(longest, len(text)), 0, -1):
+            if any(stop.startswith(text[-length:]) for stop in self._stop):
+                return length
+        return 0
+
+
+class Sentences:
+    """Joins pieces of text to whole sentences, for speech and subtitles."""
+
+    def __init__(self) -> None:
+        self._waiting = ""
+
+    def add(self, piece: str) -> list[str]:
+        """The sentences that ended with this piece, with the white space behind them."""
+        self._waiting += piece
+        whole = []
+        while found := _SENTENCE.search(self._waiting):
+            whole.append(self._waiting[: found.end()])
+            self._waiting = self._waiting[found.end() :]
+        return whole
+
+    def rest(self) -> str:
+        """The unfinished sentence at the end."""
+        waiting, self._waiting = self._waiting, ""
+        return waiting
+
+
+def loops(tokens: Sequence[int], repeats: int) -> bool:
+    """Whether the last tokens are one phrase of 1 to 16 tokens, `repeats` times over."""
+    if not repeats:
+        return False
+    for period in range(1, min(16, len(tokens) // repeats) + 1):
+        tail = tokens[-period * repeats :]
+        if all(tail[place] == tail[place - period] for place in range(period, len(tail))):
+            return True
+    return False

@@ -1,0 +1,253 @@
+"""The blocks of one session in its row of the pool: taking slots, feeding, freeing, holding."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from models.backbone import Features
+from models.blocks import Block
+from models.engine import Engine, Feed
+from models.errors import ClosedError
+from models.positions import Clock, Cursor, place
+from models.slots import Shift, SlotPool, Stored
+
+NO_SLOTS = torch.empty(0, dtype=torch.int64)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Entry:
+    """A block that has slots.
+
+    Attributes:
+        id: rising with the order of entry, unique in the session.
+        block: the block itself.
+        slots: int64 (tokens,).
+        positions: int64 (3, tokens), as of now.
+        cursor: where positions went on when the block was placed.
+    """
+
+    id: int
+    block: Block
+    slots: Tensor
+    positions: Tensor
+    cursor: Cursor
+
+    @property
+    def end(self) -> int:
+        """Greatest position of the block, plus one."""
+        return int(self.positions.max()) + 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Fed:
+    """What one feed of a forward was: enough to rebuild the whole run as one forward under its visibility mask.
+
+    Attributes:
+        row: row of the pool.
+        entry: the block with its slots and positions at that time.
+        sees: ids of the entries that it saw, besides its own earlier tokens.
+        features: its vision features, if any.
+        logits: float32 (tokens asked for, vocabulary).
+    """
+
+    row: int
+    entry: Entry
+    sees: tuple[int, ...]
+    features: Features | None
+    logits: Tensor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Draft:
+    """A block placed for the next forward, with what it sees."""
+
+    entry: Entry
+    sees: tuple[int, ...]
+    features: Features | None = None
+    logits: int = 0
+
+
+class Row:
+    """One session's share of a pool.
+
+    Args:
+        engine: runs the forwards.
+        clock: the family's temporal rule.
+        observer: told of every feed, in order; for records and proofs.
+
+    Raises:
+        PoolFullError: every row of the pool has its session.
+    """
+
+    def __init__(self, engine: Engine, *, clock: Clock, observer: Callable[[Fed], None] | None = None) -> None:
+        self.engine = engine
+        self.clock = clock
+        self.observer = observer
+        self.index = engine.pool.open_row()
+        self._entries: dict[int, Entry] = {}
+        self._holds: dict[int, int] = {}
+        self._doomed: set[int] = set()
+        self._next = 0
+        self._closed = False
+
+    @property
+    def pool(self) -> SlotPool:
+        """The pool that the row belongs to."""
+        return self.engine.pool
+
+    @property
+    def used(self) -> int:
+        """Slots that hold tokens."""
+        return self.pool.used(self.index)
+
+    @property
+    def available(self) -> int:
+        """Slots that are free."""
+        return self.pool.slots - self.used
+
+    def entry(self, key: int) -> Entry:
+        """The entry with this id."""
+        return self._entries[key]
+
+    def close(self) -> None:
+        """Gives the row back to the pool."""
+        if not self._closed:
+            self._closed = True
+            self.pool.close_row(self.index)
+            self._entries.clear()
+
+    def place(self, block: Block, cursor: Cursor) -> tuple[Entry, Cursor]:
+        """Takes slots and positions for a block, before it is fed; returns where the next block goes.
+
+        Raises:
+            PoolFullError: too few slots are free; nothing is taken.
+            TimeError: a grid runs backwards in its vision segment.
+        """
+        if self._closed:
+            raise ClosedError("the session is closed; open another with model.session()")
+        positions, after = place(len(block.token_ids), block.grids, cursor=cursor, clock=self.clock)
+        slots = self.pool.place(self.index, len(block.token_ids))
+        entry = Entry(id=self._next, block=block, slots=slots, positions=positions, cursor=after)
+        self._next += 1
+        self._entries[entry.id] = entry
+        return entry, after
+
+    def run(self, drafts: Sequence[Draft]) -> list[Tensor]:
+        """Feeds placed blocks in one forward; returns the logits that each asked for."""
+        logits = self.engine.forward([self.feed(draft) for draft in drafts])
+        self.note(drafts, logits)
+        return logits
+
+    def feed(self, draft: Draft) -> Feed:
+        """The engine's view of a draft, for a forward over several sessions."""
+        block = draft.entry.block
+        visual = None
+        if draft.features is not None:
+            visual = torch.zeros(len(block.token_ids), dtype=torch.bool)
+            for grid in block.grids:
+                visual[grid.start : grid.stop] = True
+        return Feed(
+            row=self.index,
+            token_ids=torch.tensor(block.token_ids, dtype=torch.int64),
+            positions=draft.entry.positions,
+            slots=draft.entry.slots,
+            sees=self.slots_of(draft.sees),
+            features=draft.features,
+            visual=visual,
+            logits=draft.logits,
+        )
+
+    def note(self, drafts: Sequence[Draft], logits: Sequence[Tensor]) -> None:
+        """Tells the observer what was fed."""
+        if self.observer is None:
+            return
+        for draft, values in zip(drafts, logits, strict=True):
+            self.observer(
+                Fed(row=self.index, entry=draft.entry, sees=draft.sees, features=draft.features, logits=values)
+            )
+
+    def slots_of(self, ids: Iterable[int]) -> Tensor:
+        """The slots of some entries: int64 (tokens,)."""
+        parts = [self._entries[key].slots for key in ids]
+        return torch.cat(parts) if parts else NO_SLOTS
+
+    def join(self, ids: Sequence[int], block: Block) -> Entry:
+        """Makes one entry of several that follow each other, so that later blocks look at them as one."""
+        parts = [self._entries.pop(key) for key in ids]
+        assert not any(self._holds.get(key) for key in ids), "an entry that is held cannot be joined"
+        entry = Entry(
+            id=parts[-1].id,
+            block=block,
+            slots=torch.cat([part.slots for part in parts]),
+            positions=torch.cat([part.positions for part in parts], dim=1),
+            cursor=parts[-1].cursor,
+        )
+        self._entries[entry.id] = entry
+        return entry
+
+    def free(self, ids: Iterable[int]) -> None:
+        """Frees the slots of entries; an entry that is held keeps them until the last hold ends."""
+        if self._closed:
+            return
+        for key in ids:
+            if self._holds.get(key):
+                self._doomed.add(key)
+            else:
+                self.pool.free(self.index, self._entries.pop(key).slots)
+
+    def hold(self, ids: Iterable[int]) -> None:
+        """Keeps entries alive for a branch or a snapshot, whatever memory decides."""
+        for key in ids:
+            self._holds[key] = self._holds.get(key, 0) + 1
+
+    def let_go(self, ids: Iterable[int]) -> None:
+        """Ends a hold; what was freed meanwhile goes now."""
+        for key in ids:
+            self._holds[key] -= 1
+            if not self._holds[key]:
+                del self._holds[key]
+                if key in self._doomed:
+                    self._doomed.discard(key)
+                    self.free([key])
+
+    def revive(self, ids: Iterable[int]) -> None:
+        """Takes back a `free` of entries that a hold has kept alive."""
+        self._doomed.difference_update(ids)
+
+    @property
+    def held(self) -> bool:
+        """Whether a branch or a snapshot keeps entries alive."""
+        return bool(self._holds)
+
+    def take_out(self, key: int) -> Stored:
+        """Copies an entry's keys and values to host memory and frees its slots."""
+        stored = self.pool.take_out(self.index, self._entries[key].slots)
+        self.free([key])
+        return stored
+
+    def put_back(self, entry: Entry, stored: Stored) -> Entry:
+        """Gives an entry that was taken out new slots and a new id; its positions are kept.
+
+        Raises:
+            PoolFullError: too few slots are free.
+        """
+        slots = self.pool.place(self.index, len(entry.slots))
+        self.pool.put_back(self.index, slots, stored)
+        back = replace(entry, id=self._next, slots=slots)
+        self._next += 1
+        self._entries[back.id] = back
+        return back
+
+    def move(self, key: int, *, delta: Shift, cursor: Cursor) -> Entry:
+        """Moves an entry's positions and turns its keys with them."""
+        old = self._entries[key]
+        self.pool.rebase(self.index, old.slots, delta)
+        moved = replace(old, positions=old.positions + torch.tensor(delta)[:, None], cursor=cursor)
+        self._entries[key] = moved
+        return moved
+
+    def live(self) -> tuple[Entry, ...]:
+        """All entries that hold slots, in order of entry."""
+        return tuple(self._entries[key] for key in sorted(self._entries))
