@@ -67,17 +67,17 @@ class Prompts:
         return () if self.family.timed_text else (self.family.end_id,)
 
     def question(self, text: str, *, opened: bool) -> tuple[int, ...]:
-        """The question and the beginning of the reply; `opened`: the user's turn stands open, as before the first one."""
+        """The question up to the end of the user's turn; `opened`: that turn stands open, as before the first one."""
         start = () if opened else (self.turn_start, *self.text("user\n"))
-        return (*start, *self.text(text), *self.reply_start())
+        return (*start, *self.text(text), *self.turn_close())
+
+    def turn_close(self) -> tuple[int, ...]:
+        """The end of a turn."""
+        return (self.turn_end, *self._newline)
 
     def reply_start(self) -> tuple[int, ...]:
-        """The end of the user's turn and the beginning of the assistant's."""
-        return (self.turn_end, *self._newline, self.turn_start, *self.text("assistant\n"))
-
-    def reply_end(self) -> tuple[int, ...]:
-        """The end of the assistant's turn, as history keeps it."""
-        return (self.turn_end, *self._newline)
+        """The beginning of the assistant's turn."""
+        return (self.turn_start, *self.text("assistant\n"))
 
     def stop_ids(self) -> frozenset[int]:
         """Tokens at which a reply ends."""
@@ -102,7 +102,7 @@ class Prompts:
         return int(ids[0])
 
     def _turn(self, role: str, text: str) -> tuple[int, ...]:
-        return (self.turn_start, *self.text(f"{role}\n{text}"), self.turn_end, *self._newline)
+        return (self.turn_start, *self.text(f"{role}\n{text}"), *self.turn_close())
 
     def _special(self, token: str) -> int:
         found = self.tokenizer.convert_tokens_to_ids(token)

@@ -25,7 +25,7 @@ class Entry:
         block: the block itself.
         slots: int64 (tokens,).
         positions: int64 (3, tokens), as of now.
-        cursor: where positions went on when the block was placed.
+        cursor: where its positions began.
     """
 
     id: int
@@ -47,16 +47,33 @@ class Fed:
     Attributes:
         row: row of the pool.
         entry: the block with its slots and positions at that time.
-        sees: ids of the entries that it saw, besides its own earlier tokens.
+        sees: int64, the slots that it saw, besides those of its own earlier tokens.
         features: its vision features, if any.
         logits: float32 (tokens asked for, vocabulary).
     """
 
     row: int
     entry: Entry
-    sees: tuple[int, ...]
+    sees: Tensor
     features: Features | None
     logits: Tensor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Recalled:
+    """A block that came back from host memory: the slots it had, and those it has now.
+
+    Attributes:
+        row: row of the pool.
+        before, after: the entry as it was taken out, and as it is back.
+    """
+
+    row: int
+    before: Entry
+    after: Entry
+
+
+Event = Fed | Recalled
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -75,13 +92,13 @@ class Row:
     Args:
         engine: runs the forwards.
         clock: the family's temporal rule.
-        observer: told of every feed, in order; for records and proofs.
+        observer: told of every feed and every recall, in order; for records and proofs.
 
     Raises:
         PoolFullError: every row of the pool has its session.
     """
 
-    def __init__(self, engine: Engine, *, clock: Clock, observer: Callable[[Fed], None] | None = None) -> None:
+    def __init__(self, engine: Engine, *, clock: Clock, observer: Callable[[Event], None] | None = None) -> None:
         self.engine = engine
         self.clock = clock
         self.observer = observer
@@ -129,10 +146,15 @@ class Row:
             raise ClosedError("the session is closed; open another with model.session()")
         positions, after = place(len(block.token_ids), block.grids, cursor=cursor, clock=self.clock)
         slots = self.pool.place(self.index, len(block.token_ids))
-        entry = Entry(id=self._next, block=block, slots=slots, positions=positions, cursor=after)
+        entry = Entry(id=self._next, block=block, slots=slots, positions=positions, cursor=cursor)
         self._next += 1
         self._entries[entry.id] = entry
         return entry, after
+
+    def after(self, entry: Entry) -> Cursor:
+        """Where positions go on behind an entry."""
+        block = entry.block
+        return place(len(block.token_ids), block.grids, cursor=entry.cursor, clock=self.clock)[1]
 
     def run(self, drafts: Sequence[Draft]) -> list[Tensor]:
         """Feeds placed blocks in one forward; returns the logits that each asked for."""
@@ -164,9 +186,8 @@ class Row:
         if self.observer is None:
             return
         for draft, values in zip(drafts, logits, strict=True):
-            self.observer(
-                Fed(row=self.index, entry=draft.entry, sees=draft.sees, features=draft.features, logits=values)
-            )
+            sees = self.slots_of(draft.sees)
+            self.observer(Fed(row=self.index, entry=draft.entry, sees=sees, features=draft.features, logits=values))
 
     def slots_of(self, ids: Iterable[int]) -> Tensor:
         """The slots of some entries: int64 (tokens,)."""
@@ -182,7 +203,7 @@ class Row:
             block=block,
             slots=torch.cat([part.slots for part in parts]),
             positions=torch.cat([part.positions for part in parts], dim=1),
-            cursor=parts[-1].cursor,
+            cursor=parts[0].cursor,
         )
         self._entries[entry.id] = entry
         return entry
@@ -196,6 +217,10 @@ class Row:
                 self._doomed.add(key)
             else:
                 self.pool.free(self.index, self._entries.pop(key).slots)
+
+    def freeable(self, ids: Iterable[int]) -> int:
+        """How many slots `free` of these entries would give back at once."""
+        return sum(len(self._entries[key].slots) for key in ids if not self._holds.get(key))
 
     def hold(self, ids: Iterable[int]) -> None:
         """Keeps entries alive for a branch or a snapshot, whatever memory decides."""
@@ -238,6 +263,8 @@ class Row:
         back = replace(entry, id=self._next, slots=slots)
         self._next += 1
         self._entries[back.id] = back
+        if self.observer is not None:
+            self.observer(Recalled(row=self.index, before=entry, after=back))
         return back
 
     def move(self, key: int, *, delta: Shift, cursor: Cursor) -> Entry:

@@ -1,0 +1,79 @@
+"""From frames to grids: pairs of frames, thumbnails for memory, features on their way."""
+
+from collections import deque
+
+import numpy as np
+import numpy.typing as npt
+
+from models.backbone import Family
+from models.memory.signals import thumbnail
+from models.metrics import Meter
+from models.patches import FrameFormat
+from models.track import Arrival
+from models.vision import Encoder, Pair, Pairer
+
+
+class Intake:
+    """Takes frames and queues grids.
+
+    Args:
+        encoder: encodes pairs of frames, perhaps in the background.
+        pairer: puts frames in pairs.
+        frame_format: how large a grid a frame gives.
+        family: how many patches make a token.
+        meter: counts.
+    """
+
+    def __init__(self, encoder: Encoder, pairer: Pairer, *, frame_format: FrameFormat, family: Family, meter: Meter) -> None:
+        self.encoder = encoder
+        self.queue: deque[Arrival] = deque()
+        self.last_ns: int | None = None
+        self.first_ns: int | None = None
+        self.pairer = pairer
+        self._format = frame_format
+        self._family = family
+        self._meter = meter
+        self._next = 0
+
+    def add(self, frame: npt.NDArray[np.uint8], t_ns: int) -> None:
+        """Takes a frame; grids that became whole are queued, and their encoding begins.
+
+        Raises:
+            TimeError: time does not rise. FrameError: the frame's size, dtype or layout is not the stream's.
+        """
+        pairs = self.pairer.add(frame, t_ns)
+        self.first_ns = t_ns if self.first_ns is None else self.first_ns
+        self.last_ns = t_ns
+        self._meter.frames += 1
+        for pair in pairs:
+            self.queue.append(self._arrival(pair, self._next))
+            self._next += 1
+            self._meter.chunks += 1
+
+    def lone(self) -> Arrival | None:
+        """The newest frame where it still waits for its partner, doubled, for a question; it goes on waiting."""
+        pair = self.pairer.peek()
+        return None if pair is None else self._arrival(pair, self._next)
+
+    def rewind(self, pairer: Pairer, *, last_ns: int | None) -> None:
+        """Goes back to an earlier moment; grids that wait are dropped. Keys go on rising."""
+        self.drop()
+        self.pairer, self.last_ns = pairer, last_ns
+
+    def drop(self) -> None:
+        """Drops the grids that wait; those that are not being encoded yet never will be."""
+        for arrival in self.queue:
+            arrival.future.cancel()
+        self.queue.clear()
+
+    def _arrival(self, pair: Pair, key: int) -> Arrival:
+        height, width = self._format.grid(pair.frames.shape[1], pair.frames.shape[2])
+        return Arrival(
+            key=key,
+            t0_ns=pair.t0_ns,
+            last_ns=pair.t1_ns,
+            height=height // self._family.merge,
+            width=width // self._family.merge,
+            thumbnail=thumbnail(pair.frames[-1]),
+            future=self.encoder.submit(pair.frames),
+        )

@@ -1,0 +1,270 @@
+"""A session: watch one stream, remember, answer, speak."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from models.answer import Answer, AnswerOptions
+from models.decode import Sampling, StopRule
+from models.dialogue import Round
+from models.errors import ClosedError, QuestionError, SettingsError, TimeError
+from models.metrics import Metrics
+from models.positions import Cursor
+from models.row import Event
+from models.settings import StreamingSettings
+from models.speaking import Decider, Turn, speak
+from models.state import State
+from models.talk import Put, ask
+from models.vision import Pairer
+from models.watchers import Incremental, Watcher
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Snapshot:
+    """A moment of a session to go back to, as often as wanted; it keeps its slots taken until `Session.forget`."""
+
+    watcher: Watcher
+    pairer: Pairer
+    cursor: Cursor
+    rounds: tuple[Round, ...]
+    seam: int | None
+    entries: tuple[int, ...]
+    reply_next: int
+    last_ns: int | None
+
+
+class Session:
+    """One stream and its dialogue; made by `StreamingModel.session`, closed by `close` or a `with` block.
+
+    Args:
+        state: what the session is made of.
+    """
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._snapshots: list[Snapshot] = []
+        self._closed = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    @property
+    def settings(self) -> StreamingSettings:
+        """How this session streams."""
+        return self._state.settings
+
+    @property
+    def history(self) -> tuple[Round, ...]:
+        """The rounds that a new question sees, oldest first."""
+        return self._state.dialogue.rounds
+
+    def observe(self, call: Callable[[Event], None] | None) -> None:
+        """Calls back with every block that is fed from now on, what it saw and its logits; None ends it."""
+        self._state.row.observer = call
+
+    def add_frame(self, frame: npt.NDArray[np.uint8], t_ns: int) -> None:
+        """Takes the next frame of the stream.
+
+        Two frames make a temporal grid; it is encoded in the background if the settings say so, and enters the cache as
+        the mode has it. While an answer is being written, grids are encoded and wait.
+
+        Args:
+            frame: uint8 (height, width, 3), RGB; the size stays the same for a session.
+            t_ns: presentation time in integer nanoseconds; irregular times are welcome.
+
+        Raises:
+            TimeError: time does not rise.
+            FrameError: another size, dtype or layout.
+            PoolFullError: memory cannot make room.
+            ClosedError: the session is closed.
+
+            After each of them the session is as it was, and usable.
+        """
+        state = self._open()
+        state.intake.add(frame, t_ns)
+        if state.intake.first_ns == t_ns:
+            state.track.origin_ns = t_ns
+        state.take_in()
+
+    def ask(
+        self,
+        question: str,
+        *,
+        t_ns: int | None = None,
+        max_new_tokens: int | None = None,
+        options: AnswerOptions | None = None,
+    ) -> Answer:
+        """Asks about what has been seen; returns the answer, which streams as it is iterated.
+
+        The question runs on a branch: it sees the remembered frames, the newest frame and the last rounds of dialogue, and
+        no frame ever sees it. An answer that is still being written is interrupted; what was given out of it stays in the
+        dialogue.
+
+        Args:
+            question: plain text.
+            t_ns: when it is asked, not before the newest frame; None is the newest frame's time.
+            max_new_tokens: overrides the settings.
+            options: how the reply is written; None takes the settings.
+
+        Raises:
+            QuestionError: it is empty, or no frame has come yet.
+            TimeError: `t_ns` lies before the newest frame.
+            PoolFullError: question and frames do not fit.
+        """
+        begun = time.perf_counter()
+        state = self._open()
+        if not question.strip():
+            raise QuestionError(f"question: found {question!r}, expected text; nothing was asked")
+        if state.intake.last_ns is None:
+            raise QuestionError("question: no frame has come yet; call add_frame first")
+        asked_ns = state.intake.last_ns if t_ns is None else t_ns
+        if type(asked_ns) is not int or asked_ns < state.intake.last_ns:
+            raise TimeError(
+                f"question: t_ns is {t_ns!r}, expected an int of at least {state.intake.last_ns}, the newest frame's time: "
+                "an answer must not know frames that come after its question"
+            )
+        chosen = self._options(max_new_tokens) if options is None else options
+        state.interrupt()
+        return ask(state, Put(text=question, t_ns=asked_ns, begun=begun, options=chosen))
+
+    def speak(self, *, options: AnswerOptions | None = None) -> Iterator[Turn]:
+        """Decides after each grid that waits whether to be silent, to stand by or to respond; yields every decision.
+
+        From the first call on, grids wait for the next call instead of entering by themselves. Grids that a question
+        brought in are not decided about.
+
+        Args:
+            options: how replies are written; None takes the settings.
+
+        Raises:
+            SettingsError: a decision token of the settings is not one token of the tokenizer.
+        """
+        state = self._open()
+        names = state.settings.decision_tokens
+        tokens = (state.prompts.single(names[0]), state.prompts.single(names[1]), state.prompts.single(names[2]))
+        if len(set(tokens)) < 3:
+            raise SettingsError(f"decision_tokens: found {names}, expected three different tokens")
+        state.interrupt()
+        state.speaking = True
+        decider = Decider(tokens=tokens, threshold=state.settings.speak_threshold)
+        return speak(state, decider, self._options(None) if options is None else options)
+
+    def snapshot(self) -> Snapshot:
+        """Remembers this moment: cache, memory and dialogue. No byte is copied; slots are kept until `forget`."""
+        state = self._open()
+        state.interrupt()
+        state.drain()
+        entries = tuple(entry.id for entry in state.row.live())
+        state.row.hold(entries)
+        moment = Snapshot(
+            watcher=state.watcher.save(),
+            pairer=state.intake.pairer.copy(),
+            cursor=state.track.cursor,
+            rounds=state.dialogue.rounds,
+            seam=state.dialogue.seam,
+            entries=entries,
+            reply_next=state.reply_next,
+            last_ns=state.intake.last_ns,
+        )
+        self._snapshots.append(moment)
+        return moment
+
+    def restore(self, moment: Snapshot) -> None:
+        """Goes back to a moment; what came after it is forgotten, and its time may come again.
+
+        Raises:
+            ClosedError: the moment belongs to another session or was forgotten.
+        """
+        state = self._open()
+        self._check_moment(moment)
+        state.interrupt()
+        kept = set(moment.entries)
+        state.intake.rewind(moment.pairer.copy(), last_ns=moment.last_ns)
+        state.row.free([entry.id for entry in state.row.live() if entry.id not in kept])
+        state.row.revive(kept)
+        state.watcher = moment.watcher.save()
+        state.track.cursor, state.reply_next = moment.cursor, moment.reply_next
+        state.dialogue.rounds, state.dialogue.seam = moment.rounds, moment.seam
+
+    def forget(self, moment: Snapshot) -> None:
+        """Gives back the slots that only this moment kept."""
+        state = self._open()
+        self._check_moment(moment)
+        self._snapshots.remove(moment)
+        state.row.let_go(moment.entries)
+
+    def metrics(self) -> Metrics:
+        """Counts, seconds and bytes so far."""
+        return measure(self._state)
+
+    def close(self) -> None:
+        """Ends the session and gives its row of the pool back; harmless when it is closed."""
+        if not self._closed:
+            self._state.interrupt()
+            self._closed = True
+            self._state.intake.drop()
+            self._state.row.close()
+
+    def _open(self) -> State:
+        if self._closed:
+            raise ClosedError("the session is closed; open another with model.session()")
+        return self._state
+
+    def _check_moment(self, moment: Snapshot) -> None:
+        if moment not in self._snapshots:
+            raise ClosedError("the snapshot belongs to another session or was forgotten; take another with snapshot()")
+
+    def _options(self, max_new_tokens: int | None) -> AnswerOptions:
+        settings = self._state.settings
+        return AnswerOptions(
+            sampling=Sampling(
+                temperature=settings.temperature,
+                top_k=settings.top_k_sampling,
+                top_p=settings.top_p,
+                repetition_penalty=settings.repetition_penalty,
+                seed=settings.seed,
+            ),
+            stop=StopRule(max_new_tokens=settings.max_new_tokens if max_new_tokens is None else max_new_tokens),
+        )
+
+
+def measure(state: State) -> Metrics:
+    """A session's counts, seconds and bytes."""
+    meter, pool, watcher = state.meter, state.row.pool, state.watcher
+    vision = state.intake.encoder.stats()
+    away = watcher.offloaded if isinstance(watcher, Incremental) else {}
+    return Metrics(
+        frames=meter.frames,
+        chunks=meter.chunks,
+        chunks_pending=len(state.intake.queue),
+        vision_encoded=vision.encoded,
+        vision_exact_hits=vision.exact_hits,
+        vision_similar_hits=vision.similar_hits,
+        vision_s=vision.seconds,
+        vision_wait_s=meter.seconds["vision_wait"],
+        prefill_s=meter.seconds["prefill"],
+        decode_s=meter.seconds["decode"],
+        prefill_tokens=meter.prefill_tokens,
+        decode_tokens=meter.decode_tokens,
+        questions=meter.questions,
+        turns=meter.turns,
+        responses=meter.responses,
+        evicted=meter.evicted,
+        offloaded=len(away),
+        slots_used=state.row.used,
+        slots=pool.slots,
+        pool_bytes=pool.nbytes,
+        host_bytes=sum(kept.nbytes for kept in away.values()),
+        memory_bytes=watcher.memory_bytes(),
+        feature_bytes=watcher.feature_bytes(),
+        rebases=meter.rebases,
+        bytes_moved=pool.bytes_moved,
+    )

@@ -1,0 +1,107 @@
+"""Speaking without being asked: after each grid the model decides to be silent, to stand by, or to respond."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+
+from models.answer import Answer, AnswerOptions, Asked
+from models.blocks import Kind
+from models.state import State
+from models.talk import Opened, open_turn, reply
+from models.view import look
+
+TurnState = Literal["silence", "standby", "respond"]
+STATES: tuple[TurnState, TurnState, TurnState] = ("silence", "standby", "respond")
+
+
+@dataclass(slots=True, kw_only=True)
+class Turn:
+    """One decision.
+
+    Attributes:
+        t_ns: end of the grid that it was taken after.
+        state: `silence`, `standby` (something is coming) or `respond`.
+        probabilities: of the three, among themselves.
+        decided_s: seconds that the decision took.
+        answer: what is said, to be iterated piece by piece; None unless it responds.
+    """
+
+    t_ns: int
+    state: TurnState
+    probabilities: tuple[float, float, float]
+    decided_s: float
+    answer: Answer | None = field(default=None)
+
+    @property
+    def text(self) -> str:
+        """All that is said; writes the rest of the reply first."""
+        return "" if self.answer is None else self.answer.run().text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decider:
+    """Which tokens stand for the three decisions, and when the third is taken.
+
+    Attributes:
+        tokens: ids of silence, standby and respond.
+        threshold: probability of respond from which the model speaks; None takes the likeliest of the three.
+    """
+
+    tokens: tuple[int, int, int]
+    threshold: float | None
+
+    def decide(self, logits: torch.Tensor) -> tuple[TurnState, tuple[float, float, float]]:
+        """The decision and the three probabilities from logits (vocabulary,)."""
+        chances = logits[list(self.tokens)].softmax(-1).tolist()
+        if self.threshold is None:
+            best = max(range(3), key=lambda place: chances[place])
+        elif chances[2] >= self.threshold:
+            best = 2
+        else:
+            best = 0 if chances[0] >= chances[1] else 1
+        return STATES[best], (chances[0], chances[1], chances[2])
+
+
+def speak(state: State, decider: Decider, options: AnswerOptions) -> Iterator[Turn]:
+    """Takes the waiting grids one by one and decides after each; a reply that is left unread is written to its end."""
+    while state.intake.queue:
+        begun = time.perf_counter()
+        t_ns = state.intake.queue[0].last_ns
+        state.absorb()
+        turn = _decide(state, decider, options, t_ns=t_ns, begun=begun)
+        state.meter.turns += 1
+        state.meter.responses += turn.answer is not None
+        yield turn
+        if turn.answer is not None:
+            turn.answer.run()
+
+
+def _decide(state: State, decider: Decider, options: AnswerOptions, *, t_ns: int, begun: float) -> Turn:
+    before = dict(state.meter.seconds)
+    view = look(state, (), newest=False)
+    standing = state.dialogue.seam is not None or state.dialogue.rounds
+    opened = open_turn(state, view, () if standing else state.prompts.turn_close(), t_ns=t_ns)
+    decision, chances = decider.decide(opened.logits)
+    decided_s = time.perf_counter() - begun
+    if decision != "respond":
+        view.branch.release()
+        return Turn(t_ns=t_ns, state=decision, probabilities=chances, decided_s=decided_s)
+    draft = view.branch.place(Kind.REPLY, [decider.tokens[2]], t_ns=t_ns, logits=1)
+    said = Opened(logits=state.track.run([draft])[-1][-1], tokens=opened.tokens + 1, seam=opened.seam)
+    asked = Asked(
+        question="",
+        t_ns=t_ns,
+        begun=begun,
+        encode_s=state.meter.seconds["vision_wait"] - before["vision_wait"],
+        prefill_s=state.meter.seconds["prefill"] - before["prefill"],
+        prompt_tokens=said.tokens,
+        visible_tokens=len(state.row.slots_of(view.branch.sees())),
+        frames=view.frames,
+        passing=(*view.passing, *opened.seam),
+    )
+    answer = reply(state, view.branch, said, options=options, stats=asked)
+    return Turn(t_ns=t_ns, state="respond", probabilities=chances, decided_s=decided_s, answer=answer)
+

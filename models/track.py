@@ -1,0 +1,205 @@
+"""The video's own line in the cache: the system turn, then frames; questions run beside it and never enter it."""
+
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from models.backbone import Features
+from models.blocks import Block, Kind
+from models.memory.records import Chunk, Merged
+from models.metrics import Meter
+from models.positions import Cursor, Grid, place
+from models.prompts import Prompts
+from models.row import Draft, Entry, Row
+
+# A prefill of more tokens than this runs in several forwards, so that its mask and activations stay small.
+FORWARD_TOKENS = 4096
+# Where positions are set back, frames further apart than this begin a new vision segment.
+SEGMENT_GAP_NS = 60_000_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Arrival:
+    """One temporal grid that has come in and is being encoded.
+
+    Attributes:
+        key: rising with time, unique in the session.
+        t0_ns, last_ns: presentation times of its first and its last frame.
+        height, width: its size in tokens.
+        thumbnail: uint8 (h, w, 3), a small picture of its last frame.
+        future: its vision features.
+    """
+
+    key: int
+    t0_ns: int
+    last_ns: int
+    height: int
+    width: int
+    thumbnail: npt.NDArray[np.uint8]
+    future: Future[Features]
+
+    def chunk(self, features: Features | None) -> Chunk:
+        """What the memory policy is told."""
+        return Chunk(
+            key=self.key,
+            t0_ns=self.t0_ns,
+            t1_ns=self.last_ns + 1,
+            tokens=self.height * self.width,
+            thumbnail=self.thumbnail,
+            features=None if features is None else flat(features),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Scene:
+    """A grid whose features are known, ready to enter the cache; with a cursor of its own where it takes another's place."""
+
+    t0_ns: int
+    last_ns: int
+    height: int
+    width: int
+    features: Features
+    cursor: Cursor | None = None
+
+
+def flat(features: Features) -> Tensor:
+    """All features of a grid side by side, (tokens, width times layers), so that a mean is a mean of all of them."""
+    return torch.cat([features.embeds, *features.deepstack], dim=-1) if features.deepstack else features.embeds
+
+
+def scene_of(arrival: Arrival, features: Features) -> Scene:
+    """An arrival with its features."""
+    return Scene(
+        t0_ns=arrival.t0_ns, last_ns=arrival.last_ns, height=arrival.height, width=arrival.width, features=features
+    )
+
+
+def merged_scene(merged: Merged, member: Entry, parts: int) -> Scene:
+    """A merged chunk that takes the place, size and position of its first member; `parts` undoes `flat`."""
+    grid = member.block.grids[0]
+    pieces = merged.features.chunk(parts, dim=-1)
+    return Scene(
+        t0_ns=merged.t0_ns,
+        last_ns=merged.t1_ns - 1,
+        height=grid.height,
+        width=grid.width,
+        features=Features(embeds=pieces[0], deepstack=tuple(pieces[1:])),
+        cursor=member.cursor,
+    )
+
+
+class Track:
+    """The system turn and the frames of one session.
+
+    Args:
+        row: the session's row.
+        prompts: writes the text around frames.
+        meter: counts.
+        system_prompt: text of the system turn.
+    """
+
+    def __init__(self, row: Row, prompts: Prompts, meter: Meter, *, system_prompt: str) -> None:
+        self.row = row
+        self.prompts = prompts
+        self.meter = meter
+        self.origin_ns = 0
+        self.cursor = Cursor()
+        self.system: int | None = None
+        self._system_prompt = system_prompt
+
+    def start(self) -> int:
+        """Feeds the system turn once; returns its entry's id.
+
+        Raises:
+            PoolFullError: the pool is smaller than the system turn.
+        """
+        if self.system is None:
+            tokens = self.prompts.system(self._system_prompt)
+            block = Block(kind=Kind.SYSTEM, t0_ns=0, t1_ns=0, token_ids=tokens, pinned=True)
+            entry, self.cursor = self.row.place(block, self.cursor)
+            self.run([Draft(entry=entry, sees=())])
+            self.system = entry.id
+        return self.system
+
+    def block(self, scene: Scene) -> Block:
+        """The block of a grid, with the text around it."""
+        tokens = scene.height * scene.width
+        text = self.prompts.frames(tokens, t0_ns=scene.t0_ns - self.origin_ns, last_ns=scene.last_ns - self.origin_ns)
+        grid = Grid(start=text.grid_start, height=scene.height, width=scene.width, t_ns=scene.t0_ns)
+        return Block(
+            kind=Kind.FRAMES, t0_ns=scene.t0_ns, t1_ns=scene.last_ns + 1, token_ids=text.token_ids, grids=(grid,)
+        )
+
+    def tokens(self, scene: Scene) -> int:
+        """Slots that a grid takes with the text around it."""
+        return len(self.block(scene).token_ids)
+
+    def place(self, scenes: Sequence[Scene], *, sees: Sequence[int], cursor: Cursor) -> tuple[list[Draft], Cursor]:
+        """Places grids one after the other, each seeing the entries given and the grids before it.
+
+        Raises:
+            PoolFullError: too few slots are free; none of the grids is placed then.
+        """
+        drafts: list[Draft] = []
+        seen = list(sees)
+        try:
+            for scene in scenes:
+                entry, after = self.row.place(self.block(scene), scene.cursor or cursor)
+                cursor = after if scene.cursor is None else cursor
+                drafts.append(Draft(entry=entry, sees=tuple(seen), features=scene.features))
+                seen.append(entry.id)
+        except Exception:
+            self.row.free([draft.entry.id for draft in drafts])
+            raise
+        return drafts, cursor
+
+    def run(self, drafts: Sequence[Draft]) -> list[Tensor]:
+        """Feeds drafts that are placed, in as few forwards as their size allows, as prefill."""
+        results: list[Tensor] = []
+        batch: list[Draft] = []
+        size = 0
+        with self.meter.time("prefill"):
+            for draft in drafts:
+                tokens = len(draft.entry.slots)
+                if batch and size + tokens > FORWARD_TOKENS:
+                    results += self.row.run(batch)
+                    batch, size = [], 0
+                batch.append(draft)
+                size += tokens
+                self.meter.prefill_tokens += tokens
+            if batch:
+                results += self.row.run(batch)
+        return results
+
+    def compact(self, frames: Sequence[int]) -> int:
+        """Gives the live frames the positions that they would have in a context of their own, behind the system turn.
+
+        Frames that were seen more than a minute apart begin a new vision segment, so that what memory left out takes no
+        positions. Returns by how much the end of the context moved.
+        """
+        end = self.cursor.next
+        cursor = Cursor(next=self.row.entry(self.start()).end)
+        last_ns: int | None = None
+        for key in frames:
+            entry = self.row.entry(key)
+            if last_ns is not None and entry.block.t0_ns - last_ns > SEGMENT_GAP_NS:
+                cursor = Cursor(next=cursor.next)
+            last_ns = entry.block.t1_ns
+            begun = cursor
+            fresh, cursor = place(len(entry.block.token_ids), entry.block.grids, cursor=begun, clock=self.row.clock)
+            self._move(entry, fresh, begun)
+        self.cursor = cursor
+        self.meter.rebases += 1
+        return cursor.next - end
+
+    def _move(self, entry: Entry, fresh: Tensor, cursor: Cursor) -> None:
+        # A grid and the text around it all count from the cursor, so the whole block moves by one step per axis.
+        steps = fresh - entry.positions
+        assert (steps == steps[:, :1]).all(), "a block moves as one"
+        delta = (int(steps[0, 0]), int(steps[1, 0]), int(steps[2, 0]))
+        self.row.move(entry.id, delta=delta, cursor=cursor)

@@ -1,0 +1,105 @@
+"""What a question looks at: the frames that memory holds, those that a router picks, and the newest ones."""
+
+from dataclasses import dataclass
+
+import torch
+
+from models.answer import Branch
+from models.positions import Cursor
+from models.router import Candidate, choose
+from models.row import Draft
+from models.state import State
+from models.track import Scene, scene_of
+from models.watchers import Incremental, Remembered, wait
+from models.memory.policy import RetrievalPolicy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """A branch that is open, with the frames that only it has.
+
+    Attributes:
+        branch: where question and reply go.
+        drafts: the newest frames, placed on the branch and not fed yet.
+        passing: entries that go when the branch ends, whatever stays of it.
+        frames: grids that the branch sees.
+    """
+
+    branch: Branch
+    drafts: tuple[Draft, ...]
+    passing: tuple[int, ...]
+    frames: int
+
+
+def look(state: State, words: tuple[int, ...], *, newest: bool = True) -> View:
+    """Opens a branch on what has been seen.
+
+    Args:
+        state: the session.
+        words: the question's tokens, for a router.
+        newest: also shows the frame that still waits for its partner.
+
+    Raises:
+        PoolFullError: recalled or newest frames do not fit; nothing is left behind then.
+    """
+    remembered = state.watcher.ready()
+    chosen, recalled_keys = _route(state, words, remembered)
+    recalled = state.watcher.recall(recalled_keys) if isinstance(state.watcher, Incremental) else []
+    base = [state.track.start(), *recalled, *(remembered.entries[key] for key in chosen)]
+    scenes = _newest(state, lone=newest)
+    try:
+        drafts, cursor = state.track.place(scenes, sees=base, cursor=state.track.cursor)
+    except Exception:
+        state.row.free(recalled)
+        raise
+    state.row.hold(recalled)
+    state.row.free(recalled)  # they live as long as the branch holds them
+    branch = Branch(state.row, [*base, *state.dialogue.visible()], _text_cursor(state, cursor))
+    state.row.let_go(recalled)
+    branch.own += [draft.entry.id for draft in drafts]
+    return View(
+        branch=branch,
+        drafts=tuple(drafts),
+        passing=tuple(branch.own),
+        frames=len(recalled) + len(chosen) + len(scenes),
+    )
+
+
+def _text_cursor(state: State, frames: Cursor) -> Cursor:
+    """Where text begins: behind all that it sees, or behind the frames where replies have positions of their own."""
+    beside = state.dialogue.end if state.positions.reply == "continue" else 0
+    return Cursor(next=max(frames.next, beside))
+
+
+def _newest(state: State, *, lone: bool) -> list[Scene]:
+    """Grids that are not in the cache: those of an unfinished clip, and the frame that waits for its partner."""
+    scenes = list(state.watcher.tail())
+    waiting = state.intake.lone() if lone else None
+    if waiting is not None:
+        scenes.append(scene_of(waiting, wait(waiting.future, state.meter)))
+    return scenes
+
+
+def _route(state: State, words: tuple[int, ...], remembered: Remembered) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The keys in the cache that the question sees, and those to call back from host memory."""
+    if state.router is None or not words:
+        return remembered.keys, ()
+    query = state.row.engine.backbone.embed(torch.tensor(words))
+    if isinstance(state.watcher, Incremental) and isinstance(state.watcher.policy, RetrievalPolicy):
+        away = [
+            Candidate(key=key, t_ns=kept.entry.block.t0_ns, features=kept.features.embeds.to(query.device))
+            for key, kept in state.watcher.offloaded.items()
+            if kept.features is not None
+        ]
+        picked = choose(state.router, query, away, top_k=state.settings.top_k) if away else ()
+        state.watcher.policy.recalled(picked)
+        return remembered.keys, picked
+    candidates = [
+        Candidate(key=key, t_ns=_time(state, remembered, key), features=remembered.features[key].embeds.to(query.device))
+        for key in remembered.keys
+    ]
+    return (choose(state.router, query, candidates, top_k=state.settings.top_k) if candidates else ()), ()
+
+
+def _time(state: State, remembered: Remembered, key: int) -> int:
+    return state.row.entry(remembered.entries[key]).block.t0_ns
