@@ -1,0 +1,1 @@
+"""Ways to score remembered frames against a question."""
