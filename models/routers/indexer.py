@@ -5,6 +5,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import torch
 from safetensors import SafetensorError
@@ -14,6 +15,8 @@ from torch import nn
 from models.errors import PackageError, SettingsError
 from models.memory.signals import unit
 from models.routers.candidate import EMPTY_SCORE, Candidate, check_query, check_width, features_on
+
+TEMPERATURE: Final = 0.05  # cosines differ by little; a softmax over them needs this to tell them apart
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -103,56 +106,39 @@ class Indexer(nn.Module):
         return indexer
 
 
-def info_nce(scores: torch.Tensor, relevant: Sequence[int], *, temperature: float) -> torch.Tensor:
-    """Multi-positive InfoNCE: minus the mean over relevant frames of log softmax(scores / temperature); a scalar.
+def info_nce(scores: torch.Tensor, relevant: Sequence[int]) -> torch.Tensor:
+    """Multi-positive InfoNCE: minus the mean over relevant frames of log softmax(scores / TEMPERATURE); a scalar.
 
     The positives' mean stands outside the log (L_out in Supervised Contrastive Learning, arXiv 2004.11362, eq. 2), so
-    that every relevant frame is pulled up and not only the easiest; scores (n,), -inf allowed at other places.
+    that every relevant frame is pulled up and not only the easiest; with p of them it is never below log p. `scores`
+    (n,) may be -inf where a frame is empty and not relevant.
     """
-    return -torch.log_softmax(scores / temperature, dim=0)[list(relevant)].mean()
+    return -torch.log_softmax(scores / TEMPERATURE, dim=0)[list(relevant)].mean()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IndexerTraining:
-    """How an indexer is trained: `steps` of `batch` examples at learning rate `lr`; scores over `temperature`."""
-
-    steps: int = 300
-    batch: int = 8
-    lr: float = 1e-2
-    temperature: float = 0.05
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot train. Raises SettingsError."""
-        if self.steps < 1 or self.batch < 1 or self.lr <= 0 or self.temperature <= 0:
-            raise SettingsError(f"{self}: steps, batch, lr and temperature must all be positive")
-
-
-def train_indexer(indexer: Indexer, examples: Sequence[Example], *, settings: IndexerTraining) -> list[float]:
-    """Train in place by AdamW on multi-positive InfoNCE; returns the loss of each step.
+def train_indexer(
+    indexer: Indexer, examples: Sequence[Example], *, steps: int, lr: float, seed: int, batch: int = 8
+) -> list[float]:
+    """Train in place by AdamW on multi-positive InfoNCE, `batch` examples a step; returns the loss of each step.
 
     Examples are drawn in shuffled rounds by a generator of the seed; lr falls to zero along a half cosine. The same
-    indexer, examples and settings give the same weights on the same machine. Raises SettingsError without examples.
+    indexer, examples and numbers give the same weights on the same machine. Raises SettingsError for no examples and
+    for numbers that are not positive.
     """
     if not examples:
         raise SettingsError("no examples to train the indexer on; pass at least one")
-    generator = torch.Generator().manual_seed(settings.seed)
-    optimizer = torch.optim.AdamW(indexer.parameters(), lr=settings.lr, weight_decay=0.0)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=settings.steps)
+    if steps < 1 or batch < 1 or lr <= 0:
+        raise SettingsError(f"steps {steps}, batch {batch} and lr {lr} must all be positive")
+    generator = torch.Generator().manual_seed(seed)
+    optimizer = torch.optim.AdamW(indexer.parameters(), lr=lr, weight_decay=0.0)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps)
     waiting: list[int] = []
     losses: list[float] = []
-    for _ in range(settings.steps):
-        while len(waiting) < settings.batch:
+    for _ in range(steps):
+        while len(waiting) < batch:
             waiting.extend(torch.randperm(len(examples), generator=generator).tolist())
-        chosen, waiting = waiting[: settings.batch], waiting[settings.batch :]
-        each = [
-            info_nce(
-                indexer(examples[index].query, examples[index].candidates),
-                examples[index].relevant,
-                temperature=settings.temperature,
-            )
-            for index in chosen
-        ]
+        chosen, waiting = [examples[index] for index in waiting[:batch]], waiting[batch:]
+        each = [info_nce(indexer(example.query, example.candidates), example.relevant) for example in chosen]
         loss = torch.stack(each).mean()
         optimizer.zero_grad()
         torch.autograd.backward(loss)
