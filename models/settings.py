@@ -2,10 +2,12 @@
 
 import math
 import re
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Final
 
 from models.errors import SettingsError
+from models.memory.policy import POLICIES
+from models.memory.settings import MemorySettings
 
 MODES: Final = ("incremental", "delayed", "clip", "parallel")
 MIB: Final = 2**20
@@ -23,6 +25,7 @@ class StreamingSettings:
         mode: `incremental` (frames enter the cache as they come), `delayed` (at the next question), `clip` (the newest
             `clip_frames` alone, anew for each question) or `parallel` (frames enter while an answer is written).
         memory: name of the policy that says which chunks live.
+        memory_settings: the policy's own knobs; its `window_s`, if set, goes before the one here.
         router: name of the rule that picks the chunks a question sees; None shows it all that live.
         top_k: how many chunks the router picks.
         window_s: seconds that the memory reaches back; None sets no limit.
@@ -52,6 +55,7 @@ class StreamingSettings:
 
     mode: str = "incremental"
     memory: str = "star_stream"
+    memory_settings: MemorySettings = field(default_factory=MemorySettings)
     router: str | None = None
     top_k: int = 8
     window_s: float | None = 60.0
@@ -82,7 +86,10 @@ class StreamingSettings:
         """Refuse a field of the wrong type or outside its range, naming it."""
         if self.mode not in MODES:
             raise SettingsError(f"setting mode is {self.mode!r}, expected one of {', '.join(MODES)}")
-        _check_name("memory", self.memory)
+        if type(self.memory) is not str or self.memory not in POLICIES:
+            raise SettingsError(f"setting memory is {self.memory!r}, expected one of {', '.join(sorted(POLICIES))}")
+        if type(self.memory_settings) is not MemorySettings:
+            raise SettingsError(f"setting memory_settings is {self.memory_settings!r}, expected MemorySettings")
         _check_name("router", self.router, optional=True)
         self._check_numbers()
         self._check_optional_numbers()
@@ -128,7 +135,10 @@ class StreamingSettings:
 
     def to_json(self) -> dict[str, object]:
         """All settings by name, ready for `json.dump`."""
-        return asdict(self) | {"decision_tokens": list(self.decision_tokens)}
+        return asdict(self) | {
+            "decision_tokens": list(self.decision_tokens),
+            "memory_settings": self.memory_settings.to_json(),
+        }
 
     @classmethod
     def from_json(cls, value: object) -> "StreamingSettings":
@@ -149,6 +159,8 @@ class StreamingSettings:
         given = dict(value)
         if isinstance(given.get("decision_tokens"), list):
             given["decision_tokens"] = tuple(given["decision_tokens"])
+        if "memory_settings" in given:
+            given["memory_settings"] = MemorySettings.from_json(given["memory_settings"])
         return cls(**given)
 
 

@@ -8,6 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.errors import SettingsError
+from models.memory.policy import POLICIES
+from models.memory.settings import MemorySettings
 from models.settings import MODES, StreamingSettings
 
 names = st.text("abcdefgh_", min_size=1, max_size=12)
@@ -20,7 +22,8 @@ def drawn(draw):
     least = draw(st.none() | st.integers(1, 10_000))
     return StreamingSettings(
         mode=draw(st.sampled_from(MODES)),
-        memory=draw(names),
+        memory=draw(st.sampled_from(sorted(POLICIES))),
+        memory_settings=MemorySettings(window_s=draw(st.none() | st.integers(1, 10**6)), clusters=draw(counts)),
         router=draw(st.none() | names),
         top_k=draw(counts),
         window_s=draw(st.none() | st.floats(0.001, 1e6) | st.integers(1, 1000)),
@@ -53,7 +56,7 @@ def test_what_is_written_is_read_back(made):
 def test_an_absent_field_has_its_default(made, data):
     left_out = data.draw(st.sampled_from([field.name for field in fields(made)]))
     value = {name: part for name, part in made.to_json().items() if name != left_out}
-    default = {field.name: field.default for field in fields(made)}[left_out]
+    default = asdict(StreamingSettings())[left_out]
     if left_out == "min_pixels" or (left_out == "max_pixels" and made.min_pixels):
         value.pop("max_pixels", None)
         value.pop("min_pixels", None)
@@ -69,7 +72,8 @@ def test_an_unknown_field_is_named(name):
 
 
 WRONG = [
-    ("mode", "fast"), ("mode", None), ("memory", ""), ("memory", 3), ("router", ""), ("router", 1),
+    ("mode", "fast"), ("mode", None), ("memory", ""), ("memory", 3), ("memory", "everything"),
+    ("memory", []), ("mode", []), ("memory_settings", None), ("router", ""), ("router", 1),
     ("top_k", 0), ("top_k", True), ("top_k", 2.0), ("top_k", "8"), ("window_s", 0), ("window_s", -1.0),
     ("window_s", float("inf")), ("window_s", float("nan")), ("window_s", "60"), ("frames_per_chunk", 0),
     ("clip_frames", 3), ("clip_frames", 17), ("max_gap_s", 0), ("max_gap_s", None), ("slots", 0), ("slots", 2**63),
@@ -87,7 +91,7 @@ WRONG = [
 def test_a_wrong_field_is_refused_by_its_name(name, value):
     with pytest.raises(SettingsError, match=rf"setting {name} is .*expected"):
         replace(StreamingSettings(), **{name: value})
-    with pytest.raises(SettingsError, match=rf"setting {name} is .*expected"):
+    with pytest.raises(SettingsError, match=rf"{name.replace('_', '.')}.* (is|are) .*expected"):
         StreamingSettings.from_json({name: value})
 
 
@@ -106,6 +110,15 @@ def test_pixels_have_to_be_ordered():
 def test_settings_that_are_no_object_are_refused(value):
     with pytest.raises(SettingsError, match="expected a JSON object"):
         StreamingSettings.from_json(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [({"colour": 1}, "colour"), (MemorySettings().to_json() | {"clusters": 0}, "clusters"), ([], "list")],
+)
+def test_what_is_wrong_in_the_memory_settings_is_named(value, told):
+    with pytest.raises(SettingsError, match=told):
+        StreamingSettings.from_json({"memory_settings": value})
 
 
 def test_settings_are_frozen():
