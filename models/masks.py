@@ -31,8 +31,8 @@ def flex_block_mask(context: Context, device: torch.device) -> BlockMask:
     Counts the visible pairs of each tile of 128 x 128 from the tokens that each block has in each tile, so that empty
     tiles are skipped and full ones are computed without the mask function; O(N^2 L / 128) instead of O(L^2).
     """
-    pairs, room = _pairs_in_tiles(context)
-    full = pairs == room
+    pairs = _pairs_in_tiles(context)
+    full = pairs == TILE * TILE
     some = (pairs > 0) & ~full
     counts, indices = _by_row(some, device)
     full_counts, full_indices = _by_row(full, device)
@@ -55,9 +55,9 @@ def flex_block_mask(context: Context, device: torch.device) -> BlockMask:
 
 
 def draw(context: Context) -> str:
-    """A picture of the mask: a row for each block that looks, a column for each block that is seen.
+    r"""A picture of the mask: a row for each block that looks, a column for each block that is seen.
 
-    `#` sees, `\\` sees itself causally, `.` does not see; at the end of a row the positions (temporal row) of its tokens.
+    `#` sees, `\` sees itself causally, `.` does not see; behind a row the temporal positions of its first and last token.
     """
     names = _names(context)
     width = max(len(name) for name in names)
@@ -82,8 +82,8 @@ def _names(context: Context) -> list[str]:
     return names
 
 
-def _pairs_in_tiles(context: Context) -> tuple[Tensor, Tensor]:
-    """Visible (query, key) pairs in each tile, and the pairs that a tile of 128 x 128 holds: float64 (tiles, tiles)."""
+def _pairs_in_tiles(context: Context) -> Tensor:
+    """How many (query, key) pairs of each tile are visible: float64 (tiles, tiles)."""
     length, blocks = len(context.token_ids), len(context.blocks)
     tiles = -(-length // TILE)
     # float64 counts these integers exactly and, unlike int64, has a fast matrix product.
@@ -94,10 +94,10 @@ def _pairs_in_tiles(context: Context) -> tuple[Tensor, Tensor]:
     others = context.sees.double().fill_diagonal_(0)
     pairs = share @ others @ share.T + (share @ share.T).tril(-1)
     pairs.diagonal().add_((share * (share + 1) / 2).sum(1))
-    return pairs, torch.tensor(float(TILE * TILE), dtype=torch.float64)
+    return pairs
 
 
 def _by_row(tiles: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
-    """For each row of tiles how many are set and which, set ones first: int32 (1, 1, rows) and (1, 1, rows, columns)."""
+    """For each row of tiles how many are set, int32 (1, 1, rows), and all, set ones first, (1, 1, rows, columns)."""
     order = tiles.int().argsort(dim=-1, descending=True, stable=True)
     return tiles.sum(-1).int()[None, None].to(device), order.int()[None, None].to(device)
