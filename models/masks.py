@@ -57,7 +57,7 @@ def flex_block_mask(context: Context, device: torch.device) -> BlockMask:
 def draw(context: Context) -> str:
     r"""A picture of the mask: a row for each block that looks, a column for each block that is seen.
 
-    `#` sees, `\` sees itself causally, `.` does not see; behind a row the temporal positions of its first and last token.
+    `#` sees, `\` sees itself causally, `.` does not see; then the temporal positions of the first and last token.
     """
     names = _names(context)
     width = max(len(name) for name in names)
