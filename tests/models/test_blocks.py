@@ -1,0 +1,434 @@
+from dataclasses import replace
+from fractions import Fraction
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from transformers import DynamicCache
+
+from models.blocks import Block, BlockError, Context, Kind, derive, pack, plan
+from models.errors import SettingsError, TimeError
+from models.layouts import LAYOUTS, Layout, VisibilityRule
+from models.masks import additive
+from models.positions import Clock, Cursor, Grid, GridError, place
+from tests.models import stock
+from tests.models.contexts import (
+    CLOCK,
+    SECOND,
+    block_lists,
+    contexts,
+    derived,
+    dialogue,
+    frames,
+    text,
+    watching,
+)
+
+NAMES = sorted(LAYOUTS)
+PAST = ["group", "gap", "overlap", "overlap_shared", "interleave"]
+
+
+def token_count(context):
+    return len(context.token_ids)
+
+
+# Blocks
+
+
+def test_a_block_says_when_it_is_known():
+    assert frames(2 * SECOND, 5 * SECOND).known_ns == 5 * SECOND
+    assert Block(kind=Kind.REPLY, t0_ns=2, t1_ns=5, token_ids=(1,)).known_ns == 2
+    assert [kind for kind in Kind if kind.said] == [Kind.REPLY, Kind.DECISION]
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "words"),
+    [
+        ({"t1_ns": -1}, TimeError, r"span \[0, -1\)"),
+        ({"t0_ns": 0.5}, TimeError, "ints of nanoseconds"),
+        ({"token_ids": ()}, BlockError, "holds no tokens"),
+        ({"grids": (Grid(start=0, height=1, width=1, t_ns=0),)}, BlockError, "what the model says is text"),
+        ({"learn": (2, 2)}, BlockError, r"learn is \(2, 2\)"),
+        ({"learn": (-1, 2)}, BlockError, "expected a span inside"),
+        ({"learn": (1, 4)}, BlockError, r"inside \[0, 3\)"),
+        ({"loss_weight": -1.0}, BlockError, "loss_weight is -1"),
+        ({"loss_weight": float("nan")}, BlockError, "loss_weight is nan"),
+    ],
+)
+def test_a_block_refuses_what_contradicts_itself(change, error, words):
+    good = text(Kind.REPLY, 0, 3, learn=(0, 3))
+    with pytest.raises(error, match=words):
+        replace(good, **change)
+
+
+def test_grids_lie_inside_their_block_in_tokens_and_in_time():
+    good = frames(0, SECOND, grids=2)
+    with pytest.raises(GridError, match=r"grid 1 takes tokens \[4, 8\)"):
+        replace(good, token_ids=(9,) * 7)
+    with pytest.raises(GridError, match="without overlap"):
+        replace(good, grids=(good.grids[1], good.grids[0]))
+    with pytest.raises(TimeError, match="outside its span"):
+        replace(good, t1_ns=SECOND // 2)
+    with pytest.raises(TimeError, match="end the span behind its last frame"):
+        replace(frames(5, 6), t0_ns=6)
+
+
+# Sequence, labels
+
+
+@given(block_lists(), st.sampled_from(NAMES))
+@settings(max_examples=50)
+def test_nothing_is_lost_and_the_sequence_is_the_layouts(blocks, name):
+    context = derived(name, blocks)
+    by_known = [block for _, block in sorted(enumerate(blocks), key=lambda item: (item[1].known_ns, item[0]))]
+    if name != "interleave":
+        by_known = [block for said in (False, True) for block in by_known if block.kind.said == said]
+    assert context.token_ids.tolist() == [token for block in by_known for token in block.token_ids]
+    assert [token for block in context.blocks for token in block.token_ids] == context.token_ids.tolist()
+    assert context.block_of.tolist() == [at for at, block in enumerate(context.blocks) for _ in block.token_ids]
+    assert sorted(context.arrival.tolist()) == list(range(len(context.blocks)))
+    assert context.documents.tolist() == [0, token_count(context)]
+    assert context.documents.dtype == torch.int32
+    assert context.max_seqlen == token_count(context)
+
+
+@given(block_lists(), st.sampled_from(NAMES))
+@settings(max_examples=50)
+def test_labels_are_the_spans_to_learn(blocks, name):
+    context = derived(name, blocks)
+    expected = {
+        token: block.loss_weight
+        for block in blocks
+        if block.learn is not None
+        for token in block.token_ids[slice(*block.learn)]
+    }
+    learned = context.labels != -100
+    assert torch.equal(context.labels[learned], context.token_ids[learned])
+    assert set(context.labels[learned].tolist()) == expected.keys()
+    assert context.loss_weights.dtype == torch.float32
+    for token, weight in zip(context.token_ids.tolist(), context.loss_weights.tolist(), strict=True):
+        assert weight == pytest.approx(expected.get(token, 0.0))
+
+
+def test_the_cut_of_a_reply_keeps_what_is_learned_of_it():
+    blocks = watching(seconds=2, reply=4)
+    for learn in [(0, 4), (0, 3), (3, 4), (1, 2), None]:
+        changed = [replace(block, learn=learn) if block.kind is Kind.REPLY else block for block in blocks]
+        context = derived("group", changed)
+        assert [len(block.token_ids) for block in context.blocks if block.kind is Kind.REPLY] == [3, 1, 4]
+        first_reply = context.block_of[context.labels != -100].bincount(minlength=len(context.blocks))[4:6].sum()
+        assert int(first_reply) == (0 if learn is None else learn[1] - learn[0])
+
+
+# Who sees whom
+
+
+@given(contexts)
+@settings(max_examples=50)
+def test_a_block_sees_itself_and_nothing_later(context):
+    assert context.sees.diagonal().all()
+    assert not context.sees.triu(1).any()
+
+
+@given(block_lists(), st.sampled_from(PAST))
+@settings(max_examples=50)
+def test_no_reply_sees_what_arrives_after_it(blocks, name):
+    context = derived(name, blocks)
+    for row, looker in enumerate(context.blocks):
+        for column, seen in enumerate(context.blocks):
+            if looker.kind.said and context.sees[row, column] and row != column:
+                assert seen.known_ns <= looker.t0_ns
+                assert all(grid.t_ns < looker.t0_ns for grid in seen.grids)
+
+
+@given(block_lists(), st.sampled_from(PAST))
+@settings(max_examples=50)
+def test_a_reply_sees_all_that_arrived_before_it(blocks, name):
+    context = derived(name, blocks)
+    for row, looker in enumerate(context.blocks):
+        for column, seen in enumerate(context.blocks[:row]):
+            if looker.kind.said and seen.known_ns < looker.t0_ns:
+                assert context.sees[row, column]
+
+
+@given(block_lists(), st.sampled_from(["group", "gap", "overlap", "overlap_shared"]))
+@settings(max_examples=25)
+def test_in_groups_frames_do_not_depend_on_the_dialogue(blocks, name):
+    context = derived(name, blocks)
+    first_frames = min((at for at, block in enumerate(context.blocks) if block.kind is Kind.FRAMES), default=0)
+    for row, looker in enumerate(context.blocks):
+        for column, seen in enumerate(context.blocks[:row]):
+            if looker.kind.said:
+                continue
+            hidden = seen.kind.said
+            if looker.kind is Kind.FRAMES and seen.kind is Kind.QUERY:
+                hidden = column > first_frames
+            assert bool(context.sees[row, column]) == (not hidden)
+
+
+@given(block_lists())
+@settings(max_examples=25)
+def test_interleave_and_origin_are_plain_causal(blocks):
+    for name in ("interleave", "origin", "batch"):
+        context = derived(name, blocks)
+        assert torch.equal(context.sees, torch.ones_like(context.sees).tril())
+
+
+@given(block_lists(), st.sampled_from(["group", "gap", "overlap_shared", "interleave"]), st.integers(0, 20))
+@settings(max_examples=50)
+def test_what_comes_later_moves_no_position(blocks, name, now):
+    # So these layouts can be served live; origin, batch and overlap need the length of the video.
+    early = [block for block in blocks if block.known_ns <= now * SECOND]
+    if not early:
+        return
+    whole, part = derived(name, blocks), derived(name, early)
+    of = dict(zip(whole.token_ids.tolist(), whole.positions.T.tolist(), strict=True))
+    assert [of[token] for token in part.token_ids.tolist()] == part.positions.T.tolist()
+
+
+def test_positions_of_a_stream_may_go_on_from_a_cursor():
+    blocks = [text(Kind.SYSTEM, 0, 4), *watching()[2:]]
+    whole = derived("interleave", blocks)
+    _, cursor = place(4, (), cursor=Cursor(), clock=CLOCK)
+    rest = derive(blocks[1:], LAYOUTS["interleave"], clock=CLOCK, cursor=cursor)
+    assert torch.equal(rest.positions, whole.positions[:, 4:])
+
+
+def test_a_clock_with_an_origin_wants_a_layout_that_counts_through_the_stream():
+    clock = replace(CLOCK, origin_ns=0)
+    with pytest.raises(SettingsError, match="group: counts time by segments"):
+        derive(watching(), LAYOUTS["group"], clock=clock)
+    late = [frames(5 * SECOND, 6 * SECOND)]
+    assert derive(late, LAYOUTS["interleave"], clock=clock).positions[0, 0] == 10
+    assert derive(late, LAYOUTS["interleave"], clock=CLOCK).positions[0, 0] == 0
+    assert derive([text(Kind.QUERY, 0, 1)], LAYOUTS["interleave"], clock=CLOCK).positions.tolist() == [[0]] * 3
+
+
+def test_empty_lists_are_refused():
+    with pytest.raises(BlockError, match="derive: the list of blocks is empty"):
+        derive([], LAYOUTS["group"], clock=CLOCK)
+    with pytest.raises(BlockError, match="pack: the list of contexts is empty"):
+        pack([])
+
+
+def test_a_context_refuses_to_see_the_future():
+    context = derived("group")
+    with pytest.raises(BlockError, match="lets a block see a later one"):
+        replace(context, sees=torch.ones_like(context.sees))
+    with pytest.raises(BlockError, match="expected a square"):
+        replace(context, sees=context.sees[1:])
+
+
+# Packing
+
+
+def tensors(context):
+    return (
+        context.arrival, context.token_ids, context.positions, context.block_of, context.sees, context.labels,
+        context.loss_weights, context.documents,
+    )  # fmt: skip
+
+
+def same(one, other):
+    pairs = zip(tensors(one), tensors(other), strict=True)
+    return one.blocks == other.blocks and all(torch.equal(mine, theirs) for mine, theirs in pairs)
+
+
+@given(st.lists(contexts, min_size=1, max_size=4))
+@settings(max_examples=25)
+def test_a_pack_holds_each_document_as_it_was(parts):
+    packed = pack(parts)
+    assert packed.max_seqlen == max(token_count(part) for part in parts)
+    assert packed.documents.dtype == torch.int32
+    blocks = 0
+    for part, start, stop in zip(parts, packed.documents[:-1].tolist(), packed.documents[1:].tolist(), strict=True):
+        count = len(part.blocks)
+        rows = slice(blocks, blocks + count)
+        assert packed.blocks[rows] == part.blocks
+        assert torch.equal(packed.sees[rows, rows], part.sees)
+        assert not packed.sees[rows, :blocks].any()
+        assert torch.equal(packed.arrival[rows] - blocks, part.arrival)
+        assert torch.equal(packed.block_of[start:stop] - blocks, part.block_of)
+        assert torch.equal(packed.positions[:, start:stop], part.positions)
+        assert torch.equal(packed.token_ids[start:stop], part.token_ids)
+        assert torch.equal(packed.labels[start + 1 : stop], part.labels[1:])
+        assert torch.equal(packed.loss_weights[start + 1 : stop], part.loss_weights[1:])
+        assert int(packed.labels[start]) == -100
+        assert float(packed.loss_weights[start]) == 0
+        assert packed.packed_positions[0, start:stop].tolist() == list(range(stop - start))
+        blocks += count
+    assert torch.equal(packed.packed_positions[1:], packed.positions)
+
+
+@given(st.lists(contexts, min_size=3, max_size=3))
+@settings(max_examples=25)
+def test_packs_can_be_packed(parts):
+    one, two, three = parts
+    assert same(pack([pack([one, two]), three]), pack([one, pack([two, three])]))
+    assert same(pack([pack(parts)]), pack(parts))
+
+
+def test_packing_leaves_the_parts_alone():
+    part = derived("interleave", [text(Kind.REPLY, 0, 3, learn=(0, 3))])
+    pack([part, part])
+    assert part.labels.tolist() == [11] * 3
+    assert part.loss_weights.tolist() == [1.0] * 3
+
+
+# The cache plan
+
+
+def fed(context):
+    return [step.block for step in plan(context).steps]
+
+
+@given(st.lists(contexts, min_size=1, max_size=3).map(pack))
+@settings(max_examples=50)
+def test_a_plan_frees_each_block_once_and_never_before_its_last_reader(context):
+    order = fed(context)
+    assert sorted(order) == list(range(len(context.blocks)))
+    live, peak, freed = set(), 0, []
+    for step in plan(context).steps:
+        live.add(step.block)
+        assert {column for column, seen in enumerate(context.sees[step.block]) if seen} <= live
+        assert step.live_tokens == sum(len(context.blocks[block].token_ids) for block in live)
+        peak = max(peak, step.live_tokens)
+        later = order[order.index(step.block) + 1 :]
+        dying = {block for block in live if not any(context.sees[reader, block] for reader in later)}
+        assert set(step.frees) == dying
+        live -= dying
+        freed += step.frees
+    assert sorted(freed) == list(range(len(context.blocks)))
+    assert plan(context).peak_slots == peak
+
+
+def test_blocks_are_fed_as_they_arrive_wherever_nobody_sees_the_future():
+    for name in PAST:
+        context = derived(name)
+        assert context.arrival[fed(context)].tolist() == list(range(len(context.blocks)))
+    for name in ("origin", "batch"):
+        context = derived(name)
+        assert fed(context) == list(range(len(context.blocks)))
+        assert fed(context) != context.arrival.argsort().tolist()
+
+
+def test_a_window_keeps_the_cache_small_and_a_pinned_block_keeps_its_slots():
+    blocks = [replace(text(Kind.SYSTEM, 0, 3), pinned=True), *(frames(k * SECOND, (k + 1) * SECOND) for k in range(20))]
+    context = derived("interleave", blocks)
+    age = torch.arange(21)[:, None] - torch.arange(21)
+    window = replace(context, sees=context.sees & (age < 4))
+    assert plan(context).peak_slots == token_count(context) == 83
+    assert plan(window).peak_slots == 3 + 4 * 4
+    assert 0 in plan(window).steps[-1].frees
+    two = plan(pack([window, window]))
+    assert two.peak_slots == 3 + 4 * 4
+    assert [0 in step.frees for step in two.steps].index(True) == 20
+
+
+# One step after the other equals the one forward
+
+
+def whole_forward(model, context, embedded):
+    mask = {"full_attention": additive(context, torch.float32)}
+    out = model.model.language_model(
+        inputs_embeds=embedded[None], position_ids=context.positions[:, None], attention_mask=mask
+    )
+    return model.lm_head(out.last_hidden_state[0])
+
+
+def stepwise(model, context, embedded):
+    """Feed block after block as the plan says, dropping from the cache what it frees."""
+    mask, cache = additive(context, torch.float32), DynamicCache(config=model.config.text_config)
+    slots = torch.empty(0, dtype=torch.int64)
+    logits = torch.zeros(token_count(context), model.config.text_config.vocab_size)
+    for step in plan(context).steps:
+        rows = (context.block_of == step.block).nonzero()[:, 0]
+        slots = torch.cat([slots, rows])
+        out = model.model.language_model(
+            inputs_embeds=embedded[None, rows], position_ids=context.positions[:, None, rows],
+            attention_mask={"full_attention": mask[:, :, rows][..., slots]}, past_key_values=cache,
+        )  # fmt: skip
+        logits[rows] = model.lm_head(out.last_hidden_state[0])
+        assert len(slots) == step.live_tokens
+        keep = ~torch.isin(context.block_of[slots], torch.tensor(step.frees, dtype=torch.int64))
+        slots = slots[keep]
+        for layer in cache.layers:
+            layer.keys, layer.values = layer.keys[:, :, keep], layer.values[:, :, keep]
+    assert not len(slots)
+    return logits
+
+
+def close(model, context):
+    embedded = torch.randn(token_count(context), 32, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        whole = whole_forward(model, context, embedded)
+        worst = float((stepwise(model, context, embedded) - whole).abs().max())
+    assert worst <= 1e-4
+    return whole
+
+
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+@pytest.mark.parametrize("name", NAMES)
+def test_feeding_the_blocks_under_the_plan_equals_the_one_forward(name, attention):
+    model = stock.qwen2_5_vl(attention)
+    close(model, derived(name))
+    close(model, derived(name, watching(seconds=4)))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_pack_computes_what_its_documents_compute(name):
+    model = stock.qwen2_5_vl("sdpa")
+    parts = [derived(name), derived("gap", watching()), derived(name, watching(seconds=1))]
+    packed = pack(parts)
+    embedded = torch.randn(token_count(packed), 32, generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        together = whole_forward(model, packed, embedded)
+        for part, start, stop in zip(parts, packed.documents[:-1].tolist(), packed.documents[1:].tolist(), strict=True):
+            alone = whole_forward(model, part, embedded[start:stop])
+            assert float((together[start:stop] - alone).abs().max()) <= 1e-4
+    close(model, packed)
+
+
+@given(contexts)
+@settings(max_examples=15)
+def test_any_context_can_be_fed_step_by_step(context):
+    close(stock.qwen2_5_vl("sdpa"), context)
+
+
+def test_a_frame_changes_the_replies_that_see_it_and_no_others():
+    model, context = stock.qwen2_5_vl("sdpa"), derived("group", watching(seconds=3))
+    embedded = torch.randn(token_count(context), 32, generator=torch.Generator().manual_seed(3))
+    second_frame = context.block_of == 3
+    with torch.no_grad():
+        before = whole_forward(model, context, embedded)
+        after = whole_forward(model, context, torch.where(second_frame[:, None], -embedded, embedded))
+    touched = (before - after).abs().amax(1) > 1e-6
+    assert [bool(touched[context.block_of == at].any()) for at in range(len(context.blocks))] == [
+        False, False, False, True, True,  # system, query, frames
+        False, True, True, True, True,  # the first reply; its last token, which predicts the second; the rest
+    ]  # fmt: skip
+
+
+def test_row_0_keeps_transformers_from_cutting_a_layout_that_restarts():
+    # Four rows and no mask: transformers finds the documents of a pack in row 0.
+    model, context = stock.qwen2_5_vl("sdpa"), derived("batch", watching())
+    embedded = torch.randn(token_count(context), 32, generator=torch.Generator().manual_seed(4))
+    naive = torch.cat([context.positions[:1], context.positions])
+
+    def four_rows(rows):
+        out = model.model.language_model(inputs_embeds=embedded[None], position_ids=rows[:, None], use_cache=False)
+        return model.lm_head(out.last_hidden_state[0])
+
+    with torch.no_grad():
+        whole = whole_forward(model, context, embedded)
+        assert float((four_rows(context.packed_positions) - whole).abs().max()) <= 1e-4
+        assert float((four_rows(naive) - whole).abs().max()) > 1e-2
+
+
+def test_a_layout_is_two_values_and_no_more():
+    rule = VisibilityRule(order="time", frames_see_text=False, replies_see="past")
+    live = Layout(name="live", positions=LAYOUTS["group"].positions, visibility=rule)
+    context = derive(dialogue(), live, clock=Clock(tokens_per_second=Fraction(2)))
+    assert isinstance(context, Context)
+    close(stock.qwen2_5_vl("sdpa"), context)

@@ -1,0 +1,184 @@
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.blocks import Block, Kind, derive
+from models.errors import SettingsError
+from models.layouts import LAYOUTS, PositionRule, VisibilityRule, with_offset
+from models.masks import visible
+from models.positions import Grid
+from tests.models import published
+from tests.models.contexts import CLOCK, SECOND, derived, frames, text, watching
+
+conversations = st.builds(
+    published.Conversation,
+    system=st.integers(1, 4),
+    question=st.integers(1, 4),
+    frames=st.integers(2, 5),
+    height=st.integers(1, 3),
+    width=st.integers(1, 3),
+    answer=st.integers(13, 18),
+)
+
+
+def as_blocks(talk):
+    """A published conversation: its header and its groups of answer tokens are replies to the frames they may see."""
+    blocks = [text(Kind.SYSTEM, 0, talk.system), text(Kind.QUERY, 0, talk.question)]
+    for index in range(talk.frames):
+        last = index == talk.frames - 1
+        grid = Grid(start=0, height=talk.height, width=talk.width, t_ns=index * SECOND)
+        blocks.append(
+            Block(
+                kind=Kind.FRAMES,
+                t0_ns=index * SECOND,
+                t1_ns=(index + 1) * SECOND,
+                token_ids=(9,) * (talk.area + published.CLOSING * last),
+                grids=(grid,),
+            )
+        )
+        if not index:
+            blocks.append(text(Kind.REPLY, SECOND, published.HEADER))
+        count = talk.answer - published.GROUP * index if last else published.GROUP
+        blocks.append(text(Kind.REPLY, (index + 1) * SECOND, count))
+    return blocks
+
+
+# Values
+
+
+def test_the_layouts_are_seven_values_of_two_policies():
+    assert list(LAYOUTS) == ["origin", "batch", "group", "gap", "overlap", "overlap_shared", "interleave"]
+    assert all(name == layout.name for name, layout in LAYOUTS.items())
+    values = {(layout.positions, layout.visibility) for layout in LAYOUTS.values()}
+    assert len(values) == len(LAYOUTS)
+
+
+def test_gap_is_group_with_another_offset():
+    group, gap = LAYOUTS["group"], LAYOUTS["gap"]
+    assert with_offset(group, 10_000).positions == gap.positions
+    assert with_offset(gap, 0).positions == group.positions
+    assert group.visibility == gap.visibility
+    assert with_offset(gap, 7).name == "gap"
+
+
+@given(st.integers(0, 50_000))
+@settings(max_examples=10)
+def test_the_offset_moves_replies_and_nothing_else(phi):
+    at_zero = derived("group", watching())
+    moved = derive(watching(), with_offset(LAYOUTS["group"], phi), clock=CLOCK)
+    said = torch.tensor([block.kind.said for block in at_zero.blocks])[at_zero.block_of]
+    assert torch.equal(moved.positions, at_zero.positions + phi * said)
+    assert torch.equal(moved.sees, at_zero.sees)
+
+
+@pytest.mark.parametrize("name", ["origin", "overlap", "overlap_shared", "interleave"])
+def test_only_a_layout_that_restarts_has_an_offset(name):
+    with pytest.raises(SettingsError, match="other than 0 only with restart"):
+        with_offset(LAYOUTS[name], 5)
+    with pytest.raises(SettingsError, match="offset is -1"):
+        with_offset(LAYOUTS["group"], -1)
+
+
+def test_rules_refuse_values_that_mean_nothing():
+    with pytest.raises(SettingsError, match="reply is 'begin'"):
+        PositionRule(reply="begin")
+    with pytest.raises(SettingsError, match="clock is 'wall'"):
+        PositionRule(reply="continue", clock="wall")
+    good = VisibilityRule(order="time", frames_see_text=True, replies_see="past")
+    with pytest.raises(SettingsError, match="order is 'length'"):
+        replace(good, order="length")
+    with pytest.raises(SettingsError, match="replies_see is 'some'"):
+        replace(good, replies_see="some")
+    with pytest.raises(SettingsError, match="order time with replies_see 'all'"):
+        replace(good, replies_see="all")
+    with pytest.raises(SettingsError, match="predicting_row True"):
+        replace(good, predicting_row=True)
+
+
+# What was published
+
+
+@given(conversations, st.sampled_from(["origin", "batch", "group", "gap", "overlap"]))
+@settings(max_examples=50)
+def test_ids_are_those_of_the_published_training_code(talk, variant):
+    context = derived(variant, as_blocks(talk))
+    assert [tuple(ids) for ids in context.positions.T.tolist()] == published.training_ids(talk, variant)
+
+
+@given(conversations, st.sampled_from(["group", "gap", "overlap", "overlap_shared"]))
+@settings(max_examples=50)
+def test_the_mask_is_the_published_group_mask(talk, variant):
+    assert visible(derived(variant, as_blocks(talk))).tolist() == published.group_mask(talk)
+
+
+@given(conversations, st.sampled_from(["origin", "batch"]))
+@settings(max_examples=10)
+def test_origin_and_batch_are_plain_causal(talk, variant):
+    context = derived(variant, as_blocks(talk))
+    assert torch.equal(visible(context), torch.ones(talk.length, talk.length, dtype=torch.bool).tril())
+
+
+@given(conversations)
+@settings(max_examples=50)
+def test_ids_of_interleave_are_those_of_the_published_generation(talk):
+    context = derived("interleave", as_blocks(talk))
+    assert [tuple(ids) for ids in context.positions.T.tolist()] == published.interleaved_ids(talk)
+    assert torch.equal(visible(context), torch.ones(talk.length, talk.length, dtype=torch.bool).tril())
+
+
+def test_the_published_mask_lets_the_predicting_row_see_the_next_frame():
+    # Without the shift of rows, the token that begins a group would be predicted without the group's frame.
+    talk = published.Conversation(system=1, question=1, frames=2, height=1, width=1, answer=6)
+    mask = published.group_mask(talk)
+    second_frame = talk.frame(1).start
+    assert [mask[talk.answer_start + index][second_frame] for index in range(6)] == [False, False, *[True] * 4]
+    rule = replace(LAYOUTS["group"].visibility, predicting_row=False)
+    unshifted = visible(derive(as_blocks(talk), replace(LAYOUTS["group"], visibility=rule), clock=CLOCK))
+    column = unshifted[talk.answer_start :, second_frame].tolist()
+    assert column == [False, False, False, True, True, True]
+
+
+# What is ours
+
+
+def starts(context):
+    """The first position of each block, by its letter, in sequence order."""
+    first = {}
+    for at, block in enumerate(context.block_of.tolist()):
+        first.setdefault(block, context.positions[:, at].tolist())
+    return [(context.blocks[block].kind, ids) for block, ids in first.items()]
+
+
+def test_shared_replies_begin_where_their_frames_begin():
+    blocks = [text(Kind.REPLY, 0, 2), text(Kind.SYSTEM, 0, 3), text(Kind.REPLY, 1, 2), text(Kind.QUERY, 2, 1)]
+    blocks += [frames(0, 2 * SECOND), text(Kind.REPLY, 2 * SECOND, 2), text(Kind.REPLY, 2 * SECOND, 4)]
+    blocks += [frames(2 * SECOND, 5 * SECOND, before=1), text(Kind.REPLY, 6 * SECOND, 1)]
+    context = derived("overlap_shared", blocks)
+    ids = [ids[0] for kind, ids in starts(context) if not kind.said]
+    # The text before the second frame closes the first one's segment, which reached 5.
+    assert ids == [0, 3, 4, 6]
+    said = [ids for kind, ids in starts(context) if kind.said]
+    # Nothing had come; the system prompt had; frame 1 begins at 4 and is answered twice; frame 2 begins at 6.
+    # The last token of the first, second and fourth reply predicts the next reply, and is a block of its own.
+    assert said == [[at] * 3 for at in (0, 1, 3, 4, 4, 6, 9, 6)]
+
+
+def test_a_question_in_the_middle_restarts_nothing():
+    blocks = [*watching(seconds=1), text(Kind.QUERY, SECOND, 4), text(Kind.REPLY, 2 * SECOND, 2)]
+    context = derived("group", blocks)
+    assert [(kind.value, ids[0]) for kind, ids in starts(context)] == [
+        ("system", 0), ("query", 2), ("frames", 4), ("query", 6), ("reply", 0), ("reply", 2), ("reply", 3),
+    ]  # fmt: skip
+
+
+def test_blocks_of_one_instant_arrive_in_the_order_of_the_list():
+    frame, reply = frames(0, SECOND), text(Kind.REPLY, SECOND, 1)
+    after = derived("group", [frame, reply])
+    before = derived("group", [reply, frame])
+    assert after.sees.tolist() == [[True, False], [True, True]]
+    assert before.sees.tolist() == [[True, False], [False, True]]
+    later = derived("group", [replace(reply, t0_ns=SECOND + 1, t1_ns=SECOND + 1), frame])
+    assert torch.equal(later.sees, after.sees)
