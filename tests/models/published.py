@@ -1,7 +1,7 @@
 """What the released code of 'Speak While Watching' computes, told anew as an oracle, with lists and no project code.
 
 Source: github.com/EIT-NLP/Speak-While-Watching, commit de4de19: position ids of training (`lmm_dataset.py`), the group
-mask of training (`causal_mask.py`), and frame-wise generation of the interleaved layout (`evaluation/qwen2_vl/model.py`).
+mask of training (`causal_mask.py`), frame-wise generation of the interleaved layout (`evaluation/qwen2_vl/model.py`).
 One conversation: system prompt, one user turn of a question and a clip of equal frames, one answer.
 """
 
