@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Self
 
 from torch import Tensor
 
@@ -49,7 +49,8 @@ class Piece(str):
     __slots__ = ("draft",)
     draft: bool
 
-    def __new__(cls, text: str, *, draft: bool = False) -> "Piece":
+    def __new__(cls, text: str, *, draft: bool = False) -> Self:
+        """Text with its mark."""
         piece = super().__new__(cls, text)
         piece.draft = draft
         return piece

@@ -1,13 +1,14 @@
-"""One face for the three families: stock transformers modules, called directly with positions, masks and caches of ours.
+"""One face for the three families: stock transformers modules, called with positions, masks and caches of ours.
 
 The module's own `rope_deltas` is shared by all sessions and is never read; positions are always passed.
 """
 
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask
 from transformers import (
     Cache,
@@ -92,7 +93,7 @@ def family_of(config: PreTrainedConfig) -> Family:
         SettingsError: the configuration belongs to no known family, or uses sliding-window layers, which would hide
             what the visibility mask shows.
     """
-    vision = config.vision_config
+    vision: Any = config.vision_config
     if isinstance(config, Qwen3VLConfig):
         name, rate = "qwen3_vl", Fraction(0)
     elif isinstance(config, Qwen2_5_VLConfig):
@@ -101,9 +102,11 @@ def family_of(config: PreTrainedConfig) -> Family:
         name, rate = "qwen2_5_omni", Fraction(config.position_id_per_seconds)
     else:
         raise SettingsError(
-            f"config: found {type(config).__name__}, expected Qwen2_5_VLConfig, Qwen2_5OmniThinkerConfig or Qwen3VLConfig"
+            f"config: found {type(config).__name__}, "
+            "expected Qwen2_5_VLConfig, Qwen2_5OmniThinkerConfig or Qwen3VLConfig"
         )
-    if name != "qwen3_vl" and "sliding_attention" in config.text_config.layer_types:
+    text: Any = config.text_config
+    if name != "qwen3_vl" and "sliding_attention" in text.layer_types:
         raise SettingsError("text_config.use_sliding_window: found True, expected False: memory decides what is seen")
     start, end = _vision_marks(config)
     return Family(
@@ -144,23 +147,27 @@ class Backbone:
         used = model.config._attn_implementation
         if used not in ATTENTION:
             raise SettingsError(
-                f"attention: found {used!r}, expected one of {', '.join(ATTENTION)}: flash attention ignores visibility masks"
+                f"attention: found {used!r}, expected one of {', '.join(ATTENTION)}: flash attention ignores masks"
             )
-        self.model = model.eval().requires_grad_(requires_grad=False)
-        self.visual: nn.Module = model.model.visual
-        self.text: nn.Module = model.model.language_model
-        self.head: nn.Module = model.lm_head
-        self.config = model.config.text_config
+        self.model: PreTrainedModel = model.eval().requires_grad_(requires_grad=False)
+        # The three families' modules share no type that says what they are called with.
+        inner: Any = model
+        self.visual: Any = inner.model.visual
+        self.text: Any = inner.model.language_model
+        self.head: Any = inner.lm_head
+        self.config: Any = inner.config.text_config
 
     @property
     def device(self) -> torch.device:
         """Where the decoder lives."""
-        return self.text.embed_tokens.weight.device
+        device: torch.device = self.text.embed_tokens.weight.device
+        return device
 
     @property
     def dtype(self) -> torch.dtype:
         """The decoder's dtype."""
-        return self.text.embed_tokens.weight.dtype
+        dtype: torch.dtype = self.text.embed_tokens.weight.dtype
+        return dtype
 
     @property
     def width(self) -> int:
@@ -174,7 +181,8 @@ class Backbone:
 
     def embed(self, token_ids: Tensor) -> Tensor:
         """Token embeddings: int64 (n,) to (n, width)."""
-        return self.text.embed_tokens(token_ids.to(self.device))
+        embeds: Tensor = self.text.embed_tokens(token_ids.to(self.device))
+        return embeds
 
     def hidden(
         self, embeds: Tensor, positions: Tensor, mask: Tensor | BlockMask, cache: Cache | None, visual: "Visual | None"
@@ -196,7 +204,7 @@ class Backbone:
             if visual is None
             else {"visual_pos_masks": visual.rows, "deepstack_visual_embeds": list(visual.deepstack)}
         )
-        return self.text(
+        states: Tensor = self.text(
             inputs_embeds=embeds,
             position_ids=positions,
             attention_mask=mask,
@@ -204,6 +212,7 @@ class Backbone:
             use_cache=cache is not None,
             **given,
         ).last_hidden_state
+        return states
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

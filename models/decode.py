@@ -95,8 +95,8 @@ class Chooser:
     def choose(self, logits: Tensor, reply: Sequence[int]) -> int:
         """The next token from float32 logits (vocabulary,), after the tokens of the reply so far."""
         if self._steps:
-            said = torch.tensor([list(reply)], dtype=torch.int64, device=logits.device)
-            logits = self._steps(said, logits[None])[0]
+            said = torch.LongTensor([list(reply)]).to(logits.device)
+            logits = self._steps(said, logits[None])[0]  # type: ignore[arg-type]  # moved, a LongTensor is a Tensor
         if self._greedy:
             return int(logits.argmax())
         chances = logits.softmax(-1).cpu()

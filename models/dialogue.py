@@ -41,10 +41,11 @@ class Dialogue:
         self.rounds: tuple[Round, ...] = ()
         self.seam: int | None = None
 
-    def visible(self) -> list[int]:
-        """Entries that a new question sees, oldest first."""
+    def visible(self, until_ns: int | None = None) -> list[int]:
+        """Entries that a new turn sees, oldest first; of the rounds up to a time, if one is given."""
         seam = [] if self.seam is None else [self.seam]
-        return [*seam, *(entry for kept in self.rounds for entry in kept.entries)]
+        seen = [kept for kept in self.rounds if until_ns is None or kept.t_ns <= until_ns]
+        return [*seam, *(entry for kept in seen for entry in kept.entries)]
 
     @property
     def end(self) -> int:

@@ -117,7 +117,8 @@ class Engine:
 
     def _logits(self, hidden: Tensor, feed: Feed, place: _Place) -> Tensor:
         end = place.start + len(feed.token_ids)
-        return self.backbone.head(hidden[place.batch, end - feed.logits : end]).float()
+        logits: Tensor = self.backbone.head(hidden[place.batch, end - feed.logits : end])
+        return logits.float()
 
 
 def _arrange(feeds: Sequence[Feed], span: range) -> tuple[list[_Place], int]:

@@ -8,9 +8,10 @@ import numpy.typing as npt
 from models.backbone import Family
 from models.memory.signals import thumbnail
 from models.metrics import Meter
-from models.patches import FrameFormat
+from models.pairs import Pair, Pairer
+from models.patches import FrameFormat, as_frames
 from models.track import Arrival
-from models.vision import Encoder, Pair, Pairer
+from models.vision import Encoder
 
 
 class Intake:
@@ -24,7 +25,9 @@ class Intake:
         meter: counts.
     """
 
-    def __init__(self, encoder: Encoder, pairer: Pairer, *, frame_format: FrameFormat, family: Family, meter: Meter) -> None:
+    def __init__(
+        self, encoder: Encoder, pairer: Pairer, *, frame_format: FrameFormat, family: Family, meter: Meter
+    ) -> None:
         self.encoder = encoder
         self.queue: deque[Arrival] = deque()
         self.last_ns: int | None = None
@@ -35,20 +38,25 @@ class Intake:
         self._meter = meter
         self._next = 0
 
-    def add(self, frame: npt.NDArray[np.uint8], t_ns: int) -> None:
-        """Takes a frame; grids that became whole are queued, and their encoding begins.
+    def add(self, frame: npt.NDArray[np.uint8], t_ns: int) -> list[Arrival]:
+        """Takes a frame; grids that became whole are queued, and their encoding begins. Returns them.
 
         Raises:
             TimeError: time does not rise. FrameError: the frame's size, dtype or layout is not the stream's.
         """
-        pairs = self.pairer.add(frame, t_ns)
+        pixels = as_frames(frame, 3)
+        self._format.grid(pixels.shape[0], pixels.shape[1])
+        pairs = self.pairer.add(pixels, t_ns)
         self.first_ns = t_ns if self.first_ns is None else self.first_ns
         self.last_ns = t_ns
         self._meter.frames += 1
+        arrived = []
         for pair in pairs:
-            self.queue.append(self._arrival(pair, self._next))
+            arrived.append(self._arrival(pair, self._next))
             self._next += 1
             self._meter.chunks += 1
+        self.queue += arrived
+        return arrived
 
     def lone(self) -> Arrival | None:
         """The newest frame where it still waits for its partner, doubled, for a question; it goes on waiting."""

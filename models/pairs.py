@@ -82,6 +82,12 @@ class Pairer:
         lone, self._waiting = self.peek(), None
         return lone
 
+    def copy(self) -> "Pairer":
+        """An independent pairer in the same state."""
+        other = Pairer(self.max_gap_ns)
+        other._waiting, other._last_ns, other._layout = self._waiting, self._last_ns, self._layout
+        return other
+
     def _check(self, pixels: Tensor, t_ns: int) -> None:
         if self._layout is not None and self._layout != (pixels.shape, pixels.device):
             shape, device = self._layout

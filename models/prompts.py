@@ -106,6 +106,6 @@ class Prompts:
 
     def _special(self, token: str) -> int:
         found = self.tokenizer.convert_tokens_to_ids(token)
-        if found is None or found == self.tokenizer.unk_token_id:
+        if not isinstance(found, int) or found == self.tokenizer.unk_token_id:
             raise SettingsError(f"tokenizer: {token} is missing; take the tokenizer of the base model")
-        return int(found)
+        return found

@@ -14,14 +14,15 @@ from models.decode import Sampling, StopRule
 from models.dialogue import Round
 from models.errors import ClosedError, QuestionError, SettingsError, TimeError
 from models.metrics import Metrics
+from models.pairs import Pairer
 from models.positions import Cursor
 from models.row import Event
 from models.settings import StreamingSettings
 from models.speaking import Decider, Turn, speak
 from models.state import State
 from models.talk import Put, ask
-from models.vision import Pairer
-from models.watchers import Incremental, Watcher
+from models.watcher import Watcher
+from models.watchers.incremental import Incremental
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -53,7 +54,9 @@ class Session:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     @property
@@ -89,7 +92,7 @@ class Session:
             After each of them the session is as it was, and usable.
         """
         state = self._open()
-        state.intake.add(frame, t_ns)
+        state.undecided += [arrival.last_ns for arrival in state.intake.add(frame, t_ns)]
         if state.intake.first_ns == t_ns:
             state.track.origin_ns = t_ns
         state.take_in()
@@ -104,9 +107,9 @@ class Session:
     ) -> Answer:
         """Asks about what has been seen; returns the answer, which streams as it is iterated.
 
-        The question runs on a branch: it sees the remembered frames, the newest frame and the last rounds of dialogue, and
-        no frame ever sees it. An answer that is still being written is interrupted; what was given out of it stays in the
-        dialogue.
+        The question runs on a branch: it sees the remembered frames, the newest frame and the last rounds of dialogue,
+        and no frame ever sees it. An answer that is still being written is interrupted; what was given out of it stays
+        in the dialogue.
 
         Args:
             question: plain text.
@@ -128,18 +131,17 @@ class Session:
         asked_ns = state.intake.last_ns if t_ns is None else t_ns
         if type(asked_ns) is not int or asked_ns < state.intake.last_ns:
             raise TimeError(
-                f"question: t_ns is {t_ns!r}, expected an int of at least {state.intake.last_ns}, the newest frame's time: "
-                "an answer must not know frames that come after its question"
+                f"question: t_ns is {t_ns!r}, expected an int of at least {state.intake.last_ns}, "
+                "the newest frame's time: an answer must not know frames that come after its question"
             )
         chosen = self._options(max_new_tokens) if options is None else options
         state.interrupt()
         return ask(state, Put(text=question, t_ns=asked_ns, begun=begun, options=chosen))
 
     def speak(self, *, options: AnswerOptions | None = None) -> Iterator[Turn]:
-        """Decides after each grid that waits whether to be silent, to stand by or to respond; yields every decision.
+        """Decides about each grid since the last call: be silent, stand by or respond; yields every decision.
 
-        From the first call on, grids wait for the next call instead of entering by themselves. Grids that a question
-        brought in are not decided about.
+        A decision sees the frames up to its grid, as far as memory still holds them, and the rounds before it.
 
         Args:
             options: how replies are written; None takes the settings.
@@ -153,7 +155,6 @@ class Session:
         if len(set(tokens)) < 3:
             raise SettingsError(f"decision_tokens: found {names}, expected three different tokens")
         state.interrupt()
-        state.speaking = True
         decider = Decider(tokens=tokens, threshold=state.settings.speak_threshold)
         return speak(state, decider, self._options(None) if options is None else options)
 
@@ -191,6 +192,7 @@ class Session:
         state.row.free([entry.id for entry in state.row.live() if entry.id not in kept])
         state.row.revive(kept)
         state.watcher = moment.watcher.save()
+        state.undecided.clear()
         state.track.cursor, state.reply_next = moment.cursor, moment.reply_next
         state.dialogue.rounds, state.dialogue.seam = moment.rounds, moment.seam
 

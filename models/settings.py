@@ -10,6 +10,8 @@ from models.memory.policy import POLICIES
 from models.memory.settings import MemorySettings
 
 MODES: Final = ("incremental", "delayed", "clip", "parallel")
+# Interleaved replies would enter the video's own cache, which no question may touch.
+SERVED_LAYOUTS: Final = ("origin", "batch", "group", "gap", "overlap", "overlap_shared")
 MIB: Final = 2**20
 _INT64: Final = 2**63 - 1
 _DEVICE: Final = re.compile(r"[a-z]+(:\d+)?")
@@ -31,6 +33,7 @@ class StreamingSettings:
         window_s: seconds that the memory reaches back; None sets no limit.
         frames_per_chunk: frames that enter the cache, and leave it, together.
         clip_frames: frames of a clip, 4 to 16.
+        layout: name of the layout whose positions replies take; `origin` goes on behind what they see.
         max_gap_s: frames further apart than this never share a temporal patch.
         slots: tokens that the cache pool holds, for all sessions together.
         history_rounds: questions with their answers that later questions still see.
@@ -47,7 +50,8 @@ class StreamingSettings:
         min_pixels: area of a frame, at least, before it is cut in patches; None leaves it to the processor.
         max_pixels: the same, at most.
         cache_bytes: vision features kept for frames seen again.
-        similarity: cosine between frames from which the older one's features are taken; None never.
+        similarity: greatest mean difference of thumbnails, in 0…255, at which an earlier frame's features are taken;
+            None never.
         background: encode frames in a thread of their own while nothing is asked.
         max_pending: frames that may wait to be encoded before the next one has to wait.
         vision_device: where the vision tower lives, as in `cuda:1`; None is where the decoder lives.
@@ -61,6 +65,7 @@ class StreamingSettings:
     window_s: float | None = 60.0
     frames_per_chunk: int = 2
     clip_frames: int = 8
+    layout: str = "origin"
     max_gap_s: float = 2.0
     slots: int = 8192
     history_rounds: int = 10
@@ -91,6 +96,8 @@ class StreamingSettings:
         if type(self.memory_settings) is not MemorySettings:
             raise SettingsError(f"setting memory_settings is {self.memory_settings!r}, expected MemorySettings")
         _check_name("router", self.router, optional=True)
+        if self.layout not in SERVED_LAYOUTS:
+            raise SettingsError(f"setting layout is {self.layout!r}, expected one of {', '.join(SERVED_LAYOUTS)}")
         self._check_numbers()
         self._check_optional_numbers()
         if type(self.system_prompt) is not str:
@@ -127,7 +134,7 @@ class StreamingSettings:
         if self.speak_threshold is not None:
             _check_number("speak_threshold", self.speak_threshold, low=0.0, high=1.0)
         if self.similarity is not None:
-            _check_number("similarity", self.similarity, low=0.0, high=1.0)
+            _check_number("similarity", self.similarity, low=1e-9, high=255.0)
         if self.min_pixels is not None:
             _check_count("min_pixels", self.min_pixels, least=1)
         if self.max_pixels is not None:

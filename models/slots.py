@@ -1,7 +1,8 @@
 """A static pool of cache slots: placing writes new tokens, evicting frees slots, and no other byte moves.
 
-Keys are stored rotated, so their order in memory does not matter; a mask says which slots a token sees. A token that must
-change its position is rotated from its first key, never from a rotated one: rounding enters once however often it moves.
+Keys are stored rotated, so their order in memory does not matter; a mask says which slots a token sees. A token that
+must change its position is rotated from its first key, never from a rotated one: rounding enters once, however often
+it moves.
 """
 
 from collections.abc import Sequence
@@ -47,9 +48,10 @@ class SlotLayer(CacheLayerMixin):
     """Keys and values of one decoder layer, (rows, heads, slots, width) each; the pool says where a forward writes."""
 
     def __init__(self, shape: tuple[int, int, int, int], *, dtype: torch.dtype, device: torch.device) -> None:
-        super().__init__()
-        self.keys: Tensor = torch.zeros(shape, dtype=dtype, device=device)
-        self.values: Tensor = torch.zeros(shape, dtype=dtype, device=device)
+        super().__init__()  # type: ignore[no-untyped-call]  # transformers leaves it untyped
+        # The base class types them as perhaps absent; the pool is never without them.
+        self.keys = self.pool_keys = torch.zeros(shape, dtype=dtype, device=device)
+        self.values = self.pool_values = torch.zeros(shape, dtype=dtype, device=device)
         self.is_initialized = True
         self.write: Write | None = None
 
@@ -63,13 +65,13 @@ class SlotLayer(CacheLayerMixin):
         del args, kwargs  # transformers passes layer hints that a static pool does not need
         write = self.write
         assert write is not None, "a forward without a plan of slots"
-        for pool, states in ((self.keys, key_states), (self.values, value_states)):
+        for pool, states in ((self.pool_keys, key_states), (self.pool_values, value_states)):
             if write.single:
                 pool[write.first_row].index_copy_(1, write.slots, states[0])
             else:
                 pool.transpose(1, 2)[write.rows, write.slots] = states.transpose(1, 2)[write.batch, write.place]
         rows = slice(write.first_row, write.first_row + key_states.shape[0])
-        return self.keys[rows, :, : write.length], self.values[rows, :, : write.length]
+        return self.pool_keys[rows, :, : write.length], self.pool_values[rows, :, : write.length]
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
         """Length and offset of the keys, for masks that transformers would make itself."""
@@ -82,7 +84,7 @@ class SlotLayer(CacheLayerMixin):
 
     def get_max_length(self) -> int:
         """Slots of a row."""
-        return int(self.keys.shape[2])
+        return int(self.pool_keys.shape[2])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -123,10 +125,10 @@ class SlotPool(Cache):
             raise SettingsError(f"pool: found {rows} rows of {slots} slots, expected at least 1 of each")
         config = backbone.config
         shape = (rows, config.num_key_value_heads, slots, backbone.head_dim)
-        layers = [
+        self.pools = [
             SlotLayer(shape, dtype=backbone.dtype, device=backbone.device) for _ in range(config.num_hidden_layers)
         ]
-        super().__init__(layers=layers)
+        super().__init__(layers=list(self.pools))
         self._frequencies: Tensor = backbone.text.rotary_emb.inv_freq.to(backbone.device, torch.float32)
         self._axes = rotary_axes(backbone).to(backbone.device)
         self._free = np.ones((rows, slots), dtype=bool)
@@ -143,14 +145,14 @@ class SlotPool(Cache):
     @property
     def nbytes(self) -> int:
         """Bytes of all keys and values, and of the first keys once a rebase has happened; constant otherwise."""
-        tensors = [tensor for layer in self.layers for tensor in (layer.keys, layer.values)] + self._anchors
+        tensors = [tensor for layer in self.pools for tensor in (layer.pool_keys, layer.pool_values)] + self._anchors
         return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
     @property
     def bytes_per_slot(self) -> int:
         """Bytes of keys and values that one token takes over all layers."""
-        layer = self.layers[0].keys
-        return int(2 * len(self.layers) * layer.shape[1] * layer.shape[3] * layer.element_size())
+        layer = self.pools[0].pool_keys
+        return int(2 * len(self.pools) * layer.shape[1] * layer.shape[3] * layer.element_size())
 
     def used(self, row: int) -> int:
         """How many slots of the row hold tokens."""
@@ -211,15 +213,15 @@ class SlotPool(Cache):
 
     def plan(self, write: Write | None) -> None:
         """Tells every layer where the next forward writes; None ends the plan."""
-        for layer in self.layers:
+        for layer in self.pools:
             layer.write = write
 
     def take_out(self, row: int, slots: Tensor) -> Stored:
         """Copies tokens of one block out of the pool to host memory; their slots stay taken."""
-        places = slots.to(self.layers[0].keys.device)
+        places = slots.to(self.pools[0].pool_keys.device)
         shift = self._block_shift(row, slots)
-        keys = torch.stack([layer.keys[row, :, places] for layer in self.layers]).cpu()
-        values = torch.stack([layer.values[row, :, places] for layer in self.layers]).cpu()
+        keys = torch.stack([layer.pool_keys[row, :, places] for layer in self.pools]).cpu()
+        values = torch.stack([layer.pool_values[row, :, places] for layer in self.pools]).cpu()
         moved = shift != (0, 0, 0)
         anchors = torch.stack([anchor[row, :, places] for anchor in self._anchors]).cpu() if moved else None
         stored = Stored(keys=keys, values=values, anchors=anchors, shift=shift)
@@ -228,11 +230,11 @@ class SlotPool(Cache):
 
     def put_back(self, row: int, slots: Tensor, stored: Stored) -> None:
         """Copies tokens into slots that `place` has handed out."""
-        device = self.layers[0].keys.device
+        device = self.pools[0].pool_keys.device
         places = slots.to(device)
-        for index, layer in enumerate(self.layers):
-            layer.keys[row].index_copy_(1, places, stored.keys[index].to(device))
-            layer.values[row].index_copy_(1, places, stored.values[index].to(device))
+        for index, layer in enumerate(self.pools):
+            layer.pool_keys[row].index_copy_(1, places, stored.keys[index].to(device))
+            layer.pool_values[row].index_copy_(1, places, stored.values[index].to(device))
         if stored.anchors is not None:
             self._make_anchors()
             for anchor, kept in zip(self._anchors, stored.anchors, strict=True):
@@ -252,13 +254,13 @@ class SlotPool(Cache):
         before = self._block_shift(row, slots)
         after = (before[0] + delta[0], before[1] + delta[1], before[2] + delta[2])
         self._shift[row, slots.numpy()] = after
-        places = slots.to(self.layers[0].keys.device)
+        places = slots.to(self.pools[0].pool_keys.device)
         moves = torch.tensor(after, device=places.device)[self._axes]
-        for layer, anchor in zip(self.layers, self._anchors, strict=True):
+        for layer, anchor in zip(self.pools, self._anchors, strict=True):
             if before == (0, 0, 0):
-                anchor[row].index_copy_(1, places, layer.keys[row, :, places])
+                anchor[row].index_copy_(1, places, layer.pool_keys[row, :, places])
             turned = rotate(anchor[row, :, places], moves, self._frequencies)
-            layer.keys[row].index_copy_(1, places, turned)
+            layer.pool_keys[row].index_copy_(1, places, turned)
             self.bytes_moved += 2 * turned.numel() * turned.element_size()
 
     def _block_shift(self, row: int, slots: Tensor) -> Shift:
@@ -268,7 +270,7 @@ class SlotPool(Cache):
 
     def _make_anchors(self) -> None:
         if not self._anchors:
-            self._anchors = [torch.zeros_like(layer.keys) for layer in self.layers]
+            self._anchors = [torch.zeros_like(layer.pool_keys) for layer in self.pools]
 
 
 def rotary_axes(backbone: Backbone) -> Tensor:

@@ -66,12 +66,10 @@ class Decider:
 
 
 def speak(state: State, decider: Decider, options: AnswerOptions) -> Iterator[Turn]:
-    """Takes the waiting grids one by one and decides after each; a reply that is left unread is written to its end."""
-    while state.intake.queue:
-        begun = time.perf_counter()
-        t_ns = state.intake.queue[0].last_ns
-        state.absorb()
-        turn = _decide(state, decider, options, t_ns=t_ns, begun=begun)
+    """Decides about each grid that has come in; a reply that is left unread is written to its end."""
+    while state.undecided:
+        t_ns = state.undecided.popleft()
+        turn = _decide(state, decider, options, t_ns=t_ns)
         state.meter.turns += 1
         state.meter.responses += turn.answer is not None
         yield turn
@@ -79,11 +77,13 @@ def speak(state: State, decider: Decider, options: AnswerOptions) -> Iterator[Tu
             turn.answer.run()
 
 
-def _decide(state: State, decider: Decider, options: AnswerOptions, *, t_ns: int, begun: float) -> Turn:
+def _decide(state: State, decider: Decider, options: AnswerOptions, *, t_ns: int) -> Turn:
+    begun = time.perf_counter()
     before = dict(state.meter.seconds)
-    view = look(state, (), newest=False)
-    standing = state.dialogue.seam is not None or state.dialogue.rounds
-    opened = open_turn(state, view, () if standing else state.prompts.turn_close(), t_ns=t_ns)
+    state.drain()
+    state.set_back()
+    view = look(state, (), until_ns=t_ns)
+    opened = open_turn(state, view, () if state.dialogue.rounds else state.prompts.turn_close(), t_ns=t_ns)
     decision, chances = decider.decide(opened.logits)
     decided_s = time.perf_counter() - begun
     if decision != "respond":
@@ -104,4 +104,3 @@ def _decide(state: State, decider: Decider, options: AnswerOptions, *, t_ns: int
     )
     answer = reply(state, view.branch, said, options=options, stats=asked)
     return Turn(t_ns=t_ns, state="respond", probabilities=chances, decided_s=decided_s, answer=answer)
-

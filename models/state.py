@@ -1,6 +1,7 @@
 """Everything that changes while a session runs, in one place."""
 
-from dataclasses import dataclass
+from collections import deque
+from dataclasses import dataclass, field
 
 from models.answer import Answer
 from models.dialogue import Dialogue
@@ -12,7 +13,11 @@ from models.router import Router
 from models.row import Row
 from models.settings import StreamingSettings
 from models.track import Track
-from models.watchers import Incremental, Watcher
+from models.watcher import Watcher
+from models.watchers.incremental import Incremental
+
+# So many grids wait for a decision; of a stream that never speaks, older ones are not decided about.
+UNDECIDED = 256
 
 
 @dataclass(slots=True, kw_only=True)
@@ -31,7 +36,7 @@ class State:
         positions: where replies go (a layout's rule).
         router: chooses what a question sees; None shows all.
         answer: the answer that is being written.
-        speaking: `speak` decides about each grid, so grids wait for it.
+        undecided: ends of the grids that `speak` has not decided about, oldest first.
         reply_next: where the next reply goes under a rule that restarts positions.
     """
 
@@ -46,7 +51,7 @@ class State:
     positions: PositionRule
     router: Router | None
     answer: Answer | None = None
-    speaking: bool = False
+    undecided: deque[int] = field(default_factory=lambda: deque(maxlen=UNDECIDED))
     reply_next: int = 0
 
     @property
@@ -66,10 +71,10 @@ class State:
             self.absorb()
 
     def take_in(self) -> None:
-        """Brings in the grids that are due: encoded, and not kept back for an answer or a decision."""
+        """Brings in the grids that are due: encoded, and not kept back for an answer."""
         while len(self.intake.queue) >= self.group:
             full = len(self.intake.queue) > self.settings.max_pending
-            kept_back = self.answer is not None or self.speaking
+            kept_back = self.answer is not None
             # Only a watcher that feeds at once waits for features; the others take a grid that is still being encoded.
             unready = isinstance(self.watcher, Incremental) and not self.intake.queue[0].future.done()
             if not full and (kept_back or unready):

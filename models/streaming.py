@@ -14,7 +14,7 @@ from models.intake import Intake
 from models.layouts import LAYOUTS
 from models.memory.policy import MemoryPolicy, build_policy
 from models.metrics import Meter
-from models.package import SETTINGS_FILE, load_base, load_package, save_package
+from models.pairs import Pairer
 from models.patches import FrameFormat
 from models.prompts import Prompts
 from models.router import RouterSettings, build_router
@@ -26,12 +26,14 @@ from models.state import State
 from models.tiny import tiny_processor
 from models.tower import Tower
 from models.track import Track
-from models.vision import Encoder, Pairer, VisionSettings
-from models.watchers import Clips, Delayed, Incremental, Watcher
+from models.vision import Encoder, VisionSettings
+from models.watcher import Watcher
+from models.watchers.clips import Clips
+from models.watchers.delayed import Delayed
+from models.watchers.incremental import Incremental
 
 # Slots left for the system turn, the newest frame, a question and its reply, before memory takes the rest.
 RESERVE = 0.35
-_KEEP = object()
 
 
 class StreamingModel:
@@ -100,7 +102,8 @@ class StreamingModel:
             seed: of the weights.
             processor: None is the byte processor of `models.tiny`, whose patches must fit.
             settings: None is the defaults.
-            device, dtype: of all weights.
+            device: of all weights.
+            dtype: of all weights.
         """
         family = family_of(config)
         attention = config._attn_implementation or "sdpa"
@@ -109,7 +112,8 @@ class StreamingModel:
             model = MODEL_CLASSES[family.name](config)
         model.set_attn_implementation(attention)
         chosen = StreamingSettings() if settings is None else settings
-        return cls(Backbone(model.to(dtype)), processor or tiny_processor(family.name), chosen)
+        model.to(dtype)  # type: ignore[arg-type]  # transformers wraps `to` and loses its type
+        return cls(Backbone(model), processor or tiny_processor(family.name), chosen)
 
     def session(
         self,
@@ -117,15 +121,18 @@ class StreamingModel:
         *,
         mode: str | None = None,
         memory: str | None = None,
-        window_s: float | None | object = _KEEP,
-        router: str | None | object = _KEEP,
+        window_s: float | None = None,
+        router: str | None = None,
         pool: SlotPool | None = None,
     ) -> Session:
         """Opens a stream.
 
         Args:
             settings: all of them; None is the model's.
-            mode, memory, window_s, router: change one of them.
+            mode: how frames reach the cache; None keeps the settings', as for the next three.
+            memory: the memory policy.
+            window_s: seconds that memory reaches back.
+            router: chooses what a question sees.
             pool: shared by several sessions (`self.pool`); None makes one for this session alone.
 
         Raises:
@@ -133,12 +140,13 @@ class StreamingModel:
             PoolFullError: the pool has no row left.
         """
         chosen = self.settings if settings is None else settings
-        changes = {"mode": mode, "memory": memory}
-        chosen = replace(chosen, **{name: value for name, value in changes.items() if value is not None})
-        if window_s is not _KEEP:
-            chosen = replace(chosen, window_s=window_s)
-        if router is not _KEEP:
-            chosen = replace(chosen, router=router)
+        chosen = replace(
+            chosen,
+            mode=chosen.mode if mode is None else mode,
+            memory=chosen.memory if memory is None else memory,
+            window_s=chosen.window_s if window_s is None else window_s,
+            router=chosen.router if router is None else router,
+        )
         if chosen.mode == "parallel" and chosen.router is not None:
             raise SettingsError("router: a router cannot choose while frames keep coming; use mode incremental")
         return Session(self._state(chosen, self.pool(slots=chosen.slots) if pool is None else pool))

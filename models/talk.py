@@ -139,9 +139,9 @@ def reply(state: State, branch: Branch, opened: Opened, *, options: AnswerOption
 
 
 def _step(state: State, draft: Draft, branch: Branch) -> Tensor:
-    """One token; when speaking while frames keep coming, the frames that are due enter in the same forward."""
+    """One token; when speaking while frames keep coming, the oldest waiting grid enters in the same forward."""
     drafts = [draft]
-    if state.settings.mode == "parallel" and state.intake.queue and state.intake.queue[0].future.done():
+    if state.settings.mode == "parallel" and state.intake.queue:
         drafts = [*_due_frames(state), draft]
         remembered = state.watcher.ready()
         seen = [state.track.start(), *(remembered.entries[key] for key in remembered.keys), *state.dialogue.visible()]

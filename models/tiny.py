@@ -1,6 +1,7 @@
-"""Small models of the real architectures with random weights, and a byte tokenizer: everything runs with no hub and no GPU."""
+"""Small models of the real architectures with random weights, and a byte tokenizer; needs no hub and no GPU."""
 
-import torch
+from typing import Any
+
 from tokenizers import AddedToken, Tokenizer, decoders, pre_tokenizers
 from tokenizers.models import BPE
 from transformers import (
@@ -67,15 +68,15 @@ def tiny_config(family: str, *, layers: int = 2, hidden: int = 64, seconds_rate:
     """
     if family not in ("qwen2_5_vl", "qwen2_5_omni", "qwen3_vl"):
         raise SettingsError(f"family: found {family!r}, expected qwen2_5_vl, qwen2_5_omni or qwen3_vl")
-    rope = {"rope_type": "default", "rope_theta": 10_000.0, "mrope_section": [2, 3, 3]}
-    text = {
+    rope: dict[str, Any] = {"rope_type": "default", "rope_theta": 10_000.0, "mrope_section": [2, 3, 3]}
+    text: dict[str, Any] = {
         "vocab_size": VOCABULARY, "hidden_size": hidden, "intermediate_size": 2 * hidden,
         "num_hidden_layers": layers, "num_attention_heads": hidden // 16, "num_key_value_heads": hidden // 32,
         "max_position_embeddings": 32_768, "rope_parameters": rope,
         "bos_token_id": special("<|endoftext|>"), "eos_token_id": special("<|im_end|>"),
         "pad_token_id": special("<|endoftext|>"), "initializer_range": 0.1,
     }  # fmt: skip
-    vision = {
+    vision: dict[str, Any] = {
         "depth": 2, "hidden_size": 32, "intermediate_size": 64, "num_heads": 2, "patch_size": PATCH_SIZE,
         "spatial_merge_size": 2, "temporal_patch_size": 2, "out_hidden_size": hidden, "initializer_range": 0.1,
     }  # fmt: skip
@@ -84,22 +85,25 @@ def tiny_config(family: str, *, layers: int = 2, hidden: int = 64, seconds_rate:
         text |= {"head_dim": 16, "rope_parameters": rope | {"mrope_section": [4, 2, 2], "mrope_interleaved": True}}
         text.pop("bos_token_id"), text.pop("eos_token_id")
         vision |= {"num_position_embeddings": 64, "deepstack_visual_indexes": [0]}
-        return Qwen3VLConfig(text_config=text, vision_config=vision, **_vision_ids(), eos_token_id=258)
+        return Qwen3VLConfig(text_config=text, vision_config=vision, **_vision_ids())
     if family == "qwen2_5_vl":
         vision |= windows | {"tokens_per_second": seconds_rate}
         return Qwen2_5_VLConfig(text_config=text, vision_config=vision, **_vision_ids())
-    return Qwen2_5OmniThinkerConfig(
-        text_config=text,
-        vision_config=vision | windows,
-        audio_config={"d_model": 16, "encoder_layers": 1, "encoder_attention_heads": 2, "encoder_ffn_dim": 16,
-                      "num_mel_bins": 8, "output_dim": hidden, "max_source_positions": 16, "n_window": 4},
-        image_token_id=special("<|IMAGE|>"), video_token_id=special("<|VIDEO|>"), audio_token_id=special("<|AUDIO|>"),
-        vision_start_token_id=special("<|vision_bos|>"), vision_end_token_id=special("<|vision_eos|>"),
-        audio_start_token_id=special("<|audio_bos|>"), audio_end_token_id=special("<|audio_eos|>"),
-    )  # fmt: skip
+    sound = {
+        "d_model": 16, "encoder_layers": 1, "encoder_attention_heads": 2, "encoder_ffn_dim": 16,
+        "num_mel_bins": 8, "output_dim": hidden, "max_source_positions": 16, "n_window": 4,
+    }  # fmt: skip
+    # The thinker's configuration names some of these by attribute maps and keeps the others as they are.
+    ids: dict[str, Any] = {
+        "image_token_id": special("<|IMAGE|>"), "video_token_id": special("<|VIDEO|>"),
+        "audio_token_id": special("<|AUDIO|>"), "vision_start_token_id": special("<|vision_bos|>"),
+        "vision_end_token_id": special("<|vision_eos|>"), "audio_start_token_id": special("<|audio_bos|>"),
+        "audio_end_token_id": special("<|audio_eos|>"),
+    }  # fmt: skip
+    return Qwen2_5OmniThinkerConfig(text_config=text, vision_config=vision | windows, audio_config=sound, **ids)
 
 
-def _vision_ids() -> dict[str, int]:
+def _vision_ids() -> dict[str, Any]:
     return {
         "image_token_id": special("<|image_pad|>"),
         "video_token_id": special("<|video_pad|>"),
@@ -132,7 +136,7 @@ def tiny_processor(family: str) -> ProcessorMixin:
         SettingsError: the family is unknown.
     """
     tokenizer = byte_tokenizer()
-    pixels = {"patch_size": PATCH_SIZE, "merge_size": 2, "temporal_patch_size": 2,
+    pixels: dict[str, Any] = {"patch_size": PATCH_SIZE, "merge_size": 2, "temporal_patch_size": 2,
               "size": {"shortest_edge": FRAME_FACTOR**2, "longest_edge": 64 * FRAME_FACTOR**2}}  # fmt: skip
     image = Qwen2VLImageProcessor(**pixels)
     if family == "qwen3_vl":

@@ -57,7 +57,7 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Scene:
-    """A grid whose features are known, ready to enter the cache; with a cursor of its own where it takes another's place."""
+    """A grid whose features are known, ready for the cache; with its own cursor where it takes another's place."""
 
     t0_ns: int
     last_ns: int

@@ -1,17 +1,18 @@
 """What a question looks at: the frames that memory holds, those that a router picks, and the newest ones."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
 from models.answer import Branch
+from models.memory.policy import RetrievalPolicy
 from models.positions import Cursor
 from models.router import Candidate, choose
 from models.row import Draft
 from models.state import State
 from models.track import Scene, scene_of
-from models.watchers import Incremental, Remembered, wait
-from models.memory.policy import RetrievalPolicy
+from models.watcher import Remembered, wait
+from models.watchers.incremental import Incremental
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,31 +32,30 @@ class View:
     frames: int
 
 
-def look(state: State, words: tuple[int, ...], *, newest: bool = True) -> View:
+def look(state: State, words: tuple[int, ...], *, until_ns: int | None = None) -> View:
     """Opens a branch on what has been seen.
 
     Args:
-        state: the session.
+        state: the session; all grids that came in are in its cache or wait for a clip.
         words: the question's tokens, for a router.
-        newest: also shows the frame that still waits for its partner.
+        until_ns: shows frames and rounds up to this time only, for a decision about it; None also shows the frame that
+            still waits for its partner.
 
     Raises:
         PoolFullError: recalled or newest frames do not fit; nothing is left behind then.
     """
-    remembered = state.watcher.ready()
+    remembered = _until(state, state.watcher.ready(), until_ns)
     chosen, recalled_keys = _route(state, words, remembered)
     recalled = state.watcher.recall(recalled_keys) if isinstance(state.watcher, Incremental) else []
     base = [state.track.start(), *recalled, *(remembered.entries[key] for key in chosen)]
-    scenes = _newest(state, lone=newest)
+    scenes = _newest(state, until_ns)
     try:
-        drafts, cursor = state.track.place(scenes, sees=base, cursor=state.track.cursor)
+        drafts, cursor = state.track.place(scenes, sees=base, cursor=_frames_end(state, remembered, until_ns))
     except Exception:
         state.row.free(recalled)
         raise
-    state.row.hold(recalled)
-    state.row.free(recalled)  # they live as long as the branch holds them
-    branch = Branch(state.row, [*base, *state.dialogue.visible()], _text_cursor(state, cursor))
-    state.row.let_go(recalled)
+    branch = Branch(state.row, [*base, *state.dialogue.visible(until_ns)], _text_cursor(state, cursor))
+    state.row.free(recalled)  # they live on as long as the branch holds them
     branch.own += [draft.entry.id for draft in drafts]
     return View(
         branch=branch,
@@ -65,16 +65,31 @@ def look(state: State, words: tuple[int, ...], *, newest: bool = True) -> View:
     )
 
 
+def _until(state: State, remembered: Remembered, until_ns: int | None) -> Remembered:
+    """What was remembered of the time up to an instant."""
+    if until_ns is None:
+        return remembered
+    keys = [key for key in remembered.keys if state.row.entry(remembered.entries[key]).block.t1_ns <= until_ns + 1]
+    return replace(remembered, keys=tuple(keys))
+
+
+def _frames_end(state: State, remembered: Remembered, until_ns: int | None) -> Cursor:
+    """Where the next frame would go."""
+    if until_ns is None or not remembered.keys:
+        return state.track.cursor if until_ns is None else Cursor(next=state.row.entry(state.track.start()).end)
+    return state.row.after(state.row.entry(remembered.entries[remembered.keys[-1]]))
+
+
 def _text_cursor(state: State, frames: Cursor) -> Cursor:
     """Where text begins: behind all that it sees, or behind the frames where replies have positions of their own."""
     beside = state.dialogue.end if state.positions.reply == "continue" else 0
     return Cursor(next=max(frames.next, beside))
 
 
-def _newest(state: State, *, lone: bool) -> list[Scene]:
+def _newest(state: State, until_ns: int | None) -> list[Scene]:
     """Grids that are not in the cache: those of an unfinished clip, and the frame that waits for its partner."""
-    scenes = list(state.watcher.tail())
-    waiting = state.intake.lone() if lone else None
+    scenes = [scene for scene in state.watcher.tail() if until_ns is None or scene.last_ns <= until_ns]
+    waiting = state.intake.lone() if until_ns is None else None
     if waiting is not None:
         scenes.append(scene_of(waiting, wait(waiting.future, state.meter)))
     return scenes
@@ -95,7 +110,9 @@ def _route(state: State, words: tuple[int, ...], remembered: Remembered) -> tupl
         state.watcher.policy.recalled(picked)
         return remembered.keys, picked
     candidates = [
-        Candidate(key=key, t_ns=_time(state, remembered, key), features=remembered.features[key].embeds.to(query.device))
+        Candidate(
+            key=key, t_ns=_time(state, remembered, key), features=remembered.features[key].embeds.to(query.device)
+        )
         for key in remembered.keys
     ]
     return (choose(state.router, query, candidates, top_k=state.settings.top_k) if candidates else ()), ()

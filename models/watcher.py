@@ -1,0 +1,69 @@
+"""How frames reach the cache: as they come (incremental), at the question (delayed), or as whole clips.
+
+A watcher takes arrivals in order and, at a question, says which entries hold what the model remembers.
+"""
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Protocol
+
+from models.backbone import Features
+from models.metrics import Meter
+from models.row import Draft
+from models.track import Arrival, Scene
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Remembered:
+    """What a question can look at: frame keys with their entries and features, in time order."""
+
+    keys: tuple[int, ...]
+    entries: Mapping[int, int]
+    features: Mapping[int, Features]
+
+
+class Watcher(Protocol):
+    """The part of a session that brings frames into its cache."""
+
+    def absorb(self, arrival: Arrival) -> None:
+        """Takes the next grid."""
+        ...
+
+    def drafts(self, arrival: Arrival) -> list[Draft]:
+        """Takes the next grid and leaves its forward to the caller; empty when it enters later or not at all."""
+        ...
+
+    def expire(self, now_ns: int) -> None:
+        """Lets time pass without a frame."""
+        ...
+
+    def ready(self) -> Remembered:
+        """Brings the cache up to date and says what it holds."""
+        ...
+
+    def compact(self) -> int:
+        """Sets positions back where that can be done; returns by how much the end of the context moved."""
+        ...
+
+    def tail(self) -> Sequence[Scene]:
+        """Grids that have come in but are not in the cache yet; a question takes them on its branch."""
+        ...
+
+    def feature_bytes(self) -> int:
+        """Bytes of vision features kept."""
+        ...
+
+    def memory_bytes(self) -> int:
+        """Bytes of the memory policy's own state."""
+        ...
+
+    def save(self) -> "Watcher":
+        """The state for a snapshot; the entries themselves stay where they are."""
+        ...
+
+
+def wait(future: Future[Features], meter: Meter) -> Features:
+    """The features of a grid, waited for."""
+    with meter.time("vision_wait"):
+        return future.result()

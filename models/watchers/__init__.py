@@ -1,0 +1,1 @@
+"""The ways in which frames reach the cache, one file each."""

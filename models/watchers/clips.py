@@ -1,0 +1,80 @@
+"""Frames enter the cache as whole clips."""
+
+from collections.abc import Sequence
+
+from models.backbone import Features
+from models.positions import Cursor
+from models.row import Draft
+from models.track import Arrival, Scene, Track, scene_of
+from models.watcher import Remembered, wait
+
+
+class Clips:
+    """Frames enter as whole clips, each in one forward; a new clip takes the place of the old one and never sees it.
+
+    Args:
+        track: the session's line of frames.
+        grids: temporal grids of a clip.
+    """
+
+    def __init__(self, track: Track, grids: int) -> None:
+        self.track = track
+        self._grids = grids
+        self._waiting: list[Arrival] = []
+        self._clip: dict[int, tuple[int, Features]] = {}
+
+    def absorb(self, arrival: Arrival) -> None:
+        """Takes a grid; the last one of a clip brings the clip in."""
+        self._waiting.append(arrival)
+        if len(self._waiting) < self._grids:
+            return
+        clip = {waiting.key: scene_of(waiting, wait(waiting.future, self.track.meter)) for waiting in self._waiting}
+        system = self.track.start()
+        self._waiting = []
+        self.track.row.free([entry for entry, _ in self._clip.values()])
+        self.track.meter.evicted += len(self._clip)
+        self._clip = {}
+        start = Cursor(next=self.track.row.entry(system).end)
+        drafts, self.track.cursor = self.track.place(list(clip.values()), sees=[system], cursor=start)
+        self.track.run(drafts)
+        for (key, scene), draft in zip(clip.items(), drafts, strict=True):
+            self._clip[key] = (draft.entry.id, scene.features)
+
+    def drafts(self, arrival: Arrival) -> list[Draft]:
+        """Takes a grid; a whole clip is fed at once."""
+        self.absorb(arrival)
+        return []
+
+    def ready(self) -> Remembered:
+        """The newest whole clip."""
+        self.track.start()
+        return Remembered(
+            keys=tuple(self._clip),
+            entries={key: entry for key, (entry, _) in self._clip.items()},
+            features={key: features for key, (_, features) in self._clip.items()},
+        )
+
+    def tail(self) -> Sequence[Scene]:
+        """The grids of the clip that is not whole yet."""
+        return [scene_of(arrival, wait(arrival.future, self.track.meter)) for arrival in self._waiting]
+
+    def feature_bytes(self) -> int:
+        """Bytes of the features of the clip in the cache."""
+        return sum(features.nbytes for _, features in self._clip.values())
+
+    def expire(self, now_ns: int) -> None:
+        """Nothing expires: the newest clip stays until the next one is whole."""
+
+    def compact(self) -> int:
+        """Nothing to do: each clip begins right behind the system turn."""
+        return 0
+
+    def memory_bytes(self) -> int:
+        """No policy, no state."""
+        return 0
+
+    def save(self) -> "Clips":
+        """A copy of what lives and waits; the track is shared."""
+        saved = Clips(self.track, self._grids)
+        saved._waiting, saved._clip = list(self._waiting), dict(self._clip)
+        return saved

@@ -1,0 +1,126 @@
+"""Frames are chosen and encoded as they come, and enter the cache at the question."""
+
+from collections.abc import Sequence
+
+from models.backbone import Features
+from models.memory.policy import MemoryPolicy
+from models.memory.records import Merged
+from models.positions import Cursor
+from models.row import Draft
+from models.track import Arrival, Scene, Track, scene_of
+from models.watcher import Remembered, wait
+
+
+class Delayed:
+    """Frames are chosen and encoded as they come; the language model sees them at the question, in one pass.
+
+    A later question reuses the longest common beginning of the old and the new choice.
+
+    Args:
+        track: the session's line of frames.
+        policy: decides which grids live.
+    """
+
+    def __init__(self, track: Track, policy: MemoryPolicy) -> None:
+        self.track = track
+        self.policy = policy
+        self._chosen: dict[int, Arrival | Scene] = {}
+        self._filled: list[tuple[int, int]] = []
+
+    def absorb(self, arrival: Arrival) -> None:
+        """Memory decides; what it lets go before it was encoded is not encoded any more."""
+        needs = self.policy.needs_features
+        features = wait(arrival.future, self.track.meter) if needs else None
+        change = self.policy.observe(arrival.chunk(features))
+        self._chosen[arrival.key] = arrival
+        for merged in change.merge:
+            self._merge(merged)
+        self._forget((*change.evict, *change.offload))
+
+    def expire(self, now_ns: int) -> None:
+        """Lets time pass without a frame."""
+        change = self.policy.expire(now_ns)
+        self._forget((*change.evict, *change.offload))
+
+    def _forget(self, keys: Sequence[int]) -> None:
+        for key in keys:
+            gone = self._chosen.pop(key)
+            if isinstance(gone, Arrival):
+                gone.future.cancel()
+        self.track.meter.evicted += len(keys)
+
+    def drafts(self, arrival: Arrival) -> list[Draft]:
+        """Takes the next grid; nothing is fed before a question."""
+        self.absorb(arrival)
+        return []
+
+    def _merge(self, merged: Merged) -> None:
+        members = [self._chosen.pop(key) for key in merged.of]
+        first = members[0]
+        parts = 1 + len(self._scene(first).features.deepstack)
+        pieces = merged.features.chunk(parts, dim=-1)
+        self._chosen[merged.key] = Scene(
+            t0_ns=merged.t0_ns,
+            last_ns=merged.t1_ns - 1,
+            height=first.height,
+            width=first.width,
+            features=Features(embeds=pieces[0], deepstack=tuple(pieces[1:])),
+        )
+
+    def _scene(self, chosen: Arrival | Scene) -> Scene:
+        return chosen if isinstance(chosen, Scene) else scene_of(chosen, wait(chosen.future, self.track.meter))
+
+    def ready(self) -> Remembered:
+        """Fills the cache with the chosen grids, as one pass over system turn and frames would."""
+        system = self.track.start()
+        keys = sorted(self._chosen, key=lambda key: (self._chosen[key].t0_ns, key))
+        same = 0
+        while same < min(len(keys), len(self._filled)) and self._filled[same][0] == keys[same]:
+            same += 1
+        self.track.row.free([entry for _, entry in self._filled[same:]])
+        if same < len(self._filled):
+            self._filled = self._filled[:same]
+            self._set_cursor(system)
+        scenes = {key: self._scene(self._chosen[key]) for key in keys}
+        seen = [system, *(entry for _, entry in self._filled)]
+        drafts, cursor = self.track.place([scenes[key] for key in keys[same:]], sees=seen, cursor=self.track.cursor)
+        self.track.run(drafts)
+        self.track.cursor = cursor
+        self._filled += [(key, draft.entry.id) for key, draft in zip(keys[same:], drafts, strict=True)]
+        return Remembered(
+            keys=tuple(keys), entries=dict(self._filled), features={key: scenes[key].features for key in keys}
+        )
+
+    def _set_cursor(self, system: int) -> None:
+        cursor = Cursor(next=self.track.row.entry(system).end)
+        if self._filled:
+            last = self.track.row.entry(self._filled[-1][1])
+            cursor = self.track.row.after(last)
+        self.track.cursor = cursor
+
+    def tail(self) -> Sequence[Scene]:
+        """Nothing waits at a question."""
+        return ()
+
+    def feature_bytes(self) -> int:
+        """Bytes of the chosen grids that are encoded."""
+        scenes = [
+            self._scene(chosen)
+            for chosen in self._chosen.values()
+            if isinstance(chosen, Scene) or (chosen.future.done() and not chosen.future.cancelled())
+        ]
+        return sum(scene.features.nbytes for scene in scenes)
+
+    def compact(self) -> int:
+        """Nothing to do: each fill begins right behind the system turn or what it reuses."""
+        return 0
+
+    def memory_bytes(self) -> int:
+        """Bytes of the memory policy's own state."""
+        return self.policy.nbytes()
+
+    def save(self) -> "Delayed":
+        """A copy of the choice and of what is filled; the track is shared."""
+        saved = Delayed(self.track, self.policy.copy())
+        saved._chosen, saved._filled = dict(self._chosen), list(self._filled)
+        return saved

@@ -1,0 +1,166 @@
+"""Frames enter the cache as they come; memory evicts blocks, and what is left keeps what it has seen."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from models.backbone import Features
+from models.errors import PoolFullError
+from models.memory.policy import MemoryPolicy
+from models.memory.records import Change, Merged
+from models.row import Draft, Entry
+from models.slots import Stored
+from models.track import Arrival, Scene, Track, merged_scene, scene_of
+from models.watcher import Remembered, wait
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Offloaded:
+    """A block in host memory; `delta`: by how much the end of the context has moved since it left the cache."""
+
+    entry: Entry
+    stored: Stored
+    features: Features | None
+    delta: int = 0
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of keys, values and features."""
+        return self.stored.nbytes + (0 if self.features is None else self.features.nbytes)
+
+
+class Incremental:
+    """Each grid enters the cache as it comes; memory evicts blocks, and what is left keeps what it has seen.
+
+    Args:
+        track: the session's line of frames.
+        policy: decides which grids live.
+        keep_features: a router will ask for the features of what lives.
+    """
+
+    def __init__(self, track: Track, policy: MemoryPolicy, *, keep_features: bool) -> None:
+        self.track = track
+        self.policy = policy
+        self.offloaded: dict[int, Offloaded] = {}
+        self._keep = keep_features
+        self._entries: dict[int, int] = {}
+        self._features: dict[int, Features] = {}
+
+    def absorb(self, arrival: Arrival) -> None:
+        """Memory decides, what it lets go is freed, and the grid enters the cache in one forward."""
+        self.track.run(self.drafts(arrival))
+
+    def drafts(self, arrival: Arrival) -> list[Draft]:
+        """Memory decides; returns the placed grid for a forward that the caller runs.
+
+        Raises:
+            PoolFullError: what memory would let go does not make room; nothing has changed then.
+        """
+        features = wait(arrival.future, self.track.meter)
+        self.track.start()
+        scene = scene_of(arrival, features)
+        policy = self.policy.copy()
+        change = policy.observe(arrival.chunk(features if policy.needs_features else None))
+        self._check_room(scene, change)
+        self.policy = policy
+        self._forget(change)
+        for merged in change.merge:
+            self._merge(merged, arrival, scene)
+        if arrival.key not in policy.live():
+            return []
+        return [self._enter(arrival.key, scene)]
+
+    def _check_room(self, scene: Scene, change: Change) -> None:
+        gone = (*change.evict, *change.offload, *(key for merged in change.merge for key in merged.of))
+        freed = self.track.row.freeable(self._entries[key] for key in gone if key in self._entries)
+        need, free = self.track.tokens(scene), self.track.row.available
+        if need > free + freed:
+            raise PoolFullError(
+                f"pool: a grid needs {need} slots; {free} are free and memory lets go of {freed}. "
+                "Raise `slots`, lower `max_pixels`, or close the answer or snapshot that is open"
+            )
+
+    def _enter(self, key: int, scene: Scene) -> Draft:
+        seen = [self.track.start(), *(self._entries[live] for live in self._order())]
+        [draft], cursor = self.track.place([scene], sees=seen, cursor=self.track.cursor)
+        if scene.cursor is None:
+            self.track.cursor = cursor
+        self._entries[key] = draft.entry.id
+        if self._keep:
+            self._features[key] = scene.features
+        return draft
+
+    def _order(self) -> list[int]:
+        """Keys in the cache by time."""
+        return sorted(self._entries, key=lambda key: self.track.row.entry(self._entries[key]).block.t0_ns)
+
+    def _merge(self, merged: Merged, arrival: Arrival, scene: Scene) -> None:
+        first = merged.of[0]
+        if first == arrival.key:
+            place = scene
+        else:
+            parts = 1 + len(scene.features.deepstack)
+            place = merged_scene(merged, self.track.row.entry(self._entries[first]), parts)
+        self._drop(merged.of)
+        self.track.run([self._enter(merged.key, place)])
+
+    def _forget(self, change: Change) -> None:
+        self.track.meter.evicted += len(change.evict) + len(change.drop)
+        for key in change.offload:
+            entry_id, features = self._entries.pop(key), self._features.pop(key, None)
+            entry = self.track.row.entry(entry_id)
+            kept = None if features is None else features.to(entry.slots.device)
+            self.offloaded[key] = Offloaded(entry=entry, stored=self.track.row.take_out(entry_id), features=kept)
+        for key in change.drop:
+            del self.offloaded[key]
+        self._drop(change.evict)
+
+    def _drop(self, keys: Sequence[int]) -> None:
+        # The newest grid may be let go before it has entered.
+        self.track.row.free([self._entries.pop(key) for key in keys if key in self._entries])
+        for key in keys:
+            self._features.pop(key, None)
+
+    def expire(self, now_ns: int) -> None:
+        """Lets time pass without a frame."""
+        self._forget(self.policy.expire(now_ns))
+
+    def ready(self) -> Remembered:
+        """What the cache holds."""
+        self.track.start()
+        keys = tuple(self._order())
+        return Remembered(keys=keys, entries=dict(self._entries), features=dict(self._features))
+
+    def tail(self) -> Sequence[Scene]:
+        """Nothing waits: every grid that came in has entered."""
+        return ()
+
+    def feature_bytes(self) -> int:
+        """Bytes of the features kept for a router."""
+        return sum(features.nbytes for features in self._features.values())
+
+    def compact(self) -> int:
+        """Sets positions back; returns by how much the end moved."""
+        delta = self.track.compact([self._entries[key] for key in self._order()])
+        self.offloaded = {key: replace(kept, delta=kept.delta + delta) for key, kept in self.offloaded.items()}
+        return delta
+
+    def recall(self, keys: Sequence[int]) -> list[int]:
+        """Copies blocks back from host memory beside the cache's own; the caller frees the entries."""
+        entries = []
+        for key in keys:
+            kept = self.offloaded[key]
+            back = self.track.row.put_back(kept.entry, kept.stored)
+            entries.append(back.id)
+            self.track.row.move(back.id, delta=(kept.delta,) * 3, cursor=back.cursor)
+        return entries
+
+    def memory_bytes(self) -> int:
+        """Bytes of the memory policy's own state."""
+        return self.policy.nbytes()
+
+    def save(self) -> "Incremental":
+        """A copy of what lives; the track is shared."""
+        saved = Incremental(self.track, self.policy.copy(), keep_features=self._keep)
+        saved.offloaded = dict(self.offloaded)
+        saved._entries, saved._features = dict(self._entries), dict(self._features)
+        return saved
