@@ -10,7 +10,7 @@ from models.errors import SettingsError
 from models.layouts import LAYOUTS, PositionRule, VisibilityRule, with_offset
 from models.masks import visible
 from models.positions import Grid
-from tests.models import published
+from tests.models import layout_pictures, published
 from tests.models.contexts import CLOCK, SECOND, derived, frames, text, watching
 
 conversations = st.builds(
@@ -182,3 +182,13 @@ def test_blocks_of_one_instant_arrive_in_the_order_of_the_list():
     assert before.sees.tolist() == [[True, False], [False, True]]
     later = derived("group", [replace(reply, t0_ns=SECOND + 1, t1_ns=SECOND + 1), frame])
     assert torch.equal(later.sees, after.sees)
+
+
+def test_the_table_in_the_docs_is_true():
+    rows = [
+        f"| `{name}` | {layout.positions.reply} | {layout.positions.offset} | {layout.positions.clock} "
+        f"| {layout.visibility.order} | {'yes' if layout.visibility.frames_see_text else 'no'} "
+        f"| {layout.visibility.replies_see} | {'yes' if layout.visibility.predicting_row else 'no'} |"
+        for name, layout in LAYOUTS.items()
+    ]
+    assert "|--|--|--|--|--|--|--|--|\n" + "\n".join(rows) + "\n\n" in layout_pictures.DOC.read_text(encoding="utf-8")
