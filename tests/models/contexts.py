@@ -2,14 +2,24 @@
 
 from fractions import Fraction
 
+import torch
 from hypothesis import strategies as st
 
 from models.blocks import Block, Kind, derive
-from models.layouts import LAYOUTS
+from models.layouts import LAYOUTS, Layout, VisibilityRule
 from models.positions import Clock, Grid
+
+# Tests run side by side: threads that wait for each other make tiny products many times slower.
+torch.set_num_threads(1)
 
 SECOND = 10**9
 CLOCK = Clock(tokens_per_second=Fraction(2))
+# `group` in the order in which it is served: a value of the policies that has no name of its own.
+LIVE = Layout(
+    name="live",
+    positions=LAYOUTS["group"].positions,
+    visibility=VisibilityRule(order="time", frames_see_text=False, replies_see="past"),
+)
 TEXT_KINDS = [Kind.SYSTEM, Kind.QUERY, Kind.REPLY, Kind.DECISION]
 
 

@@ -8,9 +8,11 @@ from hypothesis import strategies as st
 from models.blocks import Block, BlockError, Kind, derive, pack, plan
 from models.errors import SettingsError, TimeError
 from models.layouts import LAYOUTS
+from models.masks import visible
 from models.positions import Cursor, Grid, GridError, place
 from tests.models.contexts import (
     CLOCK,
+    LIVE,
     SECOND,
     block_lists,
     contexts,
@@ -160,6 +162,20 @@ def test_in_groups_frames_do_not_depend_on_the_dialogue(blocks, name):
             if looker.kind is Kind.FRAMES and seen.kind is Kind.QUERY:
                 hidden = column > first_frames
             assert bool(context.sees[row, column]) == (not hidden)
+
+
+@given(block_lists())
+@settings(max_examples=50)
+def test_a_group_in_the_order_of_time_is_the_same_group(blocks):
+    # What makes the layout live: the order of the sequence changes neither ids nor visibility.
+    rule = replace(LAYOUTS["group"].visibility, predicting_row=False)
+    trained = derive(blocks, replace(LAYOUTS["group"], visibility=rule), clock=CLOCK)
+    served = derive(blocks, LIVE, clock=CLOCK)
+    assert served.arrival.tolist() == list(range(len(blocks)))
+    by_token, by_token_served = trained.token_ids.argsort(), served.token_ids.argsort()
+    assert torch.equal(trained.positions[:, by_token], served.positions[:, by_token_served])
+    seen, seen_served = visible(trained), visible(served)
+    assert torch.equal(seen[by_token][:, by_token], seen_served[by_token_served][:, by_token_served])
 
 
 @given(block_lists())

@@ -142,6 +142,8 @@ def test_time_must_not_run_backwards():
     for clock in (QWEN, STILL, replace(QWEN, origin_ns=0)):
         with pytest.raises(TimeError, match="1000000000 ns follows one at 2000000000 ns"):
             placed(runs, clock)
+    with pytest.raises(TimeError, match="1 ns follows one at 2 ns"):
+        placed([{"height": 1, "width": 1, "t_ns": [0, 2, 1]}], QWEN)
     with pytest.raises(TimeError, match="older than the clock's origin at 3000000000"):
         placed([{"height": 1, "width": 1, "t_ns": [SECOND]}], replace(QWEN, origin_ns=3 * SECOND))
     two_videos = [{"height": 1, "width": 1, "t_ns": [SECOND]}, {"text": 1}, {"height": 1, "width": 1, "t_ns": [0]}]

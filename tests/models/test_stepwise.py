@@ -1,18 +1,17 @@
 """Tests of feeding a real model block by block: what a plan, a pack and a mask promise, in logits."""
 
-from fractions import Fraction
+from dataclasses import replace
 
 import pytest
 import torch
 from hypothesis import given, settings
 from transformers import DynamicCache
 
-from models.blocks import Context, derive, pack, plan
-from models.layouts import LAYOUTS, Layout, VisibilityRule
+from models.blocks import derive, pack, plan
+from models.layouts import LAYOUTS
 from models.masks import additive
-from models.positions import Clock
 from tests.models import stock
-from tests.models.contexts import contexts, derived, dialogue, watching
+from tests.models.contexts import CLOCK, LIVE, contexts, derived, dialogue, watching
 
 NAMES = sorted(LAYOUTS)
 
@@ -118,9 +117,8 @@ def test_row_0_keeps_transformers_from_cutting_a_layout_that_restarts():
         assert float((four_rows(naive) - whole).abs().max()) > 1e-2
 
 
-def test_a_layout_is_two_values_and_no_more():
-    rule = VisibilityRule(order="time", frames_see_text=False, replies_see="past")
-    live = Layout(name="live", positions=LAYOUTS["group"].positions, visibility=rule)
-    context = derive(dialogue(), live, clock=Clock(tokens_per_second=Fraction(2)))
-    assert isinstance(context, Context)
+def test_a_group_can_be_fed_in_the_order_of_time():
+    context = derive(dialogue(), LIVE, clock=CLOCK)
     close(stock.qwen2_5_vl("sdpa"), context)
+    trained = replace(LAYOUTS["group"], visibility=replace(LAYOUTS["group"].visibility, predicting_row=False))
+    assert plan(context).peak_slots == plan(derive(dialogue(), trained, clock=CLOCK)).peak_slots
