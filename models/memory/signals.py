@@ -80,6 +80,11 @@ def likeness(first: torch.Tensor, second: torch.Tensor) -> float:
 
 
 def unit(vectors: torch.Tensor) -> torch.Tensor:
-    """Scale vectors (…, dim) to length one; a zero vector stays zero, so no cosine is ever NaN."""
-    length = vectors.norm(dim=-1, keepdim=True)
-    return vectors / torch.where(length > 0, length, torch.ones_like(length))
+    """Scale vectors (…, dim) to length one; a zero vector stays zero, so no cosine of finite vectors is NaN."""
+    # First to a greatest entry of one: squares of very small or very large numbers would leave float32.
+    scaled = vectors / _or_one(vectors.detach().abs().amax(dim=-1, keepdim=True))
+    return scaled / _or_one(scaled.norm(dim=-1, keepdim=True))
+
+
+def _or_one(lengths: torch.Tensor) -> torch.Tensor:
+    return torch.where(lengths > 0, lengths, torch.ones_like(lengths))

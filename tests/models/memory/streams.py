@@ -53,7 +53,7 @@ def chunk(key, *, t0_ns=None, level=100, seed=0, direction=0, tokens=2, span_ns=
 
 @st.composite
 def streams(draw, max_size=30, tokens=(2,)):
-    """Chunks at irregular times (equal ones, long gaps), with scene cuts and repeats, ticks and recalls between them."""
+    """Chunks at irregular times (equal ones, long gaps), with cuts and repeats, ticks and recalls between them."""
     events, key, t0_ns, t1_ns = [], draw(st.integers(0, 5)), draw(st.integers(-2 * S, 2 * S)), -3 * S
     for _ in range(draw(st.integers(1, max_size))):
         kind = draw(st.sampled_from(["chunk"] * 6 + ["tick", "recall"]))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given, note, settings
 from hypothesis import strategies as st
 
 from models.errors import SettingsError, TimeError
@@ -12,7 +12,8 @@ from tests.models.memory.streams import SMALL, Ledger, S, Tick, chunk, small, st
 
 NAMES = sorted(SMALL)
 every_policy = pytest.mark.parametrize("name", NAMES)
-bounded = pytest.mark.parametrize("name", [name for name in NAMES if name != "all"])
+BOUNDED = [name for name in NAMES if name != "all"]
+bounded = pytest.mark.parametrize("name", BOUNDED)
 few = settings(max_examples=25)
 
 
@@ -20,14 +21,15 @@ def fed(policy, events):
     return [told(step(policy, event)) for event in events]
 
 
-@every_policy
 @few
 @given(events=streams(tokens=(2, 2, 3)))
-def test_every_key_is_live_offloaded_or_ended_once_and_time_orders_the_live(name, events):
-    policy, ledger = small(name), Ledger()
-    for event in events:
-        ledger.follow(event, step(policy, event))
-        ledger.check(policy)
+def test_every_key_is_live_offloaded_or_ended_once_and_time_orders_the_live(events):
+    for name in NAMES:
+        note(name)
+        policy, ledger = small(name), Ledger()
+        for event in events:
+            ledger.follow(event, step(policy, event))
+            ledger.check(policy)
 
 
 @every_policy
@@ -65,29 +67,31 @@ def test_the_ledger_refuses_ends_that_cannot_be(change, complaint):
         ledger.follow(chunk(0), change)
 
 
-@bounded
 @few
 @given(events=streams(max_size=45))
-def test_live_tokens_and_own_bytes_stay_under_the_stated_bound(name, events):
-    policy, ledger = small(name), Ledger()
-    bound = policy.max_tokens(chunk_tokens=2)
-    assert bound is not None
-    for event in events:
-        ledger.follow(event, step(policy, event))
-        assert sum(ledger.tokens[key] for key in policy.live()) <= bound
-        assert policy.nbytes() <= 4_000
+def test_live_tokens_and_own_bytes_stay_under_the_stated_bound(events):
+    for name in BOUNDED:
+        note(name)
+        policy, ledger = small(name), Ledger()
+        bound = policy.max_tokens(chunk_tokens=2)
+        assert bound is not None
+        for event in events:
+            ledger.follow(event, step(policy, event))
+            assert sum(ledger.tokens[key] for key in policy.live()) <= bound
+            assert policy.nbytes() <= 4_000
 
 
-@bounded
 @few
 @given(events=streams(max_size=45, tokens=(1, 2, 3)), budget=st.integers(9, 16))
-def test_a_token_budget_holds_for_every_policy(name, events, budget):
-    policy, ledger = small(name, max_tokens=budget), Ledger()
-    assert policy.max_tokens(chunk_tokens=3) <= budget
-    for event in events:
-        ledger.follow(event, step(policy, event))
-        ledger.check(policy)
-        assert sum(ledger.tokens[key] for key in policy.live()) <= budget
+def test_a_token_budget_holds_for_every_policy(events, budget):
+    for name in BOUNDED:
+        note(name)
+        policy, ledger = small(name, max_tokens=budget), Ledger()
+        assert policy.max_tokens(chunk_tokens=3) <= budget
+        for event in events:
+            ledger.follow(event, step(policy, event))
+            ledger.check(policy)
+            assert sum(ledger.tokens[key] for key in policy.live()) <= budget
 
 
 @bounded
@@ -100,45 +104,47 @@ def test_a_chunk_larger_than_the_budget_is_refused_and_changes_nothing(name):
     assert state(policy) == before
 
 
-@every_policy
 @few
 @given(events=streams(), cut=st.integers(0, 30))
-def test_the_same_stream_gives_the_same_changes_and_a_copy_goes_on_alone(name, events, cut):
-    straight, broken = small(name), small(name)
-    expected = fed(straight, events)
-    assert fed(broken, events[:cut]) == expected[:cut]
-    frozen = broken.copy()
-    before = state(frozen)
-    assert fed(broken, events[cut:]) == expected[cut:]
-    assert state(frozen) == before
-    assert fed(frozen, events[cut:]) == expected[cut:]
-    assert state(frozen) == state(straight)
+def test_the_same_stream_gives_the_same_changes_and_a_copy_goes_on_alone(events, cut):
+    for name in NAMES:
+        note(name)
+        straight, broken = small(name), small(name)
+        expected = fed(straight, events)
+        assert fed(broken, events[:cut]) == expected[:cut]
+        frozen = broken.copy()
+        before = state(frozen)
+        assert fed(broken, events[cut:]) == expected[cut:]
+        assert state(frozen) == before
+        assert fed(frozen, events[cut:]) == expected[cut:]
+        assert state(frozen) == state(straight)
 
 
-@every_policy
 @few
 @given(events=streams(), late_ns=st.integers(1, 5 * S))
-def test_time_that_runs_backwards_is_refused_and_changes_nothing(name, events, late_ns):
-    policy, untouched = small(name), small(name)
-    fed(policy, events), fed(untouched, events)
-    chunks = [event for event in events if isinstance(event, Chunk)]
-    if not chunks:
-        return
-    newest, before = chunks[-1], state(policy)
-    late = [
-        chunk(newest.key + 1, t0_ns=newest.t0_ns - late_ns, span_ns=late_ns + 3 * S),
-        chunk(newest.key, t0_ns=newest.t1_ns),
-    ]
-    if newest.t1_ns - newest.t0_ns > 1:
-        late.append(chunk(newest.key + 1, t0_ns=newest.t0_ns, span_ns=newest.t1_ns - newest.t0_ns - 1))
-    for wrong in late:
-        with pytest.raises(TimeError):
-            policy.observe(wrong)
-    with pytest.raises(TimeError, match="nanoseconds"):
-        policy.expire(1.5)
-    assert state(policy) == before
-    following = chunk(newest.key + 1, t0_ns=newest.t1_ns)
-    assert told(policy.observe(following)) == told(untouched.observe(following))
+def test_time_that_runs_backwards_is_refused_and_changes_nothing(events, late_ns):
+    for name in NAMES:
+        note(name)
+        policy, untouched = small(name), small(name)
+        fed(policy, events), fed(untouched, events)
+        chunks = [event for event in events if isinstance(event, Chunk)]
+        if not chunks:
+            return
+        newest, before = chunks[-1], state(policy)
+        late = [
+            chunk(newest.key + 1, t0_ns=newest.t0_ns - late_ns, span_ns=late_ns + 3 * S),
+            chunk(newest.key, t0_ns=newest.t1_ns),
+        ]
+        if newest.t1_ns - newest.t0_ns > 1:
+            late.append(chunk(newest.key + 1, t0_ns=newest.t0_ns, span_ns=newest.t1_ns - newest.t0_ns - 1))
+        for wrong in late:
+            with pytest.raises(TimeError):
+                policy.observe(wrong)
+        with pytest.raises(TimeError, match="nanoseconds"):
+            policy.expire(1.5)
+        assert state(policy) == before
+        following = chunk(newest.key + 1, t0_ns=newest.t1_ns)
+        assert told(policy.observe(following)) == told(untouched.observe(following))
 
 
 @every_policy
@@ -177,13 +183,24 @@ def test_a_tick_that_comes_too_early_changes_nothing(name):
     assert state(policy) == before
 
 
-@bounded
-def test_ten_thousand_chunks_need_no_more_memory_than_the_first_thousand(name):
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [
+        ("window", 10_000),
+        ("retrieval", 10_000),
+        ("star_stream", 10_000),
+        ("semantic", 2_000),
+        ("clusters", 2_000),
+        pytest.param("semantic", 10_000, marks=pytest.mark.slow),
+        pytest.param("clusters", 10_000, marks=pytest.mark.slow),
+    ],
+)
+def test_a_long_stream_needs_no_more_memory_than_its_first_thousand_chunks(name, count):
     policy = small(name, window_s=None)
     pictures = [chunk(0, level=level, seed=level).thumbnail for level in range(0, 256, 5)]
     looks = [chunk(0, direction=index // 3, seed=index).features for index in range(97)]
     early, late = 0, 0
-    for key in range(10_000):
+    for key in range(count):
         picture, features = pictures[key * 7 % len(pictures)], looks[key % len(looks)]
         span = {"t0_ns": key * S, "t1_ns": key * S + S}
         change = policy.observe(Chunk(key=key, tokens=2, thumbnail=picture, features=features, **span))
@@ -195,28 +212,29 @@ def test_ten_thousand_chunks_need_no_more_memory_than_the_first_thousand(name):
     assert 0 < late <= early
 
 
-@bounded
 @few
 @given(
     events=streams(),
     kind=st.sampled_from([torch.bfloat16, torch.float16, torch.float64]),
 )
-def test_features_of_any_precision_are_taken(name, events, kind):
-    policy, ledger = small(name), Ledger()
-    for event in events:
-        if isinstance(event, Chunk):
-            event = Chunk(
-                key=event.key,
-                t0_ns=event.t0_ns,
-                t1_ns=event.t1_ns,
-                tokens=event.tokens,
-                thumbnail=event.thumbnail,
-                features=event.features.to(kind),
-            )
-        change = step(policy, event)
-        assert all(merged.features.dtype == kind for merged in change.merge)
-        ledger.follow(event, change)
-        ledger.check(policy)
+def test_features_of_any_precision_are_taken(events, kind):
+    for name in BOUNDED:
+        note(name)
+        policy, ledger = small(name), Ledger()
+        for event in events:
+            if isinstance(event, Chunk):
+                event = Chunk(
+                    key=event.key,
+                    t0_ns=event.t0_ns,
+                    t1_ns=event.t1_ns,
+                    tokens=event.tokens,
+                    thumbnail=event.thumbnail,
+                    features=event.features.to(kind),
+                )
+            change = step(policy, event)
+            assert all(merged.features.dtype == kind for merged in change.merge)
+            ledger.follow(event, change)
+            ledger.check(policy)
 
 
 @every_policy
