@@ -1,7 +1,4 @@
 import json
-import threading
-import time
-from concurrent.futures import CancelledError
 from dataclasses import asdict, replace
 
 import pytest
@@ -9,55 +6,33 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.backbone import MODEL_CLASSES, Backbone, family_of
-from models.errors import ClosedError, FrameError, SettingsError
-from models.patches import FrameFormat
-from models.tiny import tiny_config, tiny_processor
+from models.errors import FrameError, SettingsError
 from models.tower import Tower
 from models.vision import Encoder, VisionSettings
-
-FAMILIES = tuple(MODEL_CLASSES)
-PLAIN = VisionSettings(cache_bytes=10**6, background=False)
-THREAD = replace(PLAIN, background=True)
-WAIT = 20
-
-
-class Watched(Tower):
-    """A tower that counts its calls, waits at a gate, and fails when told to."""
-
-    def __init__(self, backbone):
-        super().__init__(backbone)
-        self.calls = []
-        self.gate = threading.Event()
-        self.begun = threading.Event()
-        self.gate.set()
-        self.broken = False
-
-    def encode(self, patches, grids):
-        self.begun.set()
-        assert self.gate.wait(WAIT)
-        self.calls.append(len(grids))
-        if self.broken:
-            raise RuntimeError("out of memory, say")
-        return super().encode(patches, grids)
-
-    @property
-    def grids(self):
-        return sum(self.calls)
+from tests.models.watched import (
+    FAMILIES,
+    PLAIN,
+    THREAD,
+    WAIT,
+    Watched,
+    counts,
+    encoders,
+    grey,
+    picture,
+    same,
+    tiny_backbone,
+    tiny_format,
+)
 
 
 @pytest.fixture(scope="module")
 def backbones():
-    torch.manual_seed(0)
-    return {family: Backbone(MODEL_CLASSES[family](tiny_config(family))) for family in FAMILIES}
+    return {family: tiny_backbone(family) for family in FAMILIES}
 
 
 @pytest.fixture(scope="module")
 def formats():
-    return {
-        family: FrameFormat.from_processor(tiny_processor(family), family_of(tiny_config(family)))
-        for family in FAMILIES
-    }
+    return {family: tiny_format(family) for family in FAMILIES}
 
 
 @pytest.fixture
@@ -67,37 +42,8 @@ def tower(backbones):
 
 @pytest.fixture
 def make(tower, formats):
-    made = []
-
-    def encoder(chosen=PLAIN, **changes):
-        made.append(Encoder(tower, formats["qwen2_5_vl"], replace(chosen, **changes)))
-        return made[-1]
-
-    yield encoder
-    tower.gate.set()
-    for one in made:
-        one.close()
-    assert not [thread for thread in threading.enumerate() if thread.name == "vision"]
-
-
-def picture(seed, size=(16, 24)):
-    return torch.randint(0, 256, (2, *size, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(seed))
-
-
-def grey(value):
-    return torch.full((2, 16, 24, 3), value, dtype=torch.uint8)
-
-
-def same(one, other):
-    parts = zip((one.embeds, *one.deepstack), (other.embeds, *other.deepstack), strict=True)
-    return all(torch.equal(a, b) for a, b in parts)
-
-
-def counts(encoder):
-    stats = encoder.stats()
-    answered = stats.encoded + stats.exact_hits + stats.similar_hits + stats.cancelled + stats.failed
-    assert stats.submitted == answered + stats.pending
-    return stats
+    with encoders(tower, formats["qwen2_5_vl"]) as made:
+        yield made
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -152,46 +98,6 @@ def test_other_formats_or_weights_have_other_keys(backbones, formats):
     assert Encoder(Tower(backbones["qwen2_5_vl"]), replace(form), PLAIN)._name == names[0]
 
 
-@settings(max_examples=25)
-@given(
-    seeds=st.lists(st.integers(0, 5), max_size=14),
-    cache_rows=st.integers(0, 4),
-    pending=st.integers(1, 4),
-    pauses=st.sets(st.integers(0, 13)),
-)
-def test_the_thread_changes_no_bit(backbones, formats, seeds, cache_rows, pending, pauses):
-    tower, form = Tower(backbones["qwen3_vl"]), formats["qwen3_vl"]
-    one = Encoder(tower, form, PLAIN).submit(picture(0)).result().nbytes
-    chosen = replace(PLAIN, cache_bytes=cache_rows * one)
-    expected = [Encoder(tower, form, chosen).submit(picture(seed)).result() for seed in seeds]
-    with Encoder(tower, form, replace(chosen, background=True, max_pending=pending)) as encoder:
-        futures = []
-        for place, seed in enumerate(seeds):
-            futures.append(encoder.submit(picture(seed)))
-            if place in pauses:
-                encoder.drain()
-                assert all(future.done() for future in futures)
-        found = [future.result(WAIT) for future in futures]
-        stats = counts(encoder)
-        assert stats.held_bytes <= chosen.cache_bytes
-        assert stats.submitted == len(seeds) == stats.encoded + stats.exact_hits
-    assert all(same(a, b) for a, b in zip(found, expected, strict=True))
-
-
-@settings(max_examples=25)
-@given(values=st.lists(st.integers(90, 110), max_size=14), bound=st.integers(1, 6), cache_rows=st.integers(0, 3))
-def test_likeness_does_not_depend_on_the_thread_either(backbones, formats, values, bound, cache_rows):
-    tower, form = Tower(backbones["qwen2_5_omni"]), formats["qwen2_5_omni"]
-    one = Encoder(tower, form, PLAIN).submit(picture(0)).result().nbytes
-    chosen = replace(PLAIN, cache_bytes=cache_rows * one, similarity=float(bound))
-    alone = Encoder(tower, form, chosen)
-    expected = [alone.submit(grey(value)).result() for value in values]
-    with Encoder(tower, form, replace(chosen, background=True)) as encoder:
-        found = [future.result(WAIT) for future in [encoder.submit(grey(value)) for value in values]]
-    assert all(same(a, b) for a, b in zip(found, expected, strict=True))
-    assert replace(encoder.stats(), seconds=0) == replace(alone.stats(), seconds=0)
-
-
 def test_a_like_frame_is_answered_with_the_one_that_was_encoded(make, tower):
     encoder = make(similarity=3.0)
     found = [encoder.submit(grey(value)).result() for value in (100, 102, 104, 102, 100, 106)]
@@ -229,72 +135,6 @@ def test_nothing_is_made_of_features_that_were_dropped(make, tower):
     assert tower.grids == 3
 
 
-def test_what_waits_is_bounded_and_never_dropped(make, tower):
-    tower.gate.clear()
-    encoder = make(THREAD, max_pending=2)
-    futures = [encoder.submit(picture(0))]
-    assert tower.begun.wait(WAIT)
-    futures += [encoder.submit(picture(seed)) for seed in (1, 2)]
-    assert encoder.stats().pending == 2
-    blocked = threading.Thread(target=lambda: futures.append(encoder.submit(picture(3))))
-    blocked.start()
-    time.sleep(0.05)
-    assert blocked.is_alive()
-    assert (encoder.stats().pending, encoder.stats().submitted) == (2, 3)
-    tower.gate.set()
-    blocked.join(WAIT)
-    encoder.drain()
-    assert [future.done() for future in futures] == [True] * 4
-    assert counts(encoder).encoded == 4
-
-
-def test_equal_frames_that_wait_are_encoded_once_even_without_a_cache(make, tower):
-    tower.gate.clear()
-    encoder = make(THREAD, cache_bytes=0)
-    futures = [encoder.submit(picture(seed)) for seed in (0, 1, 2, 1, 0, 1)]
-    futures[3].cancel()
-    tower.gate.set()
-    encoder.drain()
-    assert tower.grids == 3
-    assert futures[1].result() is futures[5].result()
-    assert futures[0].result() is futures[4].result()
-    stats = counts(encoder)
-    assert (stats.encoded, stats.exact_hits, stats.cancelled, stats.held_bytes) == (3, 2, 1, 0)
-
-
-def test_cancelling_in_time_saves_the_work(make, tower):
-    tower.gate.clear()
-    encoder = make(THREAD)
-    begun = encoder.submit(picture(0))
-    assert tower.begun.wait(WAIT)
-    waiting = [encoder.submit(picture(seed)) for seed in (1, 2, 3)]
-    assert waiting[0].cancel()
-    assert waiting[2].cancel()
-    assert not begun.cancel()
-    tower.gate.set()
-    encoder.drain()
-    assert begun.done()
-    assert waiting[1].done()
-    with pytest.raises(CancelledError):
-        waiting[0].result()
-    stats = counts(encoder)
-    assert (tower.grids, stats.encoded, stats.cancelled) == (2, 2, 2)
-
-
-@pytest.mark.parametrize("chosen", [PLAIN, THREAD])
-def test_an_error_travels_to_the_future_and_no_further(make, tower, chosen):
-    encoder = make(chosen)
-    tower.broken = True
-    failed = [encoder.submit(picture(seed)) for seed in (0, 1)]
-    for future in failed:
-        with pytest.raises(RuntimeError, match="out of memory"):
-            future.result(WAIT)
-    tower.broken = False
-    assert encoder.submit(picture(0)).result(WAIT).tokens == 6
-    stats = counts(encoder)
-    assert (stats.failed, stats.encoded, stats.exact_hits) == (2, 1, 0)
-
-
 def test_likeness_to_a_frame_that_failed_is_none(make, tower):
     encoder = make(similarity=3.0)
     tower.broken = True
@@ -312,147 +152,6 @@ def test_bad_frames_are_refused_at_once(make, tower, chosen):
             encoder.submit(bad)
     assert encoder.submit(picture(0)).result(WAIT).tokens == 6
     assert counts(encoder).submitted == 1
-
-
-@pytest.mark.parametrize("as_array", [True, False])
-def test_frames_may_be_drawn_over_while_they_wait(make, tower, as_array):
-    expected = make().submit(picture(5)).result()
-    tower.gate.clear()
-    encoder = make(THREAD)
-    drawn = picture(5)
-    future = encoder.submit(drawn.numpy() if as_array else drawn)
-    drawn.zero_()
-    tower.gate.set()
-    assert same(future.result(WAIT), expected)
-
-
-def test_several_at_once(make, tower):
-    alone = make()
-    sizes = [(16, 24), (16, 24), (40, 24), (24, 16), (16, 24)]
-    expected = [alone.submit(picture(seed, size)).result() for seed, size in enumerate(sizes)]
-    tower.calls.clear()
-    tower.begun.clear()
-    tower.gate.clear()
-    encoder = make(THREAD, batch=4)
-    futures = [encoder.submit(picture(9))]
-    assert tower.begun.wait(WAIT)
-    futures += [encoder.submit(picture(seed, size)) for seed, size in enumerate(sizes)]
-    # Twice in one batch: encoded once.
-    futures.insert(2, encoder.submit(picture(0)))
-    tower.gate.set()
-    encoder.drain()
-    assert tower.calls == [1, 3, 2]
-    assert futures.pop(2).result() is futures[1].result()
-    for future, one in zip(futures[1:], expected, strict=True):
-        scale = float(one.embeds.abs().max())
-        assert (future.result().embeds - one.embeds).abs().max() <= 1e-6 * scale
-    assert counts(encoder).exact_hits == 1
-
-
-def test_one_batch_fails_as_one(make, tower):
-    tower.gate.clear()
-    encoder = make(THREAD, batch=3)
-    first = encoder.submit(picture(0))
-    assert tower.begun.wait(WAIT)
-    tower.broken = True
-    futures = [encoder.submit(picture(seed)) for seed in (1, 2, 1)]
-    tower.gate.set()
-    encoder.drain()
-    assert [future.exception() is None for future in [first, *futures]] == [False] * 4
-    assert counts(encoder).failed == 4
-
-
-def test_closing_answers_what_waits(make, tower):
-    tower.gate.clear()
-    encoder = make(THREAD)
-    futures = [encoder.submit(picture(seed)) for seed in range(3)]
-    threading.Timer(0.02, tower.gate.set).start()
-    encoder.close()
-    assert all(future.done() and not future.cancelled() for future in futures)
-    encoder.close()
-    with pytest.raises(ClosedError):
-        encoder.submit(picture(0))
-    assert counts(encoder).submitted == 3
-
-
-def test_closing_may_cancel_what_waits(make, tower):
-    tower.gate.clear()
-    encoder = make(THREAD)
-    futures = [encoder.submit(picture(seed)) for seed in range(4)]
-    assert tower.begun.wait(WAIT)
-    threading.Timer(0.02, tower.gate.set).start()
-    encoder.close(cancel=True)
-    assert [future.cancelled() for future in futures] == [False, True, True, True]
-    assert (tower.grids, counts(encoder).cancelled) == (1, 3)
-
-
-def test_closing_wakes_those_who_wait_for_room(make, tower):
-    tower.gate.clear()
-    encoder = make(THREAD, max_pending=1)
-    encoder.submit(picture(0))
-    assert tower.begun.wait(WAIT)
-    encoder.submit(picture(1))
-    errors = []
-
-    def late():
-        try:
-            encoder.submit(picture(2))
-        except ClosedError as error:
-            errors.append(error)
-
-    blocked = threading.Thread(target=late)
-    blocked.start()
-    closer = threading.Thread(target=encoder.close)
-    closer.start()
-    # The queue is full still, and the tower at work.
-    blocked.join(WAIT)
-    assert len(errors) == 1
-    tower.gate.set()
-    closer.join(WAIT)
-    assert counts(encoder).encoded == 2
-
-
-def test_without_a_thread_there_is_none(make):
-    before = threading.active_count()
-    encoder = make()
-    assert threading.active_count() == before
-    encoder.drain()
-    encoder.close()
-    with pytest.raises(ClosedError):
-        encoder.submit(picture(0))
-
-
-def test_an_error_in_the_block_cancels_what_waits(tower, formats):
-    tower.gate.clear()
-    futures = []
-
-    def broken_session():
-        with Encoder(tower, formats["qwen2_5_vl"], THREAD) as encoder:
-            futures.extend(encoder.submit(picture(seed)) for seed in range(3))
-            assert tower.begun.wait(WAIT)
-            threading.Timer(0.02, tower.gate.set).start()
-            raise KeyError
-
-    with pytest.raises(KeyError):
-        broken_session()
-    assert [future.cancelled() for future in futures] == [False, True, True]
-
-
-def test_many_callers(make, tower):
-    encoder = make(THREAD, max_pending=2)
-    found = {}
-
-    def ask(place):
-        found[place] = encoder.submit(picture(place % 3)).result(WAIT)
-
-    callers = [threading.Thread(target=ask, args=(place,)) for place in range(12)]
-    for caller in callers:
-        caller.start()
-    for caller in callers:
-        caller.join(WAIT)
-    assert len(found) == 12
-    assert all(found[place] is found[place % 3] for place in range(12))
-    assert tower.grids == 3
 
 
 numbers = st.integers(0, 10**9)

@@ -1,0 +1,87 @@
+"""A tower that can be watched, stopped and broken, and pictures for it."""
+
+import threading
+from contextlib import contextmanager
+from dataclasses import replace
+
+import torch
+
+from models.backbone import MODEL_CLASSES, Backbone, family_of
+from models.patches import FrameFormat
+from models.tiny import tiny_config, tiny_processor
+from models.tower import Tower
+from models.vision import Encoder, VisionSettings
+
+FAMILIES = tuple(MODEL_CLASSES)
+PLAIN = VisionSettings(cache_bytes=10**6, background=False)
+THREAD = replace(PLAIN, background=True)
+WAIT = 20
+
+
+def tiny_backbone(family):
+    torch.manual_seed(0)
+    return Backbone(MODEL_CLASSES[family](tiny_config(family)))
+
+
+def tiny_format(family):
+    return FrameFormat.from_processor(tiny_processor(family), family_of(tiny_config(family)))
+
+
+class Watched(Tower):
+    """A tower that counts its calls, waits at a gate, and fails when told to."""
+
+    def __init__(self, backbone):
+        super().__init__(backbone)
+        self.calls = []
+        self.gate = threading.Event()
+        self.begun = threading.Event()
+        self.gate.set()
+        self.broken = False
+
+    def encode(self, patches, grids):
+        self.begun.set()
+        assert self.gate.wait(WAIT)
+        self.calls.append(len(grids))
+        if self.broken:
+            raise RuntimeError("out of memory, say")
+        return super().encode(patches, grids)
+
+    @property
+    def grids(self):
+        return sum(self.calls)
+
+
+@contextmanager
+def encoders(tower, form):
+    """Makes encoders of one tower, and closes them all; no thread is left."""
+    made = []
+
+    def make(chosen=PLAIN, **changes):
+        made.append(Encoder(tower, form, replace(chosen, **changes)))
+        return made[-1]
+
+    yield make
+    tower.gate.set()
+    for one in made:
+        one.close()
+    assert not [thread for thread in threading.enumerate() if thread.name == "vision"]
+
+
+def picture(seed, size=(16, 24)):
+    return torch.randint(0, 256, (2, *size, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(seed))
+
+
+def grey(value):
+    return torch.full((2, 16, 24, 3), value, dtype=torch.uint8)
+
+
+def same(one, other):
+    parts = zip((one.embeds, *one.deepstack), (other.embeds, *other.deepstack), strict=True)
+    return all(torch.equal(a, b) for a, b in parts)
+
+
+def counts(encoder):
+    stats = encoder.stats()
+    answered = stats.encoded + stats.exact_hits + stats.similar_hits + stats.cancelled + stats.failed
+    assert stats.submitted == answered + stats.pending
+    return stats
