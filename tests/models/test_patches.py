@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from transformers.models.qwen2_vl.video_processing_qwen2_vl import smart_resize as resize_of_2
 from transformers.models.qwen3_vl.video_processing_qwen3_vl import smart_resize as resize_of_3
 
-from models.backbone import MODEL_CLASSES, family_of
+from models.backbone import family_of
 from models.errors import FrameError, SettingsError
 from models.patches import FrameFormat
 from models.tiny import tiny_config, tiny_processor
+from tests.models.watched import FAMILIES
 
-FAMILIES = tuple(MODEL_CLASSES)
 SIZES = [(16, 24), (40, 56), (37, 51), (5, 90), (200, 130), (8, 8), (3, 4), (64, 64)]
 
 
@@ -24,10 +24,8 @@ def processors():
 
 
 @pytest.fixture(scope="module")
-def formats(processors):
-    return {
-        family: FrameFormat.from_processor(processors[family], family_of(tiny_config(family))) for family in FAMILIES
-    }
+def formats():
+    return {family: tiny_format(family) for family in FAMILIES}
 
 
 def drawn(height, width, seed=0):

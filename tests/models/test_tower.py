@@ -6,26 +6,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.overrides import TorchFunctionMode
 
-from models.backbone import MODEL_CLASSES, Backbone
 from models.errors import FrameError
 from models.packing import WindowRule, pack
-from models.tiny import tiny_config
 from models.tower import KEPT_PACKINGS, Tower
+from tests.models.watched import FAMILIES, tiny_backbone
 
-FAMILIES = tuple(MODEL_CLASSES)
 WIDTH = 3 * 2 * 4 * 4
 # In patches; windows are 4×4: whole ones, ones cut on one edge, on both, and grids smaller than a window.
 GRIDS = [(4, 4), (8, 8), (10, 14), (2, 2), (2, 16), (18, 6), (6, 18), (12, 8)]
 
 
-def built(family, dtype=torch.float32):
-    torch.manual_seed(0)
-    return Backbone(MODEL_CLASSES[family](tiny_config(family)).to(dtype))
-
-
 @pytest.fixture(scope="module")
 def backbones():
-    return {family: built(family) for family in FAMILIES}
+    return {family: tiny_backbone(family) for family in FAMILIES}
 
 
 def pixels(grids, seed=0, dtype=torch.float32):
@@ -69,7 +62,7 @@ def test_equal_windows_in_one_call_say_what_the_stock_tower_says(backbones, fami
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_two_differ_by_rounding_alone(family):
-    backbone = built(family, torch.float64)
+    backbone = tiny_backbone(family, torch.float64)
     patches = pixels(GRIDS, dtype=torch.float64)
     stock = Tower(backbone, batched=False).encode(patches, GRIDS)
     tower = Tower(backbone)
@@ -139,7 +132,7 @@ def test_one_call_per_length_of_window(backbones, family):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_weights_are_shared_and_nothing_is_replaced(family):
-    backbone = built(family)
+    backbone = tiny_backbone(family)
     before = {name: (id(module), type(module)) for name, module in backbone.model.named_modules()}
     kept = [weight.data_ptr() for weight in backbone.model.parameters()]
     state = copy.deepcopy(backbone.visual.state_dict())
@@ -163,7 +156,7 @@ def test_features_own_their_memory(backbones, family, batched):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_another_dtype_for_the_tower_alone(family):
-    backbone = built(family)
+    backbone = tiny_backbone(family)
     (expected,) = Tower(backbone).encode(pixels([(10, 14)]), [(10, 14)])
     name = Tower(backbone).fingerprint
     tower = Tower(backbone, device="cpu", dtype=torch.bfloat16)
@@ -177,7 +170,7 @@ def test_another_dtype_for_the_tower_alone(family):
 
 
 def test_features_come_to_the_device_of_the_decoder():
-    backbone = built("qwen3_vl")
+    backbone = tiny_backbone("qwen3_vl")
     expected = Tower(backbone).encode(pixels([(4, 4)]), [(4, 4)])
     # The tower stays on the processor while the decoder lives elsewhere.
     backbone.text.to("meta")
@@ -190,7 +183,7 @@ def test_features_come_to_the_device_of_the_decoder():
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_tower_on_a_second_device(family):
-    backbone = built(family)
+    backbone = tiny_backbone(family)
     expected = Tower(backbone).encode(pixels(GRIDS), GRIDS)
     tower = Tower(backbone, device="cuda")
     found = tower.encode(pixels(GRIDS), GRIDS)
@@ -224,7 +217,7 @@ def test_patches_that_do_not_fit_are_refused(backbones, patches, grids, message)
 def test_other_weights_have_another_name(backbones):
     names = {Tower(backbone).fingerprint for backbone in backbones.values()}
     assert len(names) == 3
-    backbone = built("qwen2_5_vl")
+    backbone = tiny_backbone("qwen2_5_vl")
     assert Tower(backbone).fingerprint == Tower(backbones["qwen2_5_vl"]).fingerprint
     assert Tower(backbone, batched=False).fingerprint != Tower(backbone).fingerprint
     for weight in (backbone.visual.blocks[1].mlp.down_proj.weight, backbone.visual.patch_embed.proj.weight):

@@ -12,15 +12,18 @@ from models.tiny import tiny_config, tiny_processor
 from models.tower import Tower
 from models.vision import Encoder, VisionSettings
 
+# Tiny products gain nothing from threads, and lose much where the cores are shared.
+torch.set_num_threads(1)
+
 FAMILIES = tuple(MODEL_CLASSES)
 PLAIN = VisionSettings(cache_bytes=10**6, background=False)
 THREAD = replace(PLAIN, background=True)
 WAIT = 20
 
 
-def tiny_backbone(family):
+def tiny_backbone(family, dtype=torch.float32):
     torch.manual_seed(0)
-    return Backbone(MODEL_CLASSES[family](tiny_config(family)))
+    return Backbone(MODEL_CLASSES[family](tiny_config(family)).to(dtype))
 
 
 def tiny_format(family):
