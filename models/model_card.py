@@ -125,7 +125,9 @@ class ModelCard:
             )
         _check_text("license_text", self.license_text, optional=True)
         if self.license == UNKNOWN_LICENSE and self.license_text is not None:
-            raise PackageError("model card: license is 'unknown' beside a license_text, expected that text's identifier")
+            raise PackageError(
+                "model card: license is 'unknown' beside a license_text, expected that text's identifier"
+            )
         if type(self.summary) is not str:
             raise PackageError(f"model card: summary is {self.summary!r}, expected text")
         if type(self.provenance) is not TrainingProvenance:
