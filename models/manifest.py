@@ -12,12 +12,13 @@ from models.errors import PackageError, SettingsError
 from models.model_card import ModelCard
 from models.settings import StreamingSettings
 
-MANIFEST: Final = "streaming_config.json"
+SETTINGS_FILE: Final = "streaming_config.json"
 FORMAT: Final = "streamvl-package"
 VERSION: Final = (1, 0)
 README: Final = "README.md"
 LICENSE: Final = "LICENSE"
 WEIGHTS: Final = ".safetensors"
+ROUTER_WEIGHTS: Final = "indexer.safetensors"
 REQUIRED: Final = ("config.json", "processor_config.json", README, LICENSE)
 # What a loader of transformers may pick up by its name alone.
 _READ_BY_LOADERS: Final = (".safetensors", ".bin", ".pt", ".json", ".jinja", ".model", ".txt", ".py", ".gguf")
@@ -63,8 +64,8 @@ class Manifest:
 
     @property
     def weights(self) -> tuple[FileEntry, ...]:
-        """The files with tensors."""
-        return tuple(entry for entry in self.files if entry.is_weights)
+        """The files with the model's tensors."""
+        return tuple(entry for entry in self.files if entry.is_weights and entry.name != ROUTER_WEIGHTS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,12 +91,12 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
         "files": [{"name": entry.name, "size": entry.size, "sha256": entry.sha256} for entry in manifest.files],
     }
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
-    (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
+    (folder / SETTINGS_FILE).write_text(text + "\n", encoding="utf-8")
 
 
 def list_files(folder: Path) -> tuple[FileEntry, ...]:
     """Every file of a flat folder but the manifest, by name, with its size and hash. Raises PackageError for others."""
-    paths = sorted(path for path in folder.iterdir() if path.name != MANIFEST)
+    paths = sorted(path for path in folder.iterdir() if path.name != SETTINGS_FILE)
     for path in paths:
         if not path.is_file():
             raise PackageError(f"{path.name}: found a folder, expected files; give the processor one chat template")
@@ -108,7 +109,7 @@ def read_manifest(folder: Path) -> Manifest:
     Raises:
         PackageError: no such folder, no package, of another version, or a field that is absent, unknown or wrong.
     """
-    path = folder / MANIFEST
+    path = folder / SETTINGS_FILE
     if not folder.is_dir():
         found = "a file" if folder.exists() else "nothing"
         raise PackageError(f"{folder}: found {found}, expected a package folder; check the path")
@@ -143,10 +144,10 @@ def check_package(folder: Path, manifest: Manifest, *, verify: bool) -> list[Fil
     Sizes always; SHA-256 of all but the weights, and with `verify` theirs too, of which otherwise the header is read.
     """
     checks = [_check_file(folder, entry, verify=verify) for entry in manifest.files]
-    known = {entry.name for entry in manifest.files} | {MANIFEST}
+    known = {entry.name for entry in manifest.files} | {SETTINGS_FILE}
     for path in sorted(folder.iterdir()):
         if path.name not in known and path.name.endswith(_READ_BY_LOADERS):
-            problem = f"{path}: stands in no field files of {MANIFEST}, yet a loader would read it; remove it"
+            problem = f"{path}: stands in no field files of {SETTINGS_FILE}, yet a loader would read it; remove it"
             checks.append(FileCheck(name=path.name, size=path.stat().st_size, how="listed", problem=problem))
     return checks
 
@@ -155,9 +156,11 @@ def check_required(folder: Path, manifest: Manifest) -> None:
     """Refuse a package whose list of files lacks one that every package has. Raises PackageError."""
     names = {entry.name for entry in manifest.files}
     lacking = [name for name in REQUIRED if name not in names] + ([] if manifest.weights else [f"*{WEIGHTS}"])
+    if manifest.settings.router == "indexer" and ROUTER_WEIGHTS not in names:
+        lacking.append(f"{ROUTER_WEIGHTS} (for the router of its settings)")
     if lacking:
         raise PackageError(
-            f"{folder / MANIFEST}: field files lacks {', '.join(lacking)}, which every package has; save it again"
+            f"{folder / SETTINGS_FILE}: field files lacks {', '.join(lacking)}, which it needs; save it again"
         )
 
 
@@ -261,7 +264,7 @@ def _entries(path: Path, value: object) -> Iterator[FileEntry]:
         _check_fields(path, f"{where}: ", row, [part.name for part in fields(FileEntry)])
         name, size = _text(path, f"{where}.name", row["name"]), row["size"]
         # A name with a path in it could make a check read, or a message show, a file elsewhere.
-        if name in seen or Path(name).name != name or name in (".", "..", MANIFEST):
+        if name in seen or Path(name).name != name or name in (".", "..", SETTINGS_FILE):
             raise PackageError(f"{path}: {where}.name is {name!r}, expected the plain name of a file, each once")
         if type(size) is not int or size < 0:
             raise PackageError(f"{path}: {where}.size is {size!r}, expected an integer of 0 or more")

@@ -4,6 +4,7 @@ It has the layout of transformers, so stock code loads it too; `streaming_config
 """
 
 import importlib.metadata
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -34,8 +35,9 @@ from models.backbone import ATTENTION, MODEL_CLASSES, Family, family_of
 from models.errors import PackageError, SettingsError
 from models.manifest import (
     LICENSE,
-    MANIFEST,
     README,
+    ROUTER_WEIGHTS,
+    SETTINGS_FILE,
     VERSION,
     Manifest,
     check_package,
@@ -48,7 +50,6 @@ from models.model_card import ModelCard, render_card
 from models.settings import StreamingSettings
 from models.whole_folder import restore, whole_folder
 
-SHARD_SIZE: Final = "5GB"
 PROCESSORS: Final = {
     "qwen2_5_vl": "Qwen2_5_VLProcessor",
     "qwen2_5_omni": "Qwen2_5OmniProcessor",
@@ -62,6 +63,21 @@ _LOAD_ERRORS: Final = (
     OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError, ImportError, SafetensorError,
     StrictDataclassError,
 )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SaveOptions:
+    """How a package is written.
+
+    Attributes:
+        overwrite: replace a folder that is there.
+        router_weights: file of a learned router, which goes into the package.
+        shard_size: the weights are cut in files of at most this size.
+    """
+
+    overwrite: bool = False
+    router_weights: Path | None = None
+    shard_size: str = "5GB"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -83,6 +99,9 @@ class Loaded:
     folder: Path
 
 
+_PLAINLY: Final = SaveOptions()
+
+
 def save_package(
     folder: Path | str,
     *,
@@ -90,7 +109,7 @@ def save_package(
     processor: ProcessorMixin,
     settings: StreamingSettings,
     card: ModelCard,
-    overwrite: bool = False,
+    options: SaveOptions = _PLAINLY,
 ) -> Path:
     """Write a package whole: a process killed at any moment leaves what was there before, or the new package.
 
@@ -100,13 +119,14 @@ def save_package(
         processor: the family's own, whose tokens and patches fit the model.
         settings: how the model is streamed.
         card: name, licence and provenance; `license="unknown"` where nobody knows it.
-        overwrite: replace a folder that is there.
+        options: whether a folder that is there is replaced, and what else goes in.
 
     Returns:
         The folder.
 
     Raises:
-        PackageError: the folder exists, or the model or processor belongs to no family or not to the same one.
+        PackageError: the folder exists, model and processor belong to no family or not to the same one, or the
+            settings name a learned router whose weights are not given.
     """
     target = _path(folder)
     family = _family(model.config, str(target))
@@ -117,9 +137,11 @@ def save_package(
             "model out of its wrappers first"
         )
     _check_processor(str(target), family, model.config, processor)
-    with whole_folder(target, overwrite=overwrite) as aside:
-        model.save_pretrained(aside, max_shard_size=SHARD_SIZE)
+    with whole_folder(target, overwrite=options.overwrite) as aside:
+        model.save_pretrained(aside, max_shard_size=options.shard_size)
         processor.save_pretrained(aside)
+        if options.router_weights is not None:
+            shutil.copyfile(options.router_weights, aside / ROUTER_WEIGHTS)
         (aside / LICENSE).write_text(card.license_file, encoding="utf-8")
         readme = render_card(
             card,
@@ -138,6 +160,7 @@ def save_package(
             libraries=tuple((name, _version(name)) for name in _LIBRARIES),
             files=list_files(aside),
         )
+        check_required(target, manifest)
         write_manifest(aside, manifest)
     return target
 
@@ -145,7 +168,7 @@ def save_package(
 def load_package(
     folder: Path | str,
     *,
-    device: str = "cpu",
+    device: str | torch.device = "cpu",
     dtype: torch.dtype | None = None,
     attention: str = "sdpa",
     verify: bool = False,
@@ -172,19 +195,19 @@ def load_package(
     expected = PROCESSORS.get(manifest.family)
     if expected is None:
         raise PackageError(
-            f"{path / MANIFEST}: field family is {manifest.family!r}, expected one of {', '.join(PROCESSORS)}; "
+            f"{path / SETTINGS_FILE}: field family is {manifest.family!r}, expected one of {', '.join(PROCESSORS)}; "
             "load it with the version that wrote it"
         )
     if manifest.processor != expected:
         raise PackageError(
-            f"{path / MANIFEST}: field processor is {manifest.processor!r}, expected {expected} for family "
+            f"{path / SETTINGS_FILE}: field processor is {manifest.processor!r}, expected {expected} for family "
             f"{manifest.family}; save the package again with its own processor"
         )
     found = _family(_config(path), str(path)).name
     if found != manifest.family:
         raise PackageError(
-            f"{path / 'config.json'}: found a model of family {found}, expected {manifest.family} as {MANIFEST} says; "
-            "save the package again"
+            f"{path / 'config.json'}: found a model of family {found}, expected {manifest.family} as {SETTINGS_FILE} "
+            "says; save the package again"
         )
     model, processor = _load(path, device=device, dtype=dtype, attention=attention)
     return Loaded(model=model, processor=processor, settings=manifest.settings, card=manifest.card, folder=path)
@@ -193,7 +216,7 @@ def load_package(
 def load_base(
     name_or_folder: Path | str,
     *,
-    device: str = "cpu",
+    device: str | torch.device = "cpu",
     dtype: torch.dtype | None = None,
     attention: str = "sdpa",
     revision: str | None = None,
@@ -218,7 +241,11 @@ def load_base(
 
 
 def load(
-    name_or_folder: Path | str, *, device: str = "cpu", dtype: torch.dtype | None = None, attention: str = "sdpa"
+    name_or_folder: Path | str,
+    *,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype | None = None,
+    attention: str = "sdpa",
 ) -> Loaded:
     """Read a package if it is one, and a plain checkpoint otherwise; on the hub or on disk.
 
@@ -226,7 +253,7 @@ def load(
         PackageError: as `load_package` and `load_base`.
     """
     path = _local(name_or_folder, revision=None)
-    if (path / MANIFEST).exists():
+    if (path / SETTINGS_FILE).exists():
         return load_package(path, device=device, dtype=dtype, attention=attention)
     return load_base(path, device=device, dtype=dtype, attention=attention)
 
@@ -267,16 +294,14 @@ def _config(path: Path) -> PreTrainedConfig:
 
 
 def _load(
-    path: Path, *, device: str, dtype: torch.dtype | None, attention: str
+    path: Path, *, device: str | torch.device, dtype: torch.dtype | None, attention: str
 ) -> tuple[PreTrainedModel, ProcessorMixin]:
     if attention not in ATTENTION:
         raise PackageError(f"attention is {attention!r}, expected one of {', '.join(ATTENTION)}")
     config = _config(path)
     family = _family(config, str(path / "config.json"))
     with _as_package_errors(path):
-        processor: ProcessorMixin = AutoProcessor.from_pretrained(  # type: ignore[no-untyped-call]
-            path, local_files_only=True, trust_remote_code=False
-        )
+        processor: ProcessorMixin = AutoProcessor.from_pretrained(path, local_files_only=True, trust_remote_code=False)
     _check_processor(str(path), family, config, processor)
     stock: Any = MODEL_CLASSES[family.name]  # its annotations leave out that it also tells what it loaded
     with _as_package_errors(path):

@@ -2,12 +2,14 @@
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Final
 
 from models.errors import SettingsError
 from models.memory.policy import POLICIES
 from models.memory.settings import MemorySettings
+from models.router import ROUTERS
 
 MODES: Final = ("incremental", "delayed", "clip", "parallel")
 # Interleaved replies would enter the video's own cache, which no question may touch.
@@ -89,15 +91,13 @@ class StreamingSettings:
 
     def __post_init__(self) -> None:
         """Refuse a field of the wrong type or outside its range, naming it."""
-        if self.mode not in MODES:
-            raise SettingsError(f"setting mode is {self.mode!r}, expected one of {', '.join(MODES)}")
-        if type(self.memory) is not str or self.memory not in POLICIES:
-            raise SettingsError(f"setting memory is {self.memory!r}, expected one of {', '.join(sorted(POLICIES))}")
+        _check_choice("mode", self.mode, MODES)
+        _check_choice("memory", self.memory, sorted(POLICIES))
         if type(self.memory_settings) is not MemorySettings:
             raise SettingsError(f"setting memory_settings is {self.memory_settings!r}, expected MemorySettings")
-        _check_name("router", self.router, optional=True)
-        if self.layout not in SERVED_LAYOUTS:
-            raise SettingsError(f"setting layout is {self.layout!r}, expected one of {', '.join(SERVED_LAYOUTS)}")
+        if self.router is not None:
+            _check_choice("router", self.router, sorted(ROUTERS))
+        _check_choice("layout", self.layout, SERVED_LAYOUTS)
         self._check_numbers()
         self._check_optional_numbers()
         if type(self.system_prompt) is not str:
@@ -105,11 +105,9 @@ class StreamingSettings:
         if type(self.background) is not bool:
             raise SettingsError(f"setting background is {self.background!r}, expected true or false")
         _check_decisions(self.decision_tokens)
-        _check_name("vision_device", self.vision_device, optional=True)
-        if self.vision_device is not None and not _DEVICE.fullmatch(self.vision_device):
-            raise SettingsError(
-                f"setting vision_device is {self.vision_device!r}, expected such as cpu, cuda or cuda:1"
-            )
+        device = self.vision_device
+        if device is not None and (type(device) is not str or not _DEVICE.fullmatch(device)):
+            raise SettingsError(f"setting vision_device is {device!r}, expected null or such as cpu, cuda or cuda:1")
 
     def _check_numbers(self) -> None:
         _check_count("top_k", self.top_k, least=1)
@@ -171,11 +169,9 @@ class StreamingSettings:
         return cls(**given)
 
 
-def _check_name(name: str, value: str | None, *, optional: bool = False) -> None:
-    if optional and value is None:
-        return
-    if type(value) is not str or not value.strip():
-        raise SettingsError(f"setting {name} is {value!r}, expected a name{' or null' if optional else ''}")
+def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:
+    if type(value) is not str or value not in choices:
+        raise SettingsError(f"setting {name} is {value!r}, expected one of {', '.join(choices)}")
 
 
 def _check_decisions(tokens: tuple[str, str, str]) -> None:

@@ -66,7 +66,7 @@ def _check_free(target: Path, *, overwrite: bool) -> None:
     if target.is_symlink() or (target.exists() and not target.is_dir()):
         raise PackageError(f"{target}: found a file or a link, expected a new folder; choose another name")
     if target.exists() and not overwrite:
-        raise PackageError(f"{target}: exists already; choose another name, or replace it whole with overwrite=True")
+        raise PackageError(f"{target}: exists already; choose another name, or have it replaced whole (overwrite)")
 
 
 @contextmanager

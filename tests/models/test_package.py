@@ -15,17 +15,18 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from transformers import Qwen2_5OmniConfig, Qwen2_5OmniForConditionalGeneration
 
-from models import package as module
 from models.backbone import MODEL_CLASSES
 from models.errors import PackageError
-from models.manifest import MANIFEST, check_package, read_manifest
+from models.manifest import SETTINGS_FILE, check_package, read_manifest
 from models.model_card import ModelCard, TrainingProvenance
-from models.package import PROCESSORS, load, load_base, load_package, save_package
+from models.package import PROCESSORS, SaveOptions, load, load_base, load_package, save_package
+from models.routers.indexer import Indexer
 from models.settings import StreamingSettings
 from models.tiny import tiny_config, tiny_processor
 
 FAMILIES = tuple(MODEL_CLASSES)
 CARD = ModelCard(name="Tiny", license="apache-2.0", provenance=TrainingProvenance(base_model="Qwen/tiny", steps=3))
+REPLACE = SaveOptions(overwrite=True)
 SETTINGS = StreamingSettings(slots=512, memory="window", system_prompt="Watch.")
 
 
@@ -34,9 +35,9 @@ def tiny(family, seed=0):
     return MODEL_CLASSES[family](tiny_config(family)).eval()
 
 
-def save(folder, family="qwen2_5_vl", *, overwrite=False, **parts):
-    given = {"model": tiny(family), "processor": tiny_processor(family), "settings": SETTINGS, "card": CARD} | parts
-    return save_package(folder, **given, overwrite=overwrite)
+def save(folder, family="qwen2_5_vl", **parts):
+    given = {"model": tiny(family), "processor": tiny_processor(family), "settings": SETTINGS, "card": CARD}
+    return save_package(folder, **given | parts)
 
 
 def same_weights(one, other):
@@ -60,7 +61,7 @@ def package(one, tmp_path):
     return tmp_path / "package"
 
 
-def edit(folder, change, name=MANIFEST):
+def edit(folder, change, name=SETTINGS_FILE):
     value = json.loads((folder / name).read_text())
     change(value)
     (folder / name).write_text(json.dumps(value))
@@ -95,7 +96,7 @@ def test_a_package_is_a_checkpoint_of_stock_transformers(saved):
 
 def test_load_tells_packages_from_checkpoints(package):
     assert load(package).settings == SETTINGS
-    (package / MANIFEST).unlink()
+    (package / SETTINGS_FILE).unlink()
     plain = load(package)
     assert (plain.settings, plain.card) == (StreamingSettings(), None)
     assert same_weights(plain.model, tiny("qwen2_5_vl"))
@@ -122,14 +123,26 @@ def test_saving_leaves_a_model_in_training_as_it_is(tmp_path):
     assert all(weight.requires_grad for weight in model.parameters())
 
 
-def test_large_weights_are_cut_in_shards(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "SHARD_SIZE", "200KB")
-    folder = save(tmp_path / "package")
+def test_large_weights_are_cut_in_shards(tmp_path):
+    folder = save(tmp_path / "package", options=SaveOptions(shard_size="200KB"))
     assert len(read_manifest(folder).weights) > 2
     assert same_weights(load_package(folder, verify=True).model, tiny("qwen2_5_vl"))
     shard = read_manifest(folder).weights[1].name
     (folder / shard).unlink()
     refused(folder, shard, "missing", "copy the package anew")
+
+
+def test_a_learned_router_goes_with_its_weights(tmp_path):
+    learned = replace(SETTINGS, router="indexer")
+    with pytest.raises(PackageError, match=r"lacks indexer\.safetensors \(for the router"):
+        save(tmp_path / "package", settings=learned)
+    assert os.listdir(tmp_path) == []
+    Indexer(query_dim=64, frame_dim=64, width=4).save(tmp_path / "trained")
+    folder = save(tmp_path / "package", settings=learned, options=SaveOptions(router_weights=tmp_path / "trained"))
+    loaded = load_package(folder, verify=True)
+    assert same_weights(loaded.model, tiny("qwen2_5_vl"))
+    assert Indexer.load(loaded.folder / "indexer.safetensors").W_q.shape == (4, 64)
+    assert [entry.name for entry in read_manifest(folder).weights] == ["model.safetensors"]
 
 
 def test_the_thinker_of_a_whole_omni_checkpoint_is_loaded(tmp_path):
@@ -158,7 +171,7 @@ def test_what_is_there_is_replaced_whole_or_not_at_all(package):
     with pytest.raises(PackageError, match="exists already"):
         save(package)
     assert (package / "notes").exists()
-    save(package, "qwen3_vl", overwrite=True)
+    save(package, "qwen3_vl", options=REPLACE)
     assert load_package(package, verify=True).settings == SETTINGS
     assert read_manifest(package).family == "qwen3_vl"
     assert not (package / "notes").exists()
@@ -186,7 +199,7 @@ def plan():
 
 
 def test_wherever_the_disk_fails_the_old_package_stays(package, plan):
-    new, failed = {"settings": replace(SETTINGS, slots=9), "model": tiny("qwen2_5_vl", 1), "overwrite": True}, 0
+    new, failed = {"settings": replace(SETTINGS, slots=9), "model": tiny("qwen2_5_vl", 1), "options": REPLACE}, 0
     for point in range(0, 100, 7):
         plan.root, plan.left = package.parent, point
         try:
@@ -210,7 +223,7 @@ def test_wherever_the_disk_fails_the_old_package_stays(package, plan):
 def test_a_killed_save_leaves_a_whole_package(package):
     script = (
         "import os, sys; from tests.models.killed_writer import Trap; from tests.models.test_package import *\n"
-        "parts = {'settings': StreamingSettings(slots=9), 'model': tiny('qwen2_5_vl', 1), 'overwrite': True}\n"
+        "parts = {'settings': StreamingSettings(slots=9), 'model': tiny('qwen2_5_vl', 1), 'options': REPLACE}\n"
         "torch.set_num_threads(1)\n"
         "for point in range(0, 400, 17):\n"
         "    child = os.fork()\n"
@@ -327,14 +340,14 @@ def test_a_wrong_manifest_is_refused_by_its_field(package, change, told):
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"format": "streamvl-package"'])
 def test_a_manifest_that_is_no_json_is_refused(package, text):
-    (package / MANIFEST).write_text(text)
-    refused(package, MANIFEST)
+    (package / SETTINGS_FILE).write_text(text)
+    refused(package, SETTINGS_FILE)
 
 
 def test_places_that_hold_no_package(tmp_path, package):
     refused(tmp_path / "none", "found nothing, expected a package folder")
     refused(package / "LICENSE", "found a file, expected a package folder")
-    (package / MANIFEST).unlink()
+    (package / SETTINGS_FILE).unlink()
     refused(package, "load_base")
 
 
@@ -383,7 +396,7 @@ def test_a_checkpoint_without_some_tensor_is_refused(package):
     tensors = load_file(path)
     tensors.pop("lm_head.weight")
     save_file(tensors, path, {"format": "pt"})
-    (package / MANIFEST).unlink()
+    (package / SETTINGS_FILE).unlink()
     with pytest.raises(PackageError, match=r"1 tensors are missing or of another shape, such as lm_head\.weight"):
         load_base(package)
 
@@ -398,7 +411,7 @@ def test_a_checkpoint_without_some_tensor_is_refused(package):
     ],
 )
 def test_a_foreign_checkpoint_is_refused(package, change, told):
-    (package / MANIFEST).unlink()
+    (package / SETTINGS_FILE).unlink()
     (package / "own.py").write_text("raise SystemExit('ran foreign code')")
     edit(package, change, "config.json")
     with pytest.raises(PackageError) as caught:
@@ -431,7 +444,7 @@ def test_a_name_that_cannot_be_reached_says_what_to_do(offline):
 @pytest.mark.parametrize("packaged", [True, False])
 def test_a_cached_name_loads_without_a_network(offline, package, packaged):
     if not packaged:
-        (package / MANIFEST).unlink()
+        (package / SETTINGS_FILE).unlink()
     repository, commit = offline / "models--org--tiny", "a" * 40
     (repository / "snapshots").mkdir(parents=True)
     (repository / "refs").mkdir()

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from models.errors import SettingsError
 from models.memory.policy import POLICIES
 from models.memory.settings import MemorySettings
-from models.settings import MODES, StreamingSettings
+from models.router import ROUTERS
+from models.settings import MODES, SERVED_LAYOUTS, StreamingSettings
 
 names = st.text("abcdefgh_", min_size=1, max_size=12)
 counts = st.integers(1, 2**40)
@@ -24,7 +25,8 @@ def drawn(draw):
         mode=draw(st.sampled_from(MODES)),
         memory=draw(st.sampled_from(sorted(POLICIES))),
         memory_settings=MemorySettings(window_s=draw(st.none() | st.integers(1, 10**6)), clusters=draw(counts)),
-        router=draw(st.none() | names),
+        router=draw(st.none() | st.sampled_from(sorted(ROUTERS))),
+        layout=draw(st.sampled_from(SERVED_LAYOUTS)),
         top_k=draw(counts),
         window_s=draw(st.none() | st.floats(0.001, 1e6) | st.integers(1, 1000)),
         frames_per_chunk=draw(counts),
@@ -35,7 +37,7 @@ def drawn(draw):
         seed=draw(st.integers(0, 2**63 - 1)),
         decision_tokens=tuple(draw(st.lists(names, min_size=3, max_size=3, unique=True))),
         speak_threshold=draw(st.none() | shares),
-        similarity=draw(st.none() | shares),
+        similarity=draw(st.none() | st.floats(0.001, 255)),
         min_pixels=least,
         max_pixels=draw(st.none() | st.integers(least or 1, 10**9)),
         background=draw(st.booleans()),
@@ -74,6 +76,7 @@ def test_an_unknown_field_is_named(name):
 WRONG = [
     ("mode", "fast"), ("mode", None), ("memory", ""), ("memory", 3), ("memory", "everything"),
     ("memory", []), ("mode", []), ("memory_settings", None), ("router", ""), ("router", 1),
+    ("router", "oracle"), ("layout", "interleave"), ("layout", None),
     ("top_k", 0), ("top_k", True), ("top_k", 2.0), ("top_k", "8"), ("window_s", 0), ("window_s", -1.0),
     ("window_s", float("inf")), ("window_s", float("nan")), ("window_s", "60"), ("frames_per_chunk", 0),
     ("clip_frames", 3), ("clip_frames", 17), ("max_gap_s", 0), ("max_gap_s", None), ("slots", 0), ("slots", 2**63),
@@ -82,7 +85,8 @@ WRONG = [
     ("seed", -1), ("decision_tokens", ("a", "b")), ("decision_tokens", ("a", "a", "b")),
     ("decision_tokens", ("a", "", "b")), ("decision_tokens", "abc"), ("decision_tokens", ("a", 1, "b")),
     ("speak_threshold", 1.1), ("position_limit", 0), ("min_pixels", 0), ("max_pixels", 1.5), ("cache_bytes", -1),
-    ("similarity", 2), ("background", 1), ("background", "yes"), ("max_pending", 0), ("vision_device", "CUDA 1"),
+    ("similarity", 0), ("similarity", 256), ("background", 1), ("background", "yes"), ("max_pending", 0),
+    ("vision_device", "CUDA 1"),
     ("vision_device", "cuda:"), ("vision_device", ""), ("vision_device", 1),
 ]  # fmt: skip
 
