@@ -50,6 +50,17 @@ from models.model_card import ModelCard, render_card
 from models.settings import StreamingSettings
 from models.whole_folder import restore, whole_folder
 
+__all__ = [
+    "PROCESSORS",
+    "SETTINGS_FILE",
+    "Loaded",
+    "SaveOptions",
+    "load",
+    "load_base",
+    "load_package",
+    "save_package",
+]
+
 PROCESSORS: Final = {
     "qwen2_5_vl": "Qwen2_5_VLProcessor",
     "qwen2_5_omni": "Qwen2_5OmniProcessor",
