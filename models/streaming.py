@@ -12,8 +12,11 @@ from models.engine import Engine
 from models.errors import SettingsError
 from models.intake import Intake
 from models.layouts import LAYOUTS
+from models.manifest import ROUTER_WEIGHTS
 from models.memory.policy import MemoryPolicy, build_policy
 from models.metrics import Meter
+from models.model_card import ModelCard
+from models.package import SaveOptions, load, save_package
 from models.pairs import Pairer
 from models.patches import FrameFormat
 from models.prompts import Prompts
@@ -76,13 +79,28 @@ class StreamingModel:
         Raises:
             PackageError: the folder is incomplete, damaged or of another version; or a hub name cannot be reached.
         """
-        where = torch.device(device)
-        if (Path(source) / SETTINGS_FILE).is_file():
-            loaded = load_package(Path(source), device=where, dtype=dtype, attention=attention)
-            folder: Path | None = Path(source)
-        else:
-            loaded, folder = load_base(source, device=where, dtype=dtype, attention=attention), None
-        return cls(Backbone(loaded.model), loaded.processor, loaded.settings, folder=folder)
+        loaded = load(source, device=device, dtype=dtype, attention=attention)
+        return cls(Backbone(loaded.model), loaded.processor, loaded.settings, folder=loaded.folder)
+
+    def save(self, folder: str | Path, *, card: ModelCard, options: SaveOptions | None = None) -> Path:
+        """Writes a package: weights, processor, streaming settings, model card and licence, whole or not at all.
+
+        Args:
+            folder: where it goes.
+            card: name, licence and where the training came from.
+            options: whether to replace a folder, and what else goes in.
+
+        Raises:
+            PackageError: the folder exists, or a learned router's weights are missing.
+        """
+        return save_package(
+            folder,
+            model=self.backbone.model,
+            processor=self.processor,
+            settings=self.settings,
+            card=card,
+            options=SaveOptions() if options is None else options,
+        )
 
     @classmethod
     def from_random(
@@ -161,7 +179,7 @@ class StreamingModel:
         )
         router = None
         if settings.router is not None:
-            weights = None if self.folder is None else self.folder / "indexer.safetensors"
+            weights = None if self.folder is None else self.folder / ROUTER_WEIGHTS
             router = build_router(settings.router, settings=RouterSettings(seed=settings.seed, indexer=weights))
         meter = Meter()
         row = Row(Engine(self.backbone, pool), clock=self.backbone.family.clock)
