@@ -155,13 +155,18 @@ def starts(context):
 def test_shared_replies_begin_where_their_frames_begin():
     blocks = [text(Kind.REPLY, 0, 2), text(Kind.SYSTEM, 0, 3), text(Kind.REPLY, 1, 2), text(Kind.QUERY, 2, 1)]
     blocks += [frames(0, 2 * SECOND), text(Kind.REPLY, 2 * SECOND, 2), text(Kind.REPLY, 2 * SECOND, 4)]
-    blocks += [frames(2 * SECOND, 5 * SECOND, before=1), text(Kind.REPLY, 6 * SECOND, 1)]
+    blocks += [
+        frames(2 * SECOND, 5 * SECOND, before=1),
+        text(Kind.QUERY, 5 * SECOND, 1),
+        text(Kind.REPLY, 6 * SECOND, 1),
+    ]
     context = derived("overlap_shared", blocks)
     ids = [ids[0] for kind, ids in starts(context) if not kind.said]
     # The text before the second frame closes the first one's segment, which reached 5.
-    assert ids == [0, 3, 4, 6]
+    assert ids == [0, 3, 4, 6, 9]
     said = [ids for kind, ids in starts(context) if kind.said]
-    # Nothing had come; the system prompt had; frame 1 begins at 4 and is answered twice; frame 2 begins at 6.
+    # Nothing had come; the system prompt had; frame 1 begins at 4 and is answered twice; frame 2 begins at 6,
+    # wherever the question behind it stands.
     # The last token of the first, second and fourth reply predicts the next reply, and is a block of its own.
     assert said == [[at] * 3 for at in (0, 1, 3, 4, 4, 6, 9, 6)]
 
