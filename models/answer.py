@@ -146,11 +146,11 @@ class Hooks:
     """What an answer needs of its session.
 
     Attributes:
-        step: feeds a draft, and whatever else is due, in one forward; returns its logits.
+        step: feeds tokens behind the branch's last, and whatever else is due, in one forward; returns the last logits.
         ended: told of the finished round once; returns the entries that stay in the cache.
     """
 
-    step: Callable[[Draft, Branch], Tensor]
+    step: Callable[[Kind, Sequence[int]], Tensor]
     ended: Callable[[Round], Sequence[int]]
 
 
@@ -209,9 +209,8 @@ class Answer(Iterator[str]):
     def _advance(self) -> None:
         """Takes the token that waits, gives out its text, and chooses the next one with the following call."""
         if self._waiting is None:
-            draft = self._branch.place(Kind.REPLY, self._tokens[-1:], t_ns=self._asked.t_ns, logits=1)
-            logits = self._hooks.step(draft, self._branch)
-            self._waiting = self._chooser.choose(logits[-1], self._tokens)
+            logits = self._hooks.step(Kind.REPLY, self._tokens[-1:])
+            self._waiting = self._chooser.choose(logits, self._tokens)
         token, self._waiting = self._waiting, None
         self._tokens.append(token)
         self._all_tokens.append(token)
@@ -244,9 +243,8 @@ class Answer(Iterator[str]):
         """Closes the short answer and asks for the full one."""
         again = self._prompts.question(IN_FULL, opened=False)
         block = (*self._unfed(), *again, *self._prompts.reply_start())
-        draft = self._branch.place(Kind.QUERY, block, t_ns=self._asked.t_ns, logits=1)
         self._draft = False
-        self._begin(self._hooks.step(draft, self._branch)[-1])
+        self._begin(self._hooks.step(Kind.QUERY, block))
 
     def _unfed(self) -> tuple[int, ...]:
         """The reply's last token, which no forward has taken yet, and the end of the turn."""

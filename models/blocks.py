@@ -151,29 +151,6 @@ class Context:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """One step of a cache plan.
-
-    Attributes:
-        block: Index of the block that is fed.
-        frees: Blocks whose slots are free after it.
-        live_tokens: Slots in use while it runs, its own among them.
-    """
-
-    block: int
-    frees: tuple[int, ...]
-    live_tokens: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CachePlan:
-    """In which order blocks are fed, when their slots become free, and how many slots are needed at most."""
-
-    steps: tuple[Step, ...]
-    peak_slots: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class _Piece:
     """A block with its place in the order of arrival and, once placed, its positions (3, tokens)."""
 
@@ -248,38 +225,6 @@ def pack(contexts: Sequence[Context]) -> Context:
     )
 
 
-def plan(context: Context) -> CachePlan:
-    """Say in which order to feed the blocks, and free each block's slots after the last one that sees it.
-
-    Blocks are fed as they arrived, so that a reply can be said while frames still come; only where a block sees one
-    that arrives later (the layouts that show the whole video to a reply) they are fed in sequence order. Each step sees
-    of the live blocks what `context.sees` says; a pinned block stays to the end of its document.
-    """
-    count = len(context.blocks)
-    step_of = context.arrival
-    if bool((context.sees & (step_of[None, :] > step_of[:, None])).any()):
-        step_of = torch.arange(count)
-    last = torch.where(context.sees, step_of[:, None], step_of[None, :]).amax(0)
-    sizes = [len(block.token_ids) for block in context.blocks]
-    ends = _document_ends(context)
-    dying: list[list[int]] = [[] for _ in range(count)]
-    for index, block in enumerate(context.blocks):
-        dying[ends[index] if block.pinned else int(last[index])].append(index)
-    steps, live, peak = [], 0, 0
-    for step, index in enumerate(step_of.argsort().tolist()):
-        live += sizes[index]
-        peak = max(peak, live)
-        steps.append(Step(block=index, frees=tuple(dying[step]), live_tokens=live))
-        live -= sum(sizes[freed] for freed in dying[step])
-    return CachePlan(steps=tuple(steps), peak_slots=peak)
-
-
-def _document_ends(context: Context) -> list[int]:
-    """For each block the last step of its document; documents are fed one after the other."""
-    last_block = context.block_of[context.documents[1:].long() - 1]
-    return last_block[torch.searchsorted(last_block, torch.arange(len(context.blocks)))].tolist()
-
-
 def _clock(blocks: Sequence[Block], layout: Layout, clock: Clock) -> Clock:
     """The clock with its origin at the first grid where the layout counts time through the whole stream."""
     if layout.positions.clock == "segment":
@@ -295,7 +240,7 @@ def _clock(blocks: Sequence[Block], layout: Layout, clock: Clock) -> Clock:
 
 def _placed(ordered: Sequence[tuple[Block, When]], rule: PositionRule, *, clock: Clock, cursor: Cursor) -> list[_Piece]:
     """Give positions to blocks in sequence order."""
-    heard, spoken, anchor = cursor, Cursor(next=rule.offset), -1
+    heard, beside, spoken, anchor = cursor, cursor, Cursor(next=rule.offset), -1
     # Where a reply begins under `shared`: at the newest frames, and before any frames behind the input so far.
     anchors = [((min(when for _, when in ordered)[0], 0), cursor.next)]
     frames_came = False
@@ -306,6 +251,9 @@ def _placed(ordered: Sequence[tuple[Block, When]], rule: PositionRule, *, clock:
             if rule.reply == "shared" and newest != anchor:
                 anchor, spoken = newest, Cursor(next=anchors[newest][1])
             positions, spoken = place(len(block.token_ids), (), cursor=spoken, clock=clock)
+        elif rule.beside and frames_came and block.kind is not Kind.FRAMES:
+            behind = Cursor(next=max(heard.next, beside.next))
+            positions, beside = place(len(block.token_ids), block.grids, cursor=behind, clock=clock)
         else:
             positions, heard = place(len(block.token_ids), block.grids, cursor=heard, clock=clock)
             if block.kind is Kind.FRAMES:
@@ -386,5 +334,6 @@ def _sees(blocks: Sequence[Block], arrival: Tensor, rule: VisibilityRule) -> Ten
     by_input = earlier
     if not rule.frames_see_text:
         late = queries & (frames.cumsum(0) > 0)
-        by_input = earlier & ~said[None, :] & ~(frames[:, None] & late[None, :])
+        deaf = frames[:, None] | (rule.queries_see == "input")
+        by_input = earlier & ~(deaf & said[None, :]) & ~(frames[:, None] & late[None, :])
     return torch.where(said[:, None], by_reply, by_input) | torch.eye(count, dtype=torch.bool)

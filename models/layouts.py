@@ -22,11 +22,14 @@ class PositionRule:
         offset: phi, the first position of what the model says under `restart`; 0 elsewhere.
         clock: `segment`: time counts from the start of the open vision segment, as the models were trained. `stream`:
             every grid starts anew and its temporal position runs ahead by the time since the first grid.
+        beside: True: text behind the first frames has a line of positions of its own. It begins behind all that has
+            come, and frames go on as if it were not there, so that a question leaves the video's cache as it is.
     """
 
     reply: Literal["continue", "restart", "shared"]
     offset: int = 0
     clock: Literal["segment", "stream"] = "segment"
+    beside: bool = False
 
     def __post_init__(self) -> None:
         if self.reply not in ("continue", "restart", "shared"):
@@ -50,6 +53,8 @@ class VisibilityRule:
         frames_see_text: True: input sees everything before it. False: input never sees what the model says, and frames
             see of the queries only those that came before all frames, so that frames are independent of the dialogue.
         replies_see: The input that a reply sees: `past`: what had arrived when the reply began. `all`: all of it.
+        queries_see: What a query sees of what the model said before, where frames see none of it: `input`: nothing.
+            `all`: everything, as in a dialogue.
         predicting_row: True: the last token of a reply sees what the next reply sees, because its row predicts that
             reply's first token; it becomes a block of its own.
     """
@@ -57,6 +62,7 @@ class VisibilityRule:
     order: Literal["frames_first", "time"]
     frames_see_text: bool
     replies_see: Literal["past", "all"]
+    queries_see: Literal["input", "all"] = "input"
     predicting_row: bool = False
 
     def __post_init__(self) -> None:
@@ -64,6 +70,8 @@ class VisibilityRule:
             raise SettingsError(f"VisibilityRule: order is {self.order!r}; expected frames_first or time")
         if self.replies_see not in ("past", "all"):
             raise SettingsError(f"VisibilityRule: replies_see is {self.replies_see!r}; expected past or all")
+        if self.queries_see not in ("input", "all"):
+            raise SettingsError(f"VisibilityRule: queries_see is {self.queries_see!r}; expected input or all")
         if self.order == "time" and (self.replies_see == "all" or self.predicting_row):
             raise SettingsError(
                 f"VisibilityRule: order time with replies_see {self.replies_see!r} and predicting_row "
@@ -83,6 +91,7 @@ class Layout:
 
 _WHOLE_VIDEO = VisibilityRule(order="frames_first", frames_see_text=True, replies_see="all")
 _GROUPS = VisibilityRule(order="frames_first", frames_see_text=False, replies_see="past", predicting_row=True)
+_BRANCHES = VisibilityRule(order="time", frames_see_text=False, replies_see="past", queries_see="all")
 _AS_IT_COMES = VisibilityRule(order="time", frames_see_text=True, replies_see="past")
 
 LAYOUTS: MappingProxyType[str, Layout] = MappingProxyType(
@@ -95,6 +104,7 @@ LAYOUTS: MappingProxyType[str, Layout] = MappingProxyType(
             ("gap", PositionRule(reply="restart", offset=10_000), _GROUPS),
             ("overlap", PositionRule(reply="continue"), _GROUPS),
             ("overlap_shared", PositionRule(reply="shared"), _GROUPS),
+            ("branch", PositionRule(reply="continue", beside=True), _BRANCHES),
             ("interleave", PositionRule(reply="continue", clock="stream"), _AS_IT_COMES),
         )
     }

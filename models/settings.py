@@ -13,7 +13,7 @@ from models.router import ROUTERS
 
 MODES: Final = ("incremental", "delayed", "clip", "parallel")
 # Interleaved replies would enter the video's own cache, which no question may touch.
-SERVED_LAYOUTS: Final = ("origin", "batch", "group", "gap", "overlap", "overlap_shared")
+SERVED_LAYOUTS: Final = ("branch", "origin", "batch", "group", "gap", "overlap", "overlap_shared")
 MIB: Final = 2**20
 _INT64: Final = 2**63 - 1
 _DEVICE: Final = re.compile(r"[a-z]+(:\d+)?")
@@ -35,7 +35,7 @@ class StreamingSettings:
         window_s: seconds that the memory reaches back; None sets no limit.
         frames_per_chunk: frames that enter the cache, and leave it, together.
         clip_frames: frames of a clip, 4 to 16.
-        layout: name of the layout whose positions replies take; `origin` goes on behind what they see.
+        layout: name of the layout whose positions replies take; `branch` goes on behind what they see.
         max_gap_s: frames further apart than this never share a temporal patch.
         slots: tokens that the cache pool holds, for all sessions together.
         history_rounds: questions with their answers that later questions still see.
@@ -67,7 +67,7 @@ class StreamingSettings:
     window_s: float | None = 60.0
     frames_per_chunk: int = 2
     clip_frames: int = 8
-    layout: str = "origin"
+    layout: str = "branch"
     max_gap_s: float = 2.0
     slots: int = 8192
     history_rounds: int = 10

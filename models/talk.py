@@ -59,6 +59,15 @@ def ask(state: State, put: Put) -> Answer:
     return reply(state, view.branch, asked, options=put.options, stats=stats)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Text:
+    """Tokens to be fed on a branch."""
+
+    kind: Kind
+    tokens: tuple[int, ...]
+    t_ns: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Opened:
     """A turn whose prompt is in the cache.
@@ -126,8 +135,8 @@ def reply_cursor(state: State, view: View) -> Cursor:
 def reply(state: State, branch: Branch, opened: Opened, *, options: AnswerOptions, stats: Asked) -> Answer:
     """Begins a reply on an open turn."""
 
-    def step(draft: Draft, on: Branch) -> Tensor:
-        return _step(state, draft, on)
+    def step(kind: Kind, tokens: Sequence[int]) -> Tensor:
+        return _step(state, branch, Text(kind=kind, tokens=tuple(tokens), t_ns=stats.t_ns))
 
     def ended(said: Round) -> Sequence[int]:
         return _ended(state, branch, said, seam=opened.seam)
@@ -138,20 +147,20 @@ def reply(state: State, branch: Branch, opened: Opened, *, options: AnswerOption
     return answer
 
 
-def _step(state: State, draft: Draft, branch: Branch) -> Tensor:
+def _step(state: State, branch: Branch, text: Text) -> Tensor:
     """One token; when speaking while frames keep coming, the oldest waiting grid enters in the same forward."""
-    drafts = [draft]
-    if state.settings.mode == "parallel" and state.intake.queue:
-        drafts = [*_due_frames(state), draft]
+    frames = _due_frames(state) if state.settings.mode == "parallel" and state.intake.queue else []
+    if frames:
         remembered = state.watcher.ready()
-        seen = [state.track.start(), *(remembered.entries[key] for key in remembered.keys), *state.dialogue.visible()]
-        branch.look_at(seen)
-        own = [entry for entry in branch.own if entry != draft.entry.id]
-        drafts[-1] = replace(draft, sees=(*branch.base, *own))
+        entries = [remembered.entries[key] for key in remembered.keys]
+        branch.look_at([state.track.start(), *entries, *state.dialogue.visible()])
+        if state.positions.reply == "continue":
+            branch.cursor = Cursor(next=max(branch.cursor.next, state.track.cursor.next))
+    draft = branch.place(text.kind, text.tokens, t_ns=text.t_ns, logits=1)
     with state.meter.time("decode"):
-        logits = state.row.run(drafts)[-1]
+        logits = state.row.run([*frames, draft])[-1]
     state.meter.decode_tokens += 1
-    return logits
+    return logits[-1]
 
 
 def _due_frames(state: State) -> list[Draft]:

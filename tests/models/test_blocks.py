@@ -5,7 +5,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.blocks import Block, BlockError, Kind, derive, pack, plan
+from models.blocks import Block, BlockError, Kind, derive, pack
+from models.cache_plan import plan
 from models.errors import SettingsError, TimeError
 from models.layouts import LAYOUTS
 from models.masks import visible

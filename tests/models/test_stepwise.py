@@ -7,7 +7,8 @@ import torch
 from hypothesis import given, settings
 from transformers import DynamicCache
 
-from models.blocks import derive, pack, plan
+from models.blocks import derive, pack
+from models.cache_plan import plan
 from models.layouts import LAYOUTS
 from models.masks import additive
 from tests.models import stock
