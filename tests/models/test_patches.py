@@ -13,7 +13,7 @@ from models.backbone import family_of
 from models.errors import FrameError, SettingsError
 from models.patches import FrameFormat
 from models.tiny import tiny_config, tiny_processor
-from tests.models.watched import FAMILIES
+from tests.models.watched import FAMILIES, tiny_format
 
 SIZES = [(16, 24), (40, 56), (37, 51), (5, 90), (200, 130), (8, 8), (3, 4), (64, 64)]
 
