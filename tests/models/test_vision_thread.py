@@ -156,8 +156,11 @@ def test_an_error_travels_to_the_future_and_no_further(make, tower, chosen):
 @pytest.mark.parametrize("as_array", [True, False])
 def test_frames_may_be_drawn_over_while_they_wait(make, tower, as_array):
     expected = make().submit(picture(5)).result()
+    tower.begun.clear()
     tower.gate.clear()
     encoder = make(THREAD)
+    encoder.submit(picture(0))
+    assert tower.begun.wait(WAIT)
     drawn = picture(5)
     future = encoder.submit(drawn.numpy() if as_array else drawn)
     drawn.zero_()

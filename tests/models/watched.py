@@ -23,7 +23,13 @@ WAIT = 20
 
 def tiny_backbone(family, dtype=torch.float32):
     torch.manual_seed(0)
-    return Backbone(MODEL_CLASSES[family](tiny_config(family)).to(dtype))
+    model = MODEL_CLASSES[family](tiny_config(family))
+    with torch.no_grad():
+        for weight in model.model.visual.parameters():
+            # Fresh biases are 0 and fresh norms 1: left out or mixed up, they would not be missed.
+            if weight.ndim == 1:
+                weight.add_(torch.randn_like(weight), alpha=0.2)
+    return Backbone(model.to(dtype))
 
 
 def tiny_format(family):
