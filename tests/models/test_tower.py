@@ -66,7 +66,7 @@ def test_the_two_differ_by_rounding_alone(family):
     patches = pixels(GRIDS, dtype=torch.float64)
     stock = Tower(backbone, batched=False).encode(patches, GRIDS)
     tower = Tower(backbone)
-    # The rotary angles are float32 on both sides.
+    # Norms and rotary angles pass through float32 on both sides.
     assert apart(stock, tower.encode(patches, GRIDS)) <= 1e-6
     assert apart(stock, one_by_one(tower, patches, GRIDS)) <= 1e-6
 
