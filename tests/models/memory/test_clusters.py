@@ -146,6 +146,24 @@ def test_a_full_list_merges_the_two_neighbours_most_alike_and_no_others():
     assert [[m.key for m in followed.members[key]] for key in followed.policy.live()] == [[0], [1, 2, 3, 4], [5], [6]]
 
 
+def test_a_merge_changes_how_alike_its_neighbours_are_on_both_sides():
+    # Angles in degrees; the third merge hangs on the likeness of 40 to the mean of 70 and 85, and not to 70.
+    followed = Followed(rules(clusters=3, cluster_buffer=1, cluster_match=1.0))
+    merges = []
+    for key, angle in enumerate([5, 40, 70, 85, 130, 300]):
+        turn = math.radians(angle)
+        event = Chunk(
+            key=key,
+            t0_ns=key * S,
+            t1_ns=key * S + S,
+            tokens=1,
+            thumbnail=chunk(0).thumbnail,
+            features=torch.tensor([[math.cos(turn), math.sin(turn)]]),
+        )
+        merges += [merged.of for merged in followed.observe(event).merge]
+    assert merges == [(2, 3), (0, 1)]
+
+
 def test_a_merge_weighs_each_side_by_the_chunks_in_it():
     followed, changes = run([0, 0, 0, 1, 2], clusters=1, cluster_buffer=1)
     assert [merged.of for change in changes for merged in change.merge] == [(0, 1, 2), (-1, 3)]

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.errors import FrameError
+from models.errors import FrameError, SettingsError
 from models.memory.policy import Chunk, MemorySettings, build_policy
 from tests.models.memory.streams import S, Tick, chunk, picture, small, step, streams
 
@@ -201,3 +201,32 @@ def test_a_budget_shrinks_stars_and_stream_alike():
     assert len(tight.stars()) == 5
     assert full.max_tokens(chunk_tokens=2) == 40
     assert tight.max_tokens(chunk_tokens=2) == 20
+
+
+@settings(max_examples=25)
+@given(events=streams(tokens=(1, 2)), stars=st.integers(1, 9), stream=st.integers(1, 3), budget=st.integers(4, 9))
+def test_whatever_the_capacities_a_budget_never_costs_the_first_or_the_newest(events, stars, stream, budget):
+    policy = build_policy("star_stream", settings=rules(star_capacity=stars, stream_capacity=stream, max_tokens=budget))
+    keys = [event.key for event in events if isinstance(event, Chunk)]
+    for event in events:
+        step(policy, event)
+        if isinstance(event, Chunk):
+            assert {keys[0], event.key} <= set(policy.live())
+
+
+def test_a_budget_holds_the_first_and_the_newest_or_refuses():
+    policy = build_policy("star_stream", settings=rules(max_tokens=3))
+    policy.observe(chunk(0))
+    with pytest.raises(SettingsError, match="must keep 4 tokens, but max_tokens is 3"):
+        policy.observe(chunk(1))
+    policy.observe(chunk(1, tokens=1))
+    assert policy.live() == (0, 1)
+
+
+@pytest.mark.parametrize(("limit", "pinned"), [(0.2, {0, 1}), (0.4, {0})])
+def test_novelty_has_its_own_limit(limit, pinned):
+    policy = build_policy("star_stream", settings=rules(semantic=True, scene_novelty=limit, scene_motion=0.3))
+    for key, features in enumerate([torch.tensor([[1.0, 0.0]]), torch.tensor([[0.75, 0.4375**0.5]])]):
+        still = picture(100, 0)
+        policy.observe(Chunk(key=key, t0_ns=key, t1_ns=key + 1, tokens=1, thumbnail=still, features=features))
+    assert policy.pinned() == pinned  # the second is novel by 0.25
