@@ -55,6 +55,7 @@ __all__ = [
     "SETTINGS_FILE",
     "Loaded",
     "SaveOptions",
+    "family_of_folder",
     "load",
     "load_base",
     "load_package",
@@ -214,7 +215,7 @@ def load_package(
             f"{path / SETTINGS_FILE}: field processor is {manifest.processor!r}, expected {expected} for family "
             f"{manifest.family}; save the package again with its own processor"
         )
-    found = _family(_config(path), str(path)).name
+    found = family_of_folder(path)[0].name
     if found != manifest.family:
         raise PackageError(
             f"{path / 'config.json'}: found a model of family {found}, expected {manifest.family} as {SETTINGS_FILE} "
@@ -269,6 +270,12 @@ def load(
     return load_base(path, device=device, dtype=dtype, attention=attention)
 
 
+def family_of_folder(folder: Path) -> tuple[Family, PreTrainedConfig]:
+    """The family and the configuration of a checkpoint on disk; of Qwen2.5-Omni, the thinker's. Raises PackageError."""
+    config = _config(folder)
+    return _family(config, str(folder / "config.json")), config
+
+
 def _path(folder: Path | str) -> Path:
     return Path(folder).expanduser().absolute()
 
@@ -309,8 +316,7 @@ def _load(
 ) -> tuple[PreTrainedModel, ProcessorMixin]:
     if attention not in ATTENTION:
         raise PackageError(f"attention is {attention!r}, expected one of {', '.join(ATTENTION)}")
-    config = _config(path)
-    family = _family(config, str(path / "config.json"))
+    family, config = family_of_folder(path)
     with _as_package_errors(path):
         processor: ProcessorMixin = AutoProcessor.from_pretrained(path, local_files_only=True, trust_remote_code=False)
     _check_processor(str(path), family, config, processor)
