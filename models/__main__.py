@@ -20,7 +20,7 @@ from models.film import Frame, frames
 from models.info import Info, inspect
 from models.memory.policy import POLICIES
 from models.model_card import NOT_STATED, ModelCard
-from models.package import PROCESSORS, SaveOptions, save_package
+from models.package import PROCESSORS, SaveOptions
 from models.settings import MODES, StreamingSettings
 from models.streaming import StreamingModel
 from models.tiny import tiny_config
@@ -146,14 +146,7 @@ def tiny(
         license="apache-2.0",
         summary="Random weights: its answers mean nothing. For trying out and for tests.",
     )
-    save_package(
-        folder,
-        model=model.backbone.model,
-        processor=model.processor,
-        settings=model.settings,
-        card=card,
-        options=SaveOptions(overwrite=overwrite),
-    )
+    model.save(folder, card=card, options=SaveOptions(overwrite=overwrite))
     _screen().print(f"{folder}: a tiny package with random weights; try `python -m models info {folder}`")
 
 

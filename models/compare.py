@@ -75,7 +75,7 @@ def compare(model: StreamingModel, film: Film, question: str, *, max_new_tokens:
     modes = {"one-shot": "delayed", "delayed": "delayed", "incremental": "incremental", "clip": "clip"}
     ways: list[Way] = []
     with model.session(whole) as session:
-        _ask(session, "one-shot", film[:2], question)  # a first pass pays for much that later ones find done
+        _ask(session, "one-shot", film, question)  # a first pass pays for much that later ones find done
     for name, mode in modes.items():
         settings = replace(whole, mode=mode, background=name != "one-shot")
         model.close()  # no features of the way before

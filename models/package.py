@@ -12,15 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-from huggingface_hub import snapshot_download
-from huggingface_hub.errors import (
-    HFValidationError,
-    LocalEntryNotFoundError,
-    OfflineModeIsEnabled,
-    RepositoryNotFoundError,
-    RevisionNotFoundError,
-    StrictDataclassError,
-)
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
@@ -33,6 +25,7 @@ from transformers import (
 
 from models.backbone import ATTENTION, MODEL_CLASSES, Family, family_of
 from models.errors import PackageError, SettingsError
+from models.hub import full_path, local_folder
 from models.manifest import (
     LICENSE,
     README,
@@ -69,8 +62,6 @@ PROCESSORS: Final = {
 }
 _VIDEO_TOKENS: Final = {"qwen2_5_vl": "<|video_pad|>", "qwen2_5_omni": "<|VIDEO|>", "qwen3_vl": "<|video_pad|>"}
 _LIBRARIES: Final = ("streamvl", "torch", "transformers", "tokenizers", "safetensors", "huggingface-hub")
-# What a checkpoint on the hub needs to run; other files there are copies of the same weights in other formats.
-_WANTED: Final = ("*.json", "*.safetensors", "*.jinja", "*.txt", README, f"{LICENSE}*")
 _LOAD_ERRORS: Final = (
     OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError, ImportError, SafetensorError,
     StrictDataclassError,
@@ -140,7 +131,7 @@ def save_package(
         PackageError: the folder exists, model and processor belong to no family or not to the same one, or the
             settings name a learned router whose weights are not given.
     """
-    target = _path(folder)
+    target = full_path(folder)
     family = _family(model.config, str(target))
     expected = MODEL_CLASSES[family.name]
     if not isinstance(model, expected):
@@ -197,7 +188,7 @@ def load_package(
     Raises:
         PackageError: with the file, the field, what was found and expected, and what to do.
     """
-    path = _path(folder)
+    path = full_path(folder)
     restore(path)
     manifest = read_manifest(path)
     check_required(path, manifest)
@@ -247,7 +238,7 @@ def load_base(
     Raises:
         PackageError: nothing of that name can be reached, or it is no checkpoint of the three families.
     """
-    path = _local(name_or_folder, revision=revision)
+    path = local_folder(name_or_folder, revision=revision)
     model, processor = _load(path, device=device, dtype=dtype, attention=attention)
     return Loaded(model=model, processor=processor, settings=StreamingSettings(), card=None, folder=path)
 
@@ -264,7 +255,7 @@ def load(
     Raises:
         PackageError: as `load_package` and `load_base`.
     """
-    path = _local(name_or_folder, revision=None)
+    path = local_folder(name_or_folder, revision=None)
     if (path / SETTINGS_FILE).exists():
         return load_package(path, device=device, dtype=dtype, attention=attention)
     return load_base(path, device=device, dtype=dtype, attention=attention)
@@ -274,30 +265,6 @@ def family_of_folder(folder: Path) -> tuple[Family, PreTrainedConfig]:
     """The family and the configuration of a checkpoint on disk; of Qwen2.5-Omni, the thinker's. Raises PackageError."""
     config = _config(folder)
     return _family(config, str(folder / "config.json")), config
-
-
-def _path(folder: Path | str) -> Path:
-    return Path(folder).expanduser().absolute()
-
-
-def _local(name_or_folder: Path | str, *, revision: str | None) -> Path:
-    path = _path(name_or_folder)
-    restore(path)
-    if path.exists():
-        return path
-    name = str(name_or_folder)
-    advice = "check its spelling and `hf auth login`, download it once with a network (`hf download`), or give a folder"
-    try:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=list(_WANTED)))
-    except HFValidationError as error:
-        raise PackageError(f"{name}: no such folder, and no name that the hub could have; check the path") from error
-    except (RepositoryNotFoundError, RevisionNotFoundError) as error:
-        at = "" if revision is None else f" at revision {revision}"
-        raise PackageError(f"{name}{at}: no such folder, and the hub shows none of that name; {advice}") from error
-    except (LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
-        raise PackageError(
-            f"{name}: no such folder, not in the hub's cache, and the hub cannot be reached; {advice}"
-        ) from error
 
 
 def _config(path: Path) -> PreTrainedConfig:
@@ -330,15 +297,17 @@ def _load(
             use_safetensors=True,
             output_loading_info=True,
         )
-        model = model.to(device)
     absent = sorted(told["missing_keys"]) + sorted(str(key) for key in told["mismatched_keys"])
     if absent:
         raise PackageError(
             f"{path}: {len(absent)} tensors are missing or of another shape, such as {absent[0]}, expected all of "
             f"{type(model).__name__}; copy the checkpoint anew"
         )
-    model.eval()
-    return model, processor
+    try:
+        return model.to(device).eval(), processor
+    except (RuntimeError, AssertionError) as error:
+        told = " ".join(str(error).split())[:300]
+        raise PackageError(f"device is {str(device)!r}: {told}; choose one that this machine has") from error
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import replace
 
+
 import huggingface_hub.constants
 import pytest
 import torch
@@ -108,6 +109,12 @@ def test_dtype_and_attention_are_as_asked(package):
     assert loaded.model.config._attn_implementation == "eager"
     with pytest.raises(PackageError, match="attention is 'flash_attention_2', expected one of eager"):
         load_package(package, attention="flash_attention_2")
+
+
+@pytest.mark.parametrize("device", ["abacus", "cuda:99"])
+def test_a_device_that_is_not_there_is_told(package, device):
+    with pytest.raises(PackageError, match=rf"device is '{device}'.*choose one that this machine has"):
+        load_package(package, device=device)
 
 
 def test_the_dtype_that_was_saved_comes_back(tmp_path):
@@ -222,7 +229,7 @@ def test_wherever_the_disk_fails_the_old_package_stays(package, plan):
 @pytest.mark.slow
 def test_a_killed_save_leaves_a_whole_package(package):
     script = (
-        "import os, sys; from tests.models.killed_writer import Trap; from tests.models.test_package import *\n"
+        "import os, pathlib, sys; from tests.models.killed_writer import Trap; from tests.models.test_package import *\n"
         "parts = {'settings': StreamingSettings(slots=9), 'model': tiny('qwen2_5_vl', 1), 'options': REPLACE}\n"
         "torch.set_num_threads(1)\n"
         "for point in range(0, 400, 17):\n"
@@ -232,8 +239,8 @@ def test_a_killed_save_leaves_a_whole_package(package):
         "        save(sys.argv[1], **parts)\n"
         "        os._exit(0)\n"
         "    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])\n"
-        "    manifest = read_manifest(module._path(sys.argv[1]))\n"
-        "    broken = [c for c in check_package(module._path(sys.argv[1]), manifest, verify=True) if c.problem]\n"
+        "    manifest = read_manifest(pathlib.Path(sys.argv[1]))\n"
+        "    broken = [c for c in check_package(pathlib.Path(sys.argv[1]), manifest, verify=True) if c.problem]\n"
         "    print(code, manifest.settings.slots, len(broken), flush=True)\n"
         "    if not code: break\n"
     )
