@@ -203,7 +203,7 @@ class ClusterPolicy:
         while self._closed and self._closed[0].t1_ns <= now_ns - window_ns:
             self._evict(self._closed.pop(0))
             del self._near[:1]
-        while not self._closed and self._open and self._open[0].t1_ns <= now_ns - window_ns:
+        while self._open and self._open[0].t1_ns <= now_ns - window_ns:
             self._evict(self._open.pop(0))
 
     def _merged(self, cluster: Cluster) -> Cluster:
