@@ -7,7 +7,6 @@ import subprocess
 import sys
 from dataclasses import replace
 
-
 import huggingface_hub.constants
 import pytest
 import torch
@@ -229,7 +228,8 @@ def test_wherever_the_disk_fails_the_old_package_stays(package, plan):
 @pytest.mark.slow
 def test_a_killed_save_leaves_a_whole_package(package):
     script = (
-        "import os, pathlib, sys; from tests.models.killed_writer import Trap; from tests.models.test_package import *\n"
+        "import os, pathlib, sys; from tests.models.killed_writer import Trap\n"
+        "from tests.models.test_package import *\n"
         "parts = {'settings': StreamingSettings(slots=9), 'model': tiny('qwen2_5_vl', 1), 'options': REPLACE}\n"
         "torch.set_num_threads(1)\n"
         "for point in range(0, 400, 17):\n"
