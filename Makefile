@@ -6,18 +6,28 @@ OUT    ?= out/mine
 CONFIG ?=
 WORKERS ?= $(shell nproc 2>/dev/null || echo 2)
 FORCE  ?=
+MODEL  ?= out/tiny
+VIDEO  ?= out/demo/videos/bikes.mp4
+ASK    ?= What happens here?
+AT     ?=
 ARGS   ?=
 
 # Paths go through the environment, so that quotes, spaces and dollars in them reach the program as they are.
 export STREAMVL_VIDEOS := $(value VIDEOS)
 export STREAMVL_OUT    := $(value OUT)
 export STREAMVL_CONFIG := $(value CONFIG)
+export STREAMVL_MODEL  := $(value MODEL)
+export STREAMVL_VIDEO  := $(value VIDEO)
+export STREAMVL_ASK    := $(value ASK)
 config := $(if $(CONFIG),--config "$$STREAMVL_CONFIG")
 force  := $(if $(FORCE),--force)
 build  := $(RUN) -m datasets_build
+# Without a model or a film of the user's own: a tiny random one, and a clip of the demo.
+tiny   := $(if $(filter out/tiny,$(MODEL)),out/tiny)
+clip   := $(if $(filter out/demo/videos/bikes.mp4,$(VIDEO)),out/demo/videos/bikes.mp4)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo data test test-all check bench clean
+.PHONY: help setup demo data watch compare test test-all check bench clean
 
 help:  ## this page
 	@echo "streamvl: raw video to training data for real-time video-language models"
@@ -47,6 +57,18 @@ data: $(VENV)/ready  ## your own folder: make data VIDEOS=dir
 	$(build) report "$$STREAMVL_OUT" $(config) $(ARGS)
 	@$(build) summary "$$STREAMVL_OUT"
 
+out/tiny: $(VENV)/ready
+	$(RUN) -m models tiny --overwrite out/tiny
+
+out/demo/videos/bikes.mp4: $(VENV)/ready
+	$(build) demo-videos out/demo/videos
+
+watch: $(VENV)/ready $(tiny) $(clip)  ## a model watches a film as if live: make watch [MODEL=dir] [VIDEO=file] [ASK=…] [AT=seconds]
+	$(RUN) -m models watch --ask "$$STREAMVL_ASK" $(if $(AT),--at $(AT)) $(ARGS) -- "$$STREAMVL_MODEL" "$$STREAMVL_VIDEO"
+
+compare: $(VENV)/ready $(tiny) $(clip)  ## one question, four ways: make compare [MODEL=dir] [VIDEO=file] [ASK=…]
+	$(RUN) -m models compare --ask "$$STREAMVL_ASK" $(ARGS) -- "$$STREAMVL_MODEL" "$$STREAMVL_VIDEO"
+
 test: $(VENV)/ready  ## the tests that take minutes at most
 	$(RUN) -m pytest -m "not slow" -n $(WORKERS)
 
@@ -59,8 +81,10 @@ check: $(VENV)/ready  ## formatting, lint, types and import directions
 	$(RUN) -m mypy
 	$(VENV)/bin/lint-imports
 
-bench: $(VENV)/ready  ## ratios against decoding alone and against PySceneDetect
+bench: $(VENV)/ready  ## ratios against baselines in the same run: perceive, vision, streaming
 	$(RUN) -m tests.bench.perceive
+	$(RUN) -m tests.bench.vision
+	$(RUN) -m tests.bench.streaming
 
-clean:  ## remove out/demo, caches and the virtual environment
-	rm -rf out/demo $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+clean:  ## remove out/demo, out/tiny, caches and the virtual environment
+	rm -rf out/demo out/tiny $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

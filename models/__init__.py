@@ -1,1 +1,1 @@
-"""The packaged streaming model; imports nothing else of the project. Holds nothing yet."""
+"""The packaged streaming model: it watches, remembers, answers and speaks; imports nothing else of the project."""

@@ -25,6 +25,9 @@ ABOUT = {
     "datasets_build/report/page.js": "the report's list of videos, details and filter",
     "datasets_build/report/timeline.js": "the report's timeline: drawing, seeking, following the video",
     "datasets_build/teachers/template.yaml": "phrasings per intent",
+    "models/model_card.md.j2": "template of a package's model card",
+    "tests/models/golden_positions.json": "positions by the published rule, written out",
+    "docs/layouts.md": "positions and visibility of every layout, with pictures of the masks",
     "docs/decoders.md": "which decoder reads which file, measured",
     "docs/performance.md": "speed, memory and set-up, measured, with the commands",
 }

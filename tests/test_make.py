@@ -9,7 +9,7 @@ import pytest
 from datasets_build.sources.world import WorldConfig, draw_world
 from tests.readme_tree import ROOT
 
-TARGETS = ("setup", "demo", "data", "test", "test-all", "check", "bench", "clean")
+TARGETS = ("setup", "demo", "data", "watch", "compare", "test", "test-all", "check", "bench", "clean")
 
 
 @pytest.fixture
