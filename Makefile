@@ -7,7 +7,7 @@ CONFIG ?=
 WORKERS ?= $(shell nproc 2>/dev/null || echo 2)
 FORCE  ?=
 MODEL  ?= out/tiny
-VIDEO  ?= out/demo/videos/bikes.mp4
+VIDEO  ?= out/demo/videos/real/bikes.mp4
 ASK    ?= What happens here?
 AT     ?=
 ARGS   ?=
@@ -24,7 +24,7 @@ force  := $(if $(FORCE),--force)
 build  := $(RUN) -m datasets_build
 # Without a model or a film of the user's own: a tiny random one, and a clip of the demo.
 tiny   := $(if $(filter out/tiny,$(MODEL)),out/tiny)
-clip   := $(if $(filter out/demo/videos/bikes.mp4,$(VIDEO)),out/demo/videos/bikes.mp4)
+clip   := $(if $(filter out/demo/videos/real/bikes.mp4,$(VIDEO)),out/demo/videos/real/bikes.mp4)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo data watch compare test test-all check bench clean
@@ -60,7 +60,7 @@ data: $(VENV)/ready  ## your own folder: make data VIDEOS=dir
 out/tiny: $(VENV)/ready
 	$(RUN) -m models tiny --overwrite out/tiny
 
-out/demo/videos/bikes.mp4: $(VENV)/ready
+out/demo/videos/real/bikes.mp4: $(VENV)/ready
 	$(build) demo-videos out/demo/videos
 
 watch: $(VENV)/ready $(tiny) $(clip)  ## a model watches a film as if live: make watch [MODEL=dir] [VIDEO=file] [ASK=…] [AT=seconds]

@@ -146,14 +146,7 @@ def save_package(
         if options.router_weights is not None:
             shutil.copyfile(options.router_weights, aside / ROUTER_WEIGHTS)
         (aside / LICENSE).write_text(card.license_file, encoding="utf-8")
-        readme = render_card(
-            card,
-            family=family.name,
-            settings=settings,
-            parameters=model.num_parameters(),
-            dtype=str(model.dtype).removeprefix("torch."),
-        )
-        (aside / README).write_text(readme, encoding="utf-8")
+        (aside / README).write_text(_readme(model, family=family.name, settings=settings, card=card), encoding="utf-8")
         manifest = Manifest(
             version=VERSION,
             family=family.name,
@@ -166,6 +159,12 @@ def save_package(
         check_required(target, manifest)
         write_manifest(aside, manifest)
     return target
+
+
+def _readme(model: PreTrainedModel, *, family: str, settings: StreamingSettings, card: ModelCard) -> str:
+    """The model card as text."""
+    dtype = str(model.dtype).removeprefix("torch.")
+    return render_card(card, family=family, settings=settings, parameters=model.num_parameters(), dtype=dtype)
 
 
 def load_package(
@@ -239,6 +238,7 @@ def load_base(
         PackageError: nothing of that name can be reached, or it is no checkpoint of the three families.
     """
     path = local_folder(name_or_folder, revision=revision)
+    _check_whole(path)
     model, processor = _load(path, device=device, dtype=dtype, attention=attention)
     return Loaded(model=model, processor=processor, settings=StreamingSettings(), card=None, folder=path)
 
@@ -259,6 +259,18 @@ def load(
     if (path / SETTINGS_FILE).exists():
         return load_package(path, device=device, dtype=dtype, attention=attention)
     return load_base(path, device=device, dtype=dtype, attention=attention)
+
+
+def _check_whole(path: Path) -> None:
+    """Refuses a package that lost its settings: loaded as a plain checkpoint it would stream by other ones, silently."""
+    readme = path / README
+    if readme.is_file() and not (path / SETTINGS_FILE).exists():
+        head = readme.read_text(encoding="utf-8", errors="replace").split("\n---\n")[0]
+        if "\n- streamvl\n" in f"{head}\n":
+            raise PackageError(
+                f"{path / SETTINGS_FILE}: missing, expected beside the {README} of a package; copy the package anew, or "
+                f"remove {README} to load the bare weights with default settings"
+            )
 
 
 def family_of_folder(folder: Path) -> tuple[Family, PreTrainedConfig]:

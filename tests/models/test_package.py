@@ -283,3 +283,12 @@ def test_a_foreign_checkpoint_is_refused(package, change, told):
 def test_a_folder_that_is_no_checkpoint_is_refused(tmp_path):
     with pytest.raises(PackageError, match=r"config\.json: missing"):
         load_base(tmp_path)
+
+
+def test_a_package_without_its_settings_is_no_plain_checkpoint(package):
+    (package / SETTINGS_FILE).unlink()
+    for read in (load, load_base):
+        with pytest.raises(PackageError, match=r"streaming_config\.json: missing"):
+            read(package)
+    (package / "README.md").unlink()
+    assert load(package).settings == StreamingSettings()
