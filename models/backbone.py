@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.attention.flex_attention import BlockMask
 from transformers import (
     Cache,
     PreTrainedConfig,
@@ -25,7 +24,8 @@ from transformers import (
 from models.errors import SettingsError
 from models.positions import Clock
 
-ATTENTION = ("eager", "sdpa", "flex_attention")
+# Flash attention takes no mask, and transformers declares flex_attention for none of the three families.
+ATTENTION = ("eager", "sdpa")
 MODEL_CLASSES: dict[str, type[PreTrainedModel]] = {
     "qwen2_5_vl": Qwen2_5_VLForConditionalGeneration,
     "qwen2_5_omni": Qwen2_5OmniThinkerForConditionalGeneration,
@@ -129,11 +129,20 @@ def _vision_marks(config: PreTrainedConfig) -> tuple[int, int]:
     return (151652, 151653) if start is None or end is None else (int(start), int(end))
 
 
+def _restore_frequencies(model: PreTrainedModel) -> None:
+    # Loading keeps rotary frequencies in float32 whatever the weights are; casting a whole model rounds them too.
+    for name, buffer in list(model.named_buffers()):
+        if name.endswith(".inv_freq") and buffer.dtype != torch.float32:
+            rotary: Any = model.get_submodule(name.rpartition(".")[0])
+            exact = type(rotary)(rotary.config).inv_freq.to(buffer.device)
+            rotary.inv_freq, rotary.original_inv_freq = exact, exact.clone()
+
+
 class Backbone:
     """A loaded model of one family, taken apart into what streaming needs.
 
     Attributes:
-        model: the transformers model, in evaluation mode.
+        model: the transformers model, in evaluation mode, its rotary frequencies in float32.
         family: its family's values.
         visual, text, head: vision tower, decoder, output projection.
     """
@@ -144,11 +153,14 @@ class Backbone:
             raise SettingsError(
                 f"model: found {type(model).__name__}, expected {MODEL_CLASSES[self.family.name].__name__}"
             )
-        used = model.config._attn_implementation
+        # Parts of a model may attend differently; only the decoder is given masks.
+        used = model.config.get_text_config()._attn_implementation
         if used not in ATTENTION:
             raise SettingsError(
-                f"attention: found {used!r}, expected one of {', '.join(ATTENTION)}: flash attention ignores masks"
+                f"attention: found {used!r} in the decoder, expected one of {', '.join(ATTENTION)}, which keep to the "
+                "mask; load the model with one of them"
             )
+        _restore_frequencies(model)
         self.model: PreTrainedModel = model.eval().requires_grad_(requires_grad=False)
         # The three families' modules share no type that says what they are called with.
         inner: Any = model
@@ -185,14 +197,14 @@ class Backbone:
         return embeds
 
     def hidden(
-        self, embeds: Tensor, positions: Tensor, mask: Tensor | BlockMask, cache: Cache | None, visual: "Visual | None"
+        self, embeds: Tensor, positions: Tensor, mask: Tensor, cache: Cache | None, visual: "Visual | None"
     ) -> Tensor:
         """One pass of the decoder.
 
         Args:
             embeds: (batch, n, width).
             positions: int64 (3, batch, n).
-            mask: additive (batch, 1, n, keys) in the decoder's dtype, or a flex block mask.
+            mask: additive (batch, 1, n, keys) in the decoder's dtype.
             cache: where keys and values go; None keeps none.
             visual: deepstack features of Qwen3-VL; None for the other families and for text.
 

@@ -1,5 +1,6 @@
 """From logits to text: choosing a token, knowing when to stop, and giving out text that will not change any more."""
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -40,12 +41,16 @@ class Sampling:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.temperature < 0:
-            raise SettingsError(f"temperature: found {self.temperature}, expected 0 or more")
-        if self.top_k < 0 or not 0 < self.top_p <= 1:
-            raise SettingsError(f"top_k, top_p: found {self.top_k}, {self.top_p}, expected 0 or more and in (0, 1]")
-        if self.repetition_penalty <= 0:
-            raise SettingsError(f"repetition_penalty: found {self.repetition_penalty}, expected more than 0")
+        if not 0 <= self.temperature < math.inf:
+            raise SettingsError(f"temperature: found {self.temperature}, expected a finite number of 0 or more")
+        if type(self.top_k) is not int or self.top_k < 0 or not 0 < self.top_p <= 1:
+            raise SettingsError(
+                f"top_k, top_p: found {self.top_k}, {self.top_p}, expected an int of 0 or more and a number in (0, 1]"
+            )
+        if not 0 < self.repetition_penalty < math.inf:
+            raise SettingsError(
+                f"repetition_penalty: found {self.repetition_penalty}, expected a finite number above 0"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,9 +88,9 @@ class Chooser:
         self._generator = torch.Generator().manual_seed(sampling.seed)
         steps = LogitsProcessorList()
         if sampling.repetition_penalty != 1.0:
-            steps.append(RepetitionPenaltyLogitsProcessor(sampling.repetition_penalty))
+            steps.append(RepetitionPenaltyLogitsProcessor(float(sampling.repetition_penalty)))
         if not self._greedy:
-            steps.append(TemperatureLogitsWarper(sampling.temperature))
+            steps.append(TemperatureLogitsWarper(float(sampling.temperature)))
             if sampling.top_k:
                 steps.append(TopKLogitsWarper(sampling.top_k))
             if sampling.top_p < 1:
@@ -127,10 +132,9 @@ class TextStream:
         text = self._decode()
         if text.endswith(REPLACEMENT):
             return ""
-        at = self._stop_place(text)
-        if at is not None:
-            self.stopped = True
-            return self._give(text[:at])
+        cut = self._cut(text)
+        if self.stopped:
+            return self._give(cut)
         piece = self._give(text[: len(text) - self._may_stop(text)])
         if self._given == len(text) and text.endswith("\n"):
             # A line's end decodes alike wherever it stands: start anew there, so that long replies stay cheap.
@@ -139,10 +143,13 @@ class TextStream:
 
     def rest(self) -> str:
         """What still waits at the end of a reply, a broken character as its replacement."""
-        return "" if self.stopped else self._give(self._decode())
+        # A stop text whose last token also begins a character has waited until here.
+        return "" if self.stopped else self._give(self._cut(self._decode()))
 
     def _decode(self) -> str:
-        text = self._tokenizer.decode(self._tokens[self._settled :], skip_special_tokens=True)
+        text = self._tokenizer.decode(
+            self._tokens[self._settled :], skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
         assert isinstance(text, str)
         return text
 
@@ -150,9 +157,11 @@ class TextStream:
         piece, self._given = text[self._given :], max(self._given, len(text))
         return piece
 
-    def _stop_place(self, text: str) -> int | None:
+    def _cut(self, text: str) -> str:
+        """The text before the first stop text, and whether there is one."""
         places = [at for at in (text.find(stop) for stop in self._stop) if at >= 0]
-        return min(places) if places else None
+        self.stopped = bool(places)
+        return text[: min(places)] if places else text
 
     def _may_stop(self, text: str) -> int:
         """Length of the longest end of the text that begins a stop text."""

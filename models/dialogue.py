@@ -4,8 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from models.blocks import Block, Kind
+from models.layouts import LAYOUTS, PositionRule
 from models.positions import Cursor
-from models.row import Draft, Row
+from models.row import Draft, Entry, Row
+
+_ONE_COUNT = LAYOUTS["origin"].positions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,11 +36,13 @@ class Dialogue:
     Args:
         row: the session's row.
         limit: rounds kept; 0 keeps none.
+        rule: where positions of replies go.
     """
 
-    def __init__(self, row: Row, limit: int) -> None:
+    def __init__(self, row: Row, limit: int, *, rule: PositionRule = _ONE_COUNT) -> None:
         self.row = row
         self.limit = limit
+        self.rule = rule
         self.rounds: tuple[Round, ...] = ()
         self.seam: int | None = None
 
@@ -49,29 +54,47 @@ class Dialogue:
 
     @property
     def end(self) -> int:
-        """Greatest position of all rounds, plus one; 0 without any."""
-        return max((self.row.entry(entry).end for entry in self.visible()), default=0)
+        """Greatest position of all rounds in the count of the input, plus one; 0 without any.
+
+        Replies are in that count only under a rule that continues it.
+        """
+        entries = [self.row.entry(key) for key in self.visible()]
+        return max((entry.end for entry in entries if not self._apart(entry)), default=0)
 
     def tokens(self) -> int:
         """Slots that the rounds take."""
         return sum(len(self.row.entry(entry).slots) for entry in self.visible())
 
     def finish(self, sees: Sequence[int], cursor: Cursor) -> tuple[list[Draft], Cursor]:
-        """Places the end of the last round, which is fed together with what comes next.
+        """Places the end of the last round, which is fed together with what comes next; returns where that goes.
+
+        It goes on behind the dialogue, or right behind its own reply where replies have positions of their own.
 
         Args:
             sees: what the next question sees besides the dialogue.
             cursor: where the next question would begin.
+
+        Raises:
+            PoolFullError: it does not fit; nothing has changed.
         """
         if not self.rounds or not self.rounds[-1].unfed:
             return [], cursor
         last = self.rounds[-1]
         block = Block(kind=Kind.REPLY, t0_ns=last.t_ns, t1_ns=last.t_ns, token_ids=last.unfed)
-        own = Cursor(next=max(cursor.next, self.end))
+        replies = [entry.end for entry in map(self.row.entry, last.entries) if self._apart(entry)]
+        own = Cursor(next=max(replies) if replies else max(cursor.next, self.end))
         entry, after = self.row.place(block, own)
         draft = Draft(entry=entry, sees=(*sees, *self.visible()))
         self.rounds = (*self.rounds[:-1], replace(last, entries=(*last.entries, entry.id), unfed=()))
-        return [draft], after
+        return [draft], cursor if replies else after
+
+    def take_back(self, drafts: Sequence[Draft]) -> None:
+        """Undoes `finish` where the forward that should have fed its drafts did not come about."""
+        for draft in drafts:
+            last = self.rounds[-1]
+            entries = tuple(entry for entry in last.entries if entry != draft.entry.id)
+            self.rounds = (*self.rounds[:-1], replace(last, entries=entries, unfed=draft.entry.block.token_ids))
+            self.row.free([draft.entry.id])
 
     def add(self, new: Round) -> None:
         """Takes a round in and lets the oldest go, whole, where there are too many."""
@@ -88,6 +111,15 @@ class Dialogue:
             self.seam = None
 
     def shift(self, delta: int) -> None:
-        """Moves all rounds by as much as the end of the video's context moved."""
+        """Moves all rounds by as much as the end of the video's context moved; replies that count for themselves stay.
+
+        Positions may become negative; only their differences matter.
+        """
         for key in self.visible():
-            self.row.move(key, delta=(delta, delta, delta), cursor=self.row.entry(key).cursor)
+            entry = self.row.entry(key)
+            if not (self.rule.reply == "restart" and entry.block.kind.said):
+                self.row.move(key, delta=(delta, delta, delta), cursor=entry.cursor)
+
+    def _apart(self, entry: Entry) -> bool:
+        """Whether positions of an entry are not in the count of the input."""
+        return self.rule.reply != "continue" and entry.block.kind.said

@@ -42,19 +42,23 @@ class Intake:
         """Takes a frame; grids that became whole are queued, and their encoding begins. Returns them.
 
         Raises:
-            TimeError: time does not rise. FrameError: the frame's size, dtype or layout is not the stream's.
+            TimeError: time does not rise.
+            FrameError: the frame's size, dtype or layout is not the stream's.
+            ClosedError: the encoder was closed.
+
+            After each of them nothing has changed.
         """
         pixels = as_frames(frame, 3)
         self._format.grid(pixels.shape[0], pixels.shape[1])
-        pairs = self.pairer.add(pixels, t_ns)
+        # On a copy, so that an encoder that refuses leaves everything as it was.
+        pairer = self.pairer.copy()
+        arrived = [self._arrival(pair, self._next + place) for place, pair in enumerate(pairer.add(pixels, t_ns))]
+        self.pairer = pairer
         self.first_ns = t_ns if self.first_ns is None else self.first_ns
         self.last_ns = t_ns
+        self._next += len(arrived)
         self._meter.frames += 1
-        arrived = []
-        for pair in pairs:
-            arrived.append(self._arrival(pair, self._next))
-            self._next += 1
-            self._meter.chunks += 1
+        self._meter.chunks += len(arrived)
         self.queue += arrived
         return arrived
 
@@ -64,9 +68,14 @@ class Intake:
         return None if pair is None else self._arrival(pair, self._next)
 
     def rewind(self, pairer: Pairer, *, last_ns: int | None) -> None:
-        """Goes back to an earlier moment; grids that wait are dropped. Keys go on rising."""
+        """Goes back to an earlier moment; grids that wait are dropped. Keys go on rising.
+
+        Back before the first frame (`last_ns` None), the next frame is the first.
+        """
         self.drop()
         self.pairer, self.last_ns = pairer, last_ns
+        if last_ns is None:
+            self.first_ns = None
 
     def drop(self) -> None:
         """Drops the grids that wait; those that are not being encoded yet never will be."""

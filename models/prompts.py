@@ -58,7 +58,8 @@ class Prompts:
         pads = (self.family.video_id,) * tokens
         if not self.family.timed_text:
             return FramesText(token_ids=pads, grid_start=0)
-        seconds = (t0_ns + last_ns) / 2 / SECOND_NS
+        # In the order of its processor, so that halves round the same way.
+        seconds = (t0_ns / SECOND_NS + last_ns / SECOND_NS) / 2
         before = (*self.text(f"<{seconds:.1f} seconds>"), self.family.start_id)
         return FramesText(token_ids=(*before, *pads, self.family.end_id), grid_start=len(before))
 
@@ -68,8 +69,9 @@ class Prompts:
 
     def question(self, text: str, *, opened: bool) -> tuple[int, ...]:
         """The question up to the end of the user's turn; `opened`: that turn stands open, as before the first one."""
-        start = () if opened else (self.turn_start, *self.text("user\n"))
-        return (*start, *self.text(text), *self.turn_close())
+        if opened:
+            return (*self.text(text), *self.turn_close())
+        return self._turn("user", text)
 
     def turn_close(self) -> tuple[int, ...]:
         """The end of a turn."""

@@ -141,9 +141,9 @@ class Row:
         Raises:
             PoolFullError: too few slots are free; nothing is taken.
             TimeError: a grid runs backwards in its vision segment.
+            ClosedError: the row was given back.
         """
-        if self._closed:
-            raise ClosedError("the session is closed; open another with model.session()")
+        self._check_open()
         positions, after = place(len(block.token_ids), block.grids, cursor=cursor, clock=self.clock)
         slots = self.pool.place(self.index, len(block.token_ids))
         entry = Entry(id=self._next, block=block, slots=slots, positions=positions, cursor=cursor)
@@ -257,7 +257,9 @@ class Row:
 
         Raises:
             PoolFullError: too few slots are free.
+            ClosedError: the row was given back.
         """
+        self._check_open()
         slots = self.pool.place(self.index, len(entry.slots))
         self.pool.put_back(self.index, slots, stored)
         back = replace(entry, id=self._next, slots=slots)
@@ -274,6 +276,11 @@ class Row:
         moved = replace(old, positions=old.positions + torch.tensor(delta)[:, None], cursor=cursor)
         self._entries[key] = moved
         return moved
+
+    def _check_open(self) -> None:
+        # The pool may have handed the row to another session.
+        if self._closed:
+            raise ClosedError("the session is closed; open another with model.session()")
 
     def live(self) -> tuple[Entry, ...]:
         """All entries that hold slots, in order of entry."""
