@@ -162,14 +162,14 @@ class _Piece:
 def derive(blocks: Sequence[Block], layout: Layout, *, clock: Clock, cursor: Cursor = _BEGIN) -> Context:
     """Turn blocks into one document under a layout.
 
-    Blocks arrive by the time at which they are known; blocks of one instant arrive in the order of the list. A reply
-    sees a block of the past exactly if it arrived before the reply.
+    Blocks arrive by the time at which they are known; blocks of one instant arrive in the order of the list. Where
+    replies see the past, a reply sees exactly the blocks that arrived before it.
 
     Args:
         blocks: In any order of time; the order of the list decides between blocks of one instant.
         layout: The two policies.
         clock: The family's temporal rule.
-        cursor: Where the positions of the input begin.
+        cursor: Where positions begin; replies that restart begin at their offset all the same.
 
     Raises:
         BlockError: there are no blocks.
@@ -333,7 +333,10 @@ def _sees(blocks: Sequence[Block], arrival: Tensor, rule: VisibilityRule) -> Ten
     by_reply = earlier if rule.replies_see == "all" else earlier & (arrival[None, :] < arrival[:, None])
     by_input = earlier
     if not rule.frames_see_text:
-        late = queries & (frames.cumsum(0) > 0)
-        deaf = frames[:, None] | (rule.queries_see == "input")
-        by_input = earlier & ~(deaf & said[None, :]) & ~(frames[:, None] & late[None, :])
+        late = frames.cumsum(0) > 0
+        if rule.queries_see == "all":
+            hidden = frames[:, None] & (late & ~frames)[None, :]
+        else:
+            hidden = said[None, :] | (frames[:, None] & (late & queries)[None, :])
+        by_input = earlier & ~hidden
     return torch.where(said[:, None], by_reply, by_input) | torch.eye(count, dtype=torch.bool)

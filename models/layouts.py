@@ -1,7 +1,9 @@
-"""The six layouts of 'Speak While Watching' as values of two policies: where positions go, and who may see whom.
+"""Layouts as values of two policies: where positions go, and who may see whom.
 
-Paper: arXiv 2601.06843; released code: github.com/EIT-NLP/Speak-While-Watching. What each layout means, with a picture
-of its mask, and where the released code does something else, is in docs/layouts.md.
+Six of them are those of 'Speak While Watching' (paper: arXiv 2601.06843; released code:
+github.com/EIT-NLP/Speak-While-Watching), `overlap_shared` is a reading of one of their names, `branch` is what a
+session serves unless told otherwise. What each one means, with a picture of its mask, and where the released code does
+something else, is in docs/layouts.md.
 """
 
 from dataclasses import dataclass, replace
@@ -22,8 +24,9 @@ class PositionRule:
         offset: phi, the first position of what the model says under `restart`; 0 elsewhere.
         clock: `segment`: time counts from the start of the open vision segment, as the models were trained. `stream`:
             every grid starts anew and its temporal position runs ahead by the time since the first grid.
-        beside: True: text behind the first frames has a line of positions of its own. It begins behind all that has
-            come, and frames go on as if it were not there, so that a question leaves the video's cache as it is.
+        beside: True: text that came after the first frames has a line of positions of its own. It goes on behind all
+            that has come, and frames go on as if it were not there, so that a question leaves the video's cache as it
+            is. Only with `continue` and `segment`.
     """
 
     reply: Literal["continue", "restart", "shared"]
@@ -41,6 +44,12 @@ class PositionRule:
                 f"PositionRule: offset is {self.offset} with reply {self.reply!r}; "
                 "expected 0 or more, and other than 0 only with restart"
             )
+        if self.beside and (self.reply != "continue" or self.clock != "segment"):
+            raise SettingsError(
+                f"PositionRule: beside with reply {self.reply!r} and clock {self.clock!r}; text beside the video goes "
+                "on behind all that has come, and the video as if there were no text: use reply continue and clock "
+                "segment, or leave beside out"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,11 +59,12 @@ class VisibilityRule:
     Attributes:
         order: The sequence. `time`: as the blocks arrived. `frames_first`: all input as it arrived, then all that the
             model says as it was said.
-        frames_see_text: True: input sees everything before it. False: input never sees what the model says, and frames
-            see of the queries only those that came before all frames, so that frames are independent of the dialogue.
+        frames_see_text: True: input sees everything before it. False: frames are independent of the dialogue; what else
+            input sees is in `queries_see`.
         replies_see: The input that a reply sees: `past`: what had arrived when the reply began. `all`: all of it.
-        queries_see: What a query sees of what the model said before, where frames see none of it: `input`: nothing.
-            `all`: everything, as in a dialogue.
+        queries_see: What a query sees where frames are independent. `input`: no input sees what the model says, and
+            frames see of the queries only those that came before all frames. `all`: frames see no text that came after
+            the first frames; everything else sees all before it, as in a dialogue.
         predicting_row: True: the last token of a reply sees what the next reply sees, because its row predicts that
             reply's first token; it becomes a block of its own.
     """
@@ -78,15 +88,29 @@ class VisibilityRule:
                 f"{self.predicting_row}; in time order a reply sees the past, and the row before it is its predictor: "
                 "use replies_see past and predicting_row False, or order frames_first"
             )
+        if self.queries_see == "all" and (self.order != "time" or self.frames_see_text):
+            raise SettingsError(
+                f"VisibilityRule: queries_see all with order {self.order} and frames_see_text {self.frames_see_text}; "
+                "it tells queries from frames in a sequence that holds what was said before them: use order time and "
+                "frames_see_text False, or queries_see input"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """A name and the two policies it stands for."""
+    """A name and the two policies it stands for; text beside the video must be out of the frames' sight."""
 
     name: str
     positions: PositionRule
     visibility: VisibilityRule
+
+    def __post_init__(self) -> None:
+        if self.positions.beside and self.visibility.queries_see != "all":
+            raise SettingsError(
+                f"layout {self.name}: its text has positions beside the video, which its frames take too, but "
+                f"queries_see is {self.visibility.queries_see}; use queries_see all, with which frames never see that "
+                "text, or leave beside out"
+            )
 
 
 _WHOLE_VIDEO = VisibilityRule(order="frames_first", frames_see_text=True, replies_see="all")

@@ -20,6 +20,8 @@ LIVE = Layout(
     positions=LAYOUTS["group"].positions,
     visibility=VisibilityRule(order="time", frames_see_text=False, replies_see="past"),
 )
+# The layouts in which a reply sees what had arrived, and nothing else.
+PAST = ["group", "gap", "overlap", "overlap_shared", "branch", "interleave"]
 TEXT_KINDS = [Kind.SYSTEM, Kind.QUERY, Kind.REPLY, Kind.DECISION]
 
 

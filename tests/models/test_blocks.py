@@ -6,7 +6,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.blocks import Block, BlockError, Kind, derive, pack
-from models.cache_plan import plan
 from models.errors import SettingsError, TimeError
 from models.layouts import LAYOUTS
 from models.masks import visible
@@ -14,6 +13,7 @@ from models.positions import Cursor, Grid, GridError, place
 from tests.models.contexts import (
     CLOCK,
     LIVE,
+    PAST,
     SECOND,
     block_lists,
     contexts,
@@ -24,7 +24,6 @@ from tests.models.contexts import (
 )
 
 NAMES = sorted(LAYOUTS)
-PAST = ["group", "gap", "overlap", "overlap_shared", "interleave"]
 
 
 def token_count(context):
@@ -80,7 +79,7 @@ def test_grids_lie_inside_their_block_in_tokens_and_in_time():
 def test_nothing_is_lost_and_the_sequence_is_the_layouts(blocks, name):
     context = derived(name, blocks)
     by_known = [block for _, block in sorted(enumerate(blocks), key=lambda item: (item[1].known_ns, item[0]))]
-    if name != "interleave":
+    if name not in ("branch", "interleave"):
         by_known = [block for said in (False, True) for block in by_known if block.kind.said == said]
     assert context.token_ids.tolist() == [token for block in by_known for token in block.token_ids]
     assert [token for block in context.blocks for token in block.token_ids] == context.token_ids.tolist()
@@ -141,13 +140,25 @@ def test_no_reply_sees_what_arrives_after_it(blocks, name):
 
 
 @given(block_lists(), st.sampled_from(PAST))
-@settings(max_examples=50)
+@settings(max_examples=25)
 def test_a_reply_sees_all_that_arrived_before_it(blocks, name):
     context = derived(name, blocks)
     for row, looker in enumerate(context.blocks):
         for column, seen in enumerate(context.blocks[:row]):
             if looker.kind.said and seen.known_ns < looker.t0_ns:
                 assert context.sees[row, column]
+
+
+@given(block_lists(), st.sampled_from(PAST))
+@settings(max_examples=25)
+def test_a_reply_that_stays_whole_sees_exactly_what_had_arrived(blocks, name):
+    rule = replace(LAYOUTS[name].visibility, predicting_row=False)
+    context = derive(blocks, replace(LAYOUTS[name], visibility=rule), clock=CLOCK)
+    place = {block.token_ids: at for at, block in enumerate(blocks)}
+    when = [(block.known_ns, place[block.token_ids]) for block in context.blocks]
+    for row, looker in enumerate(context.blocks):
+        if looker.kind.said:
+            assert context.sees[row].tolist() == [came <= when[row] for came in when]
 
 
 @given(block_lists(), st.sampled_from(["group", "gap", "overlap", "overlap_shared"]))
@@ -187,7 +198,7 @@ def test_interleave_and_origin_are_plain_causal(blocks):
         assert torch.equal(context.sees, torch.ones_like(context.sees).tril())
 
 
-@given(block_lists(), st.sampled_from(["group", "gap", "overlap_shared", "interleave"]), st.integers(0, 20))
+@given(block_lists(), st.sampled_from(["group", "gap", "overlap_shared", "branch", "interleave"]), st.integers(0, 20))
 @settings(max_examples=50)
 def test_what_comes_later_moves_no_position(blocks, name, now):
     # So these layouts can be served live; origin, batch and overlap need the length of the video.
@@ -286,53 +297,3 @@ def test_packing_leaves_the_parts_alone():
     pack([part, part])
     assert part.labels.tolist() == [11] * 3
     assert part.loss_weights.tolist() == [1.0] * 3
-
-
-# The cache plan
-
-
-def fed(context):
-    return [step.block for step in plan(context).steps]
-
-
-@given(st.lists(contexts, min_size=1, max_size=3).map(pack))
-@settings(max_examples=50)
-def test_a_plan_frees_each_block_once_and_never_before_its_last_reader(context):
-    order = fed(context)
-    assert sorted(order) == list(range(len(context.blocks)))
-    live, peak, freed = set(), 0, []
-    for step in plan(context).steps:
-        live.add(step.block)
-        assert {column for column, seen in enumerate(context.sees[step.block]) if seen} <= live
-        assert step.live_tokens == sum(len(context.blocks[block].token_ids) for block in live)
-        peak = max(peak, step.live_tokens)
-        later = order[order.index(step.block) + 1 :]
-        dying = {block for block in live if not any(context.sees[reader, block] for reader in later)}
-        assert set(step.frees) == dying
-        live -= dying
-        freed += step.frees
-    assert sorted(freed) == list(range(len(context.blocks)))
-    assert plan(context).peak_slots == peak
-
-
-def test_blocks_are_fed_as_they_arrive_wherever_nobody_sees_the_future():
-    for name in PAST:
-        context = derived(name)
-        assert context.arrival[fed(context)].tolist() == list(range(len(context.blocks)))
-    for name in ("origin", "batch"):
-        context = derived(name)
-        assert fed(context) == list(range(len(context.blocks)))
-        assert fed(context) != context.arrival.argsort().tolist()
-
-
-def test_a_window_keeps_the_cache_small_and_a_pinned_block_keeps_its_slots():
-    blocks = [replace(text(Kind.SYSTEM, 0, 3), pinned=True), *(frames(k * SECOND, (k + 1) * SECOND) for k in range(20))]
-    context = derived("interleave", blocks)
-    age = torch.arange(21)[:, None] - torch.arange(21)
-    window = replace(context, sees=context.sees & (age < 4))
-    assert plan(context).peak_slots == token_count(context) == 83
-    assert plan(window).peak_slots == 3 + 4 * 4
-    assert 0 in plan(window).steps[-1].frees
-    two = plan(pack([window, window]))
-    assert two.peak_slots == 3 + 4 * 4
-    assert [0 in step.frees for step in two.steps].index(True) == 20
