@@ -11,7 +11,7 @@ from models.layouts import LAYOUTS, PositionRule, VisibilityRule, with_offset
 from models.masks import visible
 from models.positions import Grid
 from tests.models import layout_pictures, published
-from tests.models.contexts import CLOCK, SECOND, derived, frames, text, watching
+from tests.models.contexts import CLOCK, SECOND, block_lists, derived, frames, text, watching
 
 conversations = st.builds(
     published.Conversation,
@@ -49,8 +49,8 @@ def as_blocks(talk):
 # Values
 
 
-def test_the_layouts_are_seven_values_of_two_policies():
-    assert list(LAYOUTS) == ["origin", "batch", "group", "gap", "overlap", "overlap_shared", "interleave"]
+def test_the_layouts_are_eight_values_of_two_policies():
+    assert list(LAYOUTS) == ["origin", "batch", "group", "gap", "overlap", "overlap_shared", "branch", "interleave"]
     assert all(name == layout.name for name, layout in LAYOUTS.items())
     values = {(layout.positions, layout.visibility) for layout in LAYOUTS.values()}
     assert len(values) == len(LAYOUTS)
@@ -74,7 +74,7 @@ def test_the_offset_moves_replies_and_nothing_else(phi):
     assert torch.equal(moved.sees, at_zero.sees)
 
 
-@pytest.mark.parametrize("name", ["origin", "overlap", "overlap_shared", "interleave"])
+@pytest.mark.parametrize("name", ["origin", "overlap", "overlap_shared", "branch", "interleave"])
 def test_only_a_layout_that_restarts_has_an_offset(name):
     with pytest.raises(SettingsError, match="other than 0 only with restart"):
         with_offset(LAYOUTS[name], 5)
@@ -96,6 +96,32 @@ def test_rules_refuse_values_that_mean_nothing():
         replace(good, replies_see="all")
     with pytest.raises(SettingsError, match="predicting_row True"):
         replace(good, predicting_row=True)
+
+
+@pytest.mark.parametrize("change", [{"reply": "restart"}, {"reply": "shared"}, {"clock": "stream"}])
+def test_text_beside_the_video_goes_on_behind_all_that_has_come(change):
+    beside = LAYOUTS["branch"].positions
+    with pytest.raises(SettingsError, match=f"beside with .*'{next(iter(change.values()))}'.*; text beside the video"):
+        replace(beside, **change)
+    assert replace(beside, beside=False, **change).beside is False
+
+
+def test_queries_are_told_from_frames_only_where_a_sequence_holds_what_was_said_before_them():
+    good = LAYOUTS["branch"].visibility
+    with pytest.raises(SettingsError, match="queries_see is 'some'"):
+        replace(good, queries_see="some")
+    with pytest.raises(SettingsError, match="queries_see all with order time and frames_see_text True"):
+        replace(good, frames_see_text=True)
+    with pytest.raises(SettingsError, match="queries_see all with order frames_first"):
+        replace(good, order="frames_first")
+
+
+@pytest.mark.parametrize("name", ["origin", "group", "interleave"])
+def test_frames_never_see_text_whose_positions_they_take_too(name):
+    with pytest.raises(SettingsError, match=f"layout {name}: its text has positions beside the video"):
+        replace(LAYOUTS[name], positions=LAYOUTS["branch"].positions)
+    with pytest.raises(SettingsError, match="layout branch: .* but queries_see is input"):
+        replace(LAYOUTS["branch"], visibility=LAYOUTS[name].visibility)
 
 
 # What was published
@@ -189,11 +215,128 @@ def test_blocks_of_one_instant_arrive_in_the_order_of_the_list():
     assert torch.equal(later.sees, after.sees)
 
 
+# A branch beside the video
+
+
+def parts_of(blocks):
+    """The blocks that stand before all frames, the frames, and the text behind the first of them, as they arrive."""
+    came = [block for _, block in sorted(enumerate(blocks), key=lambda item: (item[1].known_ns, item[0]))]
+    first = next((at for at, block in enumerate(came) if block.kind is Kind.FRAMES), len(came))
+    video = [block for block in came if block.kind is Kind.FRAMES]
+    return came[:first], video, [block for block in came[first:] if block.kind is not Kind.FRAMES]
+
+
+def tokens_of(blocks):
+    return {token for block in blocks for token in block.token_ids}
+
+
+def at_tokens(context, tokens):
+    """Positions and visibility among some tokens, in the order of the sequence."""
+    kept = torch.tensor([token in tokens for token in context.token_ids.tolist()])
+    return context.positions[:, kept], visible(context)[kept][:, kept]
+
+
+@given(block_lists(), st.sets(st.integers(0, 9)))
+@settings(max_examples=50)
+def test_without_some_questions_and_replies_the_frames_of_a_branch_are_as_they_were(blocks, taken):
+    opening, video, dialogue = parts_of(blocks)
+    gone = tokens_of(block for at, block in enumerate(dialogue) if at in taken)
+    left = [block for block in blocks if block.token_ids[0] not in gone]
+    if not left:
+        return
+    still = tokens_of([*opening, *video])
+    for mine, theirs in zip(at_tokens(derived("branch", left), still), at_tokens(derived("branch", blocks), still)):
+        assert torch.equal(mine, theirs)
+
+
+@given(block_lists())
+@settings(max_examples=50)
+def test_frames_of_a_branch_see_the_opening_and_earlier_frames_and_nothing_else(blocks):
+    opening, video, _ = parts_of(blocks)
+    context = derived("branch", blocks)
+    for row, looker in enumerate(context.blocks):
+        stream = tokens_of([*opening, *video]) if looker.kind is Kind.FRAMES else tokens_of(blocks)
+        seen = [block.token_ids[0] in stream for block in context.blocks[: row + 1]]
+        assert context.sees[row, : row + 1].tolist() == seen
+
+
+@given(block_lists())
+@settings(max_examples=50)
+def test_text_of_a_branch_begins_behind_all_that_has_come(blocks):
+    context = derived("branch", blocks)
+    late = tokens_of(parts_of(blocks)[2])
+    for index, block in enumerate(context.blocks):
+        at = int((context.block_of < index).sum())
+        if block.token_ids[0] in late:
+            begins = int(context.positions[:, :at].max()) + 1
+            own = torch.arange(begins, begins + len(block.token_ids))
+            assert torch.equal(context.positions[:, at : at + len(own)], own.expand(3, -1))
+
+
+@given(block_lists())
+@settings(max_examples=25)
+def test_a_branch_without_video_and_one_without_dialogue_are_plain_chats(blocks):
+    opening, video, dialogue = parts_of(blocks)
+    for part in ([*opening, *dialogue], [*opening, *video]):
+        if part:
+            context = derived("branch", part)
+            plain = derive(part, replace(LAYOUTS["interleave"], positions=PositionRule(reply="continue")), clock=CLOCK)
+            assert torch.equal(context.positions, plain.positions)
+            assert torch.equal(context.sees, plain.sees)
+
+
+def test_in_interleave_a_reply_moves_the_frames_behind_it():
+    # So the law of branch is no accident of the blocks.
+    blocks = watching(seconds=2)
+    without = [block for at, block in enumerate(blocks) if at != 3]
+    firsts = [starts(derived("interleave", some))[-2][1] for some in (blocks, without)]
+    assert firsts[0] != firsts[1]
+
+
+def test_a_branch_by_hand():
+    blocks = [
+        text(Kind.SYSTEM, 0, 2), text(Kind.QUERY, 0, 1), text(Kind.REPLY, 0, 2), frames(0, SECOND),
+        text(Kind.QUERY, SECOND, 3), text(Kind.REPLY, SECOND, 4), frames(SECOND, 4 * SECOND),
+        text(Kind.SYSTEM, 4 * SECOND, 1), text(Kind.QUERY, 4 * SECOND, 2), text(Kind.DECISION, 4 * SECOND, 1),
+        frames(4 * SECOND, 5 * SECOND, before=1),
+    ]  # fmt: skip
+    context = derived("branch", blocks)
+    # Frames at 5, at 5 + 2 and, behind text of their own, at 9: the segment that reached 7 ends there.
+    assert [ids[0] for _, ids in starts(context)] == [0, 2, 3, 5, 7, 10, 7, 14, 15, 17, 8]
+    assert context.positions[0, -4:].tolist() == [9] * 4
+    opening, first, second = [1, 1, 1], [1, 1, 1, 1], [1, 1, 1, 1, 0, 0, 1]
+    rows = [[1], [1, 1], opening, first, [1] * 5, [1] * 6, second, [1] * 8, [1] * 9, [1] * 10, [*second, 0, 0, 0, 1]]
+    assert context.sees.int().tolist() == [row + [0] * (11 - len(row)) for row in rows]
+
+
+def test_a_question_with_a_picture_of_its_own_leaves_the_open_segment_alone():
+    picture = Block(
+        kind=Kind.QUERY,
+        t0_ns=SECOND,
+        t1_ns=SECOND,
+        token_ids=(9,) * 6,
+        grids=(Grid(start=1, height=2, width=2, t_ns=0),),
+    )
+    context = derived("branch", [frames(0, SECOND), picture, frames(SECOND, 2 * SECOND)])
+    assert context.positions[:, 4:10].tolist() == [[2, 3, 3, 3, 3, 5], [2, 3, 3, 4, 4, 5], [2, 3, 4, 3, 4, 5]]
+    assert context.positions[:, 10:].tolist() == [[2] * 4, [0, 0, 1, 1], [0, 1, 0, 1]]
+
+
+# What the docs say
+
+
+def cells(layout):
+    """A layout's row of the table; queries of a layout whose frames see text need no rule."""
+    positions, visibility = layout.positions, layout.visibility
+    words = {True: "yes", False: "no"}
+    return [
+        f"`{layout.name}`", positions.reply, str(positions.offset), positions.clock, words[positions.beside],
+        visibility.order, words[visibility.frames_see_text], visibility.replies_see,
+        "-" if visibility.frames_see_text else visibility.queries_see, words[visibility.predicting_row],
+    ]  # fmt: skip
+
+
 def test_the_table_in_the_docs_is_true():
-    rows = [
-        f"| `{name}` | {layout.positions.reply} | {layout.positions.offset} | {layout.positions.clock} "
-        f"| {layout.visibility.order} | {'yes' if layout.visibility.frames_see_text else 'no'} "
-        f"| {layout.visibility.replies_see} | {'yes' if layout.visibility.predicting_row else 'no'} |"
-        for name, layout in LAYOUTS.items()
-    ]
-    assert "|--|--|--|--|--|--|--|--|\n" + "\n".join(rows) + "\n\n" in layout_pictures.DOC.read_text(encoding="utf-8")
+    rows = [f"| {' | '.join(cells(layout))} |\n" for layout in LAYOUTS.values()]
+    table = "|" + "--|" * len(cells(LAYOUTS["group"])) + "\n" + "".join(rows) + "\n"
+    assert table in layout_pictures.DOC.read_text(encoding="utf-8")
