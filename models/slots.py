@@ -257,11 +257,12 @@ class SlotPool(Cache):
         places = slots.to(self.pools[0].pool_keys.device)
         moves = torch.tensor(after, device=places.device)[self._axes]
         for layer, anchor in zip(self.pools, self._anchors, strict=True):
-            if before == (0, 0, 0):
+            first = before == (0, 0, 0)
+            if first:
                 anchor[row].index_copy_(1, places, layer.pool_keys[row, :, places])
             turned = rotate(anchor[row, :, places], moves, self._frequencies)
             layer.pool_keys[row].index_copy_(1, places, turned)
-            self.bytes_moved += 2 * turned.numel() * turned.element_size()
+            self.bytes_moved += (1 + first) * turned.numel() * turned.element_size()
 
     def _block_shift(self, row: int, slots: Tensor) -> Shift:
         shifts = self._shift[row, slots.numpy()]
