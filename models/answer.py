@@ -1,6 +1,7 @@
 """An answer as it is written: a branch of the cache, one token after the other, given out as text."""
 
 import time
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Self
@@ -10,7 +11,7 @@ from torch import Tensor
 from models.blocks import Block, Kind
 from models.decode import Chooser, Sampling, Sentences, StopRule, TextStream, loops
 from models.dialogue import Round
-from models.errors import SettingsError
+from models.errors import SettingsError, StreamError
 from models.positions import Cursor
 from models.prompts import Prompts
 from models.row import Draft, Row
@@ -39,8 +40,8 @@ class AnswerOptions:
     def __post_init__(self) -> None:
         if self.pieces not in ("token", "sentence"):
             raise SettingsError(f"pieces: found {self.pieces!r}, expected 'token' or 'sentence'")
-        if self.draft_tokens < 0:
-            raise SettingsError(f"draft_tokens: found {self.draft_tokens}, expected 0 or more")
+        if type(self.draft_tokens) is not int or self.draft_tokens < 0:
+            raise SettingsError(f"draft_tokens: found {self.draft_tokens!r}, expected an integer of 0 or more")
 
 
 class Piece(str):
@@ -158,7 +159,7 @@ class Answer(Iterator[str]):
     """Streams a reply; iterate it for pieces of text.
 
     The first token is chosen before the object is handed out. Closing it early ends the reply; what was given out stays
-    in the dialogue.
+    in the dialogue, and no token behind it. An error on the way, such as a full pool, closes it too.
 
     Args:
         branch: holds question and reply.
@@ -194,14 +195,24 @@ class Answer(Iterator[str]):
         self._chooser = Chooser(self._options.sampling)
         self._text = TextStream(self._prompts.tokenizer, stop=stop.texts)
         self._tokens: list[int] = []
+        # For each token the characters that were certain with it, and its block where it was fed.
+        self._certain: list[int] = []
+        self._fed: list[int] = []
+        self._heard = 0
         self._waiting: int | None = self._chooser.choose(logits, self._tokens)
 
     def __next__(self) -> str:
         while not self._ready:
             if self._ended:
                 raise StopIteration
-            self._advance()
+            try:
+                self._advance()
+            except StreamError:
+                self.close()
+                raise
         piece = self._ready.pop(0)
+        if piece.draft == self._draft:
+            self._heard += len(piece)
         if not piece.draft:
             self._given.append(piece)
         return piece
@@ -210,14 +221,18 @@ class Answer(Iterator[str]):
         """Takes the token that waits, gives out its text, and chooses the next one with the following call."""
         if self._waiting is None:
             logits = self._hooks.step(Kind.REPLY, self._tokens[-1:])
+            self._fed.append(self._branch.own[-1])
             self._waiting = self._chooser.choose(logits, self._tokens)
         token, self._waiting = self._waiting, None
         self._tokens.append(token)
         self._all_tokens.append(token)
+        self._certain.append(self._certain[-1] if self._certain else 0)
         if token in self._prompts.stop_ids():
             self._end_stage("end")
             return
-        self._give(self._text.add(token))
+        text = self._text.add(token)
+        self._certain[-1] += len(text)
+        self._give(text)
         if self._text.stopped:
             self._end_stage("stop")
         elif loops(self._tokens, self._options.stop.repeats):
@@ -243,8 +258,9 @@ class Answer(Iterator[str]):
         """Closes the short answer and asks for the full one."""
         again = self._prompts.question(IN_FULL, opened=False)
         block = (*self._unfed(), *again, *self._prompts.reply_start())
+        logits = self._hooks.step(Kind.QUERY, block)
         self._draft = False
-        self._begin(self._hooks.step(Kind.QUERY, block))
+        self._begin(logits)
 
     def _unfed(self) -> tuple[int, ...]:
         """The reply's last token, which no forward has taken yet, and the end of the turn."""
@@ -257,15 +273,20 @@ class Answer(Iterator[str]):
         self._done = reason
         self._total_s = time.perf_counter() - self._asked.begun
         waiting = [piece for piece in self._ready if not piece.draft]
-        passing = set(self._asked.passing)
+        kept = self._given_tokens() if reason == "interrupted" else len(self._tokens)
+        passing = {*self._asked.passing, *self._fed[kept:]}
         said = Round(
             question=self._asked.question,
             reply="".join([*self._given, *waiting]) if reason != "interrupted" else "".join(self._given),
             t_ns=self._asked.t_ns,
             entries=tuple(entry for entry in self._branch.own if entry not in passing),
-            unfed=self._unfed(),
+            unfed=self._unfed() if kept == len(self._tokens) else self._prompts.turn_close(),
         )
         self._branch.release(keep=self._hooks.ended(said))
+
+    def _given_tokens(self) -> int:
+        """How many tokens of this reply it took to write what was given out of it."""
+        return bisect_left([0, *self._certain], self._heard)
 
     def close(self) -> None:
         """Ends the reply where it stands; harmless when it has ended."""

@@ -47,10 +47,14 @@ class Dialogue:
         self.seam: int | None = None
 
     def visible(self, until_ns: int | None = None) -> list[int]:
-        """Entries that a new turn sees, oldest first; of the rounds up to a time, if one is given."""
+        """Entries that a new turn sees, oldest first; only those fed up to a time, if one is given."""
         seam = [] if self.seam is None else [self.seam]
-        seen = [kept for kept in self.rounds if until_ns is None or kept.t_ns <= until_ns]
-        return [*seam, *(entry for kept in seen for entry in kept.entries)]
+        entries = [*seam, *(entry for kept in self.rounds for entry in kept.entries)]
+        return [key for key in entries if until_ns is None or self.row.entry(key).block.t0_ns <= until_ns]
+
+    def sealed(self, until_ns: int | None = None) -> bool:
+        """Whether a new turn sees the mark that closes the video."""
+        return self.seam is not None and (until_ns is None or self.row.entry(self.seam).block.t0_ns <= until_ns)
 
     @property
     def end(self) -> int:
@@ -65,14 +69,16 @@ class Dialogue:
         """Slots that the rounds take."""
         return sum(len(self.row.entry(entry).slots) for entry in self.visible())
 
-    def finish(self, sees: Sequence[int], cursor: Cursor) -> tuple[list[Draft], Cursor]:
-        """Places the end of the last round, which is fed together with what comes next; returns where that goes.
-
-        It goes on behind the dialogue, or right behind its own reply where replies have positions of their own.
+    def finish(
+        self, sees: Sequence[int], cursor: Cursor, *, t_ns: int | None = None, apart: bool = False
+    ) -> tuple[list[Draft], Cursor]:
+        """Places the end of the last round, which is fed together with what comes next.
 
         Args:
             sees: what the next question sees besides the dialogue.
             cursor: where the next question would begin.
+            t_ns: when the end is fed, which is when it has seen what it sees; None is the round's own time.
+            apart: what is said has positions of its own, and `cursor` is where they go on.
 
         Raises:
             PoolFullError: it does not fit; nothing has changed.
@@ -80,21 +86,13 @@ class Dialogue:
         if not self.rounds or not self.rounds[-1].unfed:
             return [], cursor
         last = self.rounds[-1]
-        block = Block(kind=Kind.REPLY, t0_ns=last.t_ns, t1_ns=last.t_ns, token_ids=last.unfed)
-        replies = [entry.end for entry in map(self.row.entry, last.entries) if self._apart(entry)]
-        own = Cursor(next=max(replies) if replies else max(cursor.next, self.end))
+        known_ns = last.t_ns if t_ns is None else max(last.t_ns, t_ns)
+        block = Block(kind=Kind.REPLY, t0_ns=known_ns, t1_ns=known_ns, token_ids=last.unfed)
+        own = cursor if apart else Cursor(next=max(cursor.next, self.end))
         entry, after = self.row.place(block, own)
         draft = Draft(entry=entry, sees=(*sees, *self.visible()))
         self.rounds = (*self.rounds[:-1], replace(last, entries=(*last.entries, entry.id), unfed=()))
-        return [draft], cursor if replies else after
-
-    def take_back(self, drafts: Sequence[Draft]) -> None:
-        """Undoes `finish` where the forward that should have fed its drafts did not come about."""
-        for draft in drafts:
-            last = self.rounds[-1]
-            entries = tuple(entry for entry in last.entries if entry != draft.entry.id)
-            self.rounds = (*self.rounds[:-1], replace(last, entries=entries, unfed=draft.entry.block.token_ids))
-            self.row.free([draft.entry.id])
+        return [draft], after
 
     def add(self, new: Round) -> None:
         """Takes a round in and lets the oldest go, whole, where there are too many."""
@@ -109,16 +107,6 @@ class Dialogue:
         if not self.rounds and self.seam is not None:
             self.row.free([self.seam])
             self.seam = None
-
-    def shift(self, delta: int) -> None:
-        """Moves all rounds by as much as the end of the video's context moved; replies that count for themselves stay.
-
-        Positions may become negative; only their differences matter.
-        """
-        for key in self.visible():
-            entry = self.row.entry(key)
-            if not (self.rule.reply == "restart" and entry.block.kind.said):
-                self.row.move(key, delta=(delta, delta, delta), cursor=entry.cursor)
 
     def _apart(self, entry: Entry) -> bool:
         """Whether positions of an entry are not in the count of the input."""

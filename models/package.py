@@ -262,14 +262,14 @@ def load(
 
 
 def _check_whole(path: Path) -> None:
-    """Refuses a package that lost its settings: loaded as a plain checkpoint it would stream by other ones, silently."""
+    """Refuses a package without its settings: as a plain checkpoint it would stream by other ones, silently."""
     readme = path / README
     if readme.is_file() and not (path / SETTINGS_FILE).exists():
         head = readme.read_text(encoding="utf-8", errors="replace").split("\n---\n")[0]
         if "\n- streamvl\n" in f"{head}\n":
             raise PackageError(
-                f"{path / SETTINGS_FILE}: missing, expected beside the {README} of a package; copy the package anew, or "
-                f"remove {README} to load the bare weights with default settings"
+                f"{path / SETTINGS_FILE}: missing, expected beside the {README} of a package; copy the package anew, "
+                f"or remove {README} to load the bare weights with default settings"
             )
 
 

@@ -283,5 +283,5 @@ class Row:
             raise ClosedError("the session is closed; open another with model.session()")
 
     def live(self) -> tuple[Entry, ...]:
-        """All entries that hold slots, in order of entry."""
-        return tuple(self._entries[key] for key in sorted(self._entries))
+        """All entries that hold slots and were not freed, in order of entry; holds may keep others alive."""
+        return tuple(self._entries[key] for key in sorted(self._entries) if key not in self._doomed)

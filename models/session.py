@@ -1,8 +1,8 @@
 """A session: watch one stream, remember, answer, speak."""
 
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Self
 
@@ -12,8 +12,9 @@ import numpy.typing as npt
 from models.answer import Answer, AnswerOptions
 from models.decode import Sampling, StopRule
 from models.dialogue import Round
-from models.errors import ClosedError, QuestionError, SettingsError, TimeError
-from models.metrics import Metrics
+from models.errors import ClosedError, QuestionError, SettingsError, StreamError, TimeError
+from models.intake import Intake
+from models.metrics import Meter, Metrics
 from models.pairs import Pairer
 from models.positions import Cursor
 from models.row import Event
@@ -21,6 +22,7 @@ from models.settings import StreamingSettings
 from models.speaking import Decider, Turn, speak
 from models.state import State
 from models.talk import Put, ask
+from models.track import Arrival
 from models.watcher import Watcher
 from models.watchers.incremental import Incremental
 
@@ -35,8 +37,37 @@ class Snapshot:
     rounds: tuple[Round, ...]
     seam: int | None
     entries: tuple[int, ...]
+    undecided: tuple[int, ...]
     reply_next: int
+    reply_to: int
+    system: int | None
+    first_ns: int | None
     last_ns: int | None
+
+
+class Before:
+    """What a frame changes when it is taken in, to be undone where memory has no room for it.
+
+    Args:
+        intake: takes frames.
+        meter: counts.
+    """
+
+    def __init__(self, intake: Intake, meter: Meter) -> None:
+        self._intake = intake
+        self._meter = meter
+        self._pairer, self._first_ns, self._last_ns = intake.pairer.copy(), intake.first_ns, intake.last_ns
+
+    def undo(self, arrived: Sequence[Arrival]) -> None:
+        """Goes back, as if the frame and the grids that it made had never come."""
+        intake = self._intake
+        for arrival in arrived:
+            if arrival in intake.queue:
+                intake.queue.remove(arrival)
+                arrival.future.cancel()
+        intake.pairer, intake.first_ns, intake.last_ns = self._pairer, self._first_ns, self._last_ns
+        self._meter.frames -= 1
+        self._meter.chunks -= len(arrived)
 
 
 class Session:
@@ -86,16 +117,24 @@ class Session:
         Raises:
             TimeError: time does not rise.
             FrameError: another size, dtype or layout.
-            PoolFullError: memory cannot make room.
-            ClosedError: the session is closed.
+            PoolFullError: memory cannot make room; the frame may come again when there is.
+            SettingsError: memory can never hold a frame of this size.
+            ClosedError: the session or its model is closed.
 
             After each of them the session is as it was, and usable.
         """
         state = self._open()
-        state.undecided += [arrival.last_ns for arrival in state.intake.add(frame, t_ns)]
-        if state.intake.first_ns == t_ns:
+        first = state.intake.first_ns is None
+        before = Before(intake=state.intake, meter=state.meter)
+        arrived = state.intake.add(frame, t_ns)
+        if first:
             state.track.origin_ns = t_ns
-        state.take_in()
+        try:
+            state.take_in()
+        except StreamError:
+            before.undo(arrived)
+            raise
+        state.undecided += [arrival.last_ns for arrival in arrived]
 
     def ask(
         self,
@@ -114,17 +153,18 @@ class Session:
         Args:
             question: plain text.
             t_ns: when it is asked, not before the newest frame; None is the newest frame's time.
-            max_new_tokens: overrides the settings.
+            max_new_tokens: overrides the settings and the options.
             options: how the reply is written; None takes the settings.
 
         Raises:
             QuestionError: it is empty, or no frame has come yet.
             TimeError: `t_ns` lies before the newest frame.
             PoolFullError: question and frames do not fit.
+            SettingsError: `max_new_tokens` is less than 1.
         """
         begun = time.perf_counter()
         state = self._open()
-        if not question.strip():
+        if not isinstance(question, str) or not question.strip():
             raise QuestionError(f"question: found {question!r}, expected text; nothing was asked")
         if state.intake.last_ns is None:
             raise QuestionError("question: no frame has come yet; call add_frame first")
@@ -134,7 +174,7 @@ class Session:
                 f"question: t_ns is {t_ns!r}, expected an int of at least {state.intake.last_ns}, "
                 "the newest frame's time: an answer must not know frames that come after its question"
             )
-        chosen = self._options(max_new_tokens) if options is None else options
+        chosen = self._options(max_new_tokens, options)
         state.interrupt()
         return ask(state, Put(text=question, t_ns=asked_ns, begun=begun, options=chosen))
 
@@ -156,7 +196,7 @@ class Session:
             raise SettingsError(f"decision_tokens: found {names}, expected three different tokens")
         state.interrupt()
         decider = Decider(tokens=tokens, threshold=state.settings.speak_threshold)
-        return speak(state, decider, self._options(None) if options is None else options)
+        return speak(state, decider, self._options(None, options))
 
     def snapshot(self) -> Snapshot:
         """Remembers this moment: cache, memory and dialogue. No byte is copied; slots are kept until `forget`."""
@@ -172,7 +212,11 @@ class Session:
             rounds=state.dialogue.rounds,
             seam=state.dialogue.seam,
             entries=entries,
+            undecided=tuple(state.undecided),
             reply_next=state.reply_next,
+            reply_to=state.reply_to,
+            system=state.track.system,
+            first_ns=state.intake.first_ns,
             last_ns=state.intake.last_ns,
         )
         self._snapshots.append(moment)
@@ -189,11 +233,14 @@ class Session:
         state.interrupt()
         kept = set(moment.entries)
         state.intake.rewind(moment.pairer.copy(), last_ns=moment.last_ns)
+        state.intake.first_ns = moment.first_ns
         state.row.free([entry.id for entry in state.row.live() if entry.id not in kept])
         state.row.revive(kept)
         state.watcher = moment.watcher.save()
         state.undecided.clear()
-        state.track.cursor, state.reply_next = moment.cursor, moment.reply_next
+        state.undecided += moment.undecided
+        state.track.system, state.track.cursor = moment.system, moment.cursor
+        state.reply_next, state.reply_to = moment.reply_next, moment.reply_to
         state.dialogue.rounds, state.dialogue.seam = moment.rounds, moment.seam
 
     def forget(self, moment: Snapshot) -> None:
@@ -212,6 +259,8 @@ class Session:
         if not self._closed:
             self._state.interrupt()
             self._closed = True
+            self._snapshots.clear()
+            self._state.undecided.clear()
             self._state.intake.drop()
             self._state.row.close()
 
@@ -224,18 +273,22 @@ class Session:
         if moment not in self._snapshots:
             raise ClosedError("the snapshot belongs to another session or was forgotten; take another with snapshot()")
 
-    def _options(self, max_new_tokens: int | None) -> AnswerOptions:
+    def _options(self, max_new_tokens: int | None, options: AnswerOptions | None) -> AnswerOptions:
         settings = self._state.settings
-        return AnswerOptions(
-            sampling=Sampling(
+        if options is None:
+            sampling = Sampling(
                 temperature=settings.temperature,
                 top_k=settings.top_k_sampling,
                 top_p=settings.top_p,
                 repetition_penalty=settings.repetition_penalty,
                 seed=settings.seed,
-            ),
-            stop=StopRule(max_new_tokens=settings.max_new_tokens if max_new_tokens is None else max_new_tokens),
-        )
+            )
+            options = AnswerOptions(sampling=sampling, stop=StopRule(max_new_tokens=settings.max_new_tokens))
+        if max_new_tokens is None:
+            return options
+        if type(max_new_tokens) is not int or max_new_tokens < 1:
+            raise SettingsError(f"max_new_tokens: found {max_new_tokens!r}, expected an integer of at least 1")
+        return replace(options, stop=replace(options.stop, max_new_tokens=max_new_tokens))
 
 
 def measure(state: State) -> Metrics:

@@ -68,8 +68,8 @@ class Decider:
 def speak(state: State, decider: Decider, options: AnswerOptions) -> Iterator[Turn]:
     """Decides about each grid that has come in; a reply that is left unread is written to its end."""
     while state.undecided:
-        t_ns = state.undecided.popleft()
-        turn = _decide(state, decider, options, t_ns=t_ns)
+        turn = _decide(state, decider, options, t_ns=state.undecided[0])
+        state.undecided.popleft()
         state.meter.turns += 1
         state.meter.responses += turn.answer is not None
         yield turn
@@ -80,16 +80,22 @@ def speak(state: State, decider: Decider, options: AnswerOptions) -> Iterator[Tu
 def _decide(state: State, decider: Decider, options: AnswerOptions, *, t_ns: int) -> Turn:
     begun = time.perf_counter()
     before = dict(state.meter.seconds)
+    state.interrupt()
     state.drain()
     state.set_back()
     view = look(state, (), until_ns=t_ns)
-    opened = open_turn(state, view, () if state.dialogue.rounds else state.prompts.turn_close(), t_ns=t_ns)
+    known = any(said.t_ns <= t_ns for said in state.dialogue.rounds)
+    opened = open_turn(state, view, () if known else state.prompts.turn_close(), t_ns=t_ns)
     decision, chances = decider.decide(opened.logits)
     decided_s = time.perf_counter() - begun
     if decision != "respond":
         view.branch.release()
         return Turn(t_ns=t_ns, state=decision, probabilities=chances, decided_s=decided_s)
-    draft = view.branch.place(Kind.REPLY, [decider.tokens[2]], t_ns=t_ns, logits=1)
+    try:
+        draft = view.branch.place(Kind.REPLY, [decider.tokens[2]], t_ns=t_ns, logits=1)
+    except Exception:
+        view.branch.release()
+        raise
     said = Opened(logits=state.track.run([draft])[-1][-1], tokens=opened.tokens + 1, seam=opened.seam)
     asked = Asked(
         question="",

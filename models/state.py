@@ -4,13 +4,15 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from models.answer import Answer
+from models.blocks import Kind
 from models.dialogue import Dialogue
+from models.errors import PoolFullError, SettingsError
 from models.intake import Intake
 from models.layouts import PositionRule
 from models.metrics import Meter
 from models.prompts import Prompts
 from models.router import Router
-from models.row import Row
+from models.row import Entry, Row
 from models.settings import StreamingSettings
 from models.track import Track
 from models.watcher import Watcher
@@ -37,7 +39,8 @@ class State:
         router: chooses what a question sees; None shows all.
         answer: the answer that is being written.
         undecided: ends of the grids that `speak` has not decided about, oldest first.
-        reply_next: where the next reply goes under a rule that restarts positions.
+        reply_next: where the next reply goes under a rule that gives what is said positions of its own.
+        reply_to: the frames that the last reply began at, by their entry; -1 before any.
     """
 
     row: Row
@@ -53,6 +56,7 @@ class State:
     answer: Answer | None = None
     undecided: deque[int] = field(default_factory=lambda: deque(maxlen=UNDECIDED))
     reply_next: int = 0
+    reply_to: int = -1
 
     @property
     def group(self) -> int:
@@ -66,9 +70,19 @@ class State:
         self.intake.queue.popleft()
 
     def drain(self) -> None:
-        """Brings all waiting grids in."""
+        """Brings all waiting grids in.
+
+        Raises:
+            PoolFullError, SettingsError: a grid does not fit. While a branch or a snapshot takes slots that it may give
+                back, the grids go on waiting; otherwise no later moment would have room for them, and they are dropped.
+        """
         while self.intake.queue:
-            self.absorb()
+            try:
+                self.absorb()
+            except (PoolFullError, SettingsError):
+                if not self.row.held:
+                    self.intake.drop()
+                raise
 
     def take_in(self) -> None:
         """Brings in the grids that are due: encoded, and not kept back for an answer."""
@@ -84,8 +98,34 @@ class State:
 
     def set_back(self) -> None:
         """Sets positions back when they have passed the limit; a branch or snapshot that looks on puts it off."""
-        if self.track.cursor.next > self.settings.position_limit and not self.row.held:
-            self.dialogue.shift(self.watcher.compact())
+        apart = self.positions.reply != "continue"
+        spoken = self.reply_next - self.positions.offset if apart else 0
+        furthest = max(self.track.cursor.next, self.dialogue.end, spoken)
+        if furthest > self.settings.position_limit and not self.row.held:
+            self.watcher.compact()
+            self._gather(apart=apart)
+
+    def _gather(self, *, apart: bool) -> None:
+        """Puts the rounds right behind the frames and each other, as if they had all been said just now.
+
+        Rounds far older than the frames that live would else end up before the first position.
+        """
+        entries = [self.row.entry(key) for key in self.dialogue.visible()]
+        said = [entry for entry in entries if apart and entry.block.kind is Kind.REPLY]
+        self._line_up([entry for entry in entries if entry not in said], self.track.cursor.next)
+        if apart:
+            self.reply_next = self._line_up(said, self.positions.offset)
+
+    def _line_up(self, entries: list[Entry], start: int) -> int:
+        """Moves entries, in order and without gaps, to where positions begin; returns the position behind them."""
+        reached, delta = None, 0
+        for entry in sorted(entries, key=lambda entry: int(entry.positions.min())):
+            first = int(entry.positions.min())
+            # Blocks of one round may enclose each other, such as a short answer and the question behind it.
+            delta = start - first if reached is None else delta - max(0, first - reached)
+            reached = entry.end if reached is None else max(reached, entry.end)
+            self.row.move(entry.id, delta=(delta, delta, delta), cursor=entry.cursor)
+        return start if reached is None else reached + delta
 
     def interrupt(self) -> None:
         """Ends the answer that is being written."""

@@ -149,7 +149,7 @@ class StreamingModel:
             settings: all of them; None is the model's.
             mode: how frames reach the cache; None keeps the settings', as for the next three.
             memory: the memory policy.
-            window_s: seconds that memory reaches back.
+            window_s: seconds that memory reaches back; goes before that of the memory settings too.
             router: chooses what a question sees.
             pool: shared by several sessions (`self.pool`); None makes one for this session alone.
 
@@ -164,6 +164,9 @@ class StreamingModel:
             memory=chosen.memory if memory is None else memory,
             window_s=chosen.window_s if window_s is None else window_s,
             router=chosen.router if router is None else router,
+            memory_settings=chosen.memory_settings
+            if window_s is None
+            else replace(chosen.memory_settings, window_s=window_s),
         )
         if chosen.mode == "parallel" and chosen.router is not None:
             raise SettingsError("router: a router cannot choose while frames keep coming; use mode incremental")
@@ -182,9 +185,16 @@ class StreamingModel:
             weights = None if self.folder is None else self.folder / ROUTER_WEIGHTS
             router = build_router(settings.router, settings=RouterSettings(seed=settings.seed, indexer=weights))
         meter = Meter()
+        positions = LAYOUTS[settings.layout].positions
         row = Row(Engine(self.backbone, pool), clock=self.backbone.family.clock)
         try:
-            track = Track(row, self.prompts, meter, system_prompt=settings.system_prompt)
+            track = Track(
+                row,
+                self.prompts,
+                meter,
+                system_prompt=settings.system_prompt,
+                position_limit=settings.position_limit,
+            )
             intake = Intake(
                 self._encoder(settings, frame_format),
                 Pairer(round(settings.max_gap_s * 1e9)),
@@ -200,12 +210,12 @@ class StreamingModel:
             row=row,
             track=track,
             watcher=watcher,
-            dialogue=Dialogue(row, settings.history_rounds),
+            dialogue=Dialogue(row, settings.history_rounds, rule=positions),
             intake=intake,
             prompts=self.prompts,
             meter=meter,
             settings=settings,
-            positions=LAYOUTS[settings.layout].positions,
+            positions=positions,
             router=router,
         )
 

@@ -10,7 +10,7 @@ from models.blocks import Block, Kind
 from models.dialogue import Round
 from models.errors import PoolFullError
 from models.positions import Cursor
-from models.row import Draft
+from models.row import Draft, Entry
 from models.state import State
 from models.view import View, look
 
@@ -92,15 +92,15 @@ def open_turn(state: State, view: View, tokens: Sequence[int], *, t_ns: int) -> 
     """Feeds the newest frames, the end of the last round, the user's text and the reply's header in one pass.
 
     Raises:
-        PoolFullError: they do not fit; the branch is released then.
+        PoolFullError: they do not fit; the branch is released then, and the last round is as it was.
     """
-    branch, drafts = view.branch, list(view.drafts)
+    branch, rounds, reply_next = view.branch, state.dialogue.rounds, state.reply_next
+    finished: list[Draft] = []
     try:
-        finished, branch.cursor = state.dialogue.finish(branch.sees(), branch.cursor)
-        drafts += finished
-        # The round that was finished has one block more; the new turn sees it.
-        branch.look_at([*branch.base, *(draft.entry.id for draft in finished)])
-        seam = state.prompts.seam() if state.dialogue.seam is None else ()
+        if rounds and (view.until_ns is None or rounds[-1].t_ns <= view.until_ns):
+            finished = _finish_round(state, branch, t_ns=t_ns)
+        drafts = [*view.drafts, *finished]
+        seam = () if state.dialogue.sealed(view.until_ns) else state.prompts.seam()
         closing = [branch.place(Kind.QUERY, seam, t_ns=t_ns)] if seam else []
         drafts += closing
         if tokens:
@@ -110,6 +110,8 @@ def open_turn(state: State, view: View, tokens: Sequence[int], *, t_ns: int) -> 
         logits = state.track.run(drafts)[-1][-1]
     except Exception:
         branch.release()
+        state.row.free([draft.entry.id for draft in finished])
+        state.dialogue.rounds, state.reply_next = rounds, reply_next
         raise
     header = len(drafts[-1].entry.slots)
     return Opened(
@@ -119,17 +121,34 @@ def open_turn(state: State, view: View, tokens: Sequence[int], *, t_ns: int) -> 
     )
 
 
+def _finish_round(state: State, branch: Branch, *, t_ns: int) -> list[Draft]:
+    """Places the end of the last round, which belongs to what was said, and lets the branch see it."""
+    if state.positions.reply == "continue":
+        finished, branch.cursor = state.dialogue.finish(branch.sees(), branch.cursor, t_ns=t_ns)
+    else:
+        said = Cursor(next=state.reply_next)
+        finished, said = state.dialogue.finish(branch.sees(), said, t_ns=t_ns, apart=True)
+        state.reply_next = said.next
+    branch.look_at([*branch.base, *(draft.entry.id for draft in finished)])
+    return finished
+
+
 def reply_cursor(state: State, view: View) -> Cursor:
     """Where the reply's header goes under the session's layout."""
-    rule, branch = state.positions, view.branch
-    if rule.reply == "restart":
+    rule = state.positions
+    if rule.reply == "continue":
+        return view.branch.cursor
+    newest = _newest_frames(state, view.branch)
+    if rule.reply == "restart" or newest is None or newest.id == state.reply_to:
         return Cursor(next=max(rule.offset, state.reply_next))
-    if rule.reply == "shared":
-        entries = [state.row.entry(key) for key in branch.sees()]
-        frames = [entry for entry in entries if entry.block.kind is Kind.FRAMES]
-        if frames:
-            return Cursor(next=max(state.reply_next, int(frames[-1].positions[0].min())))
-    return branch.cursor
+    return Cursor(next=int(newest.positions[0].min()))
+
+
+def _newest_frames(state: State, branch: Branch) -> Entry | None:
+    """The newest frames that a branch sees."""
+    entries = (state.row.entry(key) for key in branch.sees())
+    frames = [entry for entry in entries if entry.block.kind is Kind.FRAMES]
+    return max(frames, key=lambda entry: (entry.block.t1_ns, entry.id), default=None)
 
 
 def reply(state: State, branch: Branch, opened: Opened, *, options: AnswerOptions, stats: Asked) -> Answer:
@@ -156,7 +175,11 @@ def _step(state: State, branch: Branch, text: Text) -> Tensor:
         branch.look_at([state.track.start(), *entries, *state.dialogue.visible()])
         if state.positions.reply == "continue":
             branch.cursor = Cursor(next=max(branch.cursor.next, state.track.cursor.next))
-    draft = branch.place(text.kind, text.tokens, t_ns=text.t_ns, logits=1)
+    try:
+        draft = branch.place(text.kind, text.tokens, t_ns=text.t_ns, logits=1)
+    except PoolFullError:
+        state.track.run(frames)
+        raise
     with state.meter.time("decode"):
         logits = state.row.run([*frames, draft])[-1]
     state.meter.decode_tokens += 1
@@ -176,21 +199,26 @@ def _due_frames(state: State) -> list[Draft]:
 def _ended(state: State, branch: Branch, said: Round, *, seam: tuple[int, ...]) -> Sequence[int]:
     """Keeps a finished round, its reply as one block; returns the entries that stay."""
     state.answer = None
-    if state.positions.reply != "continue":
-        state.reply_next = branch.cursor.next
     if not state.dialogue.limit:
         return ()
+    newest = _newest_frames(state, branch)
+    state.reply_next, state.reply_to = branch.cursor.next, -1 if newest is None else newest.id
     replies = [key for key in said.entries if state.row.entry(key).block.kind is Kind.REPLY]
     texts = [key for key in said.entries if key not in replies]
     if replies:
         tokens = tuple(token for key in replies for token in state.row.entry(key).block.token_ids)
-        block = Block(kind=Kind.REPLY, t0_ns=said.t_ns, t1_ns=said.t_ns, token_ids=tokens)
+        # A reply that was written while frames came knows those that came last.
+        known_ns = said.t_ns if newest is None else max(said.t_ns, newest.block.t1_ns - 1)
+        block = Block(kind=Kind.REPLY, t0_ns=known_ns, t1_ns=known_ns, token_ids=tokens)
         texts.append(state.row.join(replies, block).id)
     kept = tuple(sorted(texts))
     branch.own = [entry for entry in branch.own if entry not in replies] + list(kept)
-    if seam:
+    if seam and state.dialogue.seam is None:
         state.dialogue.seam = seam[0]
-    state.dialogue.add(replace(said, entries=kept))
+        kept = (*kept, *seam)
+    state.dialogue.add(replace(said, entries=tuple(key for key in kept if key not in seam)))
     while state.dialogue.rounds and state.dialogue.tokens() > DIALOGUE_SHARE * state.row.pool.slots:
         state.dialogue.drop_oldest()
-    return (*kept, *seam)
+    if not state.dialogue.rounds:
+        state.reply_next = 0
+    return kept

@@ -19,7 +19,7 @@ from models.row import Draft, Entry, Row
 
 # A prefill of more tokens than this runs in several forwards, so that its mask and activations stay small.
 FORWARD_TOKENS = 4096
-# Where positions are set back, frames further apart than this begin a new vision segment.
+# Where positions are set back or would pass their limit, frames further apart than this begin a new vision segment.
 SEGMENT_GAP_NS = 60_000_000_000
 
 
@@ -101,9 +101,10 @@ class Track:
         prompts: writes the text around frames.
         meter: counts.
         system_prompt: text of the system turn.
+        position_limit: frames that would pass it by their distance in time begin a new vision segment instead.
     """
 
-    def __init__(self, row: Row, prompts: Prompts, meter: Meter, *, system_prompt: str) -> None:
+    def __init__(self, row: Row, prompts: Prompts, meter: Meter, *, system_prompt: str, position_limit: int) -> None:
         self.row = row
         self.prompts = prompts
         self.meter = meter
@@ -111,6 +112,7 @@ class Track:
         self.cursor = Cursor()
         self.system: int | None = None
         self._system_prompt = system_prompt
+        self._limit = position_limit
 
     def start(self) -> int:
         """Feeds the system turn once; returns its entry's id.
@@ -142,6 +144,8 @@ class Track:
     def place(self, scenes: Sequence[Scene], *, sees: Sequence[int], cursor: Cursor) -> tuple[list[Draft], Cursor]:
         """Places grids one after the other, each seeing the entries given and the grids before it.
 
+        A grid far behind the one before it, in time, begins a new vision segment where it would pass the limit.
+
         Raises:
             PoolFullError: too few slots are free; none of the grids is placed then.
         """
@@ -149,7 +153,7 @@ class Track:
         seen = list(sees)
         try:
             for scene in scenes:
-                entry, after = self.row.place(self.block(scene), scene.cursor or cursor)
+                entry, after = self.row.place(self.block(scene), scene.cursor or self._near(scene, cursor))
                 cursor = after if scene.cursor is None else cursor
                 drafts.append(Draft(entry=entry, sees=tuple(seen), features=scene.features))
                 seen.append(entry.id)
@@ -157,6 +161,13 @@ class Track:
             self.row.free([draft.entry.id for draft in drafts])
             raise
         return drafts, cursor
+
+    def _near(self, scene: Scene, cursor: Cursor) -> Cursor:
+        segment = cursor.segment
+        if segment is None or scene.t0_ns - segment.last_ns <= SEGMENT_GAP_NS:
+            return cursor
+        far = segment.base + self.row.clock.ticks(scene.t0_ns - segment.t0_ns)
+        return Cursor(next=cursor.next) if far > self._limit else cursor
 
     def run(self, drafts: Sequence[Draft]) -> list[Tensor]:
         """Feeds drafts that are placed, in as few forwards as their size allows, as prefill."""

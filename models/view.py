@@ -24,12 +24,14 @@ class View:
         drafts: the newest frames, placed on the branch and not fed yet.
         passing: entries that go when the branch ends, whatever stays of it.
         frames: grids that the branch sees.
+        until_ns: nothing later than this is seen; None hides nothing.
     """
 
     branch: Branch
     drafts: tuple[Draft, ...]
     passing: tuple[int, ...]
     frames: int
+    until_ns: int | None
 
 
 def look(state: State, words: tuple[int, ...], *, until_ns: int | None = None) -> View:
@@ -48,8 +50,8 @@ def look(state: State, words: tuple[int, ...], *, until_ns: int | None = None) -
     chosen, recalled_keys = _route(state, words, remembered)
     recalled = state.watcher.recall(recalled_keys) if isinstance(state.watcher, Incremental) else []
     base = [state.track.start(), *recalled, *(remembered.entries[key] for key in chosen)]
-    scenes = _newest(state, until_ns)
     try:
+        scenes = _newest(state, until_ns)
         drafts, cursor = state.track.place(scenes, sees=base, cursor=_frames_end(state, remembered, until_ns))
     except Exception:
         state.row.free(recalled)
@@ -62,6 +64,7 @@ def look(state: State, words: tuple[int, ...], *, until_ns: int | None = None) -
         drafts=tuple(drafts),
         passing=tuple(branch.own),
         frames=len(recalled) + len(chosen) + len(scenes),
+        until_ns=until_ns,
     )
 
 
@@ -81,9 +84,8 @@ def _frames_end(state: State, remembered: Remembered, until_ns: int | None) -> C
 
 
 def _text_cursor(state: State, frames: Cursor) -> Cursor:
-    """Where text begins: behind all that it sees, or behind the frames where replies have positions of their own."""
-    beside = state.dialogue.end if state.positions.reply == "continue" else 0
-    return Cursor(next=max(frames.next, beside))
+    """Where text begins: behind the frames and all dialogue that shares their count."""
+    return Cursor(next=max(frames.next, state.dialogue.end))
 
 
 def _newest(state: State, until_ns: int | None) -> list[Scene]:

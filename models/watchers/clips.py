@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from models.backbone import Features
+from models.errors import PoolFullError
 from models.positions import Cursor
 from models.row import Draft
 from models.track import Arrival, Scene, Track, scene_of
@@ -24,21 +25,36 @@ class Clips:
         self._clip: dict[int, tuple[int, Features]] = {}
 
     def absorb(self, arrival: Arrival) -> None:
-        """Takes a grid; the last one of a clip brings the clip in."""
-        self._waiting.append(arrival)
-        if len(self._waiting) < self._grids:
+        """Takes a grid; the last one of a clip brings the clip in.
+
+        Raises:
+            PoolFullError: the clip does not fit; nothing has changed then.
+        """
+        waiting = [*self._waiting, arrival]
+        if len(waiting) < self._grids:
+            self._waiting = waiting
             return
-        clip = {waiting.key: scene_of(waiting, wait(waiting.future, self.track.meter)) for waiting in self._waiting}
+        clip = {grid.key: scene_of(grid, wait(grid.future, self.track.meter)) for grid in waiting}
         system = self.track.start()
-        self._waiting = []
+        self._check_room(list(clip.values()))
         self.track.row.free([entry for entry, _ in self._clip.values()])
         self.track.meter.evicted += len(self._clip)
-        self._clip = {}
         start = Cursor(next=self.track.row.entry(system).end)
         drafts, self.track.cursor = self.track.place(list(clip.values()), sees=[system], cursor=start)
         self.track.run(drafts)
-        for (key, scene), draft in zip(clip.items(), drafts, strict=True):
-            self._clip[key] = (draft.entry.id, scene.features)
+        self._waiting = []
+        self._clip = {
+            key: (draft.entry.id, scene.features) for (key, scene), draft in zip(clip.items(), drafts, strict=True)
+        }
+
+    def _check_room(self, clip: Sequence[Scene]) -> None:
+        freed = self.track.row.freeable(entry for entry, _ in self._clip.values())
+        need, free = sum(self.track.tokens(scene) for scene in clip), self.track.row.available
+        if need > free + freed:
+            raise PoolFullError(
+                f"pool: a clip needs {need} slots; {free} are free and the clip before it lets go of {freed}. "
+                "Raise `slots`, lower `max_pixels` or `clip_frames`, or close the answer or snapshot that is open"
+            )
 
     def drafts(self, arrival: Arrival) -> list[Draft]:
         """Takes a grid; a whole clip is fed at once."""

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from models.backbone import Features
+from models.blocks import Block
 from models.errors import PoolFullError
 from models.memory.policy import MemoryPolicy
 from models.memory.records import Change, Merged
@@ -57,22 +58,27 @@ class Incremental:
         """
         features = wait(arrival.future, self.track.meter)
         self.track.start()
-        scene = scene_of(arrival, features)
         policy = self.policy.copy()
         change = policy.observe(arrival.chunk(features if policy.needs_features else None))
-        self._check_room(scene, change)
+        merged = {merge.key: self._merged(merge, 1 + len(features.deepstack)) for merge in change.merge}
+        entering = {arrival.key: scene_of(arrival, features)} if arrival.key in policy.live() else {}
+        self._check_room([*merged.values(), *entering.values()], change)
         self.policy = policy
         self._forget(change)
-        for merged in change.merge:
-            self._merge(merged, arrival, scene)
-        if arrival.key not in policy.live():
-            return []
-        return [self._enter(arrival.key, scene)]
+        for merge in change.merge:
+            self._drop(merge.of)
+        for key, scene in merged.items():
+            self.track.run([self._enter(key, scene)])
+        return [self._enter(key, scene) for key, scene in entering.items()]
 
-    def _check_room(self, scene: Scene, change: Change) -> None:
+    def _merged(self, merge: Merged, parts: int) -> Scene:
+        # The newest grid is never the first of those that are merged, so that one is in the cache.
+        return merged_scene(merge, self.track.row.entry(self._entries[merge.of[0]]), parts)
+
+    def _check_room(self, scenes: Sequence[Scene], change: Change) -> None:
         gone = (*change.evict, *change.offload, *(key for merged in change.merge for key in merged.of))
         freed = self.track.row.freeable(self._entries[key] for key in gone if key in self._entries)
-        need, free = self.track.tokens(scene), self.track.row.available
+        need, free = sum(self.track.tokens(scene) for scene in scenes), self.track.row.available
         if need > free + freed:
             raise PoolFullError(
                 f"pool: a grid needs {need} slots; {free} are free and memory lets go of {freed}. "
@@ -80,7 +86,9 @@ class Incremental:
             )
 
     def _enter(self, key: int, scene: Scene) -> Draft:
-        seen = [self.track.start(), *(self._entries[live] for live in self._order())]
+        # A merged grid stands among the past; it knows what came before it, as if it had come in like that.
+        before = [live for live in self._order() if self._block(live).t0_ns < scene.t0_ns]
+        seen = [self.track.start(), *(self._entries[live] for live in before)]
         [draft], cursor = self.track.place([scene], sees=seen, cursor=self.track.cursor)
         if scene.cursor is None:
             self.track.cursor = cursor
@@ -89,19 +97,12 @@ class Incremental:
             self._features[key] = scene.features
         return draft
 
+    def _block(self, key: int) -> Block:
+        return self.track.row.entry(self._entries[key]).block
+
     def _order(self) -> list[int]:
         """Keys in the cache by time."""
-        return sorted(self._entries, key=lambda key: self.track.row.entry(self._entries[key]).block.t0_ns)
-
-    def _merge(self, merged: Merged, arrival: Arrival, scene: Scene) -> None:
-        first = merged.of[0]
-        if first == arrival.key:
-            place = scene
-        else:
-            parts = 1 + len(scene.features.deepstack)
-            place = merged_scene(merged, self.track.row.entry(self._entries[first]), parts)
-        self._drop(merged.of)
-        self.track.run([self._enter(merged.key, place)])
+        return sorted(self._entries, key=lambda key: self._block(key).t0_ns)
 
     def _forget(self, change: Change) -> None:
         self.track.meter.evicted += len(change.evict) + len(change.drop)
@@ -145,13 +146,24 @@ class Incremental:
         return delta
 
     def recall(self, keys: Sequence[int]) -> list[int]:
-        """Copies blocks back from host memory beside the cache's own; the caller frees the entries."""
-        entries = []
-        for key in keys:
-            kept = self.offloaded[key]
-            back = self.track.row.put_back(kept.entry, kept.stored)
-            entries.append(back.id)
-            self.track.row.move(back.id, delta=(kept.delta,) * 3, cursor=back.cursor)
+        """Copies blocks back from host memory beside the cache's own; the caller frees the entries.
+
+        Raises:
+            PoolFullError: they do not all fit; none is back then.
+        """
+        row, entries = self.track.row, list[int]()
+        first = row.entry(self.track.start()).end
+        try:
+            for key in keys:
+                kept = self.offloaded[key]
+                back = row.put_back(kept.entry, kept.stored)
+                entries.append(back.id)
+                # Positions that were set back since have no place for the distant past: it stands at their beginning.
+                delta = max(kept.delta, min(0, first - int(back.positions.min())))
+                row.move(back.id, delta=(delta, delta, delta), cursor=back.cursor)
+        except PoolFullError:
+            row.free(entries)
+            raise
         return entries
 
     def memory_bytes(self) -> int:

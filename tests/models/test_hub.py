@@ -36,6 +36,7 @@ def test_a_name_that_cannot_be_reached_says_what_to_do(offline):
 def test_a_cached_name_loads_without_a_network(offline, package, packaged):
     if not packaged:
         (package / SETTINGS_FILE).unlink()
+        (package / "README.md").unlink()
     repository, commit = offline / "models--org--tiny", "a" * 40
     (repository / "snapshots").mkdir(parents=True)
     (repository / "refs").mkdir()

@@ -120,7 +120,7 @@ def test_queries_are_told_from_frames_only_where_a_sequence_holds_what_was_said_
 def test_frames_never_see_text_whose_positions_they_take_too(name):
     with pytest.raises(SettingsError, match=f"layout {name}: its text has positions beside the video"):
         replace(LAYOUTS[name], positions=LAYOUTS["branch"].positions)
-    with pytest.raises(SettingsError, match="layout branch: .* but queries_see is input"):
+    with pytest.raises(SettingsError, match=r"layout branch: .* but queries_see is input"):
         replace(LAYOUTS["branch"], visibility=LAYOUTS[name].visibility)
 
 
@@ -245,7 +245,9 @@ def test_without_some_questions_and_replies_the_frames_of_a_branch_are_as_they_w
     if not left:
         return
     still = tokens_of([*opening, *video])
-    for mine, theirs in zip(at_tokens(derived("branch", left), still), at_tokens(derived("branch", blocks), still)):
+    for mine, theirs in zip(
+        at_tokens(derived("branch", left), still), at_tokens(derived("branch", blocks), still), strict=True
+    ):
         assert torch.equal(mine, theirs)
 
 
