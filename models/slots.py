@@ -58,11 +58,9 @@ class SlotLayer(CacheLayerMixin):
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
         """Nothing to do: the pool is static."""
 
-    def update(
-        self, key_states: Tensor, value_states: Tensor, *args: object, **kwargs: object
-    ) -> tuple[Tensor, Tensor]:
+    # The decoders of the three families pass states and nothing else; hints would be dropped in silence.
+    def update(self, key_states: Tensor, value_states: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
         """Writes (batch, heads, n, width) into the planned slots and returns views of the planned rows."""
-        del args, kwargs  # transformers passes layer hints that a static pool does not need
         write = self.write
         assert write is not None, "a forward without a plan of slots"
         for pool, states in ((self.pool_keys, key_states), (self.pool_values, value_states)):

@@ -1,5 +1,7 @@
 """Small models of the real architectures with random weights, and a byte tokenizer; needs no hub and no GPU."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from tokenizers import AddedToken, Tokenizer, decoders, pre_tokenizers
@@ -112,8 +114,12 @@ def _vision_ids() -> dict[str, Any]:
     }
 
 
-def byte_tokenizer() -> PreTrainedTokenizerBase:
-    """A tokenizer with one token per byte of UTF-8 and the special tokens of the three families."""
+def byte_tokenizer(names: Mapping[str, str] = MappingProxyType({})) -> PreTrainedTokenizerBase:
+    """A tokenizer with one token per byte of UTF-8 and the special tokens of the three families.
+
+    Args:
+        names: attributes by which a processor asks for special tokens of its own.
+    """
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     core = Tokenizer(BPE(vocab={letter: place for place, letter in enumerate(alphabet)}, merges=[]))
     core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
@@ -123,7 +129,7 @@ def byte_tokenizer() -> PreTrainedTokenizerBase:
         tokenizer_object=core,
         eos_token="<|im_end|>",  # noqa: S106 - the end of a turn, no secret
         pad_token="<|endoftext|>",  # noqa: S106 - padding, no secret
-        extra_special_tokens=OMNI_TOKENS,
+        extra_special_tokens=dict(names),
     )
     tokenizer.chat_template = CHAT_TEMPLATE
     return tokenizer
@@ -135,7 +141,7 @@ def tiny_processor(family: str) -> ProcessorMixin:
     Raises:
         SettingsError: the family is unknown.
     """
-    tokenizer = byte_tokenizer()
+    tokenizer = byte_tokenizer(OMNI_TOKENS if family == "qwen2_5_omni" else {})
     pixels: dict[str, Any] = {"patch_size": PATCH_SIZE, "merge_size": 2, "temporal_patch_size": 2,
               "size": {"shortest_edge": FRAME_FACTOR**2, "longest_edge": 64 * FRAME_FACTOR**2}}  # fmt: skip
     image = Qwen2VLImageProcessor(**pixels)

@@ -56,9 +56,15 @@ def test_a_package_is_a_checkpoint_of_stock_transformers(saved):
     assert "apache-2.0" in (saved / "LICENSE").read_text()
 
 
+def as_checkpoint(package):
+    """Leaves what any training run would have saved."""
+    (package / SETTINGS_FILE).unlink()
+    (package / "README.md").unlink()
+
+
 def test_load_tells_packages_from_checkpoints(package):
     assert load(package).settings == SETTINGS
-    (package / SETTINGS_FILE).unlink()
+    as_checkpoint(package)
     plain = load(package)
     assert (plain.settings, plain.card) == (StreamingSettings(), None)
     assert same_weights(plain.model, tiny("qwen2_5_vl"))
@@ -257,7 +263,7 @@ def test_a_checkpoint_without_some_tensor_is_refused(package):
     tensors = load_file(path)
     tensors.pop("lm_head.weight")
     save_file(tensors, path, {"format": "pt"})
-    (package / SETTINGS_FILE).unlink()
+    as_checkpoint(package)
     with pytest.raises(PackageError, match=r"1 tensors are missing or of another shape, such as lm_head\.weight"):
         load_base(package)
 
@@ -272,7 +278,7 @@ def test_a_checkpoint_without_some_tensor_is_refused(package):
     ],
 )
 def test_a_foreign_checkpoint_is_refused(package, change, told):
-    (package / SETTINGS_FILE).unlink()
+    as_checkpoint(package)
     (package / "own.py").write_text("raise SystemExit('ran foreign code')")
     edit(package, change, "config.json")
     with pytest.raises(PackageError) as caught:

@@ -63,7 +63,7 @@ class Watched(Tower):
 @contextmanager
 def encoders(tower, form):
     """Makes encoders of one tower, and closes them all; no thread is left."""
-    made = []
+    made, before = [], set(threading.enumerate())
 
     def make(chosen=PLAIN, **changes):
         made.append(Encoder(tower, form, replace(chosen, **changes)))
@@ -73,7 +73,7 @@ def encoders(tower, form):
     tower.gate.set()
     for one in made:
         one.close()
-    assert not [thread for thread in threading.enumerate() if thread.name == "vision"]
+    assert not [thread for thread in threading.enumerate() if thread.name == "vision" and thread not in before]
 
 
 def picture(seed, size=(16, 24)):
