@@ -59,7 +59,7 @@ class SlotLayer(CacheLayerMixin):
         """Nothing to do: the pool is static."""
 
     # The decoders of the three families pass states and nothing else; hints would be dropped in silence.
-    def update(self, key_states: Tensor, value_states: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+    def update(self, key_states: Tensor, value_states: Tensor) -> tuple[Tensor, Tensor]:
         """Writes (batch, heads, n, width) into the planned slots and returns views of the planned rows."""
         write = self.write
         assert write is not None, "a forward without a plan of slots"
