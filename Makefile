@@ -19,6 +19,7 @@ export STREAMVL_CONFIG := $(value CONFIG)
 export STREAMVL_MODEL  := $(value MODEL)
 export STREAMVL_VIDEO  := $(value VIDEO)
 export STREAMVL_ASK    := $(value ASK)
+export STREAMVL_AT     := $(value AT)
 config := $(if $(CONFIG),--config "$$STREAMVL_CONFIG")
 force  := $(if $(FORCE),--force)
 build  := $(RUN) -m datasets_build
@@ -64,7 +65,7 @@ out/demo/videos/real/bikes.mp4: $(VENV)/ready
 	$(build) demo-videos out/demo/videos
 
 watch: $(VENV)/ready $(tiny) $(clip)  ## a model watches a film as if live: make watch [MODEL=dir] [VIDEO=file] [ASK=…] [AT=seconds]
-	$(RUN) -m models watch --ask "$$STREAMVL_ASK" $(if $(AT),--at $(AT)) $(ARGS) -- "$$STREAMVL_MODEL" "$$STREAMVL_VIDEO"
+	$(RUN) -m models watch --ask "$$STREAMVL_ASK" $(if $(AT),--at "$$STREAMVL_AT") $(ARGS) -- "$$STREAMVL_MODEL" "$$STREAMVL_VIDEO"
 
 compare: $(VENV)/ready $(tiny) $(clip)  ## one question, four ways: make compare [MODEL=dir] [VIDEO=file] [ASK=…]
 	$(RUN) -m models compare --ask "$$STREAMVL_ASK" $(ARGS) -- "$$STREAMVL_MODEL" "$$STREAMVL_VIDEO"

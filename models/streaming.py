@@ -26,7 +26,7 @@ from models.session import Session
 from models.settings import StreamingSettings
 from models.slots import SlotPool
 from models.state import State
-from models.tiny import tiny_processor
+from models.tiny import byte_processor
 from models.tower import Tower
 from models.track import Track
 from models.vision import Encoder, VisionSettings
@@ -74,7 +74,7 @@ class StreamingModel:
             source: folder or hub name.
             device: where the decoder goes.
             dtype: None keeps the checkpoint's.
-            attention: `eager`, `sdpa` or `flex_attention`.
+            attention: `eager` or `sdpa`.
 
         Raises:
             PackageError: the folder is incomplete, damaged or of another version; or a hub name cannot be reached.
@@ -118,7 +118,7 @@ class StreamingModel:
         Args:
             config: a configuration of one of the three families; its attention implementation is kept, else `sdpa`.
             seed: of the weights.
-            processor: None is the byte processor of `models.tiny`, whose patches must fit.
+            processor: None is `models.tiny.byte_processor`, made for the configuration.
             settings: None is the defaults.
             device: of all weights.
             dtype: of all weights.
@@ -131,7 +131,7 @@ class StreamingModel:
         model.set_attn_implementation(attention)
         chosen = StreamingSettings() if settings is None else settings
         model.to(dtype)  # type: ignore[arg-type]  # transformers wraps `to` and loses its type
-        return cls(Backbone(model), processor or tiny_processor(family.name), chosen)
+        return cls(Backbone(model), processor or byte_processor(config), chosen)
 
     def session(
         self,

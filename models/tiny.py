@@ -141,9 +141,36 @@ def tiny_processor(family: str) -> ProcessorMixin:
     Raises:
         SettingsError: the family is unknown.
     """
+    pixels = {"patch_size": PATCH_SIZE, "merge_size": 2, "temporal_patch_size": 2}
+    return _processor(family, pixels, most_tokens=64)
+
+
+def byte_processor(config: PreTrainedConfig) -> ProcessorMixin:
+    """A processor with the byte tokenizer that fits any configuration of the three families.
+
+    Patch, merge and temporal sizes are the configuration's; a frame takes at most 768 tokens, as the published video
+    processors have it. Ids of frames come from the configuration, those of text and turns from the byte tokenizer.
+
+    Raises:
+        SettingsError: the family is unknown, or the vocabulary has no room for bytes and special tokens.
+    """
+    needed = 256 + len(SPECIAL_TOKENS)
+    found = config.get_text_config().vocab_size
+    if found < needed:
+        raise SettingsError(f"vocab_size: found {found}, expected at least {needed}: 256 bytes and the special tokens")
+    vision = config.vision_config
+    pixels = {
+        "patch_size": int(vision.patch_size),
+        "merge_size": int(vision.spatial_merge_size),
+        "temporal_patch_size": int(vision.temporal_patch_size),
+    }
+    return _processor(config.model_type.removesuffix("_thinker"), pixels, most_tokens=768)
+
+
+def _processor(family: str, sizes: Mapping[str, int], *, most_tokens: int) -> ProcessorMixin:
     tokenizer = byte_tokenizer(OMNI_TOKENS if family == "qwen2_5_omni" else {})
-    pixels: dict[str, Any] = {"patch_size": PATCH_SIZE, "merge_size": 2, "temporal_patch_size": 2,
-              "size": {"shortest_edge": FRAME_FACTOR**2, "longest_edge": 64 * FRAME_FACTOR**2}}  # fmt: skip
+    area = (sizes["patch_size"] * sizes["merge_size"]) ** 2
+    pixels: dict[str, Any] = {**sizes, "size": {"shortest_edge": area, "longest_edge": most_tokens * area}}
     image = Qwen2VLImageProcessor(**pixels)
     if family == "qwen3_vl":
         return Qwen3VLProcessor(image, tokenizer, Qwen3VLVideoProcessor(**pixels), chat_template=CHAT_TEMPLATE)
