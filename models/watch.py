@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from models.answer import Answer, AnswerStats
-from models.errors import SettingsError
+from models.errors import QuestionError, SettingsError
 from models.film import Frame
 from models.metrics import Metrics
 from models.session import Session
@@ -18,13 +18,20 @@ SECOND_NS: Final = 1_000_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """A question and the time of the film at which it is asked; None is at the end. Raises SettingsError."""
+    """A question and the time of the film at which it is asked; None is at the end.
+
+    Raises:
+        QuestionError: it is empty; told before the film is watched for it.
+        SettingsError: its time lies before the film.
+    """
 
     text: str
     t_ns: int | None
 
     def __post_init__(self) -> None:
-        """Refuse a time before the film."""
+        """Refuse what a session would refuse when the film is half over."""
+        if not self.text.strip():
+            raise QuestionError(f"question: found {self.text!r}, expected text; nothing was watched")
         if self.t_ns is not None and (type(self.t_ns) is not int or self.t_ns < 0):
             raise SettingsError(f"question {self.text!r}: its time is {self.t_ns!r}, expected an int of 0 ns or more")
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from models.errors import SettingsError
+from models.errors import QuestionError, SettingsError
 from models.watch import SECOND_NS, Answered, Asked, Decided, Ended, Pace, Question, Said, Watch, pair
 from tests.models.films import SETTINGS, film_file, film_of, model
 
@@ -160,6 +160,12 @@ def test_a_film_that_is_stopped_can_be_summed_up(tiny, film):
         watching = Watch(session, iter(film), [Question(text="What?", t_ns=SECOND_NS)], pace=Pace())
         next(event for event in watching.events() if isinstance(event, Said))
         assert (watching.summary().frames, watching.summary().film_s) == (6, 1.0)
+
+
+@pytest.mark.parametrize("text", ["", " \n"])
+def test_an_empty_question_is_refused_before_the_film_is_watched(text):
+    with pytest.raises(QuestionError, match="expected text; nothing was watched"):
+        pair(["a", text], [])
 
 
 def test_questions_and_times_are_paired():
