@@ -23,7 +23,7 @@ from models.model_card import NOT_STATED, ModelCard
 from models.package import PROCESSORS, SaveOptions
 from models.settings import MODES, StreamingSettings
 from models.streaming import StreamingModel
-from models.tiny import tiny_config
+from models.tiny import tiny_config, tiny_processor
 from models.watch import SECOND_NS, Answered, Asked, Decided, Ended, Event, Pace, Said, Watch, pair
 
 app = typer.Typer(
@@ -140,7 +140,7 @@ def tiny(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a folder that is there.")] = False,
 ) -> None:
     """Write a tiny package with random weights, to try everything without a hub; what it says means nothing."""
-    model = StreamingModel.from_random(tiny_config(family), seed=seed)
+    model = StreamingModel.from_random(tiny_config(family), seed=seed, processor=tiny_processor(family))
     card = ModelCard(
         name=f"Tiny {family}",
         license="apache-2.0",
