@@ -93,18 +93,19 @@ def family_of(config: PreTrainedConfig) -> Family:
         SettingsError: the configuration belongs to no known family, or uses sliding-window layers, which would hide
             what the visibility mask shows.
     """
-    vision: Any = config.vision_config
     if isinstance(config, Qwen3VLConfig):
         name, rate = "qwen3_vl", Fraction(0)
     elif isinstance(config, Qwen2_5_VLConfig):
-        name, rate = "qwen2_5_vl", Fraction(vision.tokens_per_second)
+        name, rate = "qwen2_5_vl", Fraction(config.vision_config.tokens_per_second)  # type: ignore[union-attr]
     elif isinstance(config, Qwen2_5OmniThinkerConfig):
         name, rate = "qwen2_5_omni", Fraction(config.position_id_per_seconds)
     else:
         raise SettingsError(
             f"config: found {type(config).__name__}, "
-            "expected Qwen2_5_VLConfig, Qwen2_5OmniThinkerConfig or Qwen3VLConfig"
+            "expected Qwen2_5_VLConfig, Qwen2_5OmniThinkerConfig or Qwen3VLConfig; "
+            "load a checkpoint of one of them, of Qwen2.5-Omni the thinker"
         )
+    vision: Any = config.vision_config
     text: Any = config.text_config
     if name != "qwen3_vl" and "sliding_attention" in text.layer_types:
         raise SettingsError("text_config.use_sliding_window: found True, expected False: memory decides what is seen")

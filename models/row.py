@@ -157,13 +157,22 @@ class Row:
         return place(len(block.token_ids), block.grids, cursor=entry.cursor, clock=self.clock)[1]
 
     def run(self, drafts: Sequence[Draft]) -> list[Tensor]:
-        """Feeds placed blocks in one forward; returns the logits that each asked for."""
+        """Feeds placed blocks in one forward; returns the logits that each asked for.
+
+        Raises:
+            ClosedError: the row was given back.
+        """
         logits = self.engine.forward([self.feed(draft) for draft in drafts])
         self.note(drafts, logits)
         return logits
 
     def feed(self, draft: Draft) -> Feed:
-        """The engine's view of a draft, for a forward over several sessions."""
+        """The engine's view of a draft, for a forward over several sessions.
+
+        Raises:
+            ClosedError: the row was given back.
+        """
+        self._check_open()
         block = draft.entry.block
         visual = None
         if draft.features is not None:
@@ -196,8 +205,8 @@ class Row:
 
     def join(self, ids: Sequence[int], block: Block) -> Entry:
         """Makes one entry of several that follow each other, so that later blocks look at them as one."""
-        parts = [self._entries.pop(key) for key in ids]
         assert not any(self._holds.get(key) for key in ids), "an entry that is held cannot be joined"
+        parts = [self._entries.pop(key) for key in ids]
         entry = Entry(
             id=parts[-1].id,
             block=block,
@@ -247,7 +256,12 @@ class Row:
         return bool(self._holds)
 
     def take_out(self, key: int) -> Stored:
-        """Copies an entry's keys and values to host memory and frees its slots."""
+        """Copies an entry's keys and values to host memory and frees its slots.
+
+        Raises:
+            ClosedError: the row was given back.
+        """
+        self._check_open()
         stored = self.pool.take_out(self.index, self._entries[key].slots)
         self.free([key])
         return stored
@@ -270,7 +284,12 @@ class Row:
         return back
 
     def move(self, key: int, *, delta: Shift, cursor: Cursor) -> Entry:
-        """Moves an entry's positions and turns its keys with them."""
+        """Moves an entry's positions and turns its keys with them.
+
+        Raises:
+            ClosedError: the row was given back.
+        """
+        self._check_open()
         old = self._entries[key]
         self.pool.rebase(self.index, old.slots, delta)
         moved = replace(old, positions=old.positions + torch.tensor(delta)[:, None], cursor=cursor)
