@@ -45,9 +45,10 @@ class Prompts:
         return tuple(int(token) for token in given["input_ids"])
 
     def system(self, text: str) -> tuple[int, ...]:
-        """The system turn and the beginning of the user's turn, up to the first frame."""
+        """The system turn, left out where its text is empty, and the user's turn up to the first frame."""
         opened = () if self.family.timed_text else (self.family.start_id,)
-        return (*self._turn("system", text), self.turn_start, *self.text("user\n"), *opened)
+        turn = self._turn("system", text) if text else ()
+        return (*turn, self.turn_start, *self.text("user\n"), *opened)
 
     def frames(self, tokens: int, *, t0_ns: int, last_ns: int) -> FramesText:
         """One grid of `tokens` tokens whose frames were shown from `t0_ns` to `last_ns`, both since the stream began.

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from models.backbone import Features
+from models.errors import PoolFullError
 from models.memory.policy import MemoryPolicy
 from models.memory.records import Merged
 from models.positions import Cursor
@@ -26,6 +27,8 @@ class Delayed:
         self.policy = policy
         self._chosen: dict[int, Arrival | Scene] = {}
         self._filled: list[tuple[int, int]] = []
+        # Grids that a saved state shares: it may still ask for their features.
+        self._shared: frozenset[int] = frozenset()
 
     def absorb(self, arrival: Arrival) -> None:
         """Memory decides; what it lets go before it was encoded is not encoded any more."""
@@ -45,7 +48,7 @@ class Delayed:
     def _forget(self, keys: Sequence[int]) -> None:
         for key in keys:
             gone = self._chosen.pop(key)
-            if isinstance(gone, Arrival):
+            if isinstance(gone, Arrival) and key not in self._shared:
                 gone.future.cancel()
         self.track.meter.evicted += len(keys)
 
@@ -71,17 +74,22 @@ class Delayed:
         return chosen if isinstance(chosen, Scene) else scene_of(chosen, wait(chosen.future, self.track.meter))
 
     def ready(self) -> Remembered:
-        """Fills the cache with the chosen grids, as one pass over system turn and frames would."""
+        """Fills the cache with the chosen grids, as one pass over system turn and frames would.
+
+        Raises:
+            PoolFullError: the grids do not fit; nothing has changed then.
+        """
         system = self.track.start()
         keys = sorted(self._chosen, key=lambda key: (self._chosen[key].t0_ns, key))
         same = 0
         while same < min(len(keys), len(self._filled)) and self._filled[same][0] == keys[same]:
             same += 1
+        scenes = {key: self._scene(self._chosen[key]) for key in keys}
+        self._check_room([scenes[key] for key in keys[same:]], [entry for _, entry in self._filled[same:]])
         self.track.row.free([entry for _, entry in self._filled[same:]])
         if same < len(self._filled):
             self._filled = self._filled[:same]
             self._set_cursor(system)
-        scenes = {key: self._scene(self._chosen[key]) for key in keys}
         seen = [system, *(entry for _, entry in self._filled)]
         drafts, cursor = self.track.place([scenes[key] for key in keys[same:]], sees=seen, cursor=self.track.cursor)
         self.track.run(drafts)
@@ -90,6 +98,16 @@ class Delayed:
         return Remembered(
             keys=tuple(keys), entries=dict(self._filled), features={key: scenes[key].features for key in keys}
         )
+
+    def _check_room(self, scenes: Sequence[Scene], old: Sequence[int]) -> None:
+        freed, free = self.track.row.freeable(old), self.track.row.available
+        need = sum(self.track.tokens(scene) for scene in scenes)
+        if need > free + freed:
+            raise PoolFullError(
+                f"pool: the chosen grids need {need} slots; {free} are free and the last choice lets go of {freed}. "
+                "Raise `slots`, lower `max_pixels` or the memory's capacity, or close the answer or snapshot that is "
+                "open"
+            )
 
     def _set_cursor(self, system: int) -> None:
         cursor = Cursor(next=self.track.row.entry(system).end)
@@ -104,12 +122,7 @@ class Delayed:
 
     def feature_bytes(self) -> int:
         """Bytes of the chosen grids that are encoded."""
-        scenes = [
-            self._scene(chosen)
-            for chosen in self._chosen.values()
-            if isinstance(chosen, Scene) or (chosen.future.done() and not chosen.future.cancelled())
-        ]
-        return sum(scene.features.nbytes for scene in scenes)
+        return sum(_bytes(chosen) for chosen in self._chosen.values())
 
     def compact(self) -> int:
         """Nothing to do: each fill begins right behind the system turn or what it reuses."""
@@ -122,5 +135,15 @@ class Delayed:
     def save(self) -> "Delayed":
         """A copy of the choice and of what is filled; the track is shared."""
         saved = Delayed(self.track, self.policy.copy())
-        saved._chosen, saved._filled = dict(self._chosen), list(self._filled)
+        self._shared = frozenset(self._chosen)
+        saved._chosen, saved._filled, saved._shared = dict(self._chosen), list(self._filled), self._shared
         return saved
+
+
+def _bytes(chosen: Arrival | Scene) -> int:
+    if isinstance(chosen, Scene):
+        return chosen.features.nbytes
+    future = chosen.future
+    # A tower that failed is told of where the features are needed.
+    encoded = future.done() and not future.cancelled() and future.exception() is None
+    return future.result().nbytes if encoded else 0
