@@ -96,7 +96,8 @@ def family_of(config: PreTrainedConfig) -> Family:
     if isinstance(config, Qwen3VLConfig):
         name, rate = "qwen3_vl", Fraction(0)
     elif isinstance(config, Qwen2_5_VLConfig):
-        name, rate = "qwen2_5_vl", Fraction(config.vision_config.tokens_per_second)  # type: ignore[union-attr]
+        seen: Any = config.vision_config
+        name, rate = "qwen2_5_vl", Fraction(seen.tokens_per_second)
     elif isinstance(config, Qwen2_5OmniThinkerConfig):
         name, rate = "qwen2_5_omni", Fraction(config.position_id_per_seconds)
     else:

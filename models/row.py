@@ -117,7 +117,8 @@ class Row:
     @property
     def used(self) -> int:
         """Slots that hold tokens."""
-        return self.pool.used(self.index)
+        # The pool may have handed the row to another session.
+        return 0 if self._closed else self.pool.used(self.index)
 
     @property
     def available(self) -> int:

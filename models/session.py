@@ -157,15 +157,15 @@ class Session:
             options: how the reply is written; None takes the settings.
 
         Raises:
-            QuestionError: it is empty, or no frame has come yet.
-            TimeError: `t_ns` lies before the newest frame.
+            QuestionError: it is empty or no text, or no frame has come yet.
+            TimeError: `t_ns` lies before the newest frame, or is no int.
             PoolFullError: question and frames do not fit.
-            SettingsError: `max_new_tokens` is less than 1.
+            SettingsError: `max_new_tokens` is less than 1, or `options` are none.
+            ClosedError: the session is closed, or its model is while a lone frame is still to be encoded.
         """
         begun = time.perf_counter()
         state = self._open()
-        if not isinstance(question, str) or not question.strip():
-            raise QuestionError(f"question: found {question!r}, expected text; nothing was asked")
+        _check_question(question)
         if state.intake.last_ns is None:
             raise QuestionError("question: no frame has come yet; call add_frame first")
         asked_ns = state.intake.last_ns if t_ns is None else t_ns
@@ -284,11 +284,25 @@ class Session:
                 seed=settings.seed,
             )
             options = AnswerOptions(sampling=sampling, stop=StopRule(max_new_tokens=settings.max_new_tokens))
+        if not isinstance(options, AnswerOptions):
+            raise SettingsError(f"options: found {options!r}, expected AnswerOptions")
         if max_new_tokens is None:
             return options
         if type(max_new_tokens) is not int or max_new_tokens < 1:
             raise SettingsError(f"max_new_tokens: found {max_new_tokens!r}, expected an integer of at least 1")
         return replace(options, stop=replace(options.stop, max_new_tokens=max_new_tokens))
+
+
+def _check_question(question: str) -> None:
+    if not isinstance(question, str) or not question.strip():
+        raise QuestionError(f"question: found {question!r}, expected text; nothing was asked")
+    try:
+        question.encode()
+    except UnicodeEncodeError as error:
+        raise QuestionError(
+            f"question: found a lone surrogate at character {error.start} of {question!r}, which is no text; "
+            "decode its bytes again; nothing was asked"
+        ) from error
 
 
 def measure(state: State) -> Metrics:

@@ -110,17 +110,20 @@ class SlotPool(Cache):
     """The cache of one or several sessions: `rows` independent rows of `slots` slots in every layer.
 
     Args:
-        backbone: whose decoder writes here; sets layers, heads, width, dtype and device.
+        backbone: whose decoder writes here, and no other; sets layers, heads, width, dtype and device.
         slots: slots of a row.
         rows: how many sessions can share the pool.
 
     Raises:
-        SettingsError: slots or rows are not positive.
+        SettingsError: slots or rows are no positive integers.
     """
 
     def __init__(self, backbone: Backbone, *, slots: int, rows: int = 1) -> None:
-        if slots < 1 or rows < 1:
-            raise SettingsError(f"pool: found {rows} rows of {slots} slots, expected at least 1 of each")
+        if type(slots) is not int or type(rows) is not int or slots < 1 or rows < 1:
+            raise SettingsError(
+                f"pool: found {rows!r} rows of {slots!r} slots, expected an integer of 1 or more of each"
+            )
+        self.backbone = backbone
         config = backbone.config
         shape = (rows, config.num_key_value_heads, slots, backbone.head_dim)
         self.pools = [

@@ -47,11 +47,17 @@ class StreamingModel:
         processor: the family's processor; its tokenizer and video processor are used.
         settings: defaults of every session.
         folder: where it was loaded from; learned routers lie there.
+
+    Raises:
+        SettingsError: the processor or the settings are none.
     """
 
     def __init__(
         self, backbone: Backbone, processor: ProcessorMixin, settings: StreamingSettings, *, folder: Path | None = None
     ) -> None:
+        if not isinstance(processor, ProcessorMixin):
+            raise SettingsError(f"processor: found {processor!r}, expected a processor of transformers")
+        _check_settings(settings)
         self.backbone = backbone
         self.processor = processor
         self.settings = settings
@@ -78,7 +84,11 @@ class StreamingModel:
 
         Raises:
             PackageError: the folder is incomplete, damaged or of another version; or a hub name cannot be reached.
+            SettingsError: source, device or dtype are none.
         """
+        if not isinstance(source, str | Path):
+            raise SettingsError(f"source: found {source!r}, expected a folder or a name on the hub")
+        _check_place(device, dtype)
         loaded = load(source, device=device, dtype=dtype, attention=attention)
         return cls(Backbone(loaded.model), loaded.processor, loaded.settings, folder=loaded.folder)
 
@@ -122,8 +132,14 @@ class StreamingModel:
             settings: None is the defaults.
             device: of all weights.
             dtype: of all weights.
+
+        Raises:
+            SettingsError: the configuration is of another family, or an argument is of the wrong type.
         """
         family = family_of(config)
+        _check_place(device, dtype)
+        if type(seed) is not int:
+            raise SettingsError(f"seed: found {seed!r}, expected an integer")
         attention = config._attn_implementation or "sdpa"
         with torch.random.fork_rng(devices=[]), torch.device(device):
             torch.manual_seed(seed)
@@ -131,7 +147,8 @@ class StreamingModel:
         model.set_attn_implementation(attention)
         chosen = StreamingSettings() if settings is None else settings
         model.to(dtype)  # type: ignore[arg-type]  # transformers wraps `to` and loses its type
-        return cls(Backbone(model), processor or byte_processor(config), chosen)
+        given = byte_processor(config) if processor is None else processor
+        return cls(Backbone(model), given, chosen)
 
     def session(
         self,
@@ -154,10 +171,11 @@ class StreamingModel:
             pool: shared by several sessions (`self.pool`); None makes one for this session alone.
 
         Raises:
-            SettingsError: a setting is unknown or contradicts another.
+            SettingsError: a setting is unknown or contradicts another, or the pool belongs to another model.
             PoolFullError: the pool has no row left.
         """
         chosen = self.settings if settings is None else settings
+        _check_settings(chosen)
         chosen = replace(
             chosen,
             mode=chosen.mode if mode is None else mode,
@@ -170,7 +188,11 @@ class StreamingModel:
         )
         if chosen.mode == "parallel" and chosen.router is not None:
             raise SettingsError("router: a router cannot choose while frames keep coming; use mode incremental")
-        return Session(self._state(chosen, self.pool(slots=chosen.slots) if pool is None else pool))
+        if pool is None:
+            pool = self.pool(slots=chosen.slots)
+        elif not isinstance(pool, SlotPool) or pool.backbone is not self.backbone:
+            raise SettingsError("pool: found one that is not of this model; make it with the model's pool()")
+        return Session(self._state(chosen, pool))
 
     def pool(self, *, slots: int | None = None, sessions: int = 1) -> SlotPool:
         """A cache pool for some sessions; `slots` of each, None is the settings'."""
@@ -229,12 +251,23 @@ class StreamingModel:
         )
         key = VisionKey(vision=vision, frame_format=frame_format, device=settings.vision_device)
         if key not in self._encoders:
-            device = None if settings.vision_device is None else torch.device(settings.vision_device)
+            device = None if settings.vision_device is None else self._vision_device(settings.vision_device)
             self._encoders[key] = Encoder(Tower(self.backbone, device=device), frame_format, vision)
         return self._encoders[key]
 
+    def _vision_device(self, name: str) -> torch.device:
+        """A device that the tower can move to; sessions share the tower, so it must not move under one of them."""
+        device = _device("setting vision_device", name)
+        at = next(self.backbone.visual.parameters()).device
+        if self._encoders and device != at:
+            raise SettingsError(
+                f"setting vision_device is {name!r}, but sessions of this model encode on {at}; "
+                "give all of them the same, or close the model first"
+            )
+        return device
+
     def close(self) -> None:
-        """Ends the background threads; sessions that are open keep their cache."""
+        """Ends the background threads; sessions that are open keep their cache and can answer, but take no frames."""
         for encoder in self._encoders.values():
             encoder.close()
         self._encoders = {}
@@ -247,6 +280,29 @@ class VisionKey:
     vision: VisionSettings
     frame_format: FrameFormat
     device: str | None
+
+
+def _check_settings(settings: StreamingSettings) -> None:
+    if type(settings) is not StreamingSettings:
+        raise SettingsError(f"settings: found {settings!r}, expected StreamingSettings")
+
+
+def _check_place(device: str | torch.device, dtype: torch.dtype | None) -> None:
+    _device("device", device)
+    if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
+        raise SettingsError(f"dtype: found {dtype!r}, expected a floating dtype such as torch.bfloat16")
+
+
+def _device(what: str, name: str | torch.device) -> torch.device:
+    """A device that is there and holds data."""
+    try:
+        probe = torch.zeros(1, device=torch.device(name))
+        probe.cpu()
+    except (RuntimeError, TypeError, AssertionError, NotImplementedError) as error:
+        raise SettingsError(
+            f"{what}: found {name!r}, which is not to be had here ({str(error).splitlines()[0]}); take one such as cpu"
+        ) from error
+    return probe.device
 
 
 def _watcher(track: Track, settings: StreamingSettings, pool: SlotPool) -> Watcher:

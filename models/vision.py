@@ -231,7 +231,9 @@ class Encoder:
     def _count_in(self) -> None:
         """Counts a request; the caller holds `_changed`."""
         if self._closed:
-            raise ClosedError("encoder: found it closed, expected it open; make another")
+            raise ClosedError(
+                "encoder: found it closed, expected it open; make another, or open another session of the model"
+            )
         self._submitted += 1
 
     def _at_once(self, request: _Request) -> Future[Features]:
