@@ -317,7 +317,7 @@ def _watcher(track: Track, settings: StreamingSettings, pool: SlotPool) -> Watch
 def _policy(settings: StreamingSettings, pool: SlotPool) -> MemoryPolicy:
     """The memory policy, with room left in the pool for all that is not video."""
     given = settings.memory_settings
-    room = int(pool.slots * (1 - RESERVE))
+    room = max(1, int(pool.slots * (1 - RESERVE)))
     limit = room if given.max_tokens is None else min(room, given.max_tokens)
     window = settings.window_s if given.window_s is None else given.window_s
     return build_policy(

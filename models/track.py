@@ -43,13 +43,13 @@ class Arrival:
     thumbnail: npt.NDArray[np.uint8]
     future: Future[Features]
 
-    def chunk(self, features: Features | None) -> Chunk:
-        """What the memory policy is told."""
+    def chunk(self, features: Features | None, *, tokens: int) -> Chunk:
+        """What the memory policy is told; `tokens`: slots that it takes with the text around it."""
         return Chunk(
             key=self.key,
             t0_ns=self.t0_ns,
             t1_ns=self.last_ns + 1,
-            tokens=self.height * self.width,
+            tokens=tokens,
             thumbnail=self.thumbnail,
             features=None if features is None else flat(features),
         )
@@ -128,7 +128,7 @@ class Track:
             self.system = entry.id
         return self.system
 
-    def block(self, scene: Scene) -> Block:
+    def block(self, scene: Arrival | Scene) -> Block:
         """The block of a grid, with the text around it."""
         tokens = scene.height * scene.width
         text = self.prompts.frames(tokens, t0_ns=scene.t0_ns - self.origin_ns, last_ns=scene.last_ns - self.origin_ns)
@@ -137,7 +137,7 @@ class Track:
             kind=Kind.FRAMES, t0_ns=scene.t0_ns, t1_ns=scene.last_ns + 1, token_ids=text.token_ids, grids=(grid,)
         )
 
-    def tokens(self, scene: Scene) -> int:
+    def tokens(self, scene: Arrival | Scene) -> int:
         """Slots that a grid takes with the text around it."""
         return len(self.block(scene).token_ids)
 

@@ -51,7 +51,8 @@ class Cluster:
 
     def under(self, key: int) -> "Cluster":
         """This cluster as one merged chunk of that key."""
-        tokens = self.mean.shape[0]
+        # One grid with the text around it, as long as the average of those that it is made of.
+        tokens = -(-self.tokens // len(self.keys))
         return Cluster(
             keys=(key,),
             t0_ns=self.t0_ns,

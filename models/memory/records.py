@@ -23,9 +23,10 @@ class Chunk:
     """One block of frames, usually two, as a memory policy sees it.
 
     `key` is unique and rises with time, never negative (negative keys name merged chunks). `[t0_ns, t1_ns)` is its
-    span. `tokens` is how many cache slots it takes. `thumbnail` (height, width, 3) uint8 shows its last frame, see
-    `signals.thumbnail`. `features` (tokens, dim) floating, any device, are its merged vision features; they may be
-    None for a policy whose `needs_features` is False. Raises TimeError and FrameError.
+    span. `tokens` is how many cache slots it takes, with the text around it. `thumbnail` (height, width, 3) uint8 shows
+    its last frame, see `signals.thumbnail`. `features` (patches, dim) floating, any device, are its merged vision
+    features, at most one for each token; they may be None for a policy whose `needs_features` is False. Raises
+    TimeError and FrameError.
     """
 
     key: int
@@ -58,10 +59,11 @@ class Chunk:
 def _check_features(where: str, features: torch.Tensor | None, *, tokens: int) -> None:
     if features is None:
         return
-    fits = features.ndim == 2 and features.shape[0] == tokens and features.shape[1] > 0
+    fits = features.ndim == 2 and 1 <= features.shape[0] <= tokens and features.shape[1] > 0
     if not fits or not features.is_floating_point():
         raise FrameError(
-            f"{where}: features are {features.dtype} {tuple(features.shape)}, expected floating ({tokens}, dim)"
+            f"{where}: features are {features.dtype} {tuple(features.shape)}, "
+            f"expected floating (patches, dim), {tokens} patches at most"
         )
 
 
@@ -129,7 +131,7 @@ def check_budget(chunk: Chunk, *, least: int, max_tokens: int | None) -> None:
     if max_tokens is not None and least > max_tokens:
         raise SettingsError(
             f"chunk {chunk.key} of {chunk.tokens} tokens: the policy must keep {least} tokens, but max_tokens is "
-            f"{max_tokens}; raise max_tokens or make frames smaller"
+            f"{max_tokens}; raise it and the pool's slots, of which it is a share at most, or make frames smaller"
         )
 
 

@@ -34,7 +34,7 @@ class Delayed:
         """Memory decides; what it lets go before it was encoded is not encoded any more."""
         needs = self.policy.needs_features
         features = wait(arrival.future, self.track.meter) if needs else None
-        change = self.policy.observe(arrival.chunk(features))
+        change = self.policy.observe(arrival.chunk(features, tokens=self.track.tokens(arrival)))
         self._chosen[arrival.key] = arrival
         for merged in change.merge:
             self._merge(merged)

@@ -59,7 +59,9 @@ class Incremental:
         features = wait(arrival.future, self.track.meter)
         self.track.start()
         policy = self.policy.copy()
-        change = policy.observe(arrival.chunk(features if policy.needs_features else None))
+        change = policy.observe(
+            arrival.chunk(features if policy.needs_features else None, tokens=self.track.tokens(arrival))
+        )
         merged = {merge.key: self._merged(merge, 1 + len(features.deepstack)) for merge in change.merge}
         entering = {arrival.key: scene_of(arrival, features)} if arrival.key in policy.live() else {}
         self._check_room([*merged.values(), *entering.values()], change)

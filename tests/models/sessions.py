@@ -2,9 +2,12 @@
 
 from dataclasses import replace
 
+import torch
+
 from models.answer import Answer, AnswerOptions
 from models.decode import Sampling, StopRule
 from models.memory.settings import MemorySettings
+from models.row import Fed
 from models.settings import StreamingSettings
 from models.streaming import StreamingModel
 from models.tiny import tiny_config
@@ -19,7 +22,7 @@ KNOBS = MemorySettings(
     last=2, star_capacity=2, stream_capacity=2, cluster_size=2, cluster_buffer=1, clusters=2, cluster_match=0.2
 )
 FRAMES = drawn_frames(8)
-# At this heat the tiny models say anything, so that a wrong cache shows in the tokens.
+# Drawn at random, replies are long whatever the weights would say.
 HOT = Sampling(temperature=3.0, seed=7)
 _MODELS: dict[str, StreamingModel] = {}
 
@@ -43,9 +46,49 @@ def fed(session, count, *, start=0, step_ns=HALF_NS):
     return session
 
 
-def tokens(session, question="What is it?", **given):
-    """The tokens of a whole answer, drawn where a wrong bit would show."""
-    return session.ask(question, **{"options": hot(), **given}).run().token_ids
+class Said:
+    """What was said, and the logits it was chosen from; equal to what differs in rounding only.
+
+    The words of tiny models hardly depend on what they see; their logits do.
+    """
+
+    __hash__ = None
+
+    def __init__(self, words, logits):
+        self.words = words
+        self.logits = torch.cat(logits) if logits else torch.zeros(0, 1)
+
+    def __eq__(self, other):
+        alike = self.logits.shape == other.logits.shape and self.words == other.words
+        return alike and torch.allclose(self.logits, other.logits, rtol=0, atol=1e-4)
+
+    def __repr__(self):
+        return f"Said({self.words}, {self.logits.abs().sum():.6f})"
+
+
+class Ear:
+    """Hears the logits of a session, and passes on what it hears to who listened before."""
+
+    def __init__(self, before=None):
+        self.before = before
+        self.logits = []
+
+    def __call__(self, event):
+        if isinstance(event, Fed) and len(event.logits):
+            self.logits.append(event.logits)
+        if self.before is not None:
+            self.before(event)
+
+
+def answered(session, question="What is it?", **given):
+    """The tokens of a whole answer and all logits on the way."""
+    before = session._state.row.observer
+    session.observe(ear := Ear(before))
+    try:
+        words = session.ask(question, **{"options": hot(), **given}).run().token_ids
+    finally:
+        session.observe(before)
+    return Said(words, ear.logits)
 
 
 def state_of(session):
@@ -88,6 +131,8 @@ class Driver:
         self.turns = None
         self.moments = []
         self.said = []
+        self.ear = Ear()
+        session.observe(self.ear)
 
     def do(self, action):
         carry_out = {
@@ -145,14 +190,14 @@ class Driver:
             self.session.forget(self.moments.pop()[0])
 
     def spoken(self):
-        """Tokens of all answers and states of all turns, in order."""
+        """Tokens of all answers and states of all turns, in order, and the logits of all of them."""
         made = []
         for one in self.said:
             if isinstance(one, Answer):
                 made.append(one.token_ids)
             else:
                 made.append((one.t_ns, one.state, None if one.answer is None else one.answer.token_ids))
-        return made
+        return Said(made, self.ear.logits)
 
 
 PLAIN = ("frame", "frame", "frame", "late", "ask", "piece", "finish", "close", "speak")

@@ -20,12 +20,12 @@ from tests.models.sessions import (
     MODES,
     PLAIN,
     Driver,
+    answered,
     check_no_leak,
     fed,
     hot,
     model_of,
     state_of,
-    tokens,
 )
 
 SCHEDULES = st.lists(st.sampled_from(ACTIONS), min_size=6, max_size=30)
@@ -98,7 +98,7 @@ def test_sessions_of_one_pool_are_as_each_alone(mode, memory, family, turns):
         assert driver.session.metrics().slots_used == alone.session.metrics().slots_used
 
 
-@settings(max_examples=12)
+@settings(max_examples=8)
 @given(mode=st.sampled_from(MODES), memory=st.sampled_from(MEMORIES), schedule=QUIET, seed=st.integers(0, 9))
 def test_the_thread_changes_no_token(mode, memory, schedule, seed):
     """Encoded in the background or on the spot, and drawn again with the same seed: the same words."""
@@ -129,7 +129,7 @@ def test_delayed_says_what_incremental_says_and_fills_once(family):
     model = model_of(family)
     late, live = fed(model.session(mode="delayed"), 8), fed(model.session(mode="incremental"), 8)
     assert late.metrics().prefill_tokens == 0
-    assert tokens(late) == tokens(live)
+    assert answered(late) == answered(live)
     filled = late.metrics().prefill_tokens
     assert filled == live.metrics().prefill_tokens
     answer = late.ask("And then?", options=hot())
@@ -137,12 +137,12 @@ def test_delayed_says_what_incremental_says_and_fills_once(family):
     # The end of the last round is all that comes besides the prompt: no frame is fed again.
     ended = 1 + len(model.prompts.turn_close())
     assert fresh == answer.stats.prompt_tokens + ended
-    assert answer.run().token_ids == tokens(live, "And then?")
+    assert answer.run().token_ids == answered(live, "And then?").words
 
 
 def test_delayed_feeds_only_what_is_new():
     session = fed(model_of().session(mode="delayed"), 8)
-    tokens(session)
+    answered(session)
     before = session.metrics().prefill_tokens
     fed(session, 2, start=8)
     assert session.metrics().prefill_tokens == before
@@ -168,12 +168,12 @@ def test_without_history_every_question_is_the_first():
     model = model_of()
     session = fed(model.session(replace(BASE, history_rounds=0)), 4)
     used = session.metrics().slots_used
-    first = tokens(session)
+    first = answered(session)
     assert session.history == ()
     assert session.metrics().slots_used == used
-    assert tokens(session) == first
+    assert answered(session) == first
     with_memory = fed(model.session(), 4)
-    assert tokens(with_memory) == first
+    assert answered(with_memory) == first
     seen = [asked.ask("What is it?").stats.visible_tokens for asked in (session, with_memory)]
     assert seen[0] < seen[1], "the round before is seen where there is a history"
 
@@ -182,7 +182,7 @@ def test_what_was_given_out_of_an_interrupted_answer_stays():
     session = fed(model_of().session(), 4)
     answer = session.ask("What?", options=hot(count=8))
     heard = next(answer) + next(answer)
-    tokens(session, "And?")
+    answered(session, "And?")
     assert session.history[0].reply == heard
     assert answer.stats.stopped_by == "interrupted"
     assert list(answer) == []
@@ -195,12 +195,12 @@ def test_the_pool_hands_out_rows_and_takes_them_back():
     first, second = fed(model.session(pool=pool), 4), fed(model.session(pool=pool), 2)
     with pytest.raises(PoolFullError, match="close one"):
         model.session(pool=pool)
-    expected = tokens(first)
+    expected = answered(first)
     first.close()
     first.close()
     assert pool.used(0) == 0
     again = fed(model.session(pool=pool), 4)
-    assert tokens(again) == expected
+    assert answered(again) == expected
     assert first.metrics().slots_used == 0, "the row is another session's now"
     assert second.metrics().slots_used > 0
 
