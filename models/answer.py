@@ -118,6 +118,12 @@ class Branch:
         self.own.append(entry.id)
         return draft
 
+    def drop(self, draft: Draft) -> None:
+        """Takes back a block that was placed and never fed."""
+        self.own.remove(draft.entry.id)
+        self.cursor = draft.entry.cursor
+        self.row.free([draft.entry.id])
+
     def release(self, keep: Sequence[int] = ()) -> None:
         """Ends the branch: frees its blocks but those to keep, and lets the base go."""
         if self._open:
@@ -159,7 +165,8 @@ class Answer(Iterator[str]):
     """Streams a reply; iterate it for pieces of text.
 
     The first token is chosen before the object is handed out. Closing it early ends the reply; what was given out stays
-    in the dialogue, and no token behind it. An error on the way, such as a full pool, closes it too.
+    in the dialogue, and no token behind it. A reply is over when its last piece has been taken. An error on the way,
+    such as a full pool, closes it too.
 
     Args:
         branch: holds question and reply.
@@ -181,6 +188,7 @@ class Answer(Iterator[str]):
         self._sentences = Sentences()
         self._ready: list[Piece] = []
         self._given: list[str] = []
+        self._drafted: list[str] = []
         self._all_tokens: list[int] = []
         self._done: StoppedBy = ""
         self._ended = False
@@ -199,6 +207,8 @@ class Answer(Iterator[str]):
         self._certain: list[int] = []
         self._fed: list[int] = []
         self._heard = 0
+        # How this stage ended, while its last pieces have not been taken.
+        self._over: StoppedBy = ""
         self._waiting: int | None = self._chooser.choose(logits, self._tokens)
 
     def __next__(self) -> str:
@@ -211,14 +221,16 @@ class Answer(Iterator[str]):
                 self.close()
                 raise
         piece = self._ready.pop(0)
-        if piece.draft == self._draft:
-            self._heard += len(piece)
-        if not piece.draft:
-            self._given.append(piece)
+        self._heard += len(piece)
+        (self._drafted if piece.draft else self._given).append(piece)
+        if not self._ready and self._over and not self._draft:
+            self._finish(self._over)
         return piece
 
     def _advance(self) -> None:
         """Takes the token that waits, gives out its text, and chooses the next one with the following call."""
+        if self._over:
+            self._refine()
         if self._waiting is None:
             logits = self._hooks.step(Kind.REPLY, self._tokens[-1:])
             self._fed.append(self._branch.own[-1])
@@ -245,13 +257,15 @@ class Answer(Iterator[str]):
         self._ready += [Piece(part, draft=self._draft) for part in parts if part]
 
     def _end_stage(self, reason: StoppedBy) -> None:
-        self._give(self._text.rest())
+        rest = self._text.rest()
+        self._certain[-1] += len(rest)
+        self._give(rest)
         rest = self._sentences.rest()
         if rest:
             self._ready.append(Piece(rest, draft=self._draft))
-        if self._draft:
-            self._refine()
-        else:
+        # The next stage begins, or the reply ends, when all of this one has been taken: it may be closed before.
+        self._over = reason
+        if not self._ready and not self._draft:
             self._finish(reason)
 
     def _refine(self) -> None:
@@ -272,12 +286,12 @@ class Answer(Iterator[str]):
         self._ended = True
         self._done = reason
         self._total_s = time.perf_counter() - self._asked.begun
-        waiting = [piece for piece in self._ready if not piece.draft]
-        kept = self._given_tokens() if reason == "interrupted" else len(self._tokens)
+        # A stop text is no more part of what was said than what nobody took.
+        kept = self._given_tokens() if reason in ("interrupted", "stop") else len(self._tokens)
         passing = {*self._asked.passing, *self._fed[kept:]}
         said = Round(
             question=self._asked.question,
-            reply="".join([*self._given, *waiting]) if reason != "interrupted" else "".join(self._given),
+            reply="".join(self._given or self._drafted),
             t_ns=self._asked.t_ns,
             entries=tuple(entry for entry in self._branch.own if entry not in passing),
             unfed=self._unfed() if kept == len(self._tokens) else self._prompts.turn_close(),
@@ -285,8 +299,14 @@ class Answer(Iterator[str]):
         self._branch.release(keep=self._hooks.ended(said))
 
     def _given_tokens(self) -> int:
-        """How many tokens of this reply it took to write what was given out of it."""
-        return bisect_left([0, *self._certain], self._heard)
+        """How many tokens of this stage it took to write what was given out of it."""
+        certain = [0, *self._certain]
+        place = bisect_left(certain, self._heard)
+        if certain[place] == self._heard:
+            return place
+        # A token that goes on behind a sentence is kept only if it brought more of it than the white space at its end.
+        taken = "".join(self._drafted if self._draft else self._given)
+        return bisect_left(certain, len(taken.rstrip()))
 
     def close(self) -> None:
         """Ends the reply where it stands; harmless when it has ended."""

@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,8 +20,17 @@ from transformers import (
 from models.errors import SettingsError
 
 REPLACEMENT = "\ufffd"
-# A sentence ends at these marks before white space or at once at these of Chinese and Japanese, and at a line's end.
-_SENTENCE = re.compile(r"[.!?…][\"')\]”’]*\s+|[。！？]|\n+")
+# What may stand behind the mark that ends a sentence and still belongs to it.
+_CLOSERS = r"[\"')\]”’」』）】》.!?…。！？]*+"
+# A sentence ends at these marks before white space, at those of Chinese and Japanese without it, and at a line's end.
+# Only the next letter shows that the end is over; nothing is taken back then, so no way to cut the text matters.
+_END = re.compile(rf"(?:[.!?…]{_CLOSERS}\s++|[。！？]{_CLOSERS}\s*+|\s*\n\s*+)(?=\S)")
+# A dot behind one letter (`e.g.`, `U.S.`, `J.`), behind these, or behind the number of a list's item ends nothing.
+_SHORT = re.compile(
+    r"(?:^|[^\w.])(?:(?:\w\.)+\w|(?!I$)[^\W\d_]|Mr|Mrs|Ms|Dr|Prof|St|Jr|Sr|vs|cf|al|approx|Fig)$|^\s*\d{1,3}$"
+)
+# Division by less than this is no longer told from taking the likeliest, and is 0 in float32 in the end.
+_COLDEST = 1e-20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +61,8 @@ class Sampling:
             raise SettingsError(
                 f"repetition_penalty: found {self.repetition_penalty}, expected a finite number above 0"
             )
+        if type(self.seed) is not int or not 0 <= self.seed < 2**63:
+            raise SettingsError(f"seed: found {self.seed!r}, expected an int of 0 or more that fits in 63 bits")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,12 +80,12 @@ class StopRule:
     repeats: int = 8
 
     def __post_init__(self) -> None:
-        if self.max_new_tokens < 1:
-            raise SettingsError(f"max_new_tokens: found {self.max_new_tokens}, expected at least 1")
-        if not all(self.texts):
-            raise SettingsError("stop: found an empty text, expected texts of at least one character")
-        if self.repeats < 0 or self.repeats == 1:
-            raise SettingsError(f"repeats: found {self.repeats}, expected 0 or at least 2")
+        if type(self.max_new_tokens) is not int or self.max_new_tokens < 1:
+            raise SettingsError(f"max_new_tokens: found {self.max_new_tokens!r}, expected an int of at least 1")
+        if type(self.texts) is not tuple or not all(type(text) is str and text for text in self.texts):
+            raise SettingsError(f"texts: found {self.texts!r}, expected a tuple of texts of at least one character")
+        if type(self.repeats) is not int or self.repeats < 0 or self.repeats == 1:
+            raise SettingsError(f"repeats: found {self.repeats!r}, expected 0 or an int of at least 2")
 
 
 class Chooser:
@@ -86,25 +98,27 @@ class Chooser:
     def __init__(self, sampling: Sampling) -> None:
         self._greedy = sampling.temperature == 0
         self._generator = torch.Generator().manual_seed(sampling.seed)
+        penalty = LogitsProcessorList()
         steps = LogitsProcessorList()
         if sampling.repetition_penalty != 1.0:
-            steps.append(RepetitionPenaltyLogitsProcessor(float(sampling.repetition_penalty)))
+            penalty.append(RepetitionPenaltyLogitsProcessor(float(sampling.repetition_penalty)))
         if not self._greedy:
-            steps.append(TemperatureLogitsWarper(float(sampling.temperature)))
+            steps.append(TemperatureLogitsWarper(max(float(sampling.temperature), _COLDEST)))
             if sampling.top_k:
                 steps.append(TopKLogitsWarper(sampling.top_k))
             if sampling.top_p < 1:
                 steps.append(TopPLogitsWarper(sampling.top_p))
-        self._steps = steps
+        self._penalty, self._steps = penalty, steps
 
     def choose(self, logits: Tensor, reply: Sequence[int]) -> int:
         """The next token from float32 logits (vocabulary,), after the tokens of the reply so far."""
-        if self._steps:
-            said = torch.LongTensor([list(reply)]).to(logits.device)
-            logits = self._steps(said, logits[None])[0]  # type: ignore[arg-type]  # moved, a LongTensor is a Tensor
+        said: Any = torch.tensor([list(reply)], dtype=torch.int64, device=logits.device)
+        if self._penalty:
+            logits = self._penalty(said, logits[None])[0]
         if self._greedy:
             return int(logits.argmax())
-        chances = logits.softmax(-1).cpu()
+        # Nothing above 0, so that no low temperature makes infinities of the likeliest.
+        chances = self._steps(said, (logits - logits.max())[None])[0].softmax(-1).cpu()
         return int(torch.multinomial(chances, 1, generator=self._generator))
 
 
@@ -173,24 +187,38 @@ class TextStream:
 
 
 class Sentences:
-    """Joins pieces of text to whole sentences, for speech and subtitles."""
+    """Joins pieces of text to whole sentences, for speech and subtitles; how the text comes in pieces changes nothing.
+
+    A sentence is given out with the first letter of the next one. Dots in numbers and behind common abbreviations end
+    none, and none is white space alone.
+    """
 
     def __init__(self) -> None:
         self._waiting = ""
 
     def add(self, piece: str) -> list[str]:
-        """The sentences that ended with this piece, with the white space behind them."""
+        """The sentences that are over with this piece, with the white space behind them."""
         self._waiting += piece
         whole = []
-        while found := _SENTENCE.search(self._waiting):
-            whole.append(self._waiting[: found.end()])
-            self._waiting = self._waiting[found.end() :]
+        begun = 0
+        for found in _END.finditer(self._waiting):
+            if _ends(self._waiting[begun : found.start()], found.group()):
+                whole.append(self._waiting[begun : found.end()])
+                begun = found.end()
+        self._waiting = self._waiting[begun:]
         return whole
 
     def rest(self) -> str:
         """The unfinished sentence at the end."""
         waiting, self._waiting = self._waiting, ""
         return waiting
+
+
+def _ends(before: str, mark: str) -> bool:
+    """Whether a mark ends the sentence before it."""
+    if not before.strip():
+        return False
+    return "\n" in mark or mark.rstrip() != "." or not _SHORT.search(before)
 
 
 def loops(tokens: Sequence[int], repeats: int) -> bool:

@@ -17,7 +17,8 @@ class Round:
 
     Attributes:
         question: empty for a turn of the model's own.
-        reply: what was given out of it; shorter than what was meant if it was interrupted.
+        reply: what was given out of it; shorter than what was meant if it was interrupted, the short answer where that
+            happened before the full one began.
         t_ns: when it was asked or begun.
         entries: its blocks in the cache.
         unfed: tokens at its end that are not in the cache yet; they enter with the next question.

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from transformers import PreTrainedTokenizerBase
 
 from models.backbone import Family
-from models.errors import SettingsError
+from models.errors import QuestionError, SettingsError
 
 SECOND_NS = 1_000_000_000
 
@@ -40,7 +40,18 @@ class Prompts:
         self._newline = self.text("\n")
 
     def text(self, text: str) -> tuple[int, ...]:
-        """Ids of plain text; nothing in it becomes a special token."""
+        """Ids of plain text; nothing in it becomes a special token.
+
+        Raises:
+            QuestionError: it holds half a character (a lone surrogate), which no bytes stand for.
+        """
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise QuestionError(
+                f"text: found a lone surrogate at character {error.start}, expected whole characters; "
+                "decode what was typed as UTF-8"
+            ) from None
         given = self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)
         return tuple(int(token) for token in given["input_ids"])
 

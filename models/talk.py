@@ -161,13 +161,17 @@ def reply(state: State, branch: Branch, opened: Opened, *, options: AnswerOption
         return _ended(state, branch, said, seam=opened.seam)
 
     hooks = Hooks(step=step, ended=ended)
-    answer = Answer(branch, opened.logits, prompts=state.prompts, options=options, asked=stats, hooks=hooks)
+    try:
+        answer = Answer(branch, opened.logits, prompts=state.prompts, options=options, asked=stats, hooks=hooks)
+    except Exception:
+        branch.release()
+        raise
     state.answer = answer
     return answer
 
 
 def _step(state: State, branch: Branch, text: Text) -> Tensor:
-    """One token; when speaking while frames keep coming, the oldest waiting grid enters in the same forward."""
+    """One forward of a reply; when speaking while frames keep coming, the oldest waiting grid enters in the same."""
     frames = _due_frames(state) if state.settings.mode == "parallel" and state.intake.queue else []
     if frames:
         remembered = state.watcher.ready()
@@ -180,9 +184,16 @@ def _step(state: State, branch: Branch, text: Text) -> Tensor:
     except PoolFullError:
         state.track.run(frames)
         raise
-    with state.meter.time("decode"):
-        logits = state.row.run([*frames, draft])[-1]
-    state.meter.decode_tokens += 1
+    try:
+        if text.kind is Kind.QUERY:
+            return state.track.run([*frames, draft])[-1][-1]
+        with state.meter.time("decode"):
+            logits = state.row.run([*frames, draft])[-1]
+    except Exception:
+        branch.drop(draft)
+        raise
+    state.meter.decode_tokens += len(text.tokens)
+    state.meter.prefill_tokens += sum(len(frame.entry.slots) for frame in frames)
     return logits[-1]
 
 
