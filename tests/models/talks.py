@@ -1,8 +1,9 @@
 """Sessions to talk to: tiny models of the three families whose tokenizer merges, and a film for them to watch."""
 
+from dataclasses import replace
 from functools import cache
 
-import pytest
+import torch
 
 from models.answer import AnswerOptions
 from models.blocks import Kind
@@ -25,14 +26,24 @@ TALK = StreamingSettings(slots=1024, max_new_tokens=6, background=False, memory=
 FILM = drawn_frames(12)
 
 
+SAID = "ab .!?。中é\n h s"
+
+
 @cache
-def model_of(family: str = "qwen2_5_vl") -> StreamingModel:
-    """One model for all tests; sessions do not change it."""
+def model_of(family: str = "qwen2_5_vl", *, chatty: bool = False) -> StreamingModel:
+    """One model for all tests, its weights random; a chatty one draws nearly nothing but the letters of `SAID`."""
     config, processor = tiny_config(family), tiny_processor(family)
     processor.tokenizer = merging_tokenizer()
     start, pad, end = processor.tokenizer.convert_tokens_to_ids(list(MARKS[family]))
     config.vision_start_token_id, config.video_token_id, config.vision_end_token_id = start, pad, end
-    return StreamingModel.from_random(config, processor=processor, settings=TALK)
+    model = StreamingModel.from_random(config, processor=processor, settings=TALK)
+    if chatty:
+        weight = model.backbone.head.weight
+        liked = merging_tokenizer()(SAID)["input_ids"]
+        scale = torch.zeros(len(weight), 1)
+        scale[liked] = 10.0
+        weight.data = weight.data * scale
+    return model
 
 
 def watch(session, first: int, last: int) -> None:
@@ -42,16 +53,17 @@ def watch(session, first: int, last: int) -> None:
 
 
 def drawn(count: int = 8, *, seed: int = 0, stop: tuple[str, ...] = (), **more) -> AnswerOptions:
-    """A reply drawn at random, so that it is long and varied whatever the weights would say."""
+    """A reply drawn at random, so that it is longer and more varied than the likeliest."""
     rule = StopRule(max_new_tokens=count, texts=stop)
-    return AnswerOptions(sampling=Sampling(temperature=30.0, seed=seed), stop=rule, **more)
+    return AnswerOptions(sampling=Sampling(temperature=9.0, top_k=5, seed=seed), stop=rule, **more)
 
 
 def listen(session) -> Oracle:
-    """An oracle that hears all that the session feeds."""
-    oracle = Oracle(session._state.row.engine.backbone)
-    session.observe(oracle)
-    return oracle
+    """The oracle that hears all that the session feeds; a session that `opened` made has one from its beginning."""
+    row = session._state.row
+    if row.observer is None:
+        session.observe(Oracle(row.engine.backbone))
+    return row.observer
 
 
 def fed_ids(oracle: Oracle, *kinds: Kind) -> list[int]:
@@ -76,9 +88,18 @@ def used(session) -> int:
     return session.metrics().slots_used
 
 
-@pytest.fixture
-def session():
-    """A session that has seen four grids."""
-    with model_of().session() as opened:
-        watch(opened, 0, 8)
-        yield opened
+def said_in_cache(session) -> list[int]:
+    """The last of the replies in the cache, without its header and the end of its turn."""
+    prompts, ids = session._state.prompts, in_cache(session)
+    header, close = list(prompts.reply_start()), list(prompts.turn_close())
+    starts = [place for place in range(len(ids)) if ids[place : place + len(header)] == header]
+    assert ids[-len(close) :] == close
+    return ids[starts[-1] + len(header) : -len(close)]
+
+
+def opened(frames: int = 4, *, family: str = "qwen2_5_vl", **changes):
+    """A session of a chatty model that has seen some frames, with an oracle that heard all of it."""
+    session = model_of(family, chatty=True).session(replace(TALK, **({"slots": 512} | changes)))
+    listen(session)
+    watch(session, 0, frames)
+    return session

@@ -1,4 +1,4 @@
-"""Text around frames, questions and replies is, token for token, the chat template applied to the whole conversation."""
+"""Text around frames, questions and replies is, token for token, the chat template of the whole conversation."""
 
 import unicodedata
 from dataclasses import replace
