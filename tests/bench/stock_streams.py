@@ -20,6 +20,7 @@ from models.positions import Cursor, Grid, place
 from models.settings import StreamingSettings
 from models.streaming import StreamingModel
 from models.tiny import tiny_config
+from models.tower import Tower
 
 SECOND_NS = 1_000_000_000
 # 64 tokens a grid: the largest frame that the tiny processor lets through.
@@ -44,9 +45,9 @@ def middle_config(*, layers: int = 4, hidden: int = 256, vision_width: int = 128
 
 
 def moving_frames(count: int, *, seed: int = 0) -> list[np.ndarray]:
-    """Frames uint8 (64, 64, 3) with a picture of their own each."""
+    """Frames uint8 (64, 64, 3), each a picture of its own, near enough to each other to be no cut."""
     rng = np.random.default_rng(seed)
-    return [rng.integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8) for _ in range(count)]
+    return [rng.integers(0, 200, (SIDE, SIDE, 3), dtype=np.uint8) for _ in range(count)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,8 +69,8 @@ class StockStream:
 
     def __init__(self, model: StreamingModel, settings: StreamingSettings) -> None:
         self.backbone = model.backbone
-        self.prompts = model.prompts
         self.format = FrameFormat.from_processor(model.processor, model.backbone.family)
+        self._tower = Tower(model.backbone)
         self._system = model.prompts.system(settings.system_prompt)
 
     def prompted(self, grids: int, *, step_ns: int = 2 * SECOND_NS, tail: Sequence[int] = ()) -> Prompted:
@@ -89,6 +90,11 @@ class StockStream:
         pairs = [np.stack(frames[at : at + 2]) for at in range(0, len(frames), 2)]
         return torch.cat([self.format.patchify(pair) for pair in pairs])
 
+    def features(self, frames: Sequence[np.ndarray]) -> list[Features]:
+        """What the tower says about each grid, one by one."""
+        grid = self.format.grid(SIDE, SIDE)
+        return [self._tower.encode([self.patches(frames[at : at + 2])], [grid])[0] for at in range(0, len(frames), 2)]
+
     @torch.inference_mode()
     def resend(self, prompt: Prompted, patches: Tensor) -> Tensor:
         """Tower and decoder over the whole context, as a request to a server does: logits (vocabulary,)."""
@@ -105,14 +111,13 @@ class StockStream:
         return logits
 
     @torch.inference_mode()
-    def redo(self, prompt: Prompted, features: Tensor) -> Tensor:
-        """The decoder alone over the whole context: hidden states (tokens, width)."""
+    def decode(self, prompt: Prompted, features: Tensor) -> Tensor:
+        """The decoder alone over the whole context, features given: logits (vocabulary,)."""
         embeds = self.backbone.embed(prompt.ids).clone()
         embeds[prompt.ids == self.backbone.family.video_id] = features
-        states: Tensor = self.backbone.text(
-            inputs_embeds=embeds[None], position_ids=prompt.positions, use_cache=False
-        ).last_hidden_state[0]
-        return states
+        states = self.backbone.text(inputs_embeds=embeds[None], position_ids=prompt.positions, use_cache=False)
+        logits: Tensor = self.backbone.head(states.last_hidden_state[0, -1])
+        return logits
 
 
 class StockCache:
@@ -123,6 +128,7 @@ class StockCache:
         self._last = last
         self._cache = DynamicCache()
         self.grids = 0
+        self.bytes_moved = 0
 
     @property
     def nbytes(self) -> int:
@@ -153,13 +159,18 @@ class StockCache:
             for layer in self._cache.layers:
                 layer.keys, layer.values = layer.keys.index_select(2, kept), layer.values.index_select(2, kept)
             self.grids -= 1
+            self.bytes_moved += self.nbytes
+        # Appending copies what is there to a longer tensor.
+        self.bytes_moved += self.nbytes
         self._feed(features.embeds, positions)
         self.grids += 1
 
     @torch.inference_mode()
     def ask(self, ids: Tensor, positions: Tensor) -> Tensor:
-        """Logits (vocabulary,) of a text's last token; the text stays in the cache."""
+        """Logits (vocabulary,) of a text's last token; the text leaves the cache again."""
         logits: Tensor = self._stock.backbone.head(self._feed(self._stock.backbone.embed(ids), positions)[-1])
+        for layer in self._cache.layers:
+            layer.keys, layer.values = layer.keys[:, :, : -len(ids)], layer.values[:, :, : -len(ids)]
         return logits
 
     def _feed(self, embeds: Tensor, positions: Tensor) -> Tensor:
