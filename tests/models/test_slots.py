@@ -152,6 +152,21 @@ def test_eviction_moves_no_byte():
     assert not same_bytes(before, pool)
 
 
+def test_holes_between_blocks_serve_as_well_as_slots_in_a_row():
+    positions = torch.arange(9).expand(3, -1)
+    holed, whole = SlotPool(backbone(), slots=18), SlotPool(backbone(), slots=18)
+    singles = [holed.place(0, 1) for _ in range(18)]
+    holed.free(0, torch.cat(singles[1::2]))
+    # All nine free slots, none beside another, take a block of nine.
+    assert feed(holed, backbone(), positions).tolist() == list(range(1, 18, 2))
+    feed(whole, backbone(), positions)
+    in_holes, in_a_row = keys(holed, slots_of(*range(1, 18, 2))), keys(whole, slots_of(*range(9)))
+    torch.testing.assert_close(in_holes, in_a_row, atol=1e-5, rtol=1e-5)
+    with pytest.raises(PoolFullError):
+        holed.place(0, 1)
+    assert holed.bytes_moved == 0
+
+
 def test_a_layer_needs_a_plan_and_answers_what_transformers_asks():
     layer = SlotLayer((1, 2, 40, 16), dtype=torch.float32, device=torch.device("cpu"))
     states = torch.ones(1, 2, 3, 16)

@@ -1,4 +1,4 @@
-"""What all ways of bringing frames in promise: order, nothing lost, nothing changed by a refusal, copies that are free."""
+"""What all ways of bringing frames in promise: order, nothing lost, and nothing changed by a refusal or a copy."""
 
 from concurrent.futures import Future
 
@@ -35,6 +35,12 @@ def show(watcher):
     """Entries that a question would see: the system turn, what is remembered, and what waits."""
     remembered = watcher.ready()
     return [watcher.track.start(), *(remembered.entries[key] for key in remembered.keys)]
+
+
+def take(watcher, came):
+    """Brings a grid in and asks for what is remembered: the one or the other needs room and features."""
+    watcher.absorb(came)
+    return watcher.ready()
 
 
 def question(watcher, sees):
@@ -169,8 +175,7 @@ def test_a_pool_too_small_for_the_system_turn_says_so_and_nothing_is_kept(mode):
     track = track_of(slots=4)
     watcher = watcher_of(mode, track, grids=1)
     with pytest.raises(PoolFullError):
-        watcher.absorb(arrival(0))
-        watcher.ready()
+        take(watcher, arrival(0))
     assert (track.row.used, track.system) == (0, None)
 
 
@@ -184,8 +189,7 @@ def test_a_grid_whose_encoding_failed_changes_nothing_in_the_cache(mode):
     broken.future.set_exception(RuntimeError("out of memory, say"))
     before = [(entry.id, entry.slots.tolist()) for entry in track.row.live()]
     with pytest.raises(RuntimeError, match="out of memory"):
-        watcher.absorb(broken)
-        watcher.ready()
+        take(watcher, broken)
     assert [(entry.id, entry.slots.tolist()) for entry in track.row.live()] == before
     assert watcher.feature_bytes() == arrival(0).future.result().nbytes
 

@@ -95,7 +95,7 @@ def test_a_clip_larger_than_the_pool_is_refused_each_time_and_the_old_one_stays(
     remembered = watcher.ready()
     watcher.absorb(arrival(2, side=5))
     for _ in range(2):
-        with pytest.raises(PoolFullError, match="a clip needs 50 slots; 30 are free .* lets go of 8"):
+        with pytest.raises(PoolFullError, match=r"a clip needs 50 slots; 30 are free .* lets go of 8"):
             watcher.absorb(arrival(3, side=5))
         assert watcher.ready().entries == remembered.entries
         assert len(watcher.tail()) == 1
