@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from models.answer import Answer
 from models.blocks import Kind
 from models.dialogue import Dialogue
-from models.errors import PoolFullError, SettingsError
+from models.errors import PoolFullError, SettingsError, StreamError
 from models.intake import Intake
 from models.layouts import PositionRule
 from models.metrics import Meter
@@ -64,9 +64,16 @@ class State:
         return max(1, self.settings.frames_per_chunk // self.track.prompts.family.temporal)
 
     def absorb(self) -> None:
-        """Brings the oldest waiting grid in; it goes on waiting if that fails."""
+        """Brings the oldest waiting grid in; it goes on waiting where there is no room, and goes if not encoded."""
         self.set_back()
-        self.watcher.absorb(self.intake.queue[0])
+        try:
+            self.watcher.absorb(self.intake.queue[0])
+        except StreamError:
+            raise
+        except Exception:
+            # A tower that failed once must not stop the stream at this grid for ever.
+            self.intake.queue.popleft()
+            raise
         self.intake.queue.popleft()
 
     def drain(self) -> None:

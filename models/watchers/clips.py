@@ -34,7 +34,7 @@ class Clips:
         if len(waiting) < self._grids:
             self._waiting = waiting
             return
-        clip = {grid.key: scene_of(grid, wait(grid.future, self.track.meter)) for grid in waiting}
+        clip = {grid.key: self._scene(grid) for grid in waiting}
         system = self.track.start()
         self._check_room(list(clip.values()))
         self.track.row.free([entry for entry, _ in self._clip.values()])
@@ -72,7 +72,15 @@ class Clips:
 
     def tail(self) -> Sequence[Scene]:
         """The grids of the clip that is not whole yet."""
-        return [scene_of(arrival, wait(arrival.future, self.track.meter)) for arrival in self._waiting]
+        return [self._scene(arrival) for arrival in self._waiting]
+
+    def _scene(self, arrival: Arrival) -> Scene:
+        try:
+            return scene_of(arrival, wait(arrival.future, self.track.meter))
+        except Exception:
+            # A grid that cannot be encoded is told of once; kept, it would break every clip to come.
+            self._waiting = [other for other in self._waiting if other is not arrival]
+            raise
 
     def feature_bytes(self) -> int:
         """Bytes of the features of the clip in the cache."""

@@ -47,7 +47,7 @@ class Delayed:
 
     def _forget(self, keys: Sequence[int]) -> None:
         for key in keys:
-            gone = self._chosen.pop(key)
+            gone = self._chosen.pop(key, None)
             if isinstance(gone, Arrival) and key not in self._shared:
                 gone.future.cancel()
         self.track.meter.evicted += len(keys)
@@ -73,6 +73,14 @@ class Delayed:
     def _scene(self, chosen: Arrival | Scene) -> Scene:
         return chosen if isinstance(chosen, Scene) else scene_of(chosen, wait(chosen.future, self.track.meter))
 
+    def _encoded(self, key: int) -> Scene:
+        try:
+            return self._scene(self._chosen[key])
+        except Exception:
+            # A grid that cannot be encoded is told of once; kept, it would break every question to come.
+            del self._chosen[key]
+            raise
+
     def ready(self) -> Remembered:
         """Fills the cache with the chosen grids, as one pass over system turn and frames would.
 
@@ -84,7 +92,7 @@ class Delayed:
         same = 0
         while same < min(len(keys), len(self._filled)) and self._filled[same][0] == keys[same]:
             same += 1
-        scenes = {key: self._scene(self._chosen[key]) for key in keys}
+        scenes = {key: self._encoded(key) for key in keys}
         self._check_room([scenes[key] for key in keys[same:]], [entry for _, entry in self._filled[same:]])
         self.track.row.free([entry for _, entry in self._filled[same:]])
         if same < len(self._filled):

@@ -11,9 +11,13 @@ from models.blocks import Kind
 from models.errors import PoolFullError
 from models.metrics import Meter
 from models.row import Draft
+from models.settings import StreamingSettings
+from models.streaming import StreamingModel
+from models.tiny import tiny_config
 from models.watcher import wait
-from tests.models.oracle import Oracle
+from tests.models.oracle import Oracle, drawn_frames
 from tests.models.small import FAMILIES, SECOND, backbone, text_block
+from tests.models.watched import Watched, encoders, tiny_format
 from tests.models.watching import MODES, arrival, features_for, held, track_of, watcher_of
 
 
@@ -192,6 +196,30 @@ def test_a_grid_whose_encoding_failed_changes_nothing_in_the_cache(mode):
         take(watcher, broken)
     assert [(entry.id, entry.slots.tolist()) for entry in track.row.live()] == before
     assert watcher.feature_bytes() == arrival(0).future.result().nbytes
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_stream_goes_on_after_its_tower_failed_once(mode):
+    chosen = StreamingSettings(mode=mode, slots=512, background=False, max_new_tokens=2, clip_frames=4, cache_bytes=0)
+    model = StreamingModel.from_random(tiny_config("qwen2_5_vl"), settings=chosen)
+    tower = Watched(model.backbone)
+    with encoders(tower, tiny_format("qwen2_5_vl")) as make, model.session() as session:
+        session._state.intake.encoder = make(cache_bytes=0)
+        told = 0
+        for index, frame in enumerate(drawn_frames(24)):
+            tower.broken = index in (5, 9)
+            try:
+                session.add_frame(frame, index * SECOND)
+                if index % 8 == 7:
+                    session.ask("What?").run()
+            except RuntimeError:
+                told += 1
+        session.ask("And now?").run()
+        # Each failure is told of, and the grids that could be encoded are all there.
+        assert told in ({2} if mode != "delayed" else {1, 2})
+        assert session.metrics().chunks_pending == 0
+        remembered = session._state.watcher.ready()
+        assert len(remembered.keys) == {"incremental": 10, "delayed": 10, "clip": 2}[mode]
 
 
 @pytest.mark.parametrize("mode", MODES)
