@@ -181,7 +181,7 @@ def load_package(
         folder: a package on disk.
         device: where the model goes.
         dtype: of the weights; None takes the one that was saved.
-        attention: `sdpa`, `eager` or `flex_attention`.
+        attention: `sdpa` or `eager`.
         verify: hash the weights too, which reads them twice; otherwise their sizes and headers are checked.
 
     Raises:
@@ -231,7 +231,7 @@ def load_base(
         name_or_folder: such as `Qwen/Qwen2.5-VL-3B-Instruct`, or a folder.
         device: where the model goes.
         dtype: of the weights; None takes the one that was saved.
-        attention: `sdpa`, `eager` or `flex_attention`.
+        attention: `sdpa` or `eager`.
         revision: branch, tag or commit on the hub; None takes the newest.
 
     Raises:
