@@ -80,7 +80,7 @@ def test_waiting_is_timed_and_an_error_of_the_tower_passes_on():
     st.sampled_from(FAMILIES), st.sampled_from(MODES), st.sampled_from(["all", "window", "star_stream", "retrieval"]),
     st.lists(st.sampled_from(["frame", "frame", "frame", "ready"]), max_size=10),
 )  # fmt: skip
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_what_is_remembered_is_in_the_cache_in_order_of_time_and_whole(family, mode, memory, steps):
     oracle = Oracle(backbone(family))
     track = track_of(family, observer=oracle)

@@ -50,7 +50,7 @@ def ask(watcher):
     st.sampled_from(FAMILIES), st.sampled_from(MEMORIES),
     st.lists(st.one_of(st.integers(0, 2), st.integers(0, 2), st.just("ask")), max_size=14),
 )  # fmt: skip
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_a_question_sees_what_one_pass_over_the_chosen_frames_would_give(family, memory, script):
     watcher, oracle = watching(family, memory=memory)
     track, policy, key = watcher.track, build_policy(memory, settings=KNOBS), 0

@@ -54,7 +54,7 @@ def steps(longest=14):
 
 
 @given(st.sampled_from(FAMILIES), st.sampled_from(sorted(MEMORIES)), steps())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=35, deadline=None)
 def test_the_cache_holds_what_the_policy_says_and_each_grid_saw_what_lived_before_it(family, name, script):
     oracle = Oracle(backbone(family))
     track = track_of(family, observer=oracle)
