@@ -93,14 +93,7 @@ def family_of(config: PreTrainedConfig) -> Family:
         SettingsError: the configuration belongs to no known family, or uses sliding-window layers, which would hide
             what the visibility mask shows.
     """
-    if isinstance(config, Qwen3VLConfig):
-        name, rate = "qwen3_vl", Fraction(0)
-    elif isinstance(config, Qwen2_5_VLConfig):
-        seen: Any = config.vision_config
-        name, rate = "qwen2_5_vl", Fraction(seen.tokens_per_second)
-    elif isinstance(config, Qwen2_5OmniThinkerConfig):
-        name, rate = "qwen2_5_omni", Fraction(config.position_id_per_seconds)
-    else:
+    if not isinstance(config, Qwen2_5_VLConfig | Qwen2_5OmniThinkerConfig | Qwen3VLConfig):
         raise SettingsError(
             f"config: found {type(config).__name__}, "
             "expected Qwen2_5_VLConfig, Qwen2_5OmniThinkerConfig or Qwen3VLConfig; "
@@ -108,6 +101,12 @@ def family_of(config: PreTrainedConfig) -> Family:
         )
     vision: Any = config.vision_config
     text: Any = config.text_config
+    if isinstance(config, Qwen3VLConfig):
+        name, rate = "qwen3_vl", Fraction(0)
+    elif isinstance(config, Qwen2_5_VLConfig):
+        name, rate = "qwen2_5_vl", Fraction(vision.tokens_per_second)
+    else:
+        name, rate = "qwen2_5_omni", Fraction(config.position_id_per_seconds)
     if name != "qwen3_vl" and "sliding_attention" in text.layer_types:
         raise SettingsError("text_config.use_sliding_window: found True, expected False: memory decides what is seen")
     start, end = _vision_marks(config)
