@@ -63,7 +63,11 @@ class Dialogue:
 
         Replies are in that count only under a rule that continues it.
         """
-        entries = [self.row.entry(key) for key in self.visible()]
+        return self.end_at(None)
+
+    def end_at(self, until_ns: int | None) -> int:
+        """The same of what was fed up to a time only, if one is given."""
+        entries = [self.row.entry(key) for key in self.visible(until_ns)]
         return max((entry.end for entry in entries if not self._apart(entry)), default=0)
 
     def tokens(self) -> int:
@@ -89,7 +93,7 @@ class Dialogue:
         last = self.rounds[-1]
         known_ns = last.t_ns if t_ns is None else max(last.t_ns, t_ns)
         block = Block(kind=Kind.REPLY, t0_ns=known_ns, t1_ns=known_ns, token_ids=last.unfed)
-        own = cursor if apart else Cursor(next=max(cursor.next, self.end))
+        own = cursor if apart else Cursor(next=max(cursor.next, self.end_at(t_ns)))
         entry, after = self.row.place(block, own)
         draft = Draft(entry=entry, sees=(*sees, *self.visible()))
         self.rounds = (*self.rounds[:-1], replace(last, entries=(*last.entries, entry.id), unfed=()))

@@ -56,7 +56,7 @@ def look(state: State, words: tuple[int, ...], *, until_ns: int | None = None) -
     except Exception:
         state.row.free(recalled)
         raise
-    branch = Branch(state.row, [*base, *state.dialogue.visible(until_ns)], _text_cursor(state, cursor))
+    branch = Branch(state.row, [*base, *state.dialogue.visible(until_ns)], _text_cursor(state, cursor, until_ns))
     state.row.free(recalled)  # they live on as long as the branch holds them
     branch.own += [draft.entry.id for draft in drafts]
     return View(
@@ -83,9 +83,9 @@ def _frames_end(state: State, remembered: Remembered, until_ns: int | None) -> C
     return state.row.after(state.row.entry(remembered.entries[remembered.keys[-1]]))
 
 
-def _text_cursor(state: State, frames: Cursor) -> Cursor:
-    """Where text begins: behind the frames and all dialogue that shares their count."""
-    return Cursor(next=max(frames.next, state.dialogue.end))
+def _text_cursor(state: State, frames: Cursor, until_ns: int | None) -> Cursor:
+    """Where text begins: behind the frames and the dialogue that shares their count, of that time."""
+    return Cursor(next=max(frames.next, state.dialogue.end_at(until_ns)))
 
 
 def _newest(state: State, until_ns: int | None) -> list[Scene]:
