@@ -64,15 +64,15 @@ class State:
         return max(1, self.settings.frames_per_chunk // self.track.prompts.family.temporal)
 
     def absorb(self) -> None:
-        """Brings the oldest waiting grid in; it goes on waiting where there is no room, and goes if not encoded."""
+        """Brings the oldest waiting grid in; it waits on where it does not fit, and goes where it was not encoded."""
         self.set_back()
+        arrival = self.intake.queue[0]
         try:
-            self.watcher.absorb(self.intake.queue[0])
-        except StreamError:
-            raise
+            self.watcher.absorb(arrival)
         except Exception:
-            # A tower that failed once must not stop the stream at this grid for ever.
-            self.intake.queue.popleft()
+            # Its features will never come, and no grid behind it would ever have its turn.
+            if arrival.future.done() and (arrival.future.cancelled() or arrival.future.exception()):
+                self.intake.queue.popleft()
             raise
         self.intake.queue.popleft()
 

@@ -28,32 +28,30 @@ class Replay:
         self.highest = 0
         self._axes = rotary_axes(backbone)
         self._frequencies = backbone.text.rotary_emb.inv_freq.double()
-        # By slot and layer: keys without rotation, in float64, and values; whoever wrote a slot last is there.
-        self._raw = [{} for _ in self.row.pool.pools]
-        self._values = [{} for _ in self.row.pool.pools]
+        # By layer and slot: keys without rotation, in float64, and values; whoever wrote a slot last is there.
+        shape = self.row.pool.pools[0].pool_keys.shape
+        self._raw = [torch.zeros(shape[2], shape[1], shape[3], dtype=torch.float64) for _ in self.row.pool.pools]
+        self._values = [torch.zeros(shape[2], shape[1], shape[3]) for _ in self.row.pool.pools]
+        self._now = torch.zeros(shape[2], 3, dtype=torch.int64)
         session.observe(self)
 
     def __call__(self, event):
         assert isinstance(event, Fed), "no block comes back from host memory here"
-        count = len(event.entry.slots)
-        now = {
-            slot: place
-            for entry in self.row._entries.values()
-            for slot, place in zip(entry.slots.tolist(), entry.positions.T, strict=True)
-        }
-        seen = event.sees.tolist()
+        count, slots = len(event.entry.slots), event.entry.slots
+        for entry in self.row._entries.values():
+            self._now[entry.slots] = entry.positions.T
+        # A slot may be named twice; it is looked at once.
+        seen = event.sees.unique()
         cache = DynamicCache()
         for layer, (raw, values) in enumerate(zip(self._raw, self._values, strict=True)):
-            if seen:
-                keys = torch.stack([self._turned(raw[slot], now[slot]).float() for slot in seen], dim=1)
-                cache.update(keys[None], torch.stack([values[slot] for slot in seen], dim=1)[None], layer)
+            if len(seen):
+                keys = self._turned(raw[seen], self._now[seen]).float()
+                cache.update(keys.transpose(0, 1)[None], values[seen].transpose(0, 1)[None], layer)
         hidden = self._forward(event, cache, len(seen))
         for layer, (raw, values) in enumerate(zip(self._raw, self._values, strict=True)):
             kept = cache.layers[layer]
-            for place, slot in enumerate(event.entry.slots.tolist()):
-                key = kept.keys[0, :, len(seen) + place].double()
-                raw[slot] = self._turned(key, -event.entry.positions[:, place])
-                values[slot] = kept.values[0, :, len(seen) + place]
+            raw[slots] = self._turned(kept.keys[0, :, len(seen) :].transpose(0, 1), -event.entry.positions.T)
+            values[slots] = kept.values[0, :, len(seen) :].transpose(0, 1)
         self.highest = max(self.highest, int(event.entry.positions.max()))
         if len(event.logits):
             mine = self.backbone.head(hidden[0, count - len(event.logits) :]).float()
@@ -77,8 +75,11 @@ class Replay:
         return self.backbone.hidden(embeds[None], event.entry.positions[:, None], mask[None, None], cache, visual)
 
     def _turned(self, keys, positions):
-        """Keys (heads, width) turned by positions (3,), in float64: RoFormer, arXiv 2104.09864, equation 34."""
-        angle = self._frequencies * positions[self._axes]
+        """Keys (tokens, heads, width) turned by positions (tokens, 3), in float64.
+
+        Source: RoFormer, arXiv 2104.09864, equation 34.
+        """
+        angle = (self._frequencies * positions[:, self._axes])[:, None]
         first, second = keys.double().chunk(2, dim=-1)
         cos, sin = angle.cos(), angle.sin()
         return torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1)
