@@ -88,6 +88,11 @@ def used(session) -> int:
     return session.metrics().slots_used
 
 
+def decoded(tokens) -> str:
+    """Their text, without special tokens."""
+    return merging_tokenizer().decode(list(tokens), skip_special_tokens=True)
+
+
 def said_in_cache(session) -> list[int]:
     """The last of the replies in the cache, without its header and the end of its turn."""
     prompts, ids = session._state.prompts, in_cache(session)

@@ -12,6 +12,7 @@ from models.decode import Sampling, StopRule
 from models.errors import PoolFullError, SettingsError
 from tests.models.talks import (
     CLOSE,
+    decoded,
     drawn,
     in_cache,
     listen,
@@ -31,10 +32,6 @@ def session():
         yield one
 
 
-def decode(tokens) -> str:
-    return model_of().prompts.tokenizer.decode(list(tokens), skip_special_tokens=True)
-
-
 # What is given out.
 
 
@@ -44,7 +41,7 @@ def test_pieces_join_to_the_text_and_the_text_is_its_tokens(seed, count, pieces)
     with opened() as one:
         answer = one.ask("hi", options=drawn(count, seed=seed, pieces=pieces))
         given_out = list(answer)
-        assert "".join(given_out) == answer.text == decode(answer.token_ids)
+        assert "".join(given_out) == answer.text == decoded(answer.token_ids)
         assert all(given_out), "no piece is empty"
         assert one.history[-1].reply == answer.text
         assert 1 <= len(answer.token_ids) <= count
@@ -119,7 +116,7 @@ def test_closed_anywhere_the_dialogue_keeps_what_was_given_out(seed, taken, coun
         given_out = "".join(last) if last or not drafts else "".join(got)
         assert one.history[-1].reply == given_out
         assert answer.text == "".join(last)
-        heard = "".join(last) if IN_FULL in decode(in_cache(one)) else given_out
+        heard = "".join(last) if IN_FULL in decoded(in_cache(one)) else given_out
         check_kept(kept, heard, pieces)
         assert used(one) == before + len(in_cache(one)) - len(one.history[-1].unfed)
         again = one.ask("And?", options=drawn(3)).run()
@@ -130,22 +127,22 @@ def test_closed_anywhere_the_dialogue_keeps_what_was_given_out(seed, taken, coun
 def check_kept(kept: list[int], heard: str, pieces: str) -> None:
     """The tokens in the cache say what was heard; a token that nobody needed for that is not there."""
     if pieces == "token" and not heard.endswith("\ufffd"):
-        assert decode(kept) == heard
-    assert decode(kept).startswith(heard.rstrip())
+        assert decoded(kept) == heard
+    assert decoded(kept).startswith(heard.rstrip())
     if kept:
-        assert not decode(kept[:-1]).startswith(heard) or decode(kept) == heard
+        assert not decoded(kept[:-1]).startswith(heard) or decoded(kept) == heard
 
 
 def test_a_sentence_that_was_given_out_brings_no_word_of_the_next():
     """The space behind a sentence is the beginning of the next word's token; that word was not said."""
-    words = {token: decode([token]) for text in (" h", " s") for token in model_of().prompts.text(text)}
+    words = {token: decoded([token]) for text in (" h", " s") for token in model_of().prompts.text(text)}
     for seed in range(60):
         with opened() as one:
             answer = one.ask("hi", options=drawn(30, seed=seed, pieces="sentence"))
             for _ in answer:
-                if decode(answer.token_ids) == answer.text[:-1] + words.get(answer.token_ids[-1], ""):
+                if decoded(answer.token_ids) == answer.text[:-1] + words.get(answer.token_ids[-1], ""):
                     answer.close()
-                    assert decode(said_in_cache(one)) == answer.text[:-1] == one.history[-1].reply[:-1]
+                    assert decoded(said_in_cache(one)) == answer.text[:-1] == one.history[-1].reply[:-1]
                     return
     pytest.fail("no reply with such a token; draw others")
 
@@ -193,9 +190,9 @@ def test_a_stop_text_is_neither_given_out_nor_remembered(seed, stop):
         answer = one.ask("hi", options=drawn(16, seed=seed, stop=tuple(stop))).run()
         assert not any(text in answer.text for text in stop)
         stopped = answer.stats.stopped_by == "stop"
-        assert stopped == any(text in decode(answer.token_ids) for text in stop)
+        assert stopped == any(text in decoded(answer.token_ids) for text in stop)
         if stopped and not answer.text.endswith("\ufffd"):
-            assert decode(said_in_cache(one)) == answer.text
+            assert decoded(said_in_cache(one)) == answer.text
 
 
 def test_a_loop_ends_the_answer(session):
@@ -235,13 +232,13 @@ def test_a_short_answer_comes_first_and_the_full_one_behind_it(session):
 def test_closed_after_the_short_answer_nothing_was_asked_in_full(session):
     answer = session.ask("hi", options=drawn(6, seed=5, draft_tokens=3))
     pieces = []
-    while decode(answer.token_ids[:3]) != "".join(pieces):
+    while decoded(answer.token_ids[:3]) != "".join(pieces):
         pieces.append(next(answer))
     before = session.metrics().prefill_tokens
     answer.close()
     assert session.metrics().prefill_tokens == before
     assert all(piece.draft for piece in pieces)
-    assert IN_FULL not in decode(in_cache(session))
+    assert IN_FULL not in decoded(in_cache(session))
     assert session.history[-1].reply == "".join(pieces)
     assert answer.text == ""
 
