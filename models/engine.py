@@ -65,7 +65,7 @@ class Engine:
         """
         span = row_span([feed.row for feed in feeds])
         places, width = _arrange(feeds, span)
-        length = self.pool.view_length(span)
+        length = self.pool.view_length(_last_slot(feeds))
         device, dtype = self.backbone.device, self.backbone.dtype
         embeds = torch.zeros(len(span), width, self.backbone.width, dtype=dtype, device=device)
         positions = torch.zeros(3, len(span), width, dtype=torch.int64)
@@ -130,6 +130,11 @@ def _arrange(feeds: Sequence[Feed], span: range) -> tuple[list[_Place], int]:
         places.append(_Place(batch=batch, start=ends[batch]))
         ends[batch] += len(feed.token_ids)
     return places, max(ends)
+
+
+def _last_slot(feeds: Sequence[Feed]) -> int:
+    """The last slot that a feed writes or sees."""
+    return max(int(slots.max()) for feed in feeds for slots in (feed.slots, feed.sees) if len(slots))
 
 
 def visibility(feeds: Sequence[Feed], places: Sequence[_Place], *, shape: tuple[int, int, int]) -> Tensor:

@@ -17,7 +17,7 @@ from transformers.cache_utils import CacheLayerMixin
 from models.backbone import Backbone
 from models.errors import ClosedError, PoolFullError, SettingsError
 
-# Views end at a multiple of this, so that attention meets few shapes and never reads far past the used slots.
+# Views end at a multiple of this, so that attention meets few shapes and never reads far past the slots it needs.
 VIEW_STEP = 64
 Shift = tuple[int, int, int]
 
@@ -206,11 +206,9 @@ class SlotPool(Cache):
         assert not self._free[row, places].any(), "a slot is freed twice"
         self._free[row, places] = True
 
-    def view_length(self, rows: range) -> int:
-        """How many slots a forward over these rows must look at."""
-        used = np.flatnonzero(~self._free[rows.start : rows.stop].all(axis=0))
-        last = int(used[-1]) + 1 if len(used) else 1
-        return min(self.slots, -(-last // VIEW_STEP) * VIEW_STEP)
+    def view_length(self, last: int) -> int:
+        """How many slots a forward looks at to reach slot `last`."""
+        return min(self.slots, (last // VIEW_STEP + 1) * VIEW_STEP)
 
     def plan(self, write: Write | None) -> None:
         """Tells every layer where the next forward writes; None ends the plan."""

@@ -17,8 +17,9 @@ from models.positions import Cursor, Grid, place
 from models.prompts import Prompts
 from models.row import Draft, Entry, Row
 
-# A prefill of more tokens than this runs in several forwards, so that its mask and activations stay small.
-FORWARD_TOKENS = 4096
+# A prefill of more tokens than this runs in several forwards: its mask and activations stay small, and of the square of
+# attention little is computed that causality hides.
+FORWARD_TOKENS = 1024
 # Where positions are set back or would pass their limit, frames further apart than this begin a new vision segment.
 SEGMENT_GAP_NS = 60_000_000_000
 

@@ -249,7 +249,7 @@ def delayed(stage: Stage) -> list[Line]:
         ),
         Line(
             what="  first question over the decoder alone, features given",
-            value=paired.ratio("first", "decoder"), most=1.25, **times(paired, "first", "decoder"),
+            value=paired.ratio("first", "decoder"), **times(paired, "first", "decoder"),
         ),
         Line(
             what=f"{head} later question, encoding at the question",

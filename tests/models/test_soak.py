@@ -137,10 +137,10 @@ def figures(seen):
     ask = [1000 * statistics.median(part) for part in (seen.ask_s[:20], seen.ask_s[-20:])]
     end, grown = seen.metrics[-1], (seen.resident[-1] - seen.resident[10]) / 2**20
     return (
-        f"{end.chunks} chunks: {first:.3f} → {last:.3f} ms, {last / first:.3f} times; question {ask[0]:.1f} → {ask[1]:.1f} ms; pool {end.pool_bytes} B, "
-        f"memory {end.memory_bytes} B, resident +{grown:.1f} MiB; {end.rebases} rebases, {end.evicted} evicted, "
-        f"{end.questions} questions, {end.turns} turns, {end.responses} responses, {end.bytes_moved} bytes moved, "
-        f"{seen.logits} rows of logits"
+        f"{end.chunks} chunks: {first:.3f} → {last:.3f} ms, {last / first:.3f} times; question {ask[0]:.1f} → "
+        f"{ask[1]:.1f} ms; pool {end.pool_bytes} B, memory {end.memory_bytes} B, resident +{grown:.1f} MiB; "
+        f"{end.rebases} rebases, {end.evicted} evicted, {end.questions} questions, {end.turns} turns, "
+        f"{end.responses} responses, {end.bytes_moved} bytes moved, {seen.logits} rows of logits"
     )
 
 
