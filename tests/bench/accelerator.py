@@ -207,31 +207,28 @@ def measure(load: Load, *, chunks: int, seed: int) -> Figures:
     )
 
 
+def quoted(what: str, ms: float, most: float, *, compare: bool) -> Line:
+    """A latency per frame beside the one that is quoted."""
+    if not compare:
+        return Line(what=what, ours=f"{ms:.1f} ms")
+    return Line(what=what, ours=f"{ms:.1f} ms", baseline=f"{most:.0f} ms quoted", value=ms, most=most)
+
+
 def lines(load: Load, found: Figures) -> list[Line]:
     """The figures as rows; what is quoted is compared only where a released size was measured."""
-    quoted = load.device.type == "cuda"
-    per_frame, dialogue = found.chunk_ms / 2, found.dialogue_ms / 2
+    compare = load.device.type == "cuda"
+    sizes = (found.weight_bytes, found.pool_bytes, found.peak_bytes)
     return [
         Line(
             what=f"{load.name}: a chunk of 2 frames, median, worst",
             ours=f"{found.chunk_ms:.1f}, {found.worst_ms:.1f} ms",
         ),
-        Line(
-            what="  per frame, without dialogue", ours=f"{per_frame:.1f} ms",
-            baseline=f"{QUOTED_FRAME_MS:.0f} ms quoted", value=per_frame, most=QUOTED_FRAME_MS if quoted else None,
-        ),
-        Line(
-            what="  per frame, with dialogue", ours=f"{dialogue:.1f} ms",
-            baseline=f"{QUOTED_DIALOGUE_MS:.0f} ms quoted", value=dialogue, most=QUOTED_DIALOGUE_MS if quoted else None,
-        ),
+        quoted("  per frame, without dialogue", found.chunk_ms / 2, QUOTED_FRAME_MS, compare=compare),
+        quoted("  per frame, with dialogue", found.dialogue_ms / 2, QUOTED_DIALOGUE_MS, compare=compare),
         Line(what="  time to first token", ours=f"{found.first_ms:.1f} ms"),
         Line(what="  tokens per second", ours=f"{found.rate:.1f}"),
-        Line(
-            what="  weights, cache, peak",
-            ours=", ".join(f"{part / MIB:.1f}" for part in (found.weight_bytes, found.pool_bytes, found.peak_bytes))
-            + " MiB",
-        ),
-    ]  # fmt: skip
+        Line(what="  weights, cache, peak", ours=", ".join(f"{part / MIB:.1f}" for part in sizes) + " MiB"),
+    ]
 
 
 def main(
