@@ -203,8 +203,8 @@ class Answer(Iterator[str]):
         self._chooser = Chooser(self._options.sampling)
         self._text = TextStream(self._prompts.tokenizer, stop=stop.texts)
         self._tokens: list[int] = []
-        # For each token the characters that were certain with it, and its block where it was fed.
-        self._certain: list[int] = []
+        # For each token the characters that were whole with it, and its block where it was fed.
+        self._written: list[int] = []
         self._fed: list[int] = []
         self._heard = 0
         # How this stage ended, while its last pieces have not been taken.
@@ -238,13 +238,12 @@ class Answer(Iterator[str]):
         token, self._waiting = self._waiting, None
         self._tokens.append(token)
         self._all_tokens.append(token)
-        self._certain.append(self._certain[-1] if self._certain else 0)
         if token in self._prompts.stop_ids():
+            self._written.append(self._text.written)
             self._end_stage("end")
             return
-        text = self._text.add(token)
-        self._certain[-1] += len(text)
-        self._give(text)
+        self._give(self._text.add(token))
+        self._written.append(self._text.written)
         if self._text.stopped:
             self._end_stage("stop")
         elif loops(self._tokens, self._options.stop.repeats):
@@ -257,9 +256,8 @@ class Answer(Iterator[str]):
         self._ready += [Piece(part, draft=self._draft) for part in parts if part]
 
     def _end_stage(self, reason: StoppedBy) -> None:
-        rest = self._text.rest()
-        self._certain[-1] += len(rest)
-        self._give(rest)
+        self._give(self._text.rest())
+        self._written[-1] = self._text.written
         rest = self._sentences.rest()
         if rest:
             self._ready.append(Piece(rest, draft=self._draft))
@@ -300,13 +298,18 @@ class Answer(Iterator[str]):
 
     def _given_tokens(self) -> int:
         """How many tokens of this stage it took to write what was given out of it."""
-        certain = [0, *self._certain]
-        place = bisect_left(certain, self._heard)
-        if certain[place] == self._heard:
+        written = [0, *self._written]
+        place = bisect_left(written, self._heard)
+        if written[place] == self._heard:
             return place
         # A token that goes on behind a sentence is kept only if it brought more of it than the white space at its end.
         taken = "".join(self._drafted if self._draft else self._given)
+<<<<<<< HEAD
         return bisect_left(certain, len(taken.rstrip()))
+=======
+        before = written[place - 1]
+        return bisect_left(written, before) if taken[before:].isspace() else place
+>>>>>>> e58b238 (A stop text and what waited for it are no part of what was said)
 
     def close(self) -> None:
         """Ends the reply where it stands; harmless when it has ended."""

@@ -29,7 +29,7 @@ _END = re.compile(rf"(?:[.!?…]{_CLOSERS}\s++|[。！？]{_CLOSERS}\s*+|\s*\n\s
 _SHORT = re.compile(
     r"(?:^|[^\w.])(?:(?:\w\.)+\w|(?!I$)[^\W\d_]|Mr|Mrs|Ms|Dr|Prof|St|Jr|Sr|vs|cf|al|approx|Fig)$|^\s*\d{1,3}$"
 )
-# Division by less than this is no longer told from taking the likeliest, and is 0 in float32 in the end.
+# A lower temperature draws the same, until it makes infinities of logits in float32.
 _COLDEST = 1e-20
 
 
@@ -98,34 +98,33 @@ class Chooser:
     def __init__(self, sampling: Sampling) -> None:
         self._greedy = sampling.temperature == 0
         self._generator = torch.Generator().manual_seed(sampling.seed)
-        penalty = LogitsProcessorList()
         steps = LogitsProcessorList()
         if sampling.repetition_penalty != 1.0:
-            penalty.append(RepetitionPenaltyLogitsProcessor(float(sampling.repetition_penalty)))
+            steps.append(RepetitionPenaltyLogitsProcessor(float(sampling.repetition_penalty)))
         if not self._greedy:
             steps.append(TemperatureLogitsWarper(max(float(sampling.temperature), _COLDEST)))
             if sampling.top_k:
                 steps.append(TopKLogitsWarper(sampling.top_k))
             if sampling.top_p < 1:
                 steps.append(TopPLogitsWarper(sampling.top_p))
-        self._penalty, self._steps = penalty, steps
+        self._steps = steps
 
     def choose(self, logits: Tensor, reply: Sequence[int]) -> int:
         """The next token from float32 logits (vocabulary,), after the tokens of the reply so far."""
-        said: Any = torch.tensor([list(reply)], dtype=torch.int64, device=logits.device)
-        if self._penalty:
-            logits = self._penalty(said, logits[None])[0]
+        if self._steps:
+            said: Any = torch.tensor([list(reply)], dtype=torch.int64, device=logits.device)
+            logits = self._steps(said, logits[None])[0]
         if self._greedy:
             return int(logits.argmax())
-        # Nothing above 0, so that no low temperature makes infinities of the likeliest.
-        chances = self._steps(said, (logits - logits.max())[None])[0].softmax(-1).cpu()
+        chances = logits.softmax(-1).cpu()
         return int(torch.multinomial(chances, 1, generator=self._generator))
 
 
 class TextStream:
     """Turns tokens into text as they come; text once given out never changes.
 
-    A character whose bytes are not all there, and text that may begin a stop text, wait.
+    A character whose bytes are not all there, and text that may begin a stop text, wait. `written` counts the
+    characters that are whole, `stopped` says that a stop text was among them.
 
     Args:
         tokenizer: decodes.
@@ -138,6 +137,8 @@ class TextStream:
         self._tokens: list[int] = []
         self._settled = 0
         self._given = 0
+        self._before = 0
+        self.written = 0
         self.stopped = False
 
     def add(self, token: int) -> str:
@@ -146,19 +147,24 @@ class TextStream:
         text = self._decode()
         if text.endswith(REPLACEMENT):
             return ""
+        self.written = self._before + len(text)
         cut = self._cut(text)
         if self.stopped:
             return self._give(cut)
         piece = self._give(text[: len(text) - self._may_stop(text)])
         if self._given == len(text) and text.endswith("\n"):
             # A line's end decodes alike wherever it stands: start anew there, so that long replies stay cheap.
-            self._settled, self._given = len(self._tokens), 0
+            self._settled, self._given, self._before = len(self._tokens), 0, self.written
         return piece
 
     def rest(self) -> str:
         """What still waits at the end of a reply, a broken character as its replacement."""
         # A stop text whose last token also begins a character has waited until here.
-        return "" if self.stopped else self._give(self._cut(self._decode()))
+        if self.stopped:
+            return ""
+        text = self._decode()
+        self.written = self._before + len(text)
+        return self._give(self._cut(text))
 
     def _decode(self) -> str:
         text = self._tokenizer.decode(

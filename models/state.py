@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from models.answer import Answer
 from models.blocks import Kind
 from models.dialogue import Dialogue
-from models.errors import PoolFullError, SettingsError, StreamError
+from models.errors import PoolFullError, SettingsError
 from models.intake import Intake
 from models.layouts import PositionRule
 from models.metrics import Meter

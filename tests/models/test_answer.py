@@ -36,7 +36,7 @@ def session():
 
 
 @given(seed=st.integers(0, 99), count=st.integers(1, 20), pieces=WAYS)
-@settings(max_examples=25)
+@settings(max_examples=15)
 def test_pieces_join_to_the_text_and_the_text_is_its_tokens(seed, count, pieces):
     with opened() as one:
         answer = one.ask("hi", options=drawn(count, seed=seed, pieces=pieces))
@@ -50,7 +50,7 @@ def test_pieces_join_to_the_text_and_the_text_is_its_tokens(seed, count, pieces)
 
 
 @given(seed=st.integers(0, 99))
-@settings(max_examples=10)
+@settings(max_examples=6)
 def test_both_ways_to_give_text_out_say_the_same(seed):
     texts = []
     for pieces in ("token", "sentence"):
@@ -104,7 +104,7 @@ def test_after_the_end_there_is_nothing_more(session):
 @given(
     seed=st.integers(0, 99), taken=st.integers(0, 12), count=st.integers(1, 16), pieces=WAYS, drafts=st.integers(0, 5)
 )
-@settings(max_examples=60)
+@settings(max_examples=40)
 def test_closed_anywhere_the_dialogue_keeps_what_was_given_out(seed, taken, count, pieces, drafts):
     with opened() as one:
         oracle = listen(one)
@@ -183,8 +183,8 @@ def test_closing_the_session_ends_the_answer():
     assert list(answer) == []
 
 
-@given(seed=st.integers(0, 30), stop=st.lists(st.sampled_from(["a", ". ", "ab", "。", "b\n"]), min_size=1, max_size=2))
-@settings(max_examples=25)
+@given(seed=st.integers(0, 30), stop=st.lists(st.sampled_from(["b", ". ", "b ", "! ", " s"]), min_size=1, max_size=2))
+@settings(max_examples=15)
 def test_a_stop_text_is_neither_given_out_nor_remembered(seed, stop):
     with opened() as one:
         answer = one.ask("hi", options=drawn(16, seed=seed, stop=tuple(stop))).run()
@@ -193,6 +193,20 @@ def test_a_stop_text_is_neither_given_out_nor_remembered(seed, stop):
         assert stopped == any(text in decoded(answer.token_ids) for text in stop)
         if stopped and not answer.text.endswith("\ufffd"):
             assert decoded(said_in_cache(one)) == answer.text
+
+
+def test_a_stop_text_ends_the_answer():
+    for seed in range(40):
+        with opened() as one:
+            answer = one.ask("hi", options=drawn(40, seed=seed, stop=(" ",))).run()
+            # A token that shows a character to be broken is needed for it, whatever else it says.
+            if answer.stats.stopped_by == "stop" and answer.text.isascii():
+                assert decoded(answer.token_ids).startswith(answer.text + " ")
+                assert decoded(said_in_cache(one)) == answer.text == one.history[-1].reply
+                one.ask("And?")
+                assert listen(one).difference() <= CLOSE
+                return
+    pytest.fail("no reply with a space; draw others")
 
 
 def test_a_loop_ends_the_answer(session):

@@ -233,6 +233,21 @@ def test_without_room_for_a_grid_the_reply_goes_on():
         assert listen(one).difference() <= CLOSE
 
 
+def test_a_grid_that_took_the_last_slots_is_fed_though_the_token_is_not():
+    with opened(4, mode="parallel", slots=125) as one:
+        answer = one.ask("hi", options=drawn(4, seed=3))
+        next(answer)
+        one._state.intake.add(FILM[4], 2 * SECOND_NS)
+        one._state.intake.add(FILM[5], 5 * SECOND_NS // 2)
+        room = one._state.row.available
+        with Taken(one, room - 12), pytest.raises(PoolFullError):
+            answer.run()
+        assert answer.stats.stopped_by == "interrupted"
+        assert one.metrics().chunks_pending == 0
+        assert one.ask("?", options=drawn(2)).stats.frames == 3
+        assert listen(one).difference() <= CLOSE
+
+
 class Taken:
     """Slots of a session that something else takes for a while."""
 
