@@ -304,12 +304,8 @@ class Answer(Iterator[str]):
             return place
         # A token that goes on behind a sentence is kept only if it brought more of it than the white space at its end.
         taken = "".join(self._drafted if self._draft else self._given)
-<<<<<<< HEAD
-        return bisect_left(certain, len(taken.rstrip()))
-=======
         before = written[place - 1]
         return bisect_left(written, before) if taken[before:].isspace() else place
->>>>>>> e58b238 (A stop text and what waited for it are no part of what was said)
 
     def close(self) -> None:
         """Ends the reply where it stands; harmless when it has ended."""
