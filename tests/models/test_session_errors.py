@@ -92,34 +92,39 @@ BAD = {
 }
 
 
+def begun():
+    session = fed(model_of().session(), 5)
+    answered(session, "First?")
+    return session
+
+
+def gone_on(session):
+    """What a session says when its stream goes on, and what it has become."""
+    fed(session, 3, start=5)
+    said = answered(session)
+    return said, [(turn.t_ns, turn.probabilities) for turn in session.speak()], state_of(session)[1]
+
+
+@pytest.fixture(scope="module")
+def quiet():
+    """A session that never saw bad input."""
+    return gone_on(begun())
+
+
 @pytest.mark.parametrize("name", BAD)
-def test_bad_input_leaves_the_session_as_it_was(name):
+def test_bad_input_leaves_the_session_as_it_was(name, quiet):
     """A session that met it goes on like one that never did: counts, slots, frames, rounds and words."""
     act, kind, told = BAD[name]
-    model = model_of()
-    met, quiet = (fed(model.session(), 5) for _ in range(2))
-    for session in (met, quiet):
-        answered(session, "First?")
+    met = begun()
     before = state_of(met)
     with pytest.raises(kind, match=told):
         act(met)
-    after = state_of(met)
-    if name == "question too long":
-        # All that was before the question's own tokens is done and stays: the frames are in.
-        before[0].update(questions=0), after[0].update(questions=0)
-        before[0]["prefill_tokens"] = after[0]["prefill_tokens"]
-    assert after == before
-    for session in (met, quiet):
-        fed(session, 3, start=5)
-    assert answered(met) == answered(quiet)
-    assert [(turn.t_ns, turn.probabilities) for turn in met.speak()] == [
-        (turn.t_ns, turn.probabilities) for turn in quiet.speak()
-    ]
-    assert state_of(met)[1] == state_of(quiet)[1]
+    assert state_of(met) == before
+    assert gone_on(met) == quiet
     check_no_leak(met)
 
 
-@settings(max_examples=25)
+@settings(max_examples=20)
 @given(
     mode=st.sampled_from(MODES),
     memory=st.sampled_from(MEMORIES),
@@ -201,7 +206,7 @@ def test_a_frame_may_be_overwritten_once_it_was_taken():
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("slots", [1, 30, 70, 90, 130])
+@pytest.mark.parametrize("slots", [1, 70, 130])
 @pytest.mark.parametrize("mode", MODES)
 def test_a_context_larger_than_the_pool(family, slots, mode):
     """Whatever does not fit is refused as such; nothing is left behind, and what fits is still answered."""

@@ -178,15 +178,15 @@ def test_a_window_in_seconds_is_kept(memory, left):
     assert session.ask("What?").stats.frames in (left, left - 1)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", ["qwen2_5_vl", "qwen3_vl"])
 @pytest.mark.parametrize("memory", ["window", "star_stream", "clusters", "retrieval"])
 @pytest.mark.parametrize("mode", ["incremental", "delayed"])
 def test_memory_leaves_room_in_the_pool_for_a_question(family, memory, mode):
     """However long the stream and however much text stands around each grid."""
-    session = fed(model_of(family).session(replace(BASE, slots=320, mode=mode, memory=memory)), 80)
+    session = fed(model_of(family).session(replace(BASE, slots=256, mode=mode, memory=memory)), 40)
     answer = session.ask("What is it that moves there?", options=hot()).run()
     assert answer.stats.frames >= 4
-    assert session.metrics().slots_used <= 320
+    assert session.metrics().slots_used <= 256
 
 
 def test_sessions_share_an_encoder_where_they_see_alike():
