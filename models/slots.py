@@ -121,7 +121,7 @@ class SlotPool(Cache):
     def __init__(self, backbone: Backbone, *, slots: int, rows: int = 1) -> None:
         if type(slots) is not int or type(rows) is not int or slots < 1 or rows < 1:
             raise SettingsError(
-                f"pool: found {rows!r} rows of {slots!r} slots, expected an integer of 1 or more of each"
+                f"pool: found {rows!r} rows of {slots!r} slots, expected an integer of at least 1 of each"
             )
         self.backbone = backbone
         config = backbone.config
