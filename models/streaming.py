@@ -300,7 +300,7 @@ def _device(what: str, name: str | torch.device) -> torch.device:
         probe.cpu()
     except (RuntimeError, TypeError, AssertionError, NotImplementedError) as error:
         raise SettingsError(
-            f"{what}: found {name!r}, which is not to be had here ({str(error).splitlines()[0]}); take one such as cpu"
+            f"{what} is {name!r}, which is not to be had here ({str(error).splitlines()[0]}); take one such as cpu"
         ) from error
     return probe.device
 
