@@ -27,21 +27,18 @@ class Stored:
     """The keys and values of some tokens, taken out of a pool.
 
     Attributes:
-        keys, values: (layers, key-value heads, tokens, head width), as stored in the pool.
-        anchors: the keys as first written where a rebase has moved them since, else None.
+        keys, values: (layers, key-value heads, tokens, head width); keys as first written, whatever moved them since.
         shift: by how many positions they have moved since they were written, in time, height and width.
     """
 
     keys: Tensor
     values: Tensor
-    anchors: Tensor | None
     shift: Shift
 
     @property
     def nbytes(self) -> int:
         """Bytes held."""
-        parts = (self.keys, self.values) if self.anchors is None else (self.keys, self.values, self.anchors)
-        return sum(part.numel() * part.element_size() for part in parts)
+        return sum(part.numel() * part.element_size() for part in (self.keys, self.values))
 
 
 class SlotLayer(CacheLayerMixin):
@@ -219,11 +216,10 @@ class SlotPool(Cache):
         """Copies tokens of one block out of the pool to host memory; their slots stay taken."""
         places = slots.to(self.pools[0].pool_keys.device)
         shift = self._block_shift(row, slots)
-        keys = torch.stack([layer.pool_keys[row, :, places] for layer in self.pools]).cpu()
+        first = [layer.pool_keys for layer in self.pools] if shift == (0, 0, 0) else self._anchors
+        keys = torch.stack([written[row, :, places] for written in first]).cpu()
         values = torch.stack([layer.pool_values[row, :, places] for layer in self.pools]).cpu()
-        moved = shift != (0, 0, 0)
-        anchors = torch.stack([anchor[row, :, places] for anchor in self._anchors]).cpu() if moved else None
-        stored = Stored(keys=keys, values=values, anchors=anchors, shift=shift)
+        stored = Stored(keys=keys, values=values, shift=shift)
         self.bytes_moved += stored.nbytes
         return stored
 
@@ -231,15 +227,18 @@ class SlotPool(Cache):
         """Copies tokens into slots that `place` has handed out."""
         device = self.pools[0].pool_keys.device
         places = slots.to(device)
-        for index, layer in enumerate(self.pools):
-            layer.pool_keys[row].index_copy_(1, places, stored.keys[index].to(device))
-            layer.pool_values[row].index_copy_(1, places, stored.values[index].to(device))
-        if stored.anchors is not None:
+        moved = stored.shift != (0, 0, 0)
+        if moved:
             self._make_anchors()
-            for anchor, kept in zip(self._anchors, stored.anchors, strict=True):
-                anchor[row].index_copy_(1, places, kept.to(device))
+        for index, layer in enumerate(self.pools):
+            keys = stored.keys[index].to(device)
+            if moved:
+                self._anchors[index][row].index_copy_(1, places, keys)
+                keys = self._turned(keys, stored.shift)
+            layer.pool_keys[row].index_copy_(1, places, keys)
+            layer.pool_values[row].index_copy_(1, places, stored.values[index].to(device))
         self._shift[row, slots.numpy()] = stored.shift
-        self.bytes_moved += stored.nbytes
+        self.bytes_moved += stored.nbytes + moved * stored.keys.nbytes
 
     def rebase(self, row: int, slots: Tensor, delta: Shift) -> None:
         """Moves the positions of one block's tokens by `delta` in time, height and width.
@@ -254,14 +253,16 @@ class SlotPool(Cache):
         after = (before[0] + delta[0], before[1] + delta[1], before[2] + delta[2])
         self._shift[row, slots.numpy()] = after
         places = slots.to(self.pools[0].pool_keys.device)
-        moves = torch.tensor(after, device=places.device)[self._axes]
         for layer, anchor in zip(self.pools, self._anchors, strict=True):
             first = before == (0, 0, 0)
             if first:
                 anchor[row].index_copy_(1, places, layer.pool_keys[row, :, places])
-            turned = rotate(anchor[row, :, places], moves, self._frequencies)
+            turned = self._turned(anchor[row, :, places], after)
             layer.pool_keys[row].index_copy_(1, places, turned)
             self.bytes_moved += (1 + first) * turned.numel() * turned.element_size()
+
+    def _turned(self, keys: Tensor, shift: Shift) -> Tensor:
+        return rotate(keys, torch.tensor(shift, device=keys.device)[self._axes], self._frequencies)
 
     def _block_shift(self, row: int, slots: Tensor) -> Shift:
         shifts = self._shift[row, slots.numpy()]

@@ -125,8 +125,7 @@ def assert_bounded(seen, warm):
     memory = [metrics.memory_bytes for metrics in seen.metrics]
     assert max(memory[warm:]) <= max(memory[:warm])
     assert max(metrics.slots_used for metrics in later) <= max(seen.video_slots) + TEXT_SLOTS
-    # A block that a rebase has moved takes its first keys along.
-    assert max(metrics.host_bytes for metrics in seen.metrics) <= MEMORY.host_bytes * 3 // 2
+    assert max(metrics.host_bytes for metrics in seen.metrics) <= MEMORY.host_bytes
     assert seen.keys_finite
     assert seen.logits > len(seen.metrics)
 
