@@ -204,7 +204,7 @@ def test_where_time_stands_in_the_text_no_gap_takes_positions():
 
 def test_a_long_prefill_runs_in_parts_and_gives_what_one_forward_gives():
     side = 16
-    scenes = [scene(k * SECOND, height=side, width=side, seed=k) for k in range(FORWARD_TOKENS // side**2 + 1)]
+    scenes = [scene(k * SECOND, height=side, width=side, seed=k) for k in range(FORWARD_TOKENS // side**2 + 2)]
     parts, whole = (track_of(slots=6000, engine=Counting) for _ in range(2))
     found = []
     for track in (parts, whole):
