@@ -194,9 +194,9 @@ class Session:
         tokens = (state.prompts.single(names[0]), state.prompts.single(names[1]), state.prompts.single(names[2]))
         if len(set(tokens)) < 3:
             raise SettingsError(f"decision_tokens: found {names}, expected three different tokens")
+        chosen = self._options(None, options)
         state.interrupt()
-        decider = Decider(tokens=tokens, threshold=state.settings.speak_threshold)
-        return speak(state, decider, self._options(None, options))
+        return speak(state, Decider(tokens=tokens, threshold=state.settings.speak_threshold), chosen)
 
     def snapshot(self) -> Snapshot:
         """Remembers this moment: cache, memory and dialogue. No byte is copied; slots are kept until `forget`."""

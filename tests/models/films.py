@@ -5,7 +5,7 @@ from fractions import Fraction
 from models.film import frames
 from models.settings import StreamingSettings
 from models.streaming import StreamingModel
-from models.tiny import tiny_config
+from models.tiny import tiny_config, tiny_processor
 from tests.drawn import VideoSpec, draw_video
 
 SIZE = (48, 32)
@@ -19,7 +19,9 @@ def film_file(path, *, seconds=4, rate=5):
 
 
 def model(family="qwen2_5_vl", *, seed=1, settings=SETTINGS):
-    return StreamingModel.from_random(tiny_config(family), seed=seed, settings=settings)
+    return StreamingModel.from_random(
+        tiny_config(family), seed=seed, processor=tiny_processor(family), settings=settings
+    )
 
 
 def film_of(path, fps=None):

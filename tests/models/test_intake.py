@@ -102,11 +102,11 @@ def test_what_memory_is_told_of_an_arrival(make):
     for frame, t_ns in zip(drawn_frames(2), (3, 8), strict=True):
         arrived = intake.add(frame, t_ns)
     features = arrived[0].future.result(WAIT)
-    chunk = arrived[0].chunk(features)
+    chunk = arrived[0].chunk(features, tokens=17)
     # The span is half-open and ends behind the last frame.
-    assert (chunk.key, chunk.t0_ns, chunk.t1_ns, chunk.tokens) == (0, 3, 9, 12)
+    assert (chunk.key, chunk.t0_ns, chunk.t1_ns, chunk.tokens) == (0, 3, 9, 17)
     assert chunk.features.shape == (12, 64)
-    assert arrived[0].chunk(None).features is None
+    assert arrived[0].chunk(None, tokens=17).features is None
 
 
 def test_the_caller_may_draw_the_next_frame_into_the_same_memory(make):

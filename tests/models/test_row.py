@@ -120,11 +120,14 @@ class Ledger:
     def put_back(self, count, choice):
         if not self.away:
             return
-        entry, stored, written = self.away[choice % len(self.away)]
+        place = choice % len(self.away)
+        entry, stored, written = self.away[place]
         if len(entry.slots) > self.row.available:
             with pytest.raises(PoolFullError):
                 self.row.put_back(entry, stored)
             return
+        # Brought back once: a block that sees two copies weighs them twice, which one forward cannot.
+        del self.away[place]
         back = self.row.put_back(entry, stored)
         assert back.id not in self.kept
         self.kept[back.id] = written

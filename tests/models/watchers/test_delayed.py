@@ -58,7 +58,7 @@ def test_a_question_sees_what_one_pass_over_the_chosen_frames_would_give(family,
         if step != "ask":
             fed = len(oracle.fed)
             came = arrival(key, family=family, like=step, level=120 * step)
-            policy.observe(came.chunk(came.future.result()))
+            policy.observe(came.chunk(came.future.result(), tokens=track.tokens(came)))
             watcher.absorb(came)
             assert len(oracle.fed) == fed, "nothing is fed before a question"
             key += 1

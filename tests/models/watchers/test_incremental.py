@@ -1,5 +1,7 @@
 """Tests of frames that enter as they come: the cache holds what the policy says, and what left comes back as it was."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -17,7 +19,7 @@ from tests.models.watching import arrival, held, track_of, watcher_of
 
 KNOBS = MemorySettings(
     last=2, window_s=20.0, star_capacity=2, stream_capacity=2, clusters=2, cluster_buffer=1, cluster_size=2,
-    cluster_match=0.3, host_bytes=100, chunk_bytes=10,
+    cluster_match=0.3, chunk_bytes=10,
 )  # fmt: skip
 MEMORIES = {
     "all": ("all", KNOBS),
@@ -32,6 +34,8 @@ MEMORIES = {
 
 def watcher_with(track, name, *, keep=True):
     memory, knobs = MEMORIES[name]
+    # Host memory for two grids and a half, whatever text the family puts around them.
+    knobs = replace(knobs, host_bytes=25 * track.tokens(arrival(0)))
     return Incremental(track, build_policy(memory, settings=knobs), keep_features=keep)
 
 
@@ -59,7 +63,7 @@ def test_the_cache_holds_what_the_policy_says_and_each_grid_saw_what_lived_befor
     oracle = Oracle(backbone(family))
     track = track_of(family, observer=oracle)
     watcher = watcher_with(track, name)
-    policy = build_policy(MEMORIES[name][0], settings=MEMORIES[name][1])
+    policy = watcher.policy.copy()
     now, key, gone = 0, 0, 0
     for step in [(SECOND, 0), *script]:
         if step == "tick":
@@ -73,7 +77,7 @@ def test_the_cache_holds_what_the_policy_says_and_each_grid_saw_what_lived_befor
         else:
             now += step[0]
             came = arrival(key, family=family, t_ns=now, like=step[1], level=120 * step[1])
-            change = policy.observe(came.chunk(came.future.result()))
+            change = policy.observe(came.chunk(came.future.result(), tokens=track.tokens(came)))
             fed = len(oracle.fed)
             watcher.absorb(came)
             check_sight(track, oracle.fed[fed:])
@@ -229,6 +233,7 @@ def test_what_left_before_positions_were_set_back_comes_back_in_front_of_the_res
     apart = [track.row.entry(watcher.ready().entries[key]).positions for key in (3, 4)]
     moved = watcher.compact()
     assert moved < 0
+    assert len(watcher.offloaded) == 2
     assert all(kept.delta == moved for kept in watcher.offloaded.values())
     assert watcher.compact() == 0
     now = [track.row.entry(watcher.ready().entries[key]).positions for key in (3, 4)]
