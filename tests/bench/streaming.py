@@ -259,6 +259,23 @@ def delayed(stage: Stage) -> list[Line]:
     ]  # fmt: skip
 
 
+def delayed_long(stage: Stage) -> list[Line]:
+    """A first question after a stream longer than memory, against encoding all of it at the question."""
+    window, paired = stage.plan.window, Paired()
+    grids = 4 * window
+    resend = partial(stage.stock.resend, stage.prompt(grids), stage.patches(grids))
+    for _ in range(max(2, stage.plan.rounds // 3)):
+        with stage.model.session(mode="delayed") as session:
+            stage.watched(session, grids)
+            paired.round({"ours": partial(ask, session), "resend": resend})
+    return [
+        Line(
+            what=f"first token, {grids} grids, delayed: first question about the last {window}, encoding all",
+            value=paired.ratio("resend", "ours"), least=5, **times(paired, "ours", "resend"),
+        )
+    ]  # fmt: skip
+
+
 def follow_ups(stage: Stage) -> list[Line]:
     """First token of a follow-up question after streams of different lengths: flat."""
     plan, paired = stage.plan, Paired()
@@ -340,6 +357,7 @@ MEASURES: tuple[Callable[[Stage], list[Line]], ...] = (
     against_growing,
     against_copying,
     delayed,
+    delayed_long,
     follow_ups,
     duplicates,
     split,
