@@ -22,6 +22,7 @@ from models.row import Draft, Entry, Row
 FORWARD_TOKENS = 1024
 # Where positions are set back or would pass their limit, frames further apart than this begin a new vision segment.
 SEGMENT_GAP_NS = 60_000_000_000
+LEAST_GAP_NS = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -192,22 +193,36 @@ class Track:
         """Gives the live frames the positions that they would have in a context of their own, behind the system turn.
 
         Frames that were seen more than a minute apart begin a new vision segment, so that what memory left out takes no
-        positions. Returns by how much the end of the context moved.
+        positions; where that is not enough to come well below the limit, frames closer to each other do. Returns by how
+        much the end of the context moved.
         """
-        end = self.cursor.next
-        cursor = Cursor(next=self.row.entry(self.start()).end)
-        last_ns: int | None = None
-        for key in frames:
-            entry = self.row.entry(key)
-            if last_ns is not None and entry.block.t0_ns - last_ns > SEGMENT_GAP_NS:
-                cursor = Cursor(next=cursor.next)
-            last_ns = entry.block.t1_ns
-            begun = cursor
-            fresh, cursor = place(len(entry.block.token_ids), entry.block.grids, cursor=begun, clock=self.row.clock)
-            self._move(entry, fresh, begun)
-        self.cursor = cursor
+        end, gap_ns = self.cursor.next, SEGMENT_GAP_NS
+        entries = [self.row.entry(key) for key in frames]
+        cursors = self._line_up(entries, gap_ns)
+        # Else the next chunk would pass the limit again, and each one after it would turn every key.
+        while cursors[-1].next > self._limit // 2 and gap_ns > LEAST_GAP_NS:
+            gap_ns //= 2
+            cursors = self._line_up(entries, gap_ns)
+        for entry, cursor in zip(entries, cursors, strict=False):
+            fresh, _ = place(len(entry.block.token_ids), entry.block.grids, cursor=cursor, clock=self.row.clock)
+            self._move(entry, fresh, cursor)
+        self.cursor = cursors[-1]
         self.meter.rebases += 1
-        return cursor.next - end
+        return self.cursor.next - end
+
+    def _line_up(self, entries: Sequence[Entry], gap_ns: int) -> list[Cursor]:
+        """Where each entry would begin if wider gaps than this began a new segment, and where the next one would."""
+        after = Cursor(next=self.row.entry(self.start()).end)
+        begins: list[Cursor] = []
+        last_ns: int | None = None
+        for entry in entries:
+            block = entry.block
+            if last_ns is not None and block.t0_ns - last_ns > gap_ns:
+                after = Cursor(next=after.next)
+            last_ns = block.t1_ns
+            begins.append(after)
+            _, after = place(len(block.token_ids), block.grids, cursor=after, clock=self.row.clock)
+        return [*begins, after]
 
     def _move(self, entry: Entry, fresh: Tensor, cursor: Cursor) -> None:
         # A grid and the text around it all count from the cursor, so the whole block moves by one step per axis.

@@ -266,6 +266,18 @@ def test_frames_that_live_get_the_positions_of_a_context_of_their_own(family, st
     assert track.row.pool.bytes_moved == moved
 
 
+@pytest.mark.parametrize(("family", "step_s"), [("qwen2_5_omni", 50), ("qwen2_5_omni", 3), ("qwen2_5_vl", 55)])
+def test_setting_back_leaves_room_below_the_limit_even_where_frames_lie_far_apart(family, step_s):
+    track = track_of(family, slots=300, limit=400)
+    keys = enter(track, [scene(k * step_s * SECOND, family=family, span_ns=0) for k in range(12)])
+    assert track.cursor.next > 400
+    track.compact(keys)
+    assert track.cursor.next <= 200
+    # In order still, each grid behind the one before it.
+    firsts = [int(track.row.entry(key).positions.min()) for key in keys]
+    assert firsts == sorted(set(firsts))
+
+
 def test_an_arrival_becomes_the_scene_of_its_frames():
     came = arrival(3)
     made = scene_of(came, came.future.result())

@@ -34,8 +34,9 @@ MEMORIES = {
 
 def watcher_with(track, name, *, keep=True):
     memory, knobs = MEMORIES[name]
-    # Host memory for two grids and a half, whatever text the family puts around them.
-    knobs = replace(knobs, host_bytes=25 * track.tokens(arrival(0)))
+    # Room for two grids and a half on the host, for three and a half in tokens, whatever text is around a grid.
+    grid = track.tokens(arrival(0))
+    knobs = replace(knobs, host_bytes=25 * grid, max_tokens=None if knobs.max_tokens is None else 7 * grid // 2)
     return Incremental(track, build_policy(memory, settings=knobs), keep_features=keep)
 
 
