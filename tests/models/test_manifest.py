@@ -1,25 +1,12 @@
 """The manifest: every file of a package is held against it, and every field of it is read strictly."""
 
-import shutil
-
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from models.manifest import SETTINGS_FILE, check_package, read_manifest
 from models.package import load_package
-from tests.models.packages import edit, refused, save, tiny
-
-
-@pytest.fixture(scope="module")
-def one(tmp_path_factory):
-    return save(tmp_path_factory.mktemp("one") / "package", model=tiny("qwen2_5_vl"))
-
-
-@pytest.fixture
-def package(one, tmp_path):
-    shutil.copytree(one, tmp_path / "package")
-    return tmp_path / "package"
+from tests.models.packages import edit, refused
 
 
 def test_a_missing_file_is_named(package):

@@ -1,7 +1,6 @@
 """Packages: what is saved is loaded, bit for bit; what is damaged, foreign or half there is refused by its name."""
 
 import os
-import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -24,17 +23,6 @@ from tests.models.packages import CARD, FAMILIES, REPLACE, SETTINGS, edit, refus
 @pytest.fixture(scope="module", params=FAMILIES)
 def saved(request, tmp_path_factory):
     return save(tmp_path_factory.mktemp("saved") / request.param, request.param)
-
-
-@pytest.fixture(scope="module")
-def one(tmp_path_factory):
-    return save(tmp_path_factory.mktemp("one") / "package", model=tiny("qwen2_5_vl"))
-
-
-@pytest.fixture
-def package(one, tmp_path):
-    shutil.copytree(one, tmp_path / "package")
-    return tmp_path / "package"
 
 
 def test_what_is_saved_is_loaded(saved):

@@ -14,36 +14,11 @@ from tests.models.watched import (
     PLAIN,
     THREAD,
     WAIT,
-    Watched,
     counts,
-    encoders,
     grey,
     picture,
     same,
-    tiny_backbone,
-    tiny_format,
 )
-
-
-@pytest.fixture(scope="module")
-def backbones():
-    return {family: tiny_backbone(family) for family in FAMILIES}
-
-
-@pytest.fixture(scope="module")
-def formats():
-    return {family: tiny_format(family) for family in FAMILIES}
-
-
-@pytest.fixture
-def tower(backbones):
-    return Watched(backbones["qwen2_5_vl"])
-
-
-@pytest.fixture
-def make(tower, formats):
-    with encoders(tower, formats["qwen2_5_vl"]) as made:
-        yield made
 
 
 @pytest.mark.parametrize("family", FAMILIES)

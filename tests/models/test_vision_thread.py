@@ -11,40 +11,14 @@ from models.errors import ClosedError
 from models.tower import Tower
 from models.vision import Encoder
 from tests.models.watched import (
-    FAMILIES,
     PLAIN,
     THREAD,
     WAIT,
-    Watched,
     counts,
-    encoders,
     grey,
     picture,
     same,
-    tiny_backbone,
-    tiny_format,
 )
-
-
-@pytest.fixture(scope="module")
-def backbones():
-    return {family: tiny_backbone(family) for family in FAMILIES}
-
-
-@pytest.fixture(scope="module")
-def formats():
-    return {family: tiny_format(family) for family in FAMILIES}
-
-
-@pytest.fixture
-def tower(backbones):
-    return Watched(backbones["qwen2_5_vl"])
-
-
-@pytest.fixture
-def make(tower, formats):
-    with encoders(tower, formats["qwen2_5_vl"]) as made:
-        yield made
 
 
 @settings(max_examples=25)
