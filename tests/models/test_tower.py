@@ -16,11 +16,6 @@ WIDTH = 3 * 2 * 4 * 4
 GRIDS = [(4, 4), (8, 8), (10, 14), (2, 2), (2, 16), (18, 6), (6, 18), (12, 8)]
 
 
-@pytest.fixture(scope="module")
-def backbones():
-    return {family: tiny_backbone(family) for family in FAMILIES}
-
-
 def pixels(grids, seed=0, dtype=torch.float32):
     drawn = torch.Generator().manual_seed(seed)
     return [torch.randn(rows * columns, WIDTH, generator=drawn).to(dtype) for rows, columns in grids]
