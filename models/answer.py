@@ -3,7 +3,7 @@
 import time
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal, Self
 
 from torch import Tensor
@@ -26,14 +26,14 @@ class AnswerOptions:
     """How a reply is written.
 
     Attributes:
-        sampling: how tokens are chosen.
-        stop: when it ends.
+        sampling: how tokens are chosen; None takes the session's settings.
+        stop: when it ends; None takes the session's settings.
         pieces: `token` gives text out as soon as it is certain, `sentence` in whole sentences.
         draft_tokens: above 0, a short answer of at most so many tokens comes first, and then the full one.
     """
 
-    sampling: Sampling = field(default_factory=Sampling)
-    stop: StopRule = field(default_factory=StopRule)
+    sampling: Sampling | None = None
+    stop: StopRule | None = None
     pieces: Literal["token", "sentence"] = "token"
     draft_tokens: int = 0
 
@@ -183,6 +183,8 @@ class Answer(Iterator[str]):
         self._branch = branch
         self._prompts = prompts
         self._options = options
+        self._sampling = options.sampling or Sampling()
+        self._stop = options.stop or StopRule()
         self._asked = asked
         self._hooks = hooks
         self._sentences = Sentences()
@@ -198,10 +200,9 @@ class Answer(Iterator[str]):
         self._total_s = self._first_s
 
     def _begin(self, logits: Tensor) -> None:
-        stop = self._options.stop
-        self._limit = self._options.draft_tokens if self._draft else stop.max_new_tokens
-        self._chooser = Chooser(self._options.sampling)
-        self._text = TextStream(self._prompts.tokenizer, stop=stop.texts)
+        self._limit = self._options.draft_tokens if self._draft else self._stop.max_new_tokens
+        self._chooser = Chooser(self._sampling)
+        self._text = TextStream(self._prompts.tokenizer, stop=self._stop.texts)
         self._tokens: list[int] = []
         # For each token the characters that were whole with it, and its block where it was fed.
         self._written: list[int] = []
@@ -246,7 +247,7 @@ class Answer(Iterator[str]):
         self._written.append(self._text.written)
         if self._text.stopped:
             self._end_stage("stop")
-        elif loops(self._tokens, self._options.stop.repeats):
+        elif loops(self._tokens, self._stop.repeats):
             self._end_stage("loop")
         elif len(self._tokens) >= self._limit:
             self._end_stage("length")

@@ -188,6 +188,12 @@ class Backbone:
         return int(self.config.hidden_size)
 
     @property
+    def feature_parts(self) -> int:
+        """Tensors of features for each grid: what stands for its tokens, and one for each deepstack layer."""
+        # Qwen3-VL alone has deepstack layers, and its frames alone carry their time as text.
+        return 1 + (len(self.visual.deepstack_visual_indexes) if self.family.timed_text else 0)
+
+    @property
     def head_dim(self) -> int:
         """Width of one attention head."""
         return int(self.text.layers[0].self_attn.head_dim)

@@ -152,6 +152,9 @@ def _catch_up(session: Session) -> None:
     limit = time.perf_counter() + _PATIENCE_S
     while time.perf_counter() < limit:
         metrics = session.metrics()
-        if metrics.vision_encoded + metrics.vision_exact_hits + metrics.vision_similar_hits >= metrics.chunks:
+        if (
+            metrics.vision_encoded + metrics.vision_exact_hits + metrics.vision_similar_hits + metrics.vision_failed
+            >= metrics.chunks
+        ):
             return
         time.sleep(0.0005)

@@ -161,6 +161,7 @@ def check_required(folder: Path, manifest: Manifest) -> None:
     if lacking:
         raise PackageError(
             f"{folder / SETTINGS_FILE}: field files lacks {', '.join(lacking)}, which it needs; save it again"
+            f"{' with SaveOptions(router_weights=path)' if ROUTER_WEIGHTS in lacking[-1] else ''}"
         )
 
 

@@ -19,6 +19,7 @@ class Metrics:
         chunks_pending: grids that wait to enter the cache.
         vision_encoded: grids that the vision tower ran for, of all sessions that share the encoder.
         vision_exact_hits, vision_similar_hits: grids whose features were reused, of the same.
+        vision_failed: grids that the tower failed on, of the same.
         vision_s: seconds the tower worked, of the same.
         vision_wait_s: seconds this session waited for it.
         prefill_s: seconds of forwards that filled the cache.
@@ -26,6 +27,7 @@ class Metrics:
         prefill_tokens, decode_tokens: tokens of those forwards.
         questions: questions answered; `turns`: steps of `speak` decided, `responses`: those that spoke.
         evicted: chunks that memory let go; `offloaded`: chunks in host memory now.
+        dropped: chunks that never entered: the pool had no room for them and never would, or their encoding failed.
         slots_used, slots: of this session's row of the pool.
         pool_bytes: of the whole pool; constant unless a rebase has added the first keys.
         host_bytes: offloaded keys, values and features.
@@ -41,6 +43,7 @@ class Metrics:
     vision_encoded: int
     vision_exact_hits: int
     vision_similar_hits: int
+    vision_failed: int
     vision_s: float
     vision_wait_s: float
     prefill_s: float
@@ -52,6 +55,7 @@ class Metrics:
     responses: int
     evicted: int
     offloaded: int
+    dropped: int
     slots_used: int
     slots: int
     pool_bytes: int
@@ -76,6 +80,7 @@ class Meter:
     turns: int = 0
     responses: int = 0
     evicted: int = 0
+    dropped: int = 0
     rebases: int = 0
     prefill_tokens: int = 0
     decode_tokens: int = 0

@@ -35,7 +35,10 @@ class RouterSettings:
 
 def _indexer(settings: RouterSettings) -> Router:
     if settings.indexer is None:
-        raise SettingsError("router 'indexer' is learned and needs RouterSettings.indexer, the path of its weights")
+        raise SettingsError(
+            "router 'indexer' is learned and its weights were not found: train one with models.routers.indexer."
+            "train_indexer, put it into a package by save(…, options=SaveOptions(router_weights=path)), and load that"
+        )
     return Indexer.load(settings.indexer)
 
 

@@ -130,6 +130,8 @@ class Session:
         if first:
             state.track.origin_ns = t_ns
         try:
+            for arrival in arrived:
+                state.watcher.admit(arrival)
             state.take_in()
         except StreamError:
             before.undo(arrived)
@@ -274,23 +276,22 @@ class Session:
             raise ClosedError("the snapshot belongs to another session or was forgotten; take another with snapshot()")
 
     def _options(self, max_new_tokens: int | None, options: AnswerOptions | None) -> AnswerOptions:
-        settings = self._state.settings
-        if options is None:
-            sampling = Sampling(
-                temperature=settings.temperature,
-                top_k=settings.top_k_sampling,
-                top_p=settings.top_p,
-                repetition_penalty=settings.repetition_penalty,
-                seed=settings.seed,
-            )
-            options = AnswerOptions(sampling=sampling, stop=StopRule(max_new_tokens=settings.max_new_tokens))
-        if not isinstance(options, AnswerOptions):
+        """The options, with the settings where they leave something open."""
+        if options is not None and not isinstance(options, AnswerOptions):
             raise SettingsError(f"options: found {options!r}, expected AnswerOptions")
-        if max_new_tokens is None:
-            return options
-        if type(max_new_tokens) is not int or max_new_tokens < 1:
+        if max_new_tokens is not None and (type(max_new_tokens) is not int or max_new_tokens < 1):
             raise SettingsError(f"max_new_tokens: found {max_new_tokens!r}, expected an integer of at least 1")
-        return replace(options, stop=replace(options.stop, max_new_tokens=max_new_tokens))
+        given, settings = options or AnswerOptions(), self._state.settings
+        sampling = given.sampling or Sampling(
+            temperature=settings.temperature,
+            top_k=settings.top_k_sampling,
+            top_p=settings.top_p,
+            repetition_penalty=settings.repetition_penalty,
+            seed=settings.seed,
+        )
+        stop = given.stop or StopRule(max_new_tokens=settings.max_new_tokens)
+        stop = stop if max_new_tokens is None else replace(stop, max_new_tokens=max_new_tokens)
+        return replace(given, sampling=sampling, stop=stop)
 
 
 def _check_question(question: str) -> None:
@@ -317,6 +318,7 @@ def measure(state: State) -> Metrics:
         vision_encoded=vision.encoded,
         vision_exact_hits=vision.exact_hits,
         vision_similar_hits=vision.similar_hits,
+        vision_failed=vision.failed,
         vision_s=vision.seconds,
         vision_wait_s=meter.seconds["vision_wait"],
         prefill_s=meter.seconds["prefill"],
@@ -328,6 +330,7 @@ def measure(state: State) -> Metrics:
         responses=meter.responses,
         evicted=meter.evicted,
         offloaded=len(away),
+        dropped=meter.dropped,
         slots_used=state.row.used,
         slots=pool.slots,
         pool_bytes=pool.nbytes,

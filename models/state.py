@@ -73,6 +73,7 @@ class State:
             # Its features will never come, and no grid behind it would ever have its turn.
             if arrival.future.done() and (arrival.future.cancelled() or arrival.future.exception()):
                 self.intake.queue.popleft()
+                self.meter.dropped += 1
             raise
         self.intake.queue.popleft()
 

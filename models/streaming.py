@@ -98,18 +98,23 @@ class StreamingModel:
         Args:
             folder: where it goes.
             card: name, licence and where the training came from.
-            options: whether to replace a folder, and what else goes in.
+            options: whether to replace a folder, and what else goes in; a learned router that the model was loaded
+                with goes in unless another one is given.
 
         Raises:
             PackageError: the folder exists, or a learned router's weights are missing.
         """
+        chosen = SaveOptions() if options is None else options
+        trained = None if self.folder is None else self.folder / ROUTER_WEIGHTS
+        if chosen.router_weights is None and trained is not None and trained.is_file():
+            chosen = replace(chosen, router_weights=trained)
         return save_package(
             folder,
             model=self.backbone.model,
             processor=self.processor,
             settings=self.settings,
             card=card,
-            options=SaveOptions() if options is None else options,
+            options=chosen,
         )
 
     @classmethod
@@ -320,6 +325,10 @@ def _policy(settings: StreamingSettings, pool: SlotPool) -> MemoryPolicy:
     room = max(1, int(pool.slots * (1 - RESERVE)))
     limit = room if given.max_tokens is None else min(room, given.max_tokens)
     window = settings.window_s if given.window_s is None else given.window_s
+    # Blocks that a router may call back keep their features beside keys and values.
+    backbone = pool.backbone
+    features = 0 if settings.router is None else backbone.width * backbone.feature_parts * backbone.dtype.itemsize
+    chunk_bytes = pool.bytes_per_slot + features
     return build_policy(
-        settings.memory, settings=replace(given, max_tokens=limit, window_s=window, chunk_bytes=pool.bytes_per_slot)
+        settings.memory, settings=replace(given, max_tokens=limit, window_s=window, chunk_bytes=chunk_bytes)
     )

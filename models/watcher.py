@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from models.backbone import Features
+from models.errors import SettingsError
+from models.memory.policy import MemoryPolicy
 from models.metrics import Meter
 from models.row import Draft
 from models.track import Arrival, Scene
@@ -25,6 +27,14 @@ class Remembered:
 
 class Watcher(Protocol):
     """The part of a session that brings frames into its cache."""
+
+    def admit(self, arrival: Arrival) -> None:
+        """Refuses a grid that could never be kept, before its features are known.
+
+        Raises:
+            SettingsError: memory or pool are too small for grids of this size.
+        """
+        ...
 
     def absorb(self, arrival: Arrival) -> None:
         """Takes the next grid."""
@@ -61,6 +71,16 @@ class Watcher(Protocol):
     def save(self) -> "Watcher":
         """The state for a snapshot; the entries themselves stay where they are."""
         ...
+
+
+def check_size(policy: MemoryPolicy, tokens: int) -> None:
+    """Refuses grids of so many tokens where a policy could never keep what it must. Raises SettingsError."""
+    least, most = policy.least_tokens(chunk_tokens=tokens), policy.max_tokens(chunk_tokens=tokens)
+    if most is not None and least > most:
+        raise SettingsError(
+            f"a grid of {tokens} tokens: memory must be able to keep {least} tokens, but may take {most}; raise "
+            "`slots` (memory takes a share of them at most) and `max_tokens`, or lower `max_pixels`"
+        )
 
 
 def wait(future: Future[Features], meter: Meter) -> Features:

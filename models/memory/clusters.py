@@ -151,6 +151,10 @@ class ClusterPolicy:
         most = (settings.clusters + settings.cluster_buffer * settings.cluster_size) * chunk_tokens
         return most if settings.max_tokens is None else min(most, settings.max_tokens)
 
+    def least_tokens(self, *, chunk_tokens: int) -> int:
+        """An open cluster may have to take as many chunks as it has room for."""
+        return self._settings.cluster_size * chunk_tokens
+
     def copy(self) -> "ClusterPolicy":
         """An independent copy; the means are shared, for they are never written to."""
         other = ClusterPolicy(self._settings)

@@ -46,6 +46,10 @@ class KeepAll:
         """No bound can be told."""
         return None
 
+    def least_tokens(self, *, chunk_tokens: int) -> int:
+        """Every chunk stays."""
+        return chunk_tokens
+
     def copy(self) -> "KeepAll":
         """An independent copy."""
         other = KeepAll(self._settings)

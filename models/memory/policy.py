@@ -67,6 +67,10 @@ class MemoryPolicy(Protocol):
         """
         ...
 
+    def least_tokens(self, *, chunk_tokens: int) -> int:
+        """The tokens that it must be able to keep live, whatever else goes, when each chunk takes `chunk_tokens`."""
+        ...
+
     def copy(self) -> "MemoryPolicy":
         """An independent copy: whatever happens to one leaves the other as it is."""
         ...
@@ -83,7 +87,6 @@ class PolicyClass(Protocol):
 POLICIES: Final[Mapping[str, PolicyClass]] = {
     "all": KeepAll,
     "clusters": ClusterPolicy,
-    "none": KeepAll,
     "retrieval": RetrievalPolicy,
     "star_stream": StarStreamPolicy,
     "window": WindowPolicy,

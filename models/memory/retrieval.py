@@ -78,6 +78,10 @@ class RetrievalPolicy:
         """The most tokens live after a change; None when only time limits the window."""
         return window_tokens(self._settings, chunk_tokens=chunk_tokens)
 
+    def least_tokens(self, *, chunk_tokens: int) -> int:
+        """The newest chunk always stays."""
+        return chunk_tokens
+
     def copy(self) -> "RetrievalPolicy":
         """An independent copy."""
         other = RetrievalPolicy(self._settings)

@@ -17,8 +17,8 @@ class MemorySettings:
     by features: novelty takes the place of motion and `scene_novelty` that of `scene_motion`). "clusters":
     `cluster_match` (mean token cosine from which a chunk joins), `cluster_size` (chunks in one cluster),
     `cluster_buffer` (open clusters), `clusters` (closed ones). "retrieval": `host_bytes` (what offloaded chunks may
-    take) at `chunk_bytes` (bytes of cache for each token of a chunk; the default is that of Qwen2.5-VL-3B in
-    bfloat16: 36 layers x 2 (keys, values) x 2 heads x 128 x 2 bytes).
+    take) at `chunk_bytes` (bytes for each token of a chunk; the default is the cache of Qwen2.5-VL-3B in bfloat16: 36
+    layers x 2 (keys, values) x 2 heads x 128 x 2 bytes). A session puts the figure of its own model and pool there.
     """
 
     window_s: float | None = None
@@ -72,14 +72,19 @@ class MemorySettings:
 
     @classmethod
     def from_json(cls, value: object) -> "MemorySettings":
-        """The settings that `to_json` wrote. Raises SettingsError for a field too many, too few or ill-typed."""
+        """The settings that `to_json` wrote; a field that is absent has its default, so older packages load.
+
+        Raises:
+            SettingsError: for an unknown field, or one of the wrong type or outside its range, by its name.
+        """
         if not isinstance(value, dict):
             raise SettingsError(f"memory settings are a {type(value).__name__}, expected a JSON object")
         names = {field.name for field in fields(cls)}
-        unknown, missing = sorted(map(str, set(value) - names)), sorted(names - set(value))
-        if unknown or missing:
+        unknown = sorted(map(str, set(value) - names))
+        if unknown:
             raise SettingsError(
-                f"memory settings: unknown fields {unknown}, missing fields {missing}; expected exactly {sorted(names)}"
+                f"memory settings: unknown field {', '.join(unknown)}; expected only {', '.join(sorted(names))}; "
+                "correct its name, or use the version that wrote it"
             )
         return cls(**value)
 

@@ -108,6 +108,10 @@ class StarStreamPolicy:
         most = (self._settings.star_capacity + self._settings.stream_capacity) * chunk_tokens
         return most if self._settings.max_tokens is None else min(most, self._settings.max_tokens)
 
+    def least_tokens(self, *, chunk_tokens: int) -> int:
+        """The first chunk and the newest one always stay."""
+        return 2 * chunk_tokens
+
     def copy(self) -> "StarStreamPolicy":
         """An independent copy."""
         other = StarStreamPolicy(self._settings)

@@ -123,6 +123,10 @@ class WindowPolicy:
         """The most tokens live after a change; None when only time limits the window."""
         return window_tokens(self._settings, chunk_tokens=chunk_tokens)
 
+    def least_tokens(self, *, chunk_tokens: int) -> int:
+        """The newest chunk always stays."""
+        return chunk_tokens
+
     def copy(self) -> "WindowPolicy":
         """An independent copy."""
         other = WindowPolicy(self._settings)

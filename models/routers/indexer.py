@@ -96,7 +96,10 @@ class Indexer(nn.Module):
         try:
             weights = load_file(path)
         except (OSError, SafetensorError) as error:
-            raise PackageError(f"{path}: no indexer can be read ({error}); train one and save it there") from error
+            raise PackageError(
+                f"{path}: no indexer can be read ({error}); train one, save it, and "
+                "put it into the package by save(…, options=SaveOptions(router_weights=path))"
+            ) from error
         shapes = {name: tuple(weight.shape) for name, weight in weights.items()}
         query, frame = shapes.get("W_q", ()), shapes.get("W_k", ())
         if set(shapes) != {"W_q", "W_k"} or len(query) != 2 or len(frame) != 2 or query[0] != frame[0]:

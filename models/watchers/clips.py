@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from models.backbone import Features
-from models.errors import PoolFullError
+from models.errors import PoolFullError, SettingsError
 from models.positions import Cursor
 from models.row import Draft
 from models.track import Arrival, Scene, Track, scene_of
@@ -23,6 +23,15 @@ class Clips:
         self._grids = grids
         self._waiting: list[Arrival] = []
         self._clip: dict[int, tuple[int, Features]] = {}
+
+    def admit(self, arrival: Arrival) -> None:
+        """Refuses a grid of which no clip would fit in the pool."""
+        need, slots = self._grids * self.track.tokens(arrival), self.track.row.pool.slots
+        if need > slots:
+            raise SettingsError(
+                f"a grid of {self.track.tokens(arrival)} tokens: a clip of {self._grids} needs {need} slots, the pool "
+                f"has {slots}; raise `slots`, or lower `clip_frames` or `max_pixels`"
+            )
 
     def absorb(self, arrival: Arrival) -> None:
         """Takes a grid; the last one of a clip brings the clip in.

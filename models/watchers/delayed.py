@@ -9,7 +9,7 @@ from models.memory.records import Merged
 from models.positions import Cursor
 from models.row import Draft
 from models.track import Arrival, Scene, Track, scene_of
-from models.watcher import Remembered, wait
+from models.watcher import Remembered, check_size, wait
 
 
 class Delayed:
@@ -29,6 +29,10 @@ class Delayed:
         self._filled: list[tuple[int, int]] = []
         # Grids that a saved state shares: it may still ask for their features.
         self._shared: frozenset[int] = frozenset()
+
+    def admit(self, arrival: Arrival) -> None:
+        """Refuses a grid that memory could never keep."""
+        check_size(self.policy, self.track.tokens(arrival))
 
     def absorb(self, arrival: Arrival) -> None:
         """Memory decides; what it lets go before it was encoded is not encoded any more."""

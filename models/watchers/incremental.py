@@ -11,7 +11,7 @@ from models.memory.records import Change, Merged
 from models.row import Draft, Entry
 from models.slots import Stored
 from models.track import Arrival, Scene, Track, merged_scene, scene_of
-from models.watcher import Remembered, wait
+from models.watcher import Remembered, check_size, wait
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -45,6 +45,10 @@ class Incremental:
         self._keep = keep_features
         self._entries: dict[int, int] = {}
         self._features: dict[int, Features] = {}
+
+    def admit(self, arrival: Arrival) -> None:
+        """Refuses a grid that memory could never keep."""
+        check_size(self.policy, self.track.tokens(arrival))
 
     def absorb(self, arrival: Arrival) -> None:
         """Memory decides, what it lets go is freed, and the grid enters the cache in one forward."""

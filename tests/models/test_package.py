@@ -16,6 +16,7 @@ from models.manifest import SETTINGS_FILE, check_package, read_manifest
 from models.package import PROCESSORS, SaveOptions, load, load_base, load_package
 from models.routers.indexer import Indexer
 from models.settings import StreamingSettings
+from models.streaming import StreamingModel
 from models.tiny import tiny_config, tiny_processor
 from tests.models.packages import CARD, FAMILIES, REPLACE, SETTINGS, edit, refused, same_weights, save, tiny
 
@@ -105,6 +106,12 @@ def test_a_learned_router_goes_with_its_weights(tmp_path):
     assert same_weights(loaded.model, tiny("qwen2_5_vl"))
     assert Indexer.load(loaded.folder / "indexer.safetensors").W_q.shape == (4, 64)
     assert [entry.name for entry in read_manifest(folder).weights] == ["model.safetensors"]
+    # Saved again it still has them, here over itself.
+    model = StreamingModel.from_pretrained(folder)
+    model.save(folder, card=loaded.card, options=SaveOptions(overwrite=True))
+    again = StreamingModel.from_pretrained(folder)
+    assert torch.equal(Indexer.load(folder / "indexer.safetensors").W_q, Indexer.load(tmp_path / "trained").W_q)
+    again.session().close()
 
 
 def test_the_thinker_of_a_whole_omni_checkpoint_is_loaded(tmp_path):

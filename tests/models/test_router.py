@@ -119,7 +119,7 @@ def test_names_are_fixed_and_an_unknown_one_names_the_choices(tmp_path):
     assert tuple(sorted(ROUTERS)) == NAMES
     with pytest.raises(SettingsError, match="cos_sim_coarse, cos_sim_fine, cross_attn, indexer, random, recency"):
         build_router("cross-attn", settings=RouterSettings())
-    with pytest.raises(SettingsError, match=r"needs RouterSettings\.indexer"):
+    with pytest.raises(SettingsError, match=r"SaveOptions\(router_weights=path\)"):
         build_router("indexer", settings=RouterSettings())
     with pytest.raises(PackageError, match="gone"):
         build_router("indexer", settings=RouterSettings(indexer=tmp_path / "gone"))

@@ -275,5 +275,23 @@ def test_every_name_builds_and_an_unknown_one_names_the_choices():
         policy = build_policy(name, settings=limits)
         assert policy.live() == policy.offloaded() == ()
         assert policy.nbytes() == 0
-    with pytest.raises(SettingsError, match="all, clusters, none, retrieval, star_stream, window"):
+    with pytest.raises(SettingsError, match="all, clusters, retrieval, star_stream, window"):
         build_policy("stars", settings=limits)
+
+
+@pytest.mark.parametrize(
+    ("name", "times"), [("all", 1), ("window", 1), ("retrieval", 1), ("star_stream", 2), ("clusters", 3)]
+)
+def test_what_a_policy_must_keep_is_what_it_refuses_to_do_without(name, times):
+    def observed(max_tokens, count):
+        policy = build_policy(name, settings=MemorySettings(last=2, cluster_size=3, max_tokens=max_tokens))
+        for key in range(count):
+            policy.observe(chunk(key, tokens=4))
+        return policy
+
+    least = observed(None, 1).least_tokens(chunk_tokens=4)
+    assert least == 4 * times
+    assert len(observed(least, 3).live()) >= 1
+    if name != "all":
+        with pytest.raises(SettingsError, match=f"must keep {least} tokens, but max_tokens is {least - 1}"):
+            observed(least - 1, 3)

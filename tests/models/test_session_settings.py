@@ -1,0 +1,95 @@
+"""Tests that a setting reaches what it is meant for, and that what cannot work is told before anything is lost."""
+
+from contextlib import suppress
+from dataclasses import replace
+
+import pytest
+
+from models.answer import AnswerOptions
+from models.decode import Sampling, StopRule
+from models.errors import PoolFullError, SettingsError
+from models.settings import StreamingSettings
+from tests.models.oracle import drawn_frames
+from tests.models.sessions import FAMILIES, HALF_NS, model_of
+
+BASE = StreamingSettings(slots=512, max_new_tokens=7, system_prompt="Watch.", background=False)
+
+
+def watching(count=4, *, family="qwen2_5_vl", **changes):
+    session = model_of(family).session(replace(BASE, **changes))
+    for index, frame in enumerate(drawn_frames(count)):
+        session.add_frame(frame, index * HALF_NS)
+    return session
+
+
+@pytest.mark.parametrize(
+    ("changes", "options"),
+    [
+        ({"temperature": 5.0, "seed": 4}, Sampling(temperature=5.0, seed=4)),
+        ({"temperature": 5.0, "top_k_sampling": 3}, Sampling(temperature=5.0, top_k=3)),
+        ({"temperature": 5.0, "top_p": 0.5}, Sampling(temperature=5.0, top_p=0.5)),
+        ({"repetition_penalty": 3.0}, Sampling(repetition_penalty=3.0)),
+    ],
+)
+def test_every_setting_of_sampling_reaches_the_answer(changes, options):
+    stop = StopRule(max_new_tokens=24, repeats=0)
+    plain = watching().ask("What?", options=AnswerOptions(stop=stop)).run().token_ids
+    asked = watching(**changes).ask("What?", options=AnswerOptions(stop=stop)).run().token_ids
+    assert asked == watching().ask("What?", options=AnswerOptions(sampling=options, stop=stop)).run().token_ids
+    # Else equal answers would say nothing.
+    assert asked != plain
+
+
+def test_options_leave_alone_what_they_do_not_name():
+    hot = {"temperature": 5.0, "seed": 3, "max_new_tokens": 5}
+    whole = watching(**hot).ask("What?").run()
+    sentences = watching(**hot).ask("What?", options=AnswerOptions(pieces="sentence")).run()
+    assert sentences.token_ids == whole.token_ids
+    assert len(whole.token_ids) <= 5
+    drafted = watching(**hot).ask("What?", options=AnswerOptions(draft_tokens=2)).run()
+    assert len(drafted.token_ids) <= 7
+
+
+@pytest.mark.parametrize("gap_s", [0.25, 0.75])
+def test_the_greatest_gap_says_which_frames_make_a_pair(gap_s):
+    session = watching(4, max_gap_s=gap_s)
+    # Frames are half a second apart: each alone, and the last one still waiting, or two and two.
+    assert session.metrics().chunks == (3 if gap_s < 0.5 else 2)
+
+
+@pytest.mark.parametrize("background", [True, False])
+@pytest.mark.parametrize("mode", ["incremental", "delayed", "parallel"])
+@pytest.mark.parametrize("memory", ["star_stream", "window", "clusters", "retrieval"])
+def test_frames_that_memory_could_never_keep_are_refused_when_they_come(mode, memory, background):
+    session = model_of().session(replace(BASE, mode=mode, memory=memory, slots=12, background=background))
+    frames = drawn_frames(4, size=(64, 64))
+    session.add_frame(frames[0], 0)
+    for index in (1, 2, 3):
+        with pytest.raises(SettingsError, match=r"must be able to keep \d+ tokens, but may take \d+; raise `slots`"):
+            session.add_frame(frames[index], index * HALF_NS)
+    metrics = session.metrics()
+    assert (metrics.frames, metrics.chunks, metrics.chunks_pending, metrics.dropped) == (1, 0, 0, 0)
+    assert list(session.speak()) == []
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_clip_that_the_pool_could_never_hold_is_refused_when_it_comes(family):
+    session = model_of(family).session(replace(BASE, mode="clip", clip_frames=8, slots=200, background=True))
+    frames = drawn_frames(2, size=(64, 64))
+    session.add_frame(frames[0], 0)
+    with pytest.raises(SettingsError, match=r"a clip of 4 needs \d+ slots, the pool has 200; raise `slots`"):
+        session.add_frame(frames[1], HALF_NS)
+
+
+def test_every_grid_is_in_the_cache_or_waits_or_is_counted_as_dropped():
+    session = model_of().session(replace(BASE, memory="all", slots=40))
+    taken = 0
+    for index, frame in enumerate(drawn_frames(12)):
+        with suppress(PoolFullError):
+            session.add_frame(frame, index * HALF_NS)
+            taken += 1
+    metrics = session.metrics()
+    entered = sum(1 for entry in session._state.row.live() if entry.block.grids)
+    assert 0 < entered < 6
+    assert taken == metrics.frames < 12
+    assert entered + metrics.dropped + metrics.chunks_pending == metrics.chunks
