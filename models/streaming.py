@@ -3,7 +3,10 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import torch
+from torch import Tensor
 from transformers import PreTrainedConfig, ProcessorMixin
 
 from models.backbone import MODEL_CLASSES, Backbone, family_of
@@ -203,10 +206,28 @@ class StreamingModel:
         """A cache pool for some sessions; `slots` of each, None is the settings'."""
         return SlotPool(self.backbone, slots=self.settings.slots if slots is None else slots, rows=sessions)
 
-    def _state(self, settings: StreamingSettings, pool: SlotPool) -> State:
-        frame_format = FrameFormat.from_processor(
+    def grid_features(self, frames: npt.NDArray[np.uint8]) -> Tensor:
+        """What a router sees of one grid: floating (tokens, width), for the training of a learned one.
+
+        Args:
+            frames: uint8 (2, height, width, 3), the two frames of the grid; a lone frame stands twice.
+
+        Raises:
+            FrameError: another shape, dtype or a size that the model cannot take.
+        """
+        return self._encoder(self.settings, self._frame_format(self.settings)).submit(frames).result().embeds
+
+    def question_features(self, question: str) -> Tensor:
+        """What a router sees of a question: floating (words, width)."""
+        return self.backbone.embed(torch.tensor(self.prompts.text(question)))
+
+    def _frame_format(self, settings: StreamingSettings) -> FrameFormat:
+        return FrameFormat.from_processor(
             self.processor, self.backbone.family, min_pixels=settings.min_pixels, max_pixels=settings.max_pixels
         )
+
+    def _state(self, settings: StreamingSettings, pool: SlotPool) -> State:
+        frame_format = self._frame_format(settings)
         router = None
         if settings.router is not None:
             weights = None if self.folder is None else self.folder / ROUTER_WEIGHTS
