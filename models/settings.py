@@ -33,7 +33,7 @@ class StreamingSettings:
         router: name of the rule that picks the chunks a question sees; None shows it all that live.
         top_k: how many chunks the router picks.
         window_s: seconds that the memory reaches back; None sets no limit.
-        frames_per_chunk: frames that enter the cache, and leave it, together.
+        frames_per_chunk: frames that are waited for before they enter the cache, two to a grid; memory judges each grid.
         clip_frames: frames of a clip, 4 to 16.
         layout: name of the layout whose positions replies take; `branch` goes on behind what they see.
         max_gap_s: frames further apart than this never share a temporal patch.
@@ -111,7 +111,9 @@ class StreamingSettings:
 
     def _check_numbers(self) -> None:
         _check_count("top_k", self.top_k, least=1)
-        _check_count("frames_per_chunk", self.frames_per_chunk, least=1)
+        _check_count("frames_per_chunk", self.frames_per_chunk, least=2)
+        if self.frames_per_chunk % 2:
+            raise SettingsError(f"setting frames_per_chunk is {self.frames_per_chunk}, expected two frames to a grid")
         _check_count("clip_frames", self.clip_frames, least=4, most=16)
         _check_count("slots", self.slots, least=1)
         _check_count("history_rounds", self.history_rounds, least=0)
