@@ -33,7 +33,7 @@ class StreamingSettings:
         router: name of the rule that picks the chunks a question sees; None shows it all that live.
         top_k: how many chunks the router picks.
         window_s: seconds that the memory reaches back; None sets no limit.
-        frames_per_chunk: frames that are waited for before they enter the cache, two to a grid; memory judges each grid.
+        frames_per_chunk: frames that enter the cache together, two to a grid; memory judges each grid.
         clip_frames: frames of a clip, 4 to 16.
         layout: name of the layout whose positions replies take; `branch` goes on behind what they see.
         max_gap_s: frames further apart than this never share a temporal patch.
