@@ -75,7 +75,13 @@ class Dialogue:
         return sum(len(self.row.entry(entry).slots) for entry in self.visible())
 
     def finish(
-        self, sees: Sequence[int], cursor: Cursor, *, t_ns: int | None = None, apart: bool = False
+        self,
+        sees: Sequence[int],
+        cursor: Cursor,
+        *,
+        t_ns: int | None = None,
+        apart: bool = False,
+        count: int | None = None,
     ) -> tuple[list[Draft], Cursor]:
         """Places the end of the last round, which is fed together with what comes next.
 
@@ -84,19 +90,22 @@ class Dialogue:
             cursor: where the next question would begin.
             t_ns: when the end is fed, which is when it has seen what it sees; None is the round's own time.
             apart: what is said has positions of its own, and `cursor` is where they go on.
+            count: so many tokens of it are placed; None is all.
 
         Raises:
             PoolFullError: it does not fit; nothing has changed.
         """
-        if not self.rounds or not self.rounds[-1].unfed:
+        tokens = self.rounds[-1].unfed[:count] if self.rounds else ()
+        if not tokens:
             return [], cursor
         last = self.rounds[-1]
         known_ns = last.t_ns if t_ns is None else max(last.t_ns, t_ns)
-        block = Block(kind=Kind.REPLY, t0_ns=known_ns, t1_ns=known_ns, token_ids=last.unfed)
+        block = Block(kind=Kind.REPLY, t0_ns=known_ns, t1_ns=known_ns, token_ids=tokens)
         own = cursor if apart else Cursor(next=max(cursor.next, self.end_at(t_ns)))
         entry, after = self.row.place(block, own)
         draft = Draft(entry=entry, sees=(*sees, *self.visible()))
-        self.rounds = (*self.rounds[:-1], replace(last, entries=(*last.entries, entry.id), unfed=()))
+        fed = replace(last, entries=(*last.entries, entry.id), unfed=last.unfed[len(tokens) :])
+        self.rounds = (*self.rounds[:-1], fed)
         return [draft], after
 
     def add(self, new: Round) -> None:

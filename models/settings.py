@@ -7,16 +7,30 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Final
 
 from models.errors import SettingsError
+from models.layouts import LAYOUTS, Layout
 from models.memory.policy import POLICIES
 from models.memory.settings import MemorySettings
 from models.router import ROUTERS
 
 MODES: Final = ("incremental", "delayed", "clip", "parallel")
-# Interleaved replies would enter the video's own cache, which no question may touch.
-SERVED_LAYOUTS: Final = ("branch", "origin", "batch", "group", "gap", "overlap", "overlap_shared")
 MIB: Final = 2**20
 _INT64: Final = 2**63 - 1
 _DEVICE: Final = re.compile(r"[a-z]+(:\d+)?")
+
+
+def _unserved(layout: Layout) -> str:
+    """Why no session can do as a layout says; empty where one can."""
+    if layout.visibility.replies_see == "all":
+        return "its replies see frames that come later, which nobody knows while the stream runs"
+    if layout.visibility.frames_see_text:
+        return "its replies would enter the video's own cache, which no question may touch"
+    if layout.positions.reply == "continue" and not layout.positions.beside:
+        return "its replies take positions behind the whole video, whose end nobody knows while the stream runs"
+    return ""
+
+
+# A session gives exactly the ids and the mask of these, which is what a model trained under one of them expects.
+SERVED_LAYOUTS: Final = tuple(name for name, layout in LAYOUTS.items() if not _unserved(layout))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +49,8 @@ class StreamingSettings:
         window_s: seconds that the memory reaches back; None sets no limit.
         frames_per_chunk: frames that enter the cache together, two to a grid; memory judges each grid.
         clip_frames: frames of a clip, 4 to 16.
-        layout: name of the layout whose positions replies take; `branch` goes on behind what they see.
+        layout: name of the layout of positions and visibility that the model was trained under, one of SERVED_LAYOUTS;
+            all but `branch` only where frames enter as they come, in mode `incremental` or `parallel`.
         max_gap_s: frames further apart than this never share a temporal patch.
         slots: tokens that the cache pool holds, for all sessions together.
         history_rounds: questions with their answers that later questions still see.
@@ -97,7 +112,7 @@ class StreamingSettings:
             raise SettingsError(f"setting memory_settings is {self.memory_settings!r}, expected MemorySettings")
         if self.router is not None:
             _check_choice("router", self.router, sorted(ROUTERS))
-        _check_choice("layout", self.layout, SERVED_LAYOUTS)
+        _check_layout(self.layout, self.mode)
         self._check_numbers()
         self._check_optional_numbers()
         if type(self.system_prompt) is not str:
@@ -174,6 +189,21 @@ class StreamingSettings:
 def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:
     if type(value) is not str or value not in choices:
         raise SettingsError(f"setting {name} is {value!r}, expected one of {', '.join(choices)}")
+
+
+def _check_layout(name: str, mode: str) -> None:
+    _check_choice("layout", name, sorted(LAYOUTS))
+    reason, served = _unserved(LAYOUTS[name]), ", ".join(SERVED_LAYOUTS)
+    if reason:
+        raise SettingsError(
+            f"setting layout is {name!r}, expected one of {served}: {reason}; "
+            "train under one of these, and serve with the same"
+        )
+    if mode in ("delayed", "clip") and not LAYOUTS[name].positions.beside:
+        raise SettingsError(
+            f"setting layout is {name!r} in mode {mode}, expected 'branch': this mode places frames anew, so a count "
+            "that frames and questions share has no meaning; use mode incremental or parallel, or layout branch"
+        )
 
 
 def _check_decisions(tokens: tuple[str, str, str]) -> None:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import torch
@@ -10,7 +10,7 @@ import torch
 from models.answer import Answer, AnswerOptions, Asked
 from models.blocks import Kind
 from models.state import State
-from models.talk import Opened, open_turn, reply
+from models.talk import check_options, open_turn, reply
 from models.view import look
 
 TurnState = Literal["silence", "standby", "respond"]
@@ -80,6 +80,7 @@ def speak(state: State, decider: Decider, options: AnswerOptions) -> Iterator[Tu
 def _decide(state: State, decider: Decider, options: AnswerOptions, *, t_ns: int) -> Turn:
     begun = time.perf_counter()
     before = dict(state.meter.seconds)
+    check_options(state, options)
     state.interrupt()
     state.drain()
     state.set_back()
@@ -96,7 +97,7 @@ def _decide(state: State, decider: Decider, options: AnswerOptions, *, t_ns: int
     except Exception:
         view.branch.release()
         raise
-    said = Opened(logits=state.track.run([draft])[-1][-1], tokens=opened.tokens + 1, seam=opened.seam)
+    said = replace(opened, logits=state.track.run([draft])[-1][-1], tokens=opened.tokens + 1)
     asked = Asked(
         question="",
         t_ns=t_ns,

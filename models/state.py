@@ -8,8 +8,9 @@ from models.blocks import Kind
 from models.dialogue import Dialogue
 from models.errors import PoolFullError, SettingsError
 from models.intake import Intake
-from models.layouts import PositionRule
+from models.layouts import PositionRule, VisibilityRule
 from models.metrics import Meter
+from models.positions import Cursor
 from models.prompts import Prompts
 from models.router import Router
 from models.row import Entry, Row
@@ -35,12 +36,13 @@ class State:
         prompts: text around everything.
         meter: counts.
         settings: of the session.
-        positions: where replies go (a layout's rule).
+        positions: where questions and replies go (a layout's rule).
+        visibility: what questions see, and when the end of a reply is fed (the same layout's).
         router: chooses what a question sees; None shows all.
         answer: the answer that is being written.
         undecided: ends of the grids that `speak` has not decided about, oldest first.
         reply_next: where the next reply goes under a rule that gives what is said positions of its own.
-        reply_to: the frames that the last reply began at, by their entry; -1 before any.
+        reply_to: the newest frames that the last thing said has seen, by their entry; -1 before any.
     """
 
     row: Row
@@ -52,6 +54,7 @@ class State:
     meter: Meter
     settings: StreamingSettings
     positions: PositionRule
+    visibility: VisibilityRule
     router: Router | None
     answer: Answer | None = None
     undecided: deque[int] = field(default_factory=lambda: deque(maxlen=UNDECIDED))
@@ -120,7 +123,10 @@ class State:
         """
         entries = [self.row.entry(key) for key in self.dialogue.visible()]
         said = [entry for entry in entries if apart and entry.block.kind is Kind.REPLY]
-        self._line_up([entry for entry in entries if entry not in said], self.track.cursor.next)
+        rest = [entry for entry in entries if entry not in said]
+        end = self._line_up(rest, self.track.cursor.next)
+        if rest and not self.positions.beside:
+            self.track.cursor = Cursor(next=end)
         if apart:
             self.reply_next = self._line_up(said, self.positions.offset)
 

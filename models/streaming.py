@@ -233,7 +233,7 @@ class StreamingModel:
             weights = None if self.folder is None else self.folder / ROUTER_WEIGHTS
             router = build_router(settings.router, settings=RouterSettings(seed=settings.seed, indexer=weights))
         meter = Meter()
-        positions = LAYOUTS[settings.layout].positions
+        layout = LAYOUTS[settings.layout]
         row = Row(Engine(self.backbone, pool), clock=self.backbone.family.clock)
         try:
             track = Track(
@@ -258,12 +258,13 @@ class StreamingModel:
             row=row,
             track=track,
             watcher=watcher,
-            dialogue=Dialogue(row, settings.history_rounds, rule=positions),
+            dialogue=Dialogue(row, settings.history_rounds, rule=layout.positions),
             intake=intake,
             prompts=self.prompts,
             meter=meter,
             settings=settings,
-            positions=positions,
+            positions=layout.positions,
+            visibility=layout.visibility,
             router=router,
         )
 

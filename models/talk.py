@@ -8,7 +8,7 @@ from torch import Tensor
 from models.answer import BRIEFLY, Answer, AnswerOptions, Asked, Branch, Hooks
 from models.blocks import Block, Kind
 from models.dialogue import Round
-from models.errors import PoolFullError
+from models.errors import PoolFullError, SettingsError
 from models.positions import Cursor
 from models.row import Draft, Entry
 from models.state import State
@@ -38,6 +38,7 @@ class Put:
 def ask(state: State, put: Put) -> Answer:
     """Brings the cache up to date, feeds the question on a branch and chooses the reply's first token."""
     before = dict(state.meter.seconds)
+    check_options(state, put.options)
     state.drain()
     state.watcher.expire(put.t_ns)
     state.set_back()
@@ -59,6 +60,19 @@ def ask(state: State, put: Put) -> Answer:
     return reply(state, view.branch, asked, options=put.options, stats=stats)
 
 
+def check_options(state: State, options: AnswerOptions) -> None:
+    """Refuses a short answer before the full one where questions do not see what was said.
+
+    Raises:
+        SettingsError: the session's layout hides replies from questions; the second one would ask about nothing.
+    """
+    if options.draft_tokens and state.visibility.queries_see != "all":
+        raise SettingsError(
+            f"draft_tokens: found {options.draft_tokens}, expected 0 under layout {state.settings.layout!r}, whose "
+            "questions do not see what was said; ask twice, or use layout branch"
+        )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Text:
     """Tokens to be fed on a branch."""
@@ -76,11 +90,15 @@ class Opened:
         logits: float32 (vocabulary,), what the model would say first.
         tokens: of the prompt.
         seam: the entry that closed the video, if this turn brought it.
+        heard: where the count of the input goes on behind it; None where it brought no input.
+        held: tokens of the last round's end that stand on the turn's branch.
     """
 
     logits: Tensor
     tokens: int
     seam: tuple[int, ...]
+    heard: Cursor | None
+    held: int
 
 
 def _question(state: State, view: View, text: str, t_ns: int) -> Opened:
@@ -94,59 +112,94 @@ def open_turn(state: State, view: View, tokens: Sequence[int], *, t_ns: int) -> 
     Raises:
         PoolFullError: they do not fit; the branch is released then, and the last round is as it was.
     """
-    branch, rounds, reply_next = view.branch, state.dialogue.rounds, state.reply_next
+    branch, rounds, spoken = view.branch, state.dialogue.rounds, (state.reply_next, state.reply_to)
     finished: list[Draft] = []
+    held: tuple[int, ...] = ()
     try:
         if rounds and (view.until_ns is None or rounds[-1].t_ns <= view.until_ns):
             finished = _finish_round(state, branch, t_ns=t_ns)
-        drafts = [*view.drafts, *finished]
+            held = state.dialogue.rounds[-1].unfed
         seam = () if state.dialogue.sealed(view.until_ns) else state.prompts.seam()
-        closing = [branch.place(Kind.QUERY, seam, t_ns=t_ns)] if seam else []
-        drafts += closing
-        if tokens:
-            drafts.append(branch.place(Kind.QUERY, tokens, t_ns=t_ns))
-        branch.cursor = reply_cursor(state, view)
-        drafts.append(branch.place(Kind.REPLY, state.prompts.reply_start(), t_ns=t_ns, logits=1))
-        logits = state.track.run(drafts)[-1][-1]
+        closing = [_hear(state, branch, seam, t_ns=t_ns)] if seam else []
+        asked = [_hear(state, branch, tokens, t_ns=t_ns)] if tokens else []
+        heard = branch.cursor if closing or asked else None
+        header = _header(state, branch, held, t_ns=t_ns)
+        logits = state.track.run([*view.drafts, *finished, *closing, *asked, *header])[-1][-1]
     except Exception:
         branch.release()
         state.row.free([draft.entry.id for draft in finished])
-        state.dialogue.rounds, state.reply_next = rounds, reply_next
+        state.dialogue.rounds, (state.reply_next, state.reply_to) = rounds, spoken
         raise
-    header = len(drafts[-1].entry.slots)
     return Opened(
         logits=logits,
-        tokens=len(tokens) + len(seam) + header,
+        tokens=len(tokens) + len(seam) + len(header[-1].entry.slots),
         seam=tuple(draft.entry.id for draft in closing),
+        heard=heard,
+        held=len(held),
     )
 
 
+def _hear(state: State, branch: Branch, tokens: Sequence[int], *, t_ns: int) -> Draft:
+    """Places input on a branch, which sees there what the layout lets a question see."""
+    draft = branch.place(Kind.QUERY, tokens, t_ns=t_ns)
+    if state.visibility.queries_see == "all":
+        return draft
+    return replace(draft, sees=tuple(key for key in draft.sees if not state.row.entry(key).block.kind.said))
+
+
+def _header(state: State, branch: Branch, held: Sequence[int], *, t_ns: int) -> list[Draft]:
+    """Places the reply's header, behind what the last round's end has held back for it."""
+    if state.positions.reply != "continue":
+        branch.cursor = _spoken(state)
+    before = [branch.place(Kind.REPLY, held, t_ns=t_ns)] if held else []
+    branch.cursor = _go_on(state, branch, branch.cursor)
+    return [*before, branch.place(Kind.REPLY, state.prompts.reply_start(), t_ns=t_ns, logits=1)]
+
+
 def _finish_round(state: State, branch: Branch, *, t_ns: int) -> list[Draft]:
-    """Places the end of the last round, which belongs to what was said, and lets the branch see it."""
+    """Places the end of the last round, which belongs to what was said, and lets the branch see it.
+
+    Under a layout with a predicting row its last token is held back, because it sees what the next reply sees.
+    """
     if state.positions.reply == "continue":
         finished, branch.cursor = state.dialogue.finish(branch.sees(), branch.cursor, t_ns=t_ns)
     else:
-        said = Cursor(next=state.reply_next)
-        finished, said = state.dialogue.finish(branch.sees(), said, t_ns=t_ns, apart=True)
-        state.reply_next = said.next
+        finished, said = [], _spoken(state)
+        # The row before the first token has not seen the newest frames, so only what follows it goes to them.
+        for first in (True, False):
+            count = len(state.dialogue.rounds[-1].unfed) - state.visibility.predicting_row
+            fed, said = state.dialogue.finish(
+                branch.sees(), said, t_ns=t_ns, apart=True, count=min(count, 1) if first else count
+            )
+            if fed:
+                finished += fed
+                state.reply_next = (said := _go_on(state, branch, said)).next
+                state.reply_to = _newest_id(state, branch)
     branch.look_at([*branch.base, *(draft.entry.id for draft in finished)])
     return finished
 
 
-def reply_cursor(state: State, view: View) -> Cursor:
-    """Where the reply's header goes under the session's layout."""
-    rule = state.positions
-    if rule.reply == "continue":
-        return view.branch.cursor
-    newest = _newest_frames(state, view.branch)
-    if rule.reply == "restart" or newest is None or newest.id == state.reply_to:
-        return Cursor(next=max(rule.offset, state.reply_next))
+def _spoken(state: State) -> Cursor:
+    """Where what is said goes on if it has positions of its own."""
+    return Cursor(next=max(state.positions.offset, state.reply_next))
+
+
+def _go_on(state: State, branch: Branch, cursor: Cursor) -> Cursor:
+    """Where the next thing said goes: on, or under `shared` to frames that the last one had not seen."""
+    newest = _newest_frames(state, branch)
+    if state.positions.reply != "shared" or newest is None or newest.id == state.reply_to:
+        return cursor
     return Cursor(next=int(newest.positions[0].min()))
 
 
-def _newest_frames(state: State, branch: Branch) -> Entry | None:
-    """The newest frames that a branch sees."""
-    entries = (state.row.entry(key) for key in branch.sees())
+def _newest_id(state: State, branch: Branch) -> int:
+    newest = _newest_frames(state, branch)
+    return -1 if newest is None else newest.id
+
+
+def _newest_frames(state: State, branch: Branch, *, before: int | None = None) -> Entry | None:
+    """The newest frames that a branch sees, or that an entry of it has seen."""
+    entries = (state.row.entry(key) for key in branch.sees() if before is None or key < before)
     frames = [entry for entry in entries if entry.block.kind is Kind.FRAMES]
     return max(frames, key=lambda entry: (entry.block.t1_ns, entry.id), default=None)
 
@@ -167,7 +220,19 @@ def reply(state: State, branch: Branch, opened: Opened, *, options: AnswerOption
         branch.release()
         raise
     state.answer = answer
+    _settle(state, branch, opened)
     return answer
+
+
+def _settle(state: State, branch: Branch, opened: Opened) -> None:
+    """Makes a turn that is taken part of what comes: a turn of silence never is."""
+    state.reply_to = _newest_id(state, branch)
+    if opened.held:
+        last = state.dialogue.rounds[-1]
+        state.dialogue.rounds = (*state.dialogue.rounds[:-1], replace(last, unfed=()))
+    # Frames that came before a late turn stay where they are.
+    if opened.heard is not None and not state.positions.beside and opened.heard.next > state.track.cursor.next:
+        state.track.cursor = opened.heard
 
 
 def _step(state: State, branch: Branch, text: Text) -> Tensor:
@@ -192,6 +257,9 @@ def _step(state: State, branch: Branch, text: Text) -> Tensor:
     except Exception:
         branch.drop(draft)
         raise
+    if frames:
+        branch.cursor = _go_on(state, branch, branch.cursor)
+        state.reply_to = _newest_id(state, branch)
     state.meter.decode_tokens += len(text.tokens)
     state.meter.prefill_tokens += sum(len(frame.entry.slots) for frame in frames)
     return logits[-1]
@@ -211,9 +279,10 @@ def _ended(state: State, branch: Branch, said: Round, *, seam: tuple[int, ...]) 
     """Keeps a finished round, its reply as one block; returns the entries that stay."""
     state.answer = None
     if not state.dialogue.limit:
+        state.reply_next, state.reply_to = 0, -1
         return ()
     newest = _newest_frames(state, branch)
-    state.reply_next, state.reply_to = branch.cursor.next, -1 if newest is None else newest.id
+    _stop_at(state, branch, said)
     replies = [key for key in said.entries if state.row.entry(key).block.kind is Kind.REPLY]
     texts = [key for key in said.entries if key not in replies]
     if replies:
@@ -231,5 +300,16 @@ def _ended(state: State, branch: Branch, said: Round, *, seam: tuple[int, ...]) 
     while state.dialogue.rounds and state.dialogue.tokens() > DIALOGUE_SHARE * state.row.pool.slots:
         state.dialogue.drop_oldest()
     if not state.dialogue.rounds:
-        state.reply_next = 0
+        state.reply_next, state.reply_to = 0, -1
     return kept
+
+
+def _stop_at(state: State, branch: Branch, said: Round) -> None:
+    """Notes where what is said goes on behind the last token that stays, and which frames that one has seen."""
+    entries = [state.row.entry(key) for key in branch.own]
+    spoken = [entry for entry in entries if entry.block.kind is Kind.REPLY]
+    taken_back = [entry.cursor for entry in spoken if entry.id not in said.entries]
+    state.reply_next = (taken_back[0] if taken_back else branch.cursor).next
+    last = max((entry.id for entry in spoken if entry.id in said.entries), default=-1)
+    newest = _newest_frames(state, branch, before=last)
+    state.reply_to = -1 if newest is None else newest.id
