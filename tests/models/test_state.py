@@ -16,7 +16,7 @@ from tests.models.replay import Replay
 from tests.models.sessions import BASE, FAMILIES, FRAMES, HALF_NS, KNOBS, check_no_leak, fed, hot, model_of
 
 CLOSE = 1e-4
-APART = ("batch", "group", "gap", "overlap", "overlap_shared")
+APART = tuple(name for name in SERVED_LAYOUTS if name != "branch")
 SETBACK = replace(BASE, memory="window", memory_settings=MemorySettings(last=3), position_limit=150, history_rounds=2)
 
 
@@ -120,10 +120,11 @@ def test_rounds_line_up_behind_the_frames_after_a_setback(layout):
     ids = state.dialogue.visible()
     steps = [state.row.entry(key).positions.diff(dim=1) for key in ids]
     state.set_back()
-    start = state.track.cursor.next
+    frames = max(entry.end for entry in state.row.live() if entry.block.kind is Kind.FRAMES)
     apart = state.positions.reply != "continue"
     asked = [state.row.entry(key) for key in ids if not (apart and state.row.entry(key).block.kind is Kind.REPLY)]
-    assert min(int(entry.positions.min()) for entry in asked) == start
+    assert min(int(entry.positions.min()) for entry in asked) == frames
+    assert state.track.cursor.next == (max(entry.end for entry in asked) if apart else frames)
     assert [torch.equal(state.row.entry(key).positions.diff(dim=1), step) for key, step in zip(ids, steps, strict=True)]
     if apart:
         said = [state.row.entry(key) for key in ids if state.row.entry(key).block.kind is Kind.REPLY]
