@@ -46,6 +46,7 @@ SMALL = replace(BASE, memory_settings=KNOBS, clip_frames=4, top_k=2, slots=512)
 def test_no_schedule_leaks_a_slot(mode, memory, family, schedule, rounds, layout, routed):
     model = model_of(family)
     router = "recency" if routed and mode != "parallel" else None
+    layout = "branch" if mode in ("delayed", "clip") else layout
     chosen = replace(SMALL, mode=mode, memory=memory, history_rounds=rounds, layout=layout, router=router)
     pool = model.pool()
     driver = Driver(session := model.session(chosen, pool=pool))

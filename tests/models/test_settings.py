@@ -21,12 +21,13 @@ shares = st.floats(0, 1, allow_nan=False)
 @st.composite
 def drawn(draw):
     least = draw(st.none() | st.integers(1, 10_000))
+    mode = draw(st.sampled_from(MODES))
     return StreamingSettings(
-        mode=draw(st.sampled_from(MODES)),
+        mode=mode,
         memory=draw(st.sampled_from(sorted(POLICIES))),
         memory_settings=MemorySettings(window_s=draw(st.none() | st.integers(1, 10**6)), clusters=draw(counts)),
         router=draw(st.none() | st.sampled_from(sorted(ROUTERS))),
-        layout=draw(st.sampled_from(SERVED_LAYOUTS)),
+        layout=draw(st.sampled_from(["branch"] if mode in ("delayed", "clip") else SERVED_LAYOUTS)),
         top_k=draw(counts),
         window_s=draw(st.none() | st.floats(0.001, 1e6) | st.integers(1, 1000)),
         frames_per_chunk=2 * draw(counts),
