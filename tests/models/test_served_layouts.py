@@ -324,3 +324,17 @@ def test_a_short_answer_first_is_refused_where_questions_do_not_see_it(layout):
     with pytest.raises(SettingsError, match="draft_tokens"):
         next(drive.session.speak(options=options))
     assert drive.run() == []
+
+
+@pytest.mark.parametrize("layout", SERVED_LAYOUTS)
+def test_a_moment_that_was_gone_back_to_goes_on_in_its_layout(layout):
+    drive = driver(layout, mode="parallel")
+    for action in ("grid", *FIRST, "speak"):
+        drive.do(action)
+    moment, grids = drive.session.snapshot(), drive.grids
+    for action in LONG:
+        drive.do(action)
+    drive.session.restore(moment)
+    drive.session.forget(moment)
+    drive.answer, drive.grids = None, grids
+    assert drive.run(LONG) == []
