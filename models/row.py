@@ -1,5 +1,6 @@
 """The blocks of one session in its row of the pool: taking slots, feeding, freeing, holding."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -106,6 +107,7 @@ class Row:
         self._entries: dict[int, Entry] = {}
         self._holds: dict[int, int] = {}
         self._doomed: set[int] = set()
+        self._owed: dict[int, Draft] = {}
         self._next = 0
         self._closed = False
 
@@ -135,6 +137,7 @@ class Row:
             self._closed = True
             self.pool.close_row(self.index)
             self._entries.clear()
+            self._owed.clear()
 
     def place(self, block: Block, cursor: Cursor) -> tuple[Entry, Cursor]:
         """Takes slots and positions for a block, before it is fed; returns where the next block goes.
@@ -156,6 +159,18 @@ class Row:
         """Where positions go on behind an entry."""
         block = entry.block
         return place(len(block.token_ids), block.grids, cursor=entry.cursor, clock=self.clock)[1]
+
+    @property
+    def owed(self) -> tuple[Draft, ...]:
+        """The drafts that are owed to the cache, in order of entry."""
+        return tuple(self._owed[key] for key in sorted(self._owed))
+
+    def owe(self, draft: Draft) -> None:
+        """Remembers a placed block until a forward has fed it or `free` gave its slots back.
+
+        Its slots, its positions and what it sees are fixed, so that it may be fed again where a forward has failed.
+        """
+        self._owed[draft.entry.id] = draft
 
     def run(self, drafts: Sequence[Draft]) -> list[Tensor]:
         """Feeds placed blocks in one forward; returns the logits that each asked for.
@@ -192,7 +207,9 @@ class Row:
         )
 
     def note(self, drafts: Sequence[Draft], logits: Sequence[Tensor]) -> None:
-        """Tells the observer what was fed."""
+        """Tells the observer what was fed; it is owed no more."""
+        for draft in drafts:
+            self._owed.pop(draft.entry.id, None)
         if self.observer is None:
             return
         for draft, values in zip(drafts, logits, strict=True):
@@ -226,6 +243,7 @@ class Row:
             if self._holds.get(key):
                 self._doomed.add(key)
             else:
+                self._owed.pop(key, None)
                 self.pool.free(self.index, self._entries.pop(key).slots)
 
     def freeable(self, ids: Iterable[int]) -> int:
@@ -256,6 +274,11 @@ class Row:
         """Whether a branch or a snapshot keeps entries alive."""
         return bool(self._holds)
 
+    def held_beside(self, ids: Iterable[int]) -> bool:
+        """Whether anything else is held, or anything by others too, than these, each of them held once."""
+        once = Counter(ids)
+        return any(count > once[key] for key, count in self._holds.items())
+
     def take_out(self, key: int) -> Stored:
         """Copies an entry's keys and values to host memory and frees its slots.
 
@@ -263,6 +286,7 @@ class Row:
             ClosedError: the row was given back.
         """
         self._check_open()
+        assert key not in self._owed, "a block that was never fed has no keys to copy"
         stored = self.pool.take_out(self.index, self._entries[key].slots)
         self.free([key])
         return stored
@@ -291,6 +315,7 @@ class Row:
             ClosedError: the row was given back.
         """
         self._check_open()
+        assert key not in self._owed, "a block that was never fed has no keys to turn"
         old = self._entries[key]
         self.pool.rebase(self.index, old.slots, delta)
         moved = replace(old, positions=old.positions + torch.tensor(delta)[:, None], cursor=cursor)

@@ -121,7 +121,8 @@ class Session:
             SettingsError: memory can never hold a frame of this size.
             ClosedError: the session or its model is closed.
 
-            After each of them the session is as it was, and usable.
+            After each of them the session is as it was, and usable. After any other error, such as a device out of
+            memory, the frame has been taken: what could not be brought in is brought in with the next call.
         """
         state = self._open()
         first = state.intake.first_ns is None
@@ -129,14 +130,17 @@ class Session:
         arrived = state.intake.add(frame, t_ns)
         if first:
             state.track.origin_ns = t_ns
+        undecided = tuple(state.undecided)
+        state.undecided += [arrival.last_ns for arrival in arrived]
         try:
             for arrival in arrived:
                 state.watcher.admit(arrival)
             state.take_in()
         except StreamError:
             before.undo(arrived)
+            state.undecided.clear()
+            state.undecided += undecided
             raise
-        state.undecided += [arrival.last_ns for arrival in arrived]
 
     def ask(
         self,

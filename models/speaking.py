@@ -94,10 +94,11 @@ def _decide(state: State, decider: Decider, options: AnswerOptions, *, t_ns: int
         return Turn(t_ns=t_ns, state=decision, probabilities=chances, decided_s=decided_s)
     try:
         draft = view.branch.place(Kind.REPLY, [decider.tokens[2]], t_ns=t_ns, logits=1)
-    except Exception:
+        logits = state.track.run([draft])[-1][-1]
+    except BaseException:
         view.branch.release()
         raise
-    said = replace(opened, logits=state.track.run([draft])[-1][-1], tokens=opened.tokens + 1)
+    said = replace(opened, logits=logits, tokens=opened.tokens + 1)
     asked = Asked(
         question="",
         t_ns=t_ns,

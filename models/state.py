@@ -13,7 +13,7 @@ from models.metrics import Meter
 from models.positions import Cursor
 from models.prompts import Prompts
 from models.router import Router
-from models.row import Entry, Row
+from models.row import Draft, Entry, Row
 from models.settings import StreamingSettings
 from models.track import Track
 from models.watcher import Watcher
@@ -68,10 +68,18 @@ class State:
 
     def absorb(self) -> None:
         """Brings the oldest waiting grid in; it waits on where it does not fit, and goes where it was not encoded."""
+        self.track.settle()
         self.set_back()
+        self.track.run(self.hand_over())
+
+    def hand_over(self) -> list[Draft]:
+        """Hands the oldest waiting grid to the watcher; returns what is placed and owed to the cache.
+
+        From here on it waits no more, whatever becomes of the forward.
+        """
         arrival = self.intake.queue[0]
         try:
-            self.watcher.absorb(arrival)
+            drafts = self.watcher.drafts(arrival)
         except Exception:
             # Its features will never come, and no grid behind it would ever have its turn.
             if arrival.future.done() and (arrival.future.cancelled() or arrival.future.exception()):
@@ -79,6 +87,7 @@ class State:
                 self.meter.dropped += 1
             raise
         self.intake.queue.popleft()
+        return drafts
 
     def drain(self) -> None:
         """Brings all waiting grids in.
@@ -87,6 +96,7 @@ class State:
             PoolFullError, SettingsError: a grid does not fit. While a branch or a snapshot takes slots that it may give
                 back, the grids go on waiting; otherwise no later moment would have room for them, and they are dropped.
         """
+        self.track.settle()
         while self.intake.queue:
             try:
                 self.absorb()

@@ -125,7 +125,7 @@ def open_turn(state: State, view: View, tokens: Sequence[int], *, t_ns: int) -> 
         heard = branch.cursor if closing or asked else None
         header = _header(state, branch, held, t_ns=t_ns)
         logits = state.track.run([*view.drafts, *finished, *closing, *asked, *header])[-1][-1]
-    except Exception:
+    except BaseException:
         branch.release()
         state.row.free([draft.entry.id for draft in finished])
         state.dialogue.rounds, (state.reply_next, state.reply_to) = rounds, spoken
@@ -216,7 +216,7 @@ def reply(state: State, branch: Branch, opened: Opened, *, options: AnswerOption
     hooks = Hooks(step=step, ended=ended)
     try:
         answer = Answer(branch, opened.logits, prompts=state.prompts, options=options, asked=stats, hooks=hooks)
-    except Exception:
+    except BaseException:
         branch.release()
         raise
     state.answer = answer
@@ -237,7 +237,9 @@ def _settle(state: State, branch: Branch, opened: Opened) -> None:
 
 def _step(state: State, branch: Branch, text: Text) -> Tensor:
     """One forward of a reply; when speaking while frames keep coming, the oldest waiting grid enters in the same."""
-    frames = _due_frames(state) if state.settings.mode == "parallel" and state.intake.queue else []
+    # A step that failed is tried again with the grid that it brought, and with no other.
+    due = state.settings.mode == "parallel" and state.intake.queue and not state.row.owed
+    frames = _due_frames(state) if due else []
     if frames:
         remembered = state.watcher.ready()
         entries = [remembered.entries[key] for key in remembered.keys]
@@ -249,12 +251,13 @@ def _step(state: State, branch: Branch, text: Text) -> Tensor:
     except PoolFullError:
         state.track.run(frames)
         raise
+    frames = list(state.row.owed)
     try:
         if text.kind is Kind.QUERY:
             return state.track.run([*frames, draft])[-1][-1]
         with state.meter.time("decode"):
             logits = state.row.run([*frames, draft])[-1]
-    except Exception:
+    except BaseException:
         branch.drop(draft)
         raise
     if frames:
@@ -268,11 +271,9 @@ def _step(state: State, branch: Branch, text: Text) -> Tensor:
 def _due_frames(state: State) -> list[Draft]:
     """The oldest waiting grid, placed; it goes on waiting while there is no room."""
     try:
-        frames = state.watcher.drafts(state.intake.queue[0])
+        return state.hand_over()
     except PoolFullError:
         return []
-    state.intake.queue.popleft()
-    return frames
 
 
 def _ended(state: State, branch: Branch, said: Round, *, seam: tuple[int, ...]) -> Sequence[int]:

@@ -117,7 +117,7 @@ class Track:
         self._limit = position_limit
 
     def start(self) -> int:
-        """Feeds the system turn once; returns its entry's id.
+        """Feeds the system turn once; returns its entry's id. Where that fails, the next forward feeds it.
 
         Raises:
             PoolFullError: the pool is smaller than the system turn.
@@ -126,8 +126,9 @@ class Track:
             tokens = self.prompts.system(self._system_prompt)
             block = Block(kind=Kind.SYSTEM, t0_ns=0, t1_ns=0, token_ids=tokens, pinned=True)
             entry, self.cursor = self.row.place(block, self.cursor)
-            self.run([Draft(entry=entry, sees=())])
             self.system = entry.id
+            self.row.owe(Draft(entry=entry, sees=()))
+            self.settle()
         return self.system
 
     def block(self, scene: Arrival | Scene) -> Block:
@@ -146,7 +147,7 @@ class Track:
     def place(self, scenes: Sequence[Scene], *, sees: Sequence[int], cursor: Cursor) -> tuple[list[Draft], Cursor]:
         """Places grids one after the other, each seeing the entries given and the grids before it.
 
-        A grid far behind the one before it, in time, begins a new vision segment where it would pass the limit.
+        They are owed to the cache until they are fed or freed. A grid far behind the one before it, in time, begins a new vision segment where it would pass the limit.
 
         Raises:
             PoolFullError: too few slots are free; none of the grids is placed then.
@@ -159,9 +160,11 @@ class Track:
                 cursor = after if scene.cursor is None else cursor
                 drafts.append(Draft(entry=entry, sees=tuple(seen), features=scene.features))
                 seen.append(entry.id)
-        except Exception:
+        except BaseException:
             self.row.free([draft.entry.id for draft in drafts])
             raise
+        for draft in drafts:
+            self.row.owe(draft)
         return drafts, cursor
 
     def _near(self, scene: Scene, cursor: Cursor) -> Cursor:
@@ -172,22 +175,23 @@ class Track:
         return Cursor(next=cursor.next) if far > self._limit else cursor
 
     def run(self, drafts: Sequence[Draft]) -> list[Tensor]:
-        """Feeds drafts that are placed, in as few forwards as their size allows, as prefill."""
+        """Feeds drafts that are placed, in as few forwards as their size allows, as prefill.
+
+        What is owed since a forward failed goes before them.
+        """
+        given = {draft.entry.id for draft in drafts}
+        owed = [draft for draft in self.row.owed if draft.entry.id not in given]
         results: list[Tensor] = []
-        batch: list[Draft] = []
-        size = 0
         with self.meter.time("prefill"):
-            for draft in drafts:
-                tokens = len(draft.entry.slots)
-                if batch and size + tokens > FORWARD_TOKENS:
-                    results += self.row.run(batch)
-                    batch, size = [], 0
-                batch.append(draft)
-                size += tokens
-                self.meter.prefill_tokens += tokens
-            if batch:
+            for batch in _batches([*owed, *drafts]):
                 results += self.row.run(batch)
-        return results
+                self.meter.prefill_tokens += sum(len(draft.entry.slots) for draft in batch)
+        return results[len(owed) :]
+
+    def settle(self) -> None:
+        """Feeds what is owed, before memory evicts or moves what it is to see."""
+        if self.row.owed:
+            self.run([])
 
     def compact(self, frames: Sequence[int]) -> int:
         """Gives the live frames the positions that they would have in a context of their own, behind the system turn.
@@ -219,7 +223,8 @@ class Track:
             block = entry.block
             if last_ns is not None and block.t0_ns - last_ns > gap_ns:
                 after = Cursor(next=after.next)
-            last_ns = block.t1_ns
+            # Like positions, from beginning to beginning: a merged grid may end where the newest one begins.
+            last_ns = block.t0_ns
             begins.append(after)
             _, after = place(len(block.token_ids), block.grids, cursor=after, clock=self.row.clock)
         return [*begins, after]
@@ -230,3 +235,17 @@ class Track:
         assert (steps == steps[:, :1]).all(), "a block moves as one"
         delta = (int(steps[0, 0]), int(steps[1, 0]), int(steps[2, 0]))
         self.row.move(entry.id, delta=delta, cursor=cursor)
+
+
+def _batches(drafts: Sequence[Draft]) -> list[list[Draft]]:
+    """Splits drafts, in order, into forwards of at most so many tokens or of one draft."""
+    batches: list[list[Draft]] = []
+    size = 0
+    for draft in drafts:
+        tokens = len(draft.entry.slots)
+        if not batches or size + tokens > FORWARD_TOKENS:
+            batches.append([])
+            size = 0
+        batches[-1].append(draft)
+        size += tokens
+    return batches

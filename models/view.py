@@ -53,7 +53,7 @@ def look(state: State, words: tuple[int, ...], *, until_ns: int | None = None) -
     try:
         scenes = _newest(state, until_ns)
         drafts, cursor = state.track.place(scenes, sees=base, cursor=_frames_end(state, remembered, until_ns))
-    except Exception:
+    except BaseException:
         state.row.free(recalled)
         raise
     branch = Branch(state.row, [*base, *state.dialogue.visible(until_ns)], _text_cursor(state, cursor, until_ns))

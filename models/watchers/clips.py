@@ -34,7 +34,11 @@ class Clips:
             )
 
     def absorb(self, arrival: Arrival) -> None:
-        """Takes a grid; the last one of a clip brings the clip in.
+        """Takes a grid; the last one of a clip brings the clip in."""
+        self.track.run(self.drafts(arrival))
+
+    def drafts(self, arrival: Arrival) -> list[Draft]:
+        """Takes a grid; with the last one of a clip, returns the placed clip.
 
         Raises:
             PoolFullError: the clip does not fit; nothing has changed then.
@@ -42,7 +46,7 @@ class Clips:
         waiting = [*self._waiting, arrival]
         if len(waiting) < self._grids:
             self._waiting = waiting
-            return
+            return []
         clip = {grid.key: self._scene(grid) for grid in waiting}
         system = self.track.start()
         self._check_room(list(clip.values()))
@@ -50,11 +54,11 @@ class Clips:
         self.track.meter.evicted += len(self._clip)
         start = Cursor(next=self.track.row.entry(system).end)
         drafts, self.track.cursor = self.track.place(list(clip.values()), sees=[system], cursor=start)
-        self.track.run(drafts)
         self._waiting = []
         self._clip = {
             key: (draft.entry.id, scene.features) for (key, scene), draft in zip(clip.items(), drafts, strict=True)
         }
+        return drafts
 
     def _check_room(self, clip: Sequence[Scene]) -> None:
         freed = self.track.row.freeable(entry for entry, _ in self._clip.values())
@@ -64,11 +68,6 @@ class Clips:
                 f"pool: a clip needs {need} slots; {free} are free and the clip before it lets go of {freed}. "
                 "Raise `slots`, lower `max_pixels` or `clip_frames`, or close the answer or snapshot that is open"
             )
-
-    def drafts(self, arrival: Arrival) -> list[Draft]:
-        """Takes a grid; a whole clip is fed at once."""
-        self.absorb(arrival)
-        return []
 
     def ready(self) -> Remembered:
         """The newest whole clip."""

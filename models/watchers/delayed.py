@@ -103,10 +103,11 @@ class Delayed:
             self._filled = self._filled[:same]
             self._set_cursor(system)
         seen = [system, *(entry for _, entry in self._filled)]
-        drafts, cursor = self.track.place([scenes[key] for key in keys[same:]], sees=seen, cursor=self.track.cursor)
-        self.track.run(drafts)
-        self.track.cursor = cursor
+        fresh = [scenes[key] for key in keys[same:]]
+        drafts, self.track.cursor = self.track.place(fresh, sees=seen, cursor=self.track.cursor)
+        # Noted before they are fed: where that fails they are owed, and the next forward brings them in.
         self._filled += [(key, draft.entry.id) for key, draft in zip(keys[same:], drafts, strict=True)]
+        self.track.run(drafts)
         return Remembered(
             keys=tuple(keys), entries=dict(self._filled), features={key: scenes[key].features for key in keys}
         )

@@ -55,7 +55,7 @@ class Incremental:
         self.track.run(self.drafts(arrival))
 
     def drafts(self, arrival: Arrival) -> list[Draft]:
-        """Memory decides; returns the placed grid for a forward that the caller runs.
+        """Memory decides; returns the placed grid, merged ones before it, for a forward that the caller runs.
 
         Raises:
             PoolFullError: what memory would let go does not make room; nothing has changed then.
@@ -73,9 +73,7 @@ class Incremental:
         self._forget(change)
         for merge in change.merge:
             self._drop(merge.of)
-        for key, scene in merged.items():
-            self.track.run([self._enter(key, scene)])
-        return [self._enter(key, scene) for key, scene in entering.items()]
+        return [self._enter(key, scene) for key, scene in (*merged.items(), *entering.items())]
 
     def _merged(self, merge: Merged, parts: int) -> Scene:
         # The newest grid is never the first of those that are merged, so that one is in the cache.
@@ -167,7 +165,7 @@ class Incremental:
                 # Positions that were set back since have no place for the distant past: it stands at their beginning.
                 delta = max(kept.delta, min(0, first - int(back.positions.min())))
                 row.move(back.id, delta=(delta, delta, delta), cursor=back.cursor)
-        except PoolFullError:
+        except BaseException:
             row.free(entries)
             raise
         return entries
