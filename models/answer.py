@@ -165,8 +165,9 @@ class Answer(Iterator[str]):
     """Streams a reply; iterate it for pieces of text.
 
     The first token is chosen before the object is handed out. Closing it early ends the reply; what was given out stays
-    in the dialogue, and no token behind it. A reply is over when its last piece has been taken. An error on the way,
-    such as a full pool, closes it too.
+    in the dialogue, and no token behind it. A reply is over when its last piece has been taken. A `StreamError` on
+    the way, such as a full pool, closes it too; after any other, such as a device out of memory, the next call tries
+    the same step again.
 
     Args:
         branch: holds question and reply.
@@ -213,6 +214,10 @@ class Answer(Iterator[str]):
         self._waiting: int | None = self._chooser.choose(logits, self._tokens)
 
     def __next__(self) -> str:
+        with self._branch.row.pool.lock:
+            return self._next_piece()
+
+    def _next_piece(self) -> str:
         while not self._ready:
             if self._ended:
                 raise StopIteration
@@ -310,9 +315,15 @@ class Answer(Iterator[str]):
 
     def close(self) -> None:
         """Ends the reply where it stands; harmless when it has ended."""
-        if not self._ended:
-            self._ready = []
-            self._finish("interrupted")
+        with self._branch.row.pool.lock:
+            if not self._ended:
+                self._ready = []
+                self._finish("interrupted")
+
+    @property
+    def base(self) -> tuple[int, ...]:
+        """The entries that its branch holds."""
+        return self._branch.base
 
     def run(self) -> "Answer":
         """Writes the rest of the reply; returns itself."""

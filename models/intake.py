@@ -49,6 +49,8 @@ class Intake:
             After each of them nothing has changed.
         """
         pixels = as_frames(frame, 3)
+        # Also for the first frame of a pair, which nothing encodes yet.
+        self.encoder.check_open()
         self._format.grid(pixels.shape[0], pixels.shape[1])
         # On a copy, so that an encoder that refuses leaves everything as it was.
         pairer = self.pairer.copy()

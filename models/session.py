@@ -73,6 +73,10 @@ class Before:
 class Session:
     """One stream and its dialogue; made by `StreamingModel.session`, closed by `close` or a `with` block.
 
+    Several threads may use it, such as one that adds frames and one that asks, and so may sessions that share a pool:
+    each call, each piece of an answer and each turn of `speak` waits for the one before it. Two threads that ask
+    interrupt each other's answers.
+
     Args:
         state: what the session is made of.
     """
@@ -124,23 +128,24 @@ class Session:
             After each of them the session is as it was, and usable. After any other error, such as a device out of
             memory, the frame has been taken: what could not be brought in is brought in with the next call.
         """
-        state = self._open()
-        first = state.intake.first_ns is None
-        before = Before(intake=state.intake, meter=state.meter)
-        arrived = state.intake.add(frame, t_ns)
-        if first:
-            state.track.origin_ns = t_ns
-        undecided = tuple(state.undecided)
-        state.undecided += [arrival.last_ns for arrival in arrived]
-        try:
-            for arrival in arrived:
-                state.watcher.admit(arrival)
-            state.take_in()
-        except StreamError:
-            before.undo(arrived)
-            state.undecided.clear()
-            state.undecided += undecided
-            raise
+        with self._state.row.pool.lock:
+            state = self._open()
+            first = state.intake.first_ns is None
+            before = Before(intake=state.intake, meter=state.meter)
+            arrived = state.intake.add(frame, t_ns)
+            if first:
+                state.track.origin_ns = t_ns
+            undecided = tuple(state.undecided)
+            state.undecided += [arrival.last_ns for arrival in arrived]
+            try:
+                for arrival in arrived:
+                    state.watcher.admit(arrival)
+                state.take_in()
+            except StreamError:
+                before.undo(arrived)
+                state.undecided.clear()
+                state.undecided += undecided
+                raise
 
     def ask(
         self,
@@ -170,19 +175,20 @@ class Session:
             ClosedError: the session is closed, or its model is while a lone frame is still to be encoded.
         """
         begun = time.perf_counter()
-        state = self._open()
-        _check_question(question)
-        if state.intake.last_ns is None:
-            raise QuestionError("question: no frame has come yet; call add_frame first")
-        asked_ns = state.intake.last_ns if t_ns is None else t_ns
-        if type(asked_ns) is not int or asked_ns < state.intake.last_ns:
-            raise TimeError(
-                f"question: t_ns is {t_ns!r}, expected an int of at least {state.intake.last_ns}, "
-                "the newest frame's time: an answer must not know frames that come after its question"
-            )
-        chosen = self._options(max_new_tokens, options)
-        state.interrupt()
-        return ask(state, Put(text=question, t_ns=asked_ns, begun=begun, options=chosen))
+        with self._state.row.pool.lock:
+            state = self._open()
+            _check_question(question)
+            if state.intake.last_ns is None:
+                raise QuestionError("question: no frame has come yet; call add_frame first")
+            asked_ns = state.intake.last_ns if t_ns is None else t_ns
+            if type(asked_ns) is not int or asked_ns < state.intake.last_ns:
+                raise TimeError(
+                    f"question: t_ns is {t_ns!r}, expected an int of at least {state.intake.last_ns}, "
+                    "the newest frame's time: an answer must not know frames that come after its question"
+                )
+            chosen = self._options(max_new_tokens, options)
+            state.interrupt()
+            return ask(state, Put(text=question, t_ns=asked_ns, begun=begun, options=chosen))
 
     def speak(self, *, options: AnswerOptions | None = None) -> Iterator[Turn]:
         """Decides about each grid since the last call: be silent, stand by or respond; yields every decision.
@@ -195,38 +201,40 @@ class Session:
         Raises:
             SettingsError: a decision token of the settings is not one token of the tokenizer.
         """
-        state = self._open()
-        names = state.settings.decision_tokens
-        tokens = (state.prompts.single(names[0]), state.prompts.single(names[1]), state.prompts.single(names[2]))
-        if len(set(tokens)) < 3:
-            raise SettingsError(f"decision_tokens: found {names}, expected three different tokens")
-        chosen = self._options(None, options)
-        state.interrupt()
-        return speak(state, Decider(tokens=tokens, threshold=state.settings.speak_threshold), chosen)
+        with self._state.row.pool.lock:
+            state = self._open()
+            names = state.settings.decision_tokens
+            tokens = (state.prompts.single(names[0]), state.prompts.single(names[1]), state.prompts.single(names[2]))
+            if len(set(tokens)) < 3:
+                raise SettingsError(f"decision_tokens: found {names}, expected three different tokens")
+            chosen = self._options(None, options)
+            state.interrupt()
+            return speak(state, Decider(tokens=tokens, threshold=state.settings.speak_threshold), chosen)
 
     def snapshot(self) -> Snapshot:
         """Remembers this moment: cache, memory and dialogue. No byte is copied; slots are kept until `forget`."""
-        state = self._open()
-        state.interrupt()
-        state.drain()
-        entries = tuple(entry.id for entry in state.row.live())
-        state.row.hold(entries)
-        moment = Snapshot(
-            watcher=state.watcher.save(),
-            pairer=state.intake.pairer.copy(),
-            cursor=state.track.cursor,
-            rounds=state.dialogue.rounds,
-            seam=state.dialogue.seam,
-            entries=entries,
-            undecided=tuple(state.undecided),
-            reply_next=state.reply_next,
-            reply_to=state.reply_to,
-            system=state.track.system,
-            first_ns=state.intake.first_ns,
-            last_ns=state.intake.last_ns,
-        )
-        self._snapshots.append(moment)
-        return moment
+        with self._state.row.pool.lock:
+            state = self._open()
+            state.interrupt()
+            state.drain()
+            entries = tuple(entry.id for entry in state.row.live())
+            state.row.hold(entries)
+            moment = Snapshot(
+                watcher=state.watcher.save(),
+                pairer=state.intake.pairer.copy(),
+                cursor=state.track.cursor,
+                rounds=state.dialogue.rounds,
+                seam=state.dialogue.seam,
+                entries=entries,
+                undecided=tuple(state.undecided),
+                reply_next=state.reply_next,
+                reply_to=state.reply_to,
+                system=state.track.system,
+                first_ns=state.intake.first_ns,
+                last_ns=state.intake.last_ns,
+            )
+            self._snapshots.append(moment)
+            return moment
 
     def restore(self, moment: Snapshot) -> None:
         """Goes back to a moment; what came after it is forgotten, and its time may come again.
@@ -234,41 +242,46 @@ class Session:
         Raises:
             ClosedError: the moment belongs to another session or was forgotten.
         """
-        state = self._open()
-        self._check_moment(moment)
-        state.interrupt()
-        kept = set(moment.entries)
-        state.intake.rewind(moment.pairer.copy(), last_ns=moment.last_ns)
-        state.intake.first_ns = moment.first_ns
-        state.row.free([entry.id for entry in state.row.live() if entry.id not in kept])
-        state.row.revive(kept)
-        state.watcher = moment.watcher.save()
-        state.undecided.clear()
-        state.undecided += moment.undecided
-        state.track.system, state.track.cursor = moment.system, moment.cursor
-        state.reply_next, state.reply_to = moment.reply_next, moment.reply_to
-        state.dialogue.rounds, state.dialogue.seam = moment.rounds, moment.seam
+        with self._state.row.pool.lock:
+            state = self._open()
+            self._check_moment(moment)
+            state.interrupt()
+            kept = set(moment.entries)
+            state.intake.rewind(moment.pairer.copy(), last_ns=moment.last_ns)
+            state.intake.first_ns = moment.first_ns
+            state.row.free([entry.id for entry in state.row.live() if entry.id not in kept])
+            state.row.revive(kept)
+            state.watcher = moment.watcher.save()
+            state.undecided.clear()
+            state.undecided += moment.undecided
+            state.track.lost.clear()
+            state.track.system, state.track.cursor = moment.system, moment.cursor
+            state.reply_next, state.reply_to = moment.reply_next, moment.reply_to
+            state.dialogue.rounds, state.dialogue.seam = moment.rounds, moment.seam
 
     def forget(self, moment: Snapshot) -> None:
         """Gives back the slots that only this moment kept."""
-        state = self._open()
-        self._check_moment(moment)
-        self._snapshots.remove(moment)
-        state.row.let_go(moment.entries)
+        with self._state.row.pool.lock:
+            state = self._open()
+            self._check_moment(moment)
+            self._snapshots.remove(moment)
+            state.row.let_go(moment.entries)
 
     def metrics(self) -> Metrics:
         """Counts, seconds and bytes so far."""
-        return measure(self._state)
+        with self._state.row.pool.lock:
+            return measure(self._state)
 
     def close(self) -> None:
         """Ends the session and gives its row of the pool back; harmless when it is closed."""
-        if not self._closed:
-            self._state.interrupt()
-            self._closed = True
-            self._snapshots.clear()
-            self._state.undecided.clear()
-            self._state.intake.drop()
-            self._state.row.close()
+        with self._state.row.pool.lock:
+            if not self._closed:
+                self._state.interrupt()
+                self._closed = True
+                self._snapshots.clear()
+                self._state.undecided.clear()
+                self._state.intake.drop()
+                self._state.row.close()
 
     def _open(self) -> State:
         if self._closed:

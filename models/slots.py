@@ -7,6 +7,7 @@ it moves.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from threading import RLock
 
 import numpy as np
 import torch
@@ -106,6 +107,8 @@ class Write:
 class SlotPool(Cache):
     """The cache of one or several sessions: `rows` independent rows of `slots` slots in every layer.
 
+    Its sessions hold `lock` while they work: a forward plans where all layers write, so only one may run at a time.
+
     Args:
         backbone: whose decoder writes here, and no other; sets layers, heads, width, dtype and device.
         slots: slots of a row.
@@ -134,6 +137,7 @@ class SlotPool(Cache):
         self._anchors: list[Tensor] = []
         self._rows_free = list(range(rows))
         self.bytes_moved = 0
+        self.lock = RLock()
 
     @property
     def slots(self) -> int:
@@ -162,11 +166,13 @@ class SlotPool(Cache):
         Raises:
             PoolFullError: every row has its session.
         """
-        if not self._rows_free:
-            raise PoolFullError(
-                f"pool: all {self._free.shape[0]} rows have their session; close one or make the pool with more rows"
-            )
-        return self._rows_free.pop(0)
+        with self.lock:
+            if not self._rows_free:
+                rows = self._free.shape[0]
+                raise PoolFullError(
+                    f"pool: all {rows} rows have their session; close one or make the pool with more rows"
+                )
+            return self._rows_free.pop(0)
 
     def close_row(self, row: int) -> None:
         """Takes a row back; its slots are free.
@@ -174,11 +180,12 @@ class SlotPool(Cache):
         Raises:
             ClosedError: the row was given back already.
         """
-        if row in self._rows_free:
-            raise ClosedError(f"row {row} of the pool was given back already")
-        self._free[row] = True
-        self._shift[row] = 0
-        self._rows_free = sorted([*self._rows_free, row])
+        with self.lock:
+            if row in self._rows_free:
+                raise ClosedError(f"row {row} of the pool was given back already")
+            self._free[row] = True
+            self._shift[row] = 0
+            self._rows_free = sorted([*self._rows_free, row])
 
     def place(self, row: int, tokens: int) -> Tensor:
         """Takes the lowest free slots of a row: int64 (tokens,).

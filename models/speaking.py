@@ -66,15 +66,34 @@ class Decider:
 
 
 def speak(state: State, decider: Decider, options: AnswerOptions) -> Iterator[Turn]:
-    """Decides about each grid that has come in; a reply that is left unread is written to its end."""
-    while state.undecided:
+    """Decides about each grid that has come in; a reply that is left unread is written to its end.
+
+    Closed at a turn, it closes that turn's answer. An error while a reply is written to its end leaves the reply open.
+    """
+    while (turn := _next_turn(state, decider, options)) is not None:
+        try:
+            yield turn
+        except BaseException:
+            # Left here, it would stay open until the next question, and hold what it sees.
+            if turn.answer is not None:
+                turn.answer.close()
+            raise
+        if turn.answer is not None:
+            turn.answer.run()
+
+
+def _next_turn(state: State, decider: Decider, options: AnswerOptions) -> Turn | None:
+    """The decision about the oldest grid that none was taken about; None when there is no such grid."""
+    with state.row.pool.lock:
+        while state.undecided and state.undecided[0] in state.track.lost:
+            state.undecided.popleft()
+        if not state.undecided:
+            return None
         turn = _decide(state, decider, options, t_ns=state.undecided[0])
         state.undecided.popleft()
         state.meter.turns += 1
         state.meter.responses += turn.answer is not None
-        yield turn
-        if turn.answer is not None:
-            turn.answer.run()
+        return turn
 
 
 def _decide(state: State, decider: Decider, options: AnswerOptions, *, t_ns: int) -> Turn:

@@ -84,6 +84,7 @@ class State:
             # Its features will never come, and no grid behind it would ever have its turn.
             if arrival.future.done() and (arrival.future.cancelled() or arrival.future.exception()):
                 self.intake.queue.popleft()
+                self.track.lost.append(arrival.last_ns)
                 self.meter.dropped += 1
             raise
         self.intake.queue.popleft()
@@ -102,6 +103,7 @@ class State:
                 self.absorb()
             except (PoolFullError, SettingsError):
                 if not self.row.held:
+                    self.track.lost += [arrival.last_ns for arrival in self.intake.queue]
                     self.intake.drop()
                 raise
 
@@ -118,11 +120,19 @@ class State:
                 self.absorb()
 
     def set_back(self) -> None:
-        """Sets positions back when they have passed the limit; a branch or snapshot that looks on puts it off."""
+        """Sets positions back when they have passed the limit; a snapshot that looks on puts it off.
+
+        An answer that is open ends: it may have been given up, and would put it off for ever.
+        """
         apart = self.positions.reply != "continue"
         spoken = self.reply_next - self.positions.offset if apart else 0
         furthest = max(self.track.cursor.next, self.dialogue.end, spoken)
-        if furthest > self.settings.position_limit and not self.row.held:
+        if furthest <= self.settings.position_limit:
+            return
+        # Not in vain: where a snapshot looks on, the answer may go on too.
+        if self.answer is not None and not self.row.held_beside(self.answer.base):
+            self.interrupt()
+        if not self.row.held:
             self.watcher.compact()
             self._gather(apart=apart)
 

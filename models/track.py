@@ -1,5 +1,6 @@
 """The video's own line in the cache: the system turn, then frames; questions run beside it and never enter it."""
 
+from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ FORWARD_TOKENS = 1024
 # Where positions are set back or would pass their limit, frames further apart than this begin a new vision segment.
 SEGMENT_GAP_NS = 60_000_000_000
 LEAST_GAP_NS = 1_000_000_000
+# So many grids that were lost are remembered, the newest ones.
+LOST = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -113,6 +116,8 @@ class Track:
         self.origin_ns = 0
         self.cursor = Cursor()
         self.system: int | None = None
+        # Ends of the grids that came in and will never be seen: the tower failed, or there is no room for them.
+        self.lost: deque[int] = deque(maxlen=LOST)
         self._system_prompt = system_prompt
         self._limit = position_limit
 
@@ -147,7 +152,8 @@ class Track:
     def place(self, scenes: Sequence[Scene], *, sees: Sequence[int], cursor: Cursor) -> tuple[list[Draft], Cursor]:
         """Places grids one after the other, each seeing the entries given and the grids before it.
 
-        They are owed to the cache until they are fed or freed. A grid far behind the one before it, in time, begins a new vision segment where it would pass the limit.
+        They are owed to the cache until they are fed or freed. A grid far behind the one before it, in time, begins a
+        new vision segment where it would pass the limit.
 
         Raises:
             PoolFullError: too few slots are free; none of the grids is placed then.

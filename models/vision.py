@@ -213,6 +213,13 @@ class Encoder:
         if self._thread is not None and self._thread is not current_thread():
             self._thread.join()
 
+    def check_open(self) -> None:
+        """Raises ClosedError where it takes no more frames."""
+        if self._closed:
+            raise ClosedError(
+                "encoder: found it closed, expected it open; make another, or open another session of the model"
+            )
+
     def stats(self) -> VisionStats:
         """What has been done so far."""
         with self._changed:
@@ -230,10 +237,7 @@ class Encoder:
 
     def _count_in(self) -> None:
         """Counts a request; the caller holds `_changed`."""
-        if self._closed:
-            raise ClosedError(
-                "encoder: found it closed, expected it open; make another, or open another session of the model"
-            )
+        self.check_open()
         self._submitted += 1
 
     def _at_once(self, request: _Request) -> Future[Features]:
