@@ -274,7 +274,7 @@ class Answer(Iterator[str]):
 
     def _refine(self) -> None:
         """Closes the short answer and asks for the full one."""
-        again = self._prompts.question(IN_FULL, opened=False)
+        again = self._prompts.question(IN_FULL)
         block = (*self._unfed(), *again, *self._prompts.reply_start())
         logits = self._hooks.step(Kind.QUERY, block)
         self._draft = False

@@ -21,6 +21,7 @@ class Round:
             happened before the full one began.
         t_ns: when it was asked or begun.
         entries: its blocks in the cache.
+        saw: what its last token saw, itself included; what memory let go since is no longer in the cache.
         unfed: tokens at its end that are not in the cache yet; they enter with the next question.
     """
 
@@ -28,6 +29,7 @@ class Round:
     reply: str
     t_ns: int
     entries: tuple[int, ...]
+    saw: tuple[int, ...] = ()
     unfed: tuple[int, ...] = ()
 
 
@@ -45,17 +47,17 @@ class Dialogue:
         self.limit = limit
         self.rule = rule
         self.rounds: tuple[Round, ...] = ()
-        self.seam: int | None = None
+        # The marks that close the video and the user's turn that shows it: they outlive the question between them.
+        self.seam: tuple[int, ...] = ()
 
     def visible(self, until_ns: int | None = None) -> list[int]:
         """Entries that a new turn sees, oldest first; only those fed up to a time, if one is given."""
-        seam = [] if self.seam is None else [self.seam]
-        entries = [*seam, *(entry for kept in self.rounds for entry in kept.entries)]
+        entries = [*self.seam, *(entry for kept in self.rounds for entry in kept.entries)]
         return [key for key in entries if until_ns is None or self.row.entry(key).block.t0_ns <= until_ns]
 
     def sealed(self, until_ns: int | None = None) -> bool:
-        """Whether a new turn sees the mark that closes the video."""
-        return self.seam is not None and (until_ns is None or self.row.entry(self.seam).block.t0_ns <= until_ns)
+        """Whether a new turn sees the marks that close the video."""
+        return bool(self.seam) and (until_ns is None or self.row.entry(self.seam[0]).block.t0_ns <= until_ns)
 
     @property
     def end(self) -> int:
@@ -74,23 +76,45 @@ class Dialogue:
         """Slots that the rounds take."""
         return sum(len(self.row.entry(entry).slots) for entry in self.visible())
 
-    def finish(
-        self,
-        sees: Sequence[int],
-        cursor: Cursor,
-        *,
-        t_ns: int | None = None,
-        apart: bool = False,
-        count: int | None = None,
-    ) -> tuple[list[Draft], Cursor]:
-        """Places the end of the last round, which is fed together with what comes next.
+    def finish(self, until_ns: int | None = None) -> list[Draft]:
+        """Places the ends of rounds, which are fed together with what comes next, as parts of their replies.
+
+        An end stands right behind its reply and sees what the reply saw, as it would in one sequence that holds both.
+
+        Args:
+            until_ns: only of replies that were there at that time, if one is given.
+
+        Raises:
+            PoolFullError: they do not all fit; nothing has changed.
+        """
+        rounds, drafts = self.rounds, list[Draft]()
+        alive = {entry.id for entry in self.row.live()}
+        try:
+            for place, said in enumerate(rounds):
+                parts = [self.row.entry(key) for key in said.entries]
+                known_ns = max((part.block.t0_ns for part in parts), default=said.t_ns)
+                if not said.unfed or (until_ns is not None and known_ns > until_ns):
+                    continue
+                block = Block(kind=Kind.REPLY, t0_ns=known_ns, t1_ns=known_ns, token_ids=said.unfed)
+                begin = Cursor(next=max((part.end for part in parts), default=self.end_at(until_ns)))
+                entry, _ = self.row.place(block, begin)
+                drafts.append(Draft(entry=entry, sees=tuple(key for key in said.saw if key in alive)))
+                whole = replace(said, entries=(*said.entries, entry.id), unfed=())
+                self.rounds = (*self.rounds[:place], whole, *self.rounds[place + 1 :])
+        except BaseException:
+            self.row.free([draft.entry.id for draft in drafts])
+            self.rounds = rounds
+            raise
+        return drafts
+
+    def finish_apart(self, sees: Sequence[int], cursor: Cursor, *, t_ns: int, count: int) -> tuple[list[Draft], Cursor]:
+        """Places part of the last round's end where what is said has positions of its own and sees what comes.
 
         Args:
             sees: what the next question sees besides the dialogue.
-            cursor: where the next question would begin.
-            t_ns: when the end is fed, which is when it has seen what it sees; None is the round's own time.
-            apart: what is said has positions of its own, and `cursor` is where they go on.
-            count: so many tokens of it are placed; None is all.
+            cursor: where what is said goes on.
+            t_ns: when it is fed, which is when it has seen what it sees.
+            count: so many tokens of it are placed.
 
         Raises:
             PoolFullError: it does not fit; nothing has changed.
@@ -99,11 +123,10 @@ class Dialogue:
         if not tokens:
             return [], cursor
         last = self.rounds[-1]
-        known_ns = last.t_ns if t_ns is None else max(last.t_ns, t_ns)
+        known_ns = max(last.t_ns, t_ns)
         block = Block(kind=Kind.REPLY, t0_ns=known_ns, t1_ns=known_ns, token_ids=tokens)
-        own = cursor if apart else Cursor(next=max(cursor.next, self.end_at(t_ns)))
-        entry, after = self.row.place(block, own)
-        draft = Draft(entry=entry, sees=(*sees, *self.visible()))
+        entry, after = self.row.place(block, cursor)
+        draft = Draft(entry=entry, sees=(*sees, *self.visible(t_ns)))
         fed = replace(last, entries=(*last.entries, entry.id), unfed=last.unfed[len(tokens) :])
         self.rounds = (*self.rounds[:-1], fed)
         return [draft], after
@@ -115,12 +138,12 @@ class Dialogue:
             self.drop_oldest()
 
     def drop_oldest(self) -> None:
-        """Lets the oldest round go; with the last one goes the mark that closed the video before it."""
+        """Lets the oldest round go; with the last one go the marks that closed the video before it."""
         self.row.free(self.rounds[0].entries)
         self.rounds = self.rounds[1:]
-        if not self.rounds and self.seam is not None:
-            self.row.free([self.seam])
-            self.seam = None
+        if not self.rounds:
+            self.row.free(self.seam)
+            self.seam = ()
 
     def _apart(self, entry: Entry) -> bool:
         """Whether positions of an entry are not in the count of the input."""

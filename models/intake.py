@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.backbone import Family
+from models.errors import TimeError
 from models.memory.signals import thumbnail
 from models.metrics import Meter
 from models.pairs import Pair, Pairer
@@ -32,6 +33,8 @@ class Intake:
         self.queue: deque[Arrival] = deque()
         self.last_ns: int | None = None
         self.first_ns: int | None = None
+        # When the last question was asked: a frame that is older would have to stand before it.
+        self.asked_ns: int | None = None
         self.pairer = pairer
         self._format = frame_format
         self._family = family
@@ -42,12 +45,17 @@ class Intake:
         """Takes a frame; grids that became whole are queued, and their encoding begins. Returns them.
 
         Raises:
-            TimeError: time does not rise.
+            TimeError: time does not rise, or the last question was asked after it.
             FrameError: the frame's size, dtype or layout is not the stream's.
             ClosedError: the encoder was closed.
 
             After each of them nothing has changed.
         """
+        if self.last_ns is not None and self.asked_ns is not None and self.last_ns < t_ns < self.asked_ns:
+            raise TimeError(
+                f"frame: t_ns is {t_ns}, expected at least {self.asked_ns}, when the last question was asked, whose "
+                "answer has not seen it; bring frames and questions in the order of time"
+            )
         pixels = as_frames(frame, 3)
         # Also for the first frame of a pair, which nothing encodes yet.
         self.encoder.check_open()

@@ -79,10 +79,8 @@ class Prompts:
         """What closes the video before the first question; empty for Qwen3-VL, where each grid closes itself."""
         return () if self.family.timed_text else (self.family.end_id,)
 
-    def question(self, text: str, *, opened: bool) -> tuple[int, ...]:
-        """The question up to the end of the user's turn; `opened`: that turn stands open, as before the first one."""
-        if opened:
-            return (*self.text(text), *self.turn_close())
+    def question(self, text: str) -> tuple[int, ...]:
+        """A user's turn of its own, as of every question but the first, which stands in the turn of the video."""
         return self._turn("user", text)
 
     def turn_close(self) -> tuple[int, ...]:

@@ -35,7 +35,7 @@ class Snapshot:
     pairer: Pairer
     cursor: Cursor
     rounds: tuple[Round, ...]
-    seam: int | None
+    seam: tuple[int, ...]
     entries: tuple[int, ...]
     undecided: tuple[int, ...]
     reply_next: int
@@ -43,6 +43,7 @@ class Snapshot:
     system: int | None
     first_ns: int | None
     last_ns: int | None
+    asked_ns: int | None
 
 
 class Before:
@@ -119,7 +120,7 @@ class Session:
             t_ns: presentation time in integer nanoseconds; irregular times are welcome.
 
         Raises:
-            TimeError: time does not rise.
+            TimeError: time does not rise, or the last question was asked after it.
             FrameError: another size, dtype or layout.
             PoolFullError: memory cannot make room; the frame may come again when there is.
             SettingsError: memory can never hold a frame of this size.
@@ -163,7 +164,8 @@ class Session:
 
         Args:
             question: plain text.
-            t_ns: when it is asked, not before the newest frame; None is the newest frame's time.
+            t_ns: when it is asked, not before the newest frame; None is right behind that. A question at the very time
+                of a frame has seen it, so it stands 1 ns behind it.
             max_new_tokens: overrides the settings and the options.
             options: how the reply is written; None takes the settings.
 
@@ -188,7 +190,10 @@ class Session:
                 )
             chosen = self._options(max_new_tokens, options)
             state.interrupt()
-            return ask(state, Put(text=question, t_ns=asked_ns, begun=begun, options=chosen))
+            asked_ns = max(asked_ns, state.intake.last_ns + 1)
+            answer = ask(state, Put(text=question, t_ns=asked_ns, begun=begun, options=chosen))
+            state.intake.asked_ns = asked_ns
+            return answer
 
     def speak(self, *, options: AnswerOptions | None = None) -> Iterator[Turn]:
         """Decides about each grid since the last call: be silent, stand by or respond; yields every decision.
@@ -232,6 +237,7 @@ class Session:
                 system=state.track.system,
                 first_ns=state.intake.first_ns,
                 last_ns=state.intake.last_ns,
+                asked_ns=state.intake.asked_ns,
             )
             self._snapshots.append(moment)
             return moment
@@ -248,7 +254,7 @@ class Session:
             state.interrupt()
             kept = set(moment.entries)
             state.intake.rewind(moment.pairer.copy(), last_ns=moment.last_ns)
-            state.intake.first_ns = moment.first_ns
+            state.intake.first_ns, state.intake.asked_ns = moment.first_ns, moment.asked_ns
             state.row.free([entry.id for entry in state.row.live() if entry.id not in kept])
             state.row.revive(kept)
             state.watcher = moment.watcher.save()

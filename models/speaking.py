@@ -103,16 +103,16 @@ def _decide(state: State, decider: Decider, options: AnswerOptions, *, t_ns: int
     state.interrupt()
     state.drain()
     state.set_back()
-    view = look(state, (), until_ns=t_ns)
-    known = any(said.t_ns <= t_ns for said in state.dialogue.rounds)
-    opened = open_turn(state, view, () if known else state.prompts.turn_close(), t_ns=t_ns)
+    # What is decided about a frame is known right behind it, as is a question at its time.
+    view = look(state, (), until_ns=t_ns + 1)
+    opened = open_turn(state, view, "", t_ns=t_ns + 1)
     decision, chances = decider.decide(opened.logits)
     decided_s = time.perf_counter() - begun
     if decision != "respond":
         view.branch.release()
         return Turn(t_ns=t_ns, state=decision, probabilities=chances, decided_s=decided_s)
     try:
-        draft = view.branch.place(Kind.REPLY, [decider.tokens[2]], t_ns=t_ns, logits=1)
+        draft = view.branch.place(Kind.REPLY, [decider.tokens[2]], t_ns=t_ns + 1, logits=1)
         logits = state.track.run([draft])[-1][-1]
     except BaseException:
         view.branch.release()
@@ -120,7 +120,7 @@ def _decide(state: State, decider: Decider, options: AnswerOptions, *, t_ns: int
     said = replace(opened, logits=logits, tokens=opened.tokens + 1)
     asked = Asked(
         question="",
-        t_ns=t_ns,
+        t_ns=t_ns + 1,
         begun=begun,
         encode_s=state.meter.seconds["vision_wait"] - before["vision_wait"],
         prefill_s=state.meter.seconds["prefill"] - before["prefill"],

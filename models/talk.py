@@ -44,7 +44,7 @@ def ask(state: State, put: Put) -> Answer:
     state.set_back()
     text = put.text + BRIEFLY if put.options.draft_tokens else put.text
     view = look(state, state.prompts.text(put.text))
-    asked = _question(state, view, text, put.t_ns)
+    asked = open_turn(state, view, text, t_ns=put.t_ns)
     state.meter.questions += 1
     stats = Asked(
         question=put.text,
@@ -89,7 +89,7 @@ class Opened:
     Attributes:
         logits: float32 (vocabulary,), what the model would say first.
         tokens: of the prompt.
-        seam: the entry that closed the video, if this turn brought it.
+        seam: the entries that closed the video and the turn that shows it, if this turn brought them.
         heard: where the count of the input goes on behind it; None where it brought no input.
         held: tokens of the last round's end that stand on the turn's branch.
     """
@@ -101,13 +101,14 @@ class Opened:
     held: int
 
 
-def _question(state: State, view: View, text: str, t_ns: int) -> Opened:
-    opened = state.dialogue.seam is None and not state.dialogue.rounds
-    return open_turn(state, view, state.prompts.question(text, opened=opened), t_ns=t_ns)
+def open_turn(state: State, view: View, text: str, *, t_ns: int) -> Opened:
+    """Feeds the newest frames, the ends of rounds, the user's text and the reply's header in one pass.
 
-
-def open_turn(state: State, view: View, tokens: Sequence[int], *, t_ns: int) -> Opened:
-    """Feeds the newest frames, the end of the last round, the user's text and the reply's header in one pass.
+    Args:
+        state: the session.
+        view: what the turn sees.
+        text: the question; empty for a turn of the model's own.
+        t_ns: when the turn is known.
 
     Raises:
         PoolFullError: they do not fit; the branch is released then, and the last round is as it was.
@@ -116,15 +117,12 @@ def open_turn(state: State, view: View, tokens: Sequence[int], *, t_ns: int) -> 
     finished: list[Draft] = []
     held: tuple[int, ...] = ()
     try:
-        if rounds and (view.until_ns is None or rounds[-1].t_ns <= view.until_ns):
-            finished = _finish_round(state, branch, t_ns=t_ns)
-            held = state.dialogue.rounds[-1].unfed
-        seam = () if state.dialogue.sealed(view.until_ns) else state.prompts.seam()
-        closing = [_hear(state, branch, seam, t_ns=t_ns)] if seam else []
-        asked = [_hear(state, branch, tokens, t_ns=t_ns)] if tokens else []
-        heard = branch.cursor if closing or asked else None
+        if rounds:
+            finished, held = _finish_rounds(state, view, t_ns=t_ns)
+        asked, seam = _ask(state, view, text, t_ns=t_ns)
+        heard = branch.cursor if asked else None
         header = _header(state, branch, held, t_ns=t_ns)
-        logits = state.track.run([*view.drafts, *finished, *closing, *asked, *header])[-1][-1]
+        logits = state.track.run([*view.drafts, *finished, *asked, *header])[-1][-1]
     except BaseException:
         branch.release()
         state.row.free([draft.entry.id for draft in finished])
@@ -132,11 +130,23 @@ def open_turn(state: State, view: View, tokens: Sequence[int], *, t_ns: int) -> 
         raise
     return Opened(
         logits=logits,
-        tokens=len(tokens) + len(seam) + len(header[-1].entry.slots),
-        seam=tuple(draft.entry.id for draft in closing),
+        tokens=sum(len(draft.entry.slots) for draft in (*asked, header[-1])),
+        seam=seam,
         heard=heard,
         held=len(held),
     )
+
+
+def _ask(state: State, view: View, text: str, *, t_ns: int) -> tuple[list[Draft], tuple[int, ...]]:
+    """Places the question; the first one stands between the marks that close the video and the turn that shows it."""
+
+    def hear(tokens: Sequence[int]) -> list[Draft]:
+        return [_hear(state, view.branch, tokens, t_ns=t_ns)] if tokens else []
+
+    if state.dialogue.sealed(view.until_ns):
+        return hear(state.prompts.question(text) if text else ()), ()
+    video, asked, turn = hear(state.prompts.seam()), hear(state.prompts.text(text)), hear(state.prompts.turn_close())
+    return [*video, *asked, *turn], tuple(draft.entry.id for draft in (*video, *turn))
 
 
 def _hear(state: State, branch: Branch, tokens: Sequence[int], *, t_ns: int) -> Draft:
@@ -156,27 +166,32 @@ def _header(state: State, branch: Branch, held: Sequence[int], *, t_ns: int) -> 
     return [*before, branch.place(Kind.REPLY, state.prompts.reply_start(), t_ns=t_ns, logits=1)]
 
 
-def _finish_round(state: State, branch: Branch, *, t_ns: int) -> list[Draft]:
-    """Places the end of the last round, which belongs to what was said, and lets the branch see it.
+def _finish_rounds(state: State, view: View, *, t_ns: int) -> tuple[list[Draft], tuple[int, ...]]:
+    """Places the ends of rounds, which belong to what was said, and lets the branch see them.
 
-    Under a layout with a predicting row its last token is held back, because it sees what the next reply sees.
+    Under a layout with a predicting row the last token is held back, because it sees what the next reply sees; it is
+    returned beside what was placed.
     """
+    branch = view.branch
     if state.positions.reply == "continue":
-        finished, branch.cursor = state.dialogue.finish(branch.sees(), branch.cursor, t_ns=t_ns)
+        finished = state.dialogue.finish(view.until_ns)
+        branch.cursor = Cursor(next=max(branch.cursor.next, state.dialogue.end_at(view.until_ns)))
+    elif view.until_ns is not None and state.dialogue.rounds[-1].t_ns > view.until_ns:
+        return [], ()
     else:
         finished, said = [], _spoken(state)
         # The row before the first token has not seen the newest frames, so only what follows it goes to them.
         for first in (True, False):
             count = len(state.dialogue.rounds[-1].unfed) - state.visibility.predicting_row
-            fed, said = state.dialogue.finish(
-                branch.sees(), said, t_ns=t_ns, apart=True, count=min(count, 1) if first else count
+            fed, said = state.dialogue.finish_apart(
+                branch.sees(), said, t_ns=t_ns, count=min(count, 1) if first else count
             )
             if fed:
                 finished += fed
                 state.reply_next = (said := _go_on(state, branch, said)).next
                 state.reply_to = _newest_id(state, branch)
     branch.look_at([*branch.base, *(draft.entry.id for draft in finished)])
-    return finished
+    return finished, state.dialogue.rounds[-1].unfed if state.visibility.predicting_row else ()
 
 
 def _spoken(state: State) -> Cursor:
@@ -289,15 +304,15 @@ def _ended(state: State, branch: Branch, said: Round, *, seam: tuple[int, ...]) 
     if replies:
         tokens = tuple(token for key in replies for token in state.row.entry(key).block.token_ids)
         # A reply that was written while frames came knows those that came last.
-        known_ns = said.t_ns if newest is None else max(said.t_ns, newest.block.t1_ns - 1)
+        known_ns = said.t_ns if newest is None else max(said.t_ns, newest.block.t1_ns)
         block = Block(kind=Kind.REPLY, t0_ns=known_ns, t1_ns=known_ns, token_ids=tokens)
         texts.append(state.row.join(replies, block).id)
     kept = tuple(sorted(texts))
     branch.own = [entry for entry in branch.own if entry not in replies] + list(kept)
-    if seam and state.dialogue.seam is None:
-        state.dialogue.seam = seam[0]
-        kept = (*kept, *seam)
-    state.dialogue.add(replace(said, entries=tuple(key for key in kept if key not in seam)))
+    said = replace(said, entries=kept, saw=tuple(branch.sees()))
+    if seam and not state.dialogue.seam:
+        state.dialogue.seam, kept = seam, (*kept, *seam)
+    state.dialogue.add(said)
     while state.dialogue.rounds and state.dialogue.tokens() > DIALOGUE_SHARE * state.row.pool.slots:
         state.dialogue.drop_oldest()
     if not state.dialogue.rounds:

@@ -40,8 +40,8 @@ def look(state: State, words: tuple[int, ...], *, until_ns: int | None = None) -
     Args:
         state: the session; all grids that came in are in its cache or wait for a clip.
         words: the question's tokens, for a router.
-        until_ns: shows frames and rounds up to this time only, for a decision about it; None also shows the frame that
-            still waits for its partner.
+        until_ns: shows only frames and rounds that are known at this time, for a decision about it; None also shows the
+            frame that still waits for its partner.
 
     Raises:
         PoolFullError: recalled or newest frames do not fit; nothing is left behind then.
@@ -72,7 +72,7 @@ def _until(state: State, remembered: Remembered, until_ns: int | None) -> Rememb
     """What was remembered of the time up to an instant."""
     if until_ns is None:
         return remembered
-    keys = [key for key in remembered.keys if state.row.entry(remembered.entries[key]).block.t1_ns <= until_ns + 1]
+    keys = [key for key in remembered.keys if state.row.entry(remembered.entries[key]).block.t1_ns <= until_ns]
     return replace(remembered, keys=tuple(keys))
 
 
@@ -90,7 +90,7 @@ def _text_cursor(state: State, frames: Cursor, until_ns: int | None) -> Cursor:
 
 def _newest(state: State, until_ns: int | None) -> list[Scene]:
     """Grids that are not in the cache: those of an unfinished clip, and the frame that waits for its partner."""
-    scenes = [scene for scene in state.watcher.tail() if until_ns is None or scene.last_ns <= until_ns]
+    scenes = [scene for scene in state.watcher.tail() if until_ns is None or scene.last_ns < until_ns]
     waiting = state.intake.lone() if until_ns is None else None
     if waiting is not None:
         scenes.append(scene_of(waiting, wait(waiting.future, state.meter)))

@@ -69,7 +69,7 @@ class Stage:
         self.model = StreamingModel.from_random(chosen, seed=plan.seed, settings=self.settings)
         self.stock = StockStream(self.model, self.settings)
         prompts = self.model.prompts
-        self.tail = (*prompts.seam(), *prompts.question(QUESTION, opened=True), *prompts.reply_start())
+        self.tail = (*prompts.seam(), *prompts.text(QUESTION), *prompts.turn_close(), *prompts.reply_start())
         # Two windows of different grids; longer streams show them again.
         self.frames = moving_frames(4 * plan.window, seed=plan.seed)
         with self.model.session() as session:  # from here on the cache of features knows them

@@ -235,8 +235,8 @@ def test_a_short_answer_comes_first_and_the_full_one_behind_it(session):
     prompts = model_of().prompts
     short, long = answer.token_ids[:3], answer.token_ids[3:]
     turns = [
-        *prompts.seam(), *prompts.question("hi" + BRIEFLY, opened=True), *prompts.reply_start(), *short,
-        *prompts.turn_close(), *prompts.question(IN_FULL, opened=False), *prompts.reply_start(), *long,
+        *prompts.seam(), *prompts.text("hi" + BRIEFLY), *prompts.turn_close(), *prompts.reply_start(), *short,
+        *prompts.turn_close(), *prompts.question(IN_FULL), *prompts.reply_start(), *long,
         *prompts.turn_close(),
     ]  # fmt: skip
     assert in_cache(session) == turns
@@ -338,7 +338,7 @@ def test_statistics_are_sane_at_any_time(seed, count, taken, drafts):
         assert answer.stats.total_s == answer.stats.total_s, "the clock stands when the reply has ended"
         assert early.stopped_by == ""
         assert early.prompt_tokens == len(
-            one._state.prompts.question("hi" + BRIEFLY * bool(drafts), opened=True)
+            [*one._state.prompts.text("hi" + BRIEFLY * bool(drafts)), *one._state.prompts.turn_close()]
         ) + len([*one._state.prompts.seam(), *one._state.prompts.reply_start()])
 
 

@@ -27,13 +27,13 @@ def test_the_last_rounds_stay_and_take_exactly_their_tokens(limit, asked, family
         dialogue, state = one._state.dialogue, one._state
         assert used(one) == empty + dialogue.tokens()
         if not kept:
-            assert (dialogue.visible(), dialogue.seam, used(one)) == ([], None, empty)
+            assert (dialogue.visible(), dialogue.seam, used(one)) == ([], (), empty)
             return
         text = decoded(in_cache(one))
         assert [f"q{turn}." in text for turn in range(asked)] == [turn >= asked - kept for turn in range(asked)]
         entries = [entry for said in one.history for entry in said.entries]
         assert len(entries) == len(set(entries)), "no entry belongs to two rounds"
-        assert {*entries, *([] if dialogue.seam is None else [dialogue.seam])} == {
+        assert {*entries, *dialogue.seam} == {
             entry.id for entry in state.row.live() if entry.block.kind in (Kind.QUERY, Kind.REPLY)
         }
 
@@ -45,17 +45,23 @@ def test_the_mark_that_closes_the_video_goes_with_the_last_round(family):
         seam = list(one._state.prompts.seam())
         ask(one)
         ask(one)
-        assert (dialogue.seam is None) == (not seam)
+        close = list(one._state.prompts.turn_close())
+        marks = [one._state.row.entry(key).block.token_ids for key in dialogue.seam]
+        assert [list(mark) for mark in marks] == ([seam, close] if seam else [close])
         assert in_cache(one)[: len(seam)] == seam
         assert fed_ids(listen(one)).count(one._state.prompts.family.end_id) == (1 if seam else 2)
         dialogue.drop_oldest()
-        assert dialogue.sealed() == bool(seam)
+        assert dialogue.sealed()
+        # What is left is a chat still: the turn of the video is closed, and each turn after it opens and closes.
+        left = in_cache(one)
+        assert left[: len(seam) + len(close)] == [*seam, *close]
+        assert left.count(one._state.prompts.turn_end) == left.count(one._state.prompts.turn_start) + 1
         dialogue.drop_oldest()
-        assert (dialogue.rounds, dialogue.seam, used(one)) == ((), None, empty)
+        assert (dialogue.rounds, dialogue.seam, used(one)) == ((), (), empty)
         assert not dialogue.sealed()
         # The user's turn stands open again, and the mark comes anew.
         ask(one, "q.")
-        again = [*seam, *one._state.prompts.question("q.", opened=True)]
+        again = [*seam, *one._state.prompts.text("q."), *one._state.prompts.turn_close()]
         assert in_cache(one)[: len(again)] == again
         assert listen(one).difference() <= CLOSE
 
@@ -99,21 +105,35 @@ def test_finish_places_the_end_behind_its_round_and_does_it_once():
     with opened(4) as one:
         ask(one)
         dialogue = one._state.dialogue
-        unfed, end, before = dialogue.rounds[-1].unfed, dialogue.end, dialogue.visible()
-        [draft], after = dialogue.finish([1, 2], Cursor(next=0), t_ns=9 * SECOND_NS)
-        assert draft.entry.block.token_ids == unfed
-        assert draft.sees == (1, 2, *before)
-        assert (int(draft.entry.positions.min()), draft.entry.end) == (end, end + len(unfed))
-        assert draft.entry.block.t0_ns == 9 * SECOND_NS
-        assert after.next == dialogue.end == end + len(unfed)
+        said, end, before = dialogue.rounds[-1], dialogue.end, dialogue.visible()
+        reply = one._state.row.entry(said.entries[-1])
+        live = {entry.id for entry in one._state.row.live()}
+        watch(one, 4, 8)
+        [draft] = dialogue.finish()
+        assert draft.entry.block.token_ids == said.unfed
+        # It is a part of its reply: there, then, and with its eyes.
+        assert (int(draft.entry.positions.min()), draft.entry.end) == (end, end + len(said.unfed))
+        assert end == reply.end
+        assert draft.entry.block.t0_ns == reply.block.t0_ns
+        assert set(draft.sees) <= live
+        assert {*said.entries, *dialogue.seam} <= set(draft.sees)
         assert dialogue.visible() == [*before, draft.entry.id]
         assert dialogue.rounds[-1].unfed == ()
-        assert dialogue.finish([], Cursor(next=7)) == ([], Cursor(next=7))
+        assert dialogue.finish() == []
+
+
+def test_only_replies_that_were_there_at_a_time_are_finished_for_it():
+    with opened(4) as one:
+        ask(one)
+        dialogue, asked_ns = one._state.dialogue, one.history[0].t_ns
+        assert dialogue.finish(asked_ns - 1) == []
+        assert len(dialogue.finish(asked_ns)) == 1
 
 
 def test_finish_without_rounds_has_nothing_to_place():
     with opened(4) as one:
-        assert one._state.dialogue.finish([], Cursor(next=7)) == ([], Cursor(next=7))
+        assert one._state.dialogue.finish() == []
+        assert one._state.dialogue.finish_apart([], Cursor(next=7), t_ns=0, count=3) == ([], Cursor(next=7))
         assert (one._state.dialogue.end, one._state.dialogue.tokens()) == (0, 0)
 
 
@@ -123,7 +143,7 @@ def test_an_end_that_does_not_fit_stays_to_be_fed():
         row, rounds = one._state.row, one._state.dialogue.rounds
         taken = row.pool.place(row.index, row.available)
         with pytest.raises(PoolFullError):
-            one._state.dialogue.finish([], Cursor())
+            one._state.dialogue.finish()
         assert one._state.dialogue.rounds == rounds
         row.pool.free(row.index, taken)
         ask(one)
@@ -140,14 +160,14 @@ def test_a_moment_sees_the_rounds_up_to_it():
         first = dialogue.visible()
         watch(one, 4, 8)
         ask(one)
-        assert dialogue.visible(3 * SECOND_NS // 2) == first
-        assert dialogue.visible(3 * SECOND_NS // 2 - 1) == []
+        # A question stands right behind the newest frame, and the end of its reply where the reply does.
+        assert set(dialogue.visible(3 * SECOND_NS // 2 + 1)) > set(first)
+        assert dialogue.visible(3 * SECOND_NS // 2) == []
         assert not dialogue.sealed(SECOND_NS)
         assert dialogue.sealed(2 * SECOND_NS)
         assert dialogue.visible(9 * SECOND_NS) == dialogue.visible()
-        # The first round's end was fed with the second question, so it knows what that one saw.
         [end] = [key for key in one.history[0].entries if key not in first]
-        assert one._state.row.entry(end).block.t0_ns == 7 * SECOND_NS // 2
+        assert one._state.row.entry(end).block.t0_ns == 3 * SECOND_NS // 2 + 1
 
 
 @pytest.mark.parametrize("layout", ["branch", "group"])

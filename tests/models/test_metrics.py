@@ -64,7 +64,7 @@ def test_one_question_by_hand():
         assert quiet.slots_used == system + grids
         answer = one.ask("hi", options=drawn(5, seed=3)).run()
         after = one.metrics()
-        asked = len([*prompts.seam(), *prompts.question("hi", opened=True), *prompts.reply_start()])
+        asked = len([*prompts.seam(), *prompts.text("hi"), *prompts.turn_close(), *prompts.reply_start()])
         assert after.prefill_tokens == quiet.prefill_tokens + asked
         assert after.decode_tokens == len(answer.token_ids) - 1 == 4
         assert after.slots_used == quiet.slots_used + asked + 4

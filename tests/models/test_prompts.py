@@ -53,12 +53,12 @@ def test_pieces_concatenate_to_the_chat_template(family, system, question, repli
     ids = list(prompts.system(system))
     for first, last in stamps:
         ids += prompts.frames(3, t0_ns=first, last_ns=last).token_ids
-    ids += [*prompts.seam(), *prompts.question(question, opened=True)]
+    ids += [*prompts.seam(), *prompts.text(question), *prompts.turn_close()]
     asked: list[dict[str, object]] = [{"type": "video"}, {"type": "text", "text": question}]
     messages = [{"role": "system", "content": system}, {"role": "user", "content": asked}]
     for text in replies:
         # What a model writes has no text that could merge with its header: only its own tokens count.
-        ids += [*prompts.reply_start(), *prompts.turn_close(), *prompts.question(text, opened=False)]
+        ids += [*prompts.reply_start(), *prompts.turn_close(), *prompts.question(text)]
         messages += [{"role": "assistant", "content": ""}, {"role": "user", "content": text}]
     ids += prompts.reply_start()
     grids = [((first / SECOND_NS + last / SECOND_NS) / 2, 3) for first, last in stamps]

@@ -34,15 +34,21 @@ def kept(session, events: list[Fed]) -> list[Fed]:
     return found[::-1]
 
 
-def written(events: list[Fed], *, predicting_row: bool) -> list[Block]:
+def written(events: list[Fed], *, ends: set[int], predicting_row: bool) -> list[Block]:
     """What was fed, as training writes it down: each block known at the moment it was fed.
 
+    Without a predicting row the end of a reply is fed with the next turn, as a part of its reply.
     With a predicting row the last token of a reply is fed behind the input that the next reply sees. So the first token
     that is fed behind input is the last one of the reply before.
     """
     ticks = [(1 + tick) * 10**15 for tick in range(len(events) + 1)]
     if not predicting_row:
-        return [at_time(event.entry.block, ticks[tick]) for tick, event in enumerate(events)]
+        known = dict(enumerate(ticks))
+        for tick, event in enumerate(events):
+            if event.entry.id in ends:
+                known[tick] = known[max(before for before in range(tick) if is_said(events[before]))] + 1
+        blocks = [at_time(event.entry.block, known[tick]) for tick, event in enumerate(events)]
+        return sorted(blocks, key=lambda block: block.known_ns)
     heard = [at_time(event.entry.block, ticks[tick]) for tick, event in enumerate(events) if not is_said(event)]
     said: list[tuple[int, list[int]]] = []
     for spoken, run in groupby(enumerate(events), key=lambda item: is_said(item[1])):
@@ -79,7 +85,8 @@ def faults(session, oracle: Oracle) -> list[str]:
     layout = LAYOUTS[session.settings.layout]
     predicting_row = layout.visibility.predicting_row
     events = kept(session, oracle.fed)
-    blocks = written(events, predicting_row=predicting_row)
+    ends = {said.entries[-1] for said in session.history if not said.unfed}
+    blocks = written(events, ends=ends, predicting_row=predicting_row)
     context = derive(blocks, layout, clock=session._state.row.clock)
     found = borders(blocks, tuple(session._state.prompts.reply_start()))
     starts = {}
@@ -250,7 +257,7 @@ def test_frames_stay_behind_a_question_whose_round_is_dropped(layout):
     heard = [event.entry for event in drive.oracle.fed if not is_said(event)]
     begins = [int(entry.positions[0, 0]) for entry in heard]
     assert begins[1:] == [entry.end for entry in heard[:-1]]
-    assert [entry.block.kind for entry in heard].count(Kind.QUERY) == 4
+    assert [entry.block.kind for entry in heard].count(Kind.QUERY) == 6
     assert drive.session.history == ()
 
 

@@ -103,7 +103,7 @@ def test_what_is_said_is_part_of_the_dialogue():
     turns = list(session.speak(options=SHORT))
     assert [turn.state for turn in turns] == ["respond", "respond"]
     assert [(said.question, said.reply, said.t_ns) for said in session.history] == [
-        ("", turn.text, turn.t_ns) for turn in turns
+        ("", turn.text, turn.t_ns + 1) for turn in turns
     ]
     assert session.metrics().responses == 2
     asked = session.ask("What?", options=SHORT)

@@ -102,7 +102,7 @@ def test_a_round_above_the_share_is_answered_and_not_kept():
         answer = one.ask("b" * 40, options=drawn(6)).run()
         assert len(answer.token_ids) == 6
         assert one.history == ()
-        assert (used(one), one._state.dialogue.seam, one._state.reply_next) == (before, None, 0)
+        assert (used(one), one._state.dialogue.seam, one._state.reply_next) == (before, (), 0)
         one.ask("?", options=drawn(2)).run()
         assert listen(one).difference() <= CLOSE
 
@@ -212,8 +212,8 @@ def test_a_reply_that_knows_later_frames_is_dated_by_them():
         answer.run()
         [said] = one.history
         [reply] = [key for key in said.entries if one._state.row.entry(key).block.kind is Kind.REPLY]
-        assert said.t_ns == 3 * SECOND_NS // 2
-        assert one._state.row.entry(reply).block.t0_ns == 7 * SECOND_NS // 2
+        assert said.t_ns == 3 * SECOND_NS // 2 + 1
+        assert one._state.row.entry(reply).block.t0_ns == 7 * SECOND_NS // 2 + 1
         # A decision about a moment before the reply knew its last frames does not see it.
         assert reply not in one._state.dialogue.visible(2 * SECOND_NS)
 

@@ -174,4 +174,4 @@ def test_the_chat_template_writes_what_a_session_feeds(family):
     whole = processor.tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=True)
     ids = whole["input_ids"] if not isinstance(whole, list) else whole
     system = [token for token in prompts.system("Look.") if token != values.start_id]
-    assert list(ids) == [*system, *prompts.question("What?", opened=True), *prompts.reply_start()]
+    assert list(ids) == [*system, *prompts.text("What?"), *prompts.turn_close(), *prompts.reply_start()]
