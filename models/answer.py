@@ -90,6 +90,10 @@ class Branch:
         row: the session's row.
         base: entries that the branch sees, held until it ends.
         cursor: where its text begins.
+
+    Attributes:
+        own: its blocks in the cache.
+        failed: whether its last step failed, and is to be tried again as it was.
     """
 
     def __init__(self, row: Row, base: Sequence[int], cursor: Cursor) -> None:
@@ -97,6 +101,7 @@ class Branch:
         self.cursor = cursor
         self.base = tuple(base)
         self.own: list[int] = []
+        self.failed = False
         self._open = True
         row.hold(self.base)
 

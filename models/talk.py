@@ -253,7 +253,7 @@ def _settle(state: State, branch: Branch, opened: Opened) -> None:
 def _step(state: State, branch: Branch, text: Text) -> Tensor:
     """One forward of a reply; when speaking while frames keep coming, the oldest waiting grid enters in the same."""
     # A step that failed is tried again with the grid that it brought, and with no other.
-    due = state.settings.mode == "parallel" and state.intake.queue and not state.row.owed
+    due = state.settings.mode == "parallel" and state.intake.queue and not branch.failed
     frames = _due_frames(state) if due else []
     if frames:
         remembered = state.watcher.ready()
@@ -269,17 +269,21 @@ def _step(state: State, branch: Branch, text: Text) -> Tensor:
     frames = list(state.row.owed)
     try:
         if text.kind is Kind.QUERY:
-            return state.track.run([*frames, draft])[-1][-1]
-        with state.meter.time("decode"):
-            logits = state.row.run([*frames, draft])[-1]
+            logits = state.track.run([*frames, draft])[-1]
+        else:
+            with state.meter.time("decode"):
+                logits = state.row.run([*frames, draft])[-1]
     except BaseException:
         branch.drop(draft)
+        branch.failed = True
         raise
+    branch.failed = False
     if frames:
         branch.cursor = _go_on(state, branch, branch.cursor)
         state.reply_to = _newest_id(state, branch)
-    state.meter.decode_tokens += len(text.tokens)
-    state.meter.prefill_tokens += sum(len(frame.entry.slots) for frame in frames)
+    if text.kind is Kind.REPLY:
+        state.meter.decode_tokens += len(text.tokens)
+        state.meter.prefill_tokens += sum(len(frame.entry.slots) for frame in frames)
     return logits[-1]
 
 

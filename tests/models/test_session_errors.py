@@ -300,18 +300,29 @@ def test_a_model_that_is_closed_leaves_its_sessions_what_they_have(background):
     expected = answered(fed(model_of().session(), 4))
     assert answered(session) == expected
     assert answered(other) == expected
-    session.add_frame(GOOD, 2 * SECOND_NS)
     before = state_of(session)
-    with pytest.raises(ClosedError, match="open another session"):
-        session.add_frame(GOOD, 3 * SECOND_NS)
-    with pytest.raises(ClosedError, match="open another session"):
-        session.ask("What?")
+    for _ in range(2):
+        with pytest.raises(ClosedError, match="open another session"):
+            session.add_frame(GOOD, 2 * SECOND_NS)
     assert state_of(session) == before
+    assert session._state.intake.lone() is None
     assert not session._state.row.held
     session.close()
     assert answered(fed(model.session(), 4)) == expected, "a session that is opened now has an encoder of its own"
     model.close()
     model.close()
+
+
+@pytest.mark.parametrize("background", [False, True])
+def test_a_lone_frame_cannot_be_asked_about_once_the_model_is_closed(background):
+    model = StreamingModel.from_random(tiny_config("qwen2_5_vl"), settings=replace(BASE, background=background))
+    session = fed(model.session(), 5)
+    model.close()
+    before = state_of(session)
+    with pytest.raises(ClosedError, match="open another session"):
+        session.ask("What?")
+    assert state_of(session) == before
+    assert not session._state.row.held
 
 
 def test_options_are_taken_over_settings():
