@@ -249,7 +249,7 @@ def test_frames_that_live_get_the_positions_of_a_context_of_their_own(family, st
     # What memory left out takes no positions where it lasted more than a minute.
     runs = [[]]
     for t_ns in lives:
-        if runs[-1] and t_ns - runs[-1][-1] - 1 > SEGMENT_GAP_NS:
+        if runs[-1] and t_ns - runs[-1][-1] > SEGMENT_GAP_NS:
             runs.append([])
         runs[-1].append(t_ns)
     alone.start()
