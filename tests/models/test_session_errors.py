@@ -318,6 +318,7 @@ def test_a_lone_frame_cannot_be_asked_about_once_the_model_is_closed(background)
     model = StreamingModel.from_random(tiny_config("qwen2_5_vl"), settings=replace(BASE, background=background))
     session = fed(model.session(), 5)
     model.close()
+    session._state.drain()
     before = state_of(session)
     with pytest.raises(ClosedError, match="open another session"):
         session.ask("What?")
