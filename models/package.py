@@ -61,6 +61,8 @@ PROCESSORS: Final = {
     "qwen3_vl": "Qwen3VLProcessor",
 }
 _VIDEO_TOKENS: Final = {"qwen2_5_vl": "<|video_pad|>", "qwen2_5_omni": "<|VIDEO|>", "qwen3_vl": "<|video_pad|>"}
+# A folder that holds none of them is somebody's own and never replaced.
+_MARKS: Final = (SETTINGS_FILE, "config.json")
 _LIBRARIES: Final = ("streamvl", "torch", "transformers", "tokenizers", "safetensors", "huggingface-hub")
 _LOAD_ERRORS: Final = (
     OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError, ImportError, SafetensorError,
@@ -73,7 +75,7 @@ class SaveOptions:
     """How a package is written.
 
     Attributes:
-        overwrite: replace a folder that is there.
+        overwrite: replace a package or checkpoint that is there; any other folder with something in it is refused.
         router_weights: file of a learned router, which goes into the package.
         shard_size: the weights are cut in files of at most this size.
     """
@@ -128,19 +130,12 @@ def save_package(
         The folder.
 
     Raises:
-        PackageError: the folder exists, model and processor belong to no family or not to the same one, or the
-            settings name a learned router whose weights are not given.
+        PackageError: the folder exists or is no package to replace, it cannot be written, model and processor belong to
+            no family or not to the same one, or the settings name a learned router whose weights are not given.
     """
     target = full_path(folder)
-    family = _family(model.config, str(target))
-    expected = MODEL_CLASSES[family.name]
-    if not isinstance(model, expected):
-        raise PackageError(
-            f"{target}: model is a {type(model).__name__}, expected {expected.__name__}; merge adapters and take the "
-            "model out of its wrappers first"
-        )
-    _check_processor(str(target), family, model.config, processor)
-    with whole_folder(target, overwrite=options.overwrite) as aside:
+    family = _family_to_save(target, model, processor)
+    with _as_save_errors(target), whole_folder(target, overwrite=options.overwrite, marks=_MARKS) as aside:
         model.save_pretrained(aside, max_shard_size=options.shard_size)
         processor.save_pretrained(aside)
         if options.router_weights is not None:
@@ -159,6 +154,33 @@ def save_package(
         check_required(target, manifest)
         write_manifest(aside, manifest)
     return target
+
+
+def _family_to_save(target: Path, model: PreTrainedModel, processor: ProcessorMixin) -> Family:
+    family = _family(model.config, str(target))
+    expected = MODEL_CLASSES[family.name]
+    if not isinstance(model, expected):
+        raise PackageError(
+            f"{target}: model is a {type(model).__name__}, expected {expected.__name__}; merge adapters and take the "
+            "model out of its wrappers first"
+        )
+    _check_processor(str(target), family, model.config, processor)
+    return family
+
+
+@contextmanager
+def _as_save_errors(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        # Only a bare Exception tells that tokenizers could not write.
+        if not isinstance(error, OSError | SafetensorError) and type(error) is not Exception:
+            raise
+        told = " ".join(str(error).split())[:300]
+        raise PackageError(
+            f"{target}: cannot be written ({told}); what was there stays whole: make room and check the permissions, "
+            "or choose another disk"
+        ) from error
 
 
 def _readme(model: PreTrainedModel, *, family: str, settings: StreamingSettings, card: ModelCard) -> str:

@@ -5,7 +5,7 @@ import errno
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -17,7 +17,7 @@ _RENAME_EXCHANGE: Final = 2  # from <linux/fs.h>
 
 
 @contextmanager
-def whole_folder(target: Path, *, overwrite: bool) -> Iterator[Path]:
+def whole_folder(target: Path, *, overwrite: bool, marks: Sequence[str]) -> Iterator[Path]:
     """Yield a new folder to fill; on a clean exit it takes the name `target`, on an error it goes.
 
     What a killed process left beside `target` goes with the next save. Writers to one parent folder take turns.
@@ -25,16 +25,18 @@ def whole_folder(target: Path, *, overwrite: bool) -> Iterator[Path]:
     Args:
         target: the final name.
         overwrite: put it in the place of a folder that is there; otherwise that is refused.
+        marks: file names; a folder that is there is replaced only if it is empty or holds one of them.
 
     Raises:
-        PackageError: `target` exists and may not be replaced, or is a file or link.
+        PackageError: `target` exists and may not be replaced, is a file or link, or is the working directory or one of
+            its parents.
     """
-    _check_free(target, overwrite=overwrite)
+    _check_free(target, overwrite=overwrite, marks=marks)
     target.parent.mkdir(parents=True, exist_ok=True)
     aside = target.with_name(f".{target.name}.part")
     with _alone_in(target.parent):
         _give_back(target)
-        _check_free(target, overwrite=overwrite)
+        _check_free(target, overwrite=overwrite, marks=marks)
         shutil.rmtree(aside, ignore_errors=True)
         aside.mkdir()
         try:
@@ -62,11 +64,31 @@ def _old(target: Path) -> Path:
     return target.with_name(f".{target.name}.old")
 
 
-def _check_free(target: Path, *, overwrite: bool) -> None:
+def _check_free(target: Path, *, overwrite: bool, marks: Sequence[str]) -> None:
     if target.is_symlink() or (target.exists() and not target.is_dir()):
         raise PackageError(f"{target}: found a file or a link, expected a new folder; choose another name")
-    if target.exists() and not overwrite:
+    if not target.exists():
+        return
+    if _is_here(target):
+        raise PackageError(
+            f"{target}: is the working directory or holds it, expected a folder to make or replace; choose another name"
+        )
+    if not overwrite:
         raise PackageError(f"{target}: exists already; choose another name, or have it replaced whole (overwrite)")
+    names = sorted(path.name for path in target.iterdir())
+    if names and not set(names) & set(marks):
+        raise PackageError(
+            f"{target}: found a folder with {names[0]} and without {' or '.join(marks)}, so it is none that may be "
+            "replaced; choose another name, or move what it holds away first"
+        )
+
+
+def _is_here(target: Path) -> bool:
+    try:
+        here = Path.cwd()
+    except FileNotFoundError:
+        return False
+    return target.resolve() in (here, *here.parents)
 
 
 @contextmanager

@@ -32,7 +32,7 @@ class Trap:
 
 
 def write(target, text, *, overwrite):
-    with whole_folder(target, overwrite=overwrite) as aside:
+    with whole_folder(target, overwrite=overwrite, marks=NAMES) as aside:
         for name in NAMES:
             (aside / name).write_text(text)
 

@@ -23,7 +23,7 @@ def texts(folder):
 
 
 def write_half(target, *, overwrite):
-    with whole_folder(target, overwrite=overwrite) as aside:
+    with whole_folder(target, overwrite=overwrite, marks=NAMES) as aside:
         (aside / "a").write_text("half")
         raise RuntimeError("disk")
 
@@ -85,7 +85,8 @@ def test_an_error_while_writing_leaves_no_trace(tmp_path):
 
 def test_a_replacement_holds_nothing_of_the_old(tmp_path):
     target = tmp_path / "package"
-    with whole_folder(target, overwrite=False) as aside:
+    with whole_folder(target, overwrite=False, marks=NAMES) as aside:
+        (aside / "a").write_text("old")
         (aside / "stray").write_text("old")
     write(target, "new", overwrite=True)
     assert texts(target) == "new"
@@ -102,6 +103,48 @@ def test_what_is_there_is_refused(tmp_path):
         with pytest.raises(PackageError, match="found a file or a link"):
             write(tmp_path / name, "new", overwrite=True)
     assert (tmp_path / "file").read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["thesis.tex", ".git", "aa"])
+def test_a_folder_that_is_no_such_one_is_never_replaced(tmp_path, name):
+    target = tmp_path / "package"
+    target.mkdir()
+    (target / name).write_text("years of work")
+    with pytest.raises(PackageError, match=rf"found a folder with {name} and without a or b or c"):
+        write(target, "new", overwrite=True)
+    assert (target / name).read_text() == "years of work"
+    assert os.listdir(tmp_path) == ["package"]
+    # One mark is enough, and so is emptiness.
+    (target / "b").write_text("old")
+    write(target, "new", overwrite=True)
+    assert texts(target) == "new"
+    (tmp_path / "empty").mkdir()
+    write(tmp_path / "empty", "new", overwrite=True)
+    assert texts(tmp_path / "empty") == "new"
+
+
+def test_the_working_directory_and_its_parents_are_never_replaced(tmp_path, monkeypatch):
+    here = tmp_path / "package" / "deep"
+    here.mkdir(parents=True)
+    for folder in (here, here.parent):
+        (folder / "a").write_text("mine")
+    monkeypatch.chdir(here)
+    for target in (here, here.parent, here / "..", here.parent / "deep"):
+        with pytest.raises(PackageError, match="working directory or holds it"):
+            write(target, "new", overwrite=True)
+    assert (here / "a").read_text() == (here.parent / "a").read_text() == "mine"
+    monkeypatch.chdir(tmp_path)
+    write(here.parent, "new", overwrite=True)
+    assert texts(here.parent) == "new"
+
+
+def test_a_working_directory_that_is_gone_keeps_nobody_from_writing(tmp_path, monkeypatch):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    write(tmp_path / "package", "old", overwrite=False)
+    write(tmp_path / "package", "new", overwrite=True)
+    assert texts(tmp_path / "package") == "new"
 
 
 def test_parents_are_made(tmp_path):
