@@ -1,18 +1,27 @@
-"""Command line: `python -m models VERB …`: look at a package, stream a film through it, compare ways of asking."""
+"""Command line: `python -m models VERB …`: look at a package, stream a film through it, compare ways of asking.
+
+Exit codes: 0, 1 for an error that a person can mend, 2 for wrong use, 130 after Ctrl-C and 143 after SIGTERM; `watch`
+then still tells what the film has cost so far.
+"""
 
 import json
 import os
+import signal
 import sys
+import threading
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import asdict, replace
 from itertools import chain, islice
 from pathlib import Path
+from types import FrameType
 from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 from transformers.utils import logging as transformers_logging
+from typer.core import TyperGroup
 
 from models.compare import Way, compare
 from models.errors import StreamError
@@ -26,14 +35,52 @@ from models.streaming import StreamingModel
 from models.tiny import tiny_config, tiny_processor
 from models.watch import SECOND_NS, Answered, Asked, Decided, Ended, Event, Pace, Said, Watch, pair
 
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came, and ends a verb as Ctrl-C does."""
+
+
+class Verbs(TyperGroup):
+    """The verbs; one that is stopped says so in a sentence, and its exit code tells the signal as shells expect."""
+
+    def invoke(self, ctx: typer.Context) -> object:  # type: ignore[override]  # typer hides its own type of `ctx`
+        """Run a verb, with SIGTERM as a second Ctrl-C."""
+        try:
+            with _sigterm_raises():
+                return super().invoke(ctx)
+        except KeyboardInterrupt as stop:
+            code = _TERMINATED if isinstance(stop, Terminated) else _INTERRUPTED
+            typer.echo(f"stopped by {'SIGTERM' if code == _TERMINATED else 'Ctrl-C'}", err=True)
+            raise typer.Exit(code) from None
+
+
+@contextmanager
+def _sigterm_raises() -> Iterator[None]:
+    # Python takes signals in its main thread alone.
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+_INTERRUPTED, _TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
 app = typer.Typer(
+    cls=Verbs,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="A packaged streaming model: look at it, let it watch a film, compare ways of asking.",
+    help="A packaged streaming model: look at it, let it watch a film, compare ways of asking. Stopped by Ctrl-C it ends "
+    "with exit code 130, by SIGTERM with 143.",
 )
-_INTERRUPTED = 130
 
 
 def _path(text: str) -> Path:
@@ -89,22 +136,23 @@ def watch(
     max_new_tokens: TokensOption = None,
     device: DeviceOption = "cpu",
 ) -> None:
-    """Stream a film as if it were live; print answers, decisions and latencies as they come, at the end the costs."""
+    """Stream a film as if it were live; print answers, decisions and latencies as they come, at the end the costs.
+
+    The costs so far are also printed when Ctrl-C or SIGTERM stops it, and when the film breaks off.
+    """
     questions, pace = pair(ask or [], at or []), Pace(speed=speed)
     film = _opened(video, fps)
     model = StreamingModel.from_pretrained(folder, device=device)
     settings = _changed(model.settings, mode=mode, memory=memory, max_new_tokens=max_new_tokens)
     screen = _screen()
-    with model.session(settings) as session:
+    with closing(model), model.session(settings) as session:
         watching = Watch(session, film, questions, pace=pace, speak=speak)
         try:
             for event in watching.events():
                 _show(screen, event, as_json=as_json)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, StreamError):
             _show(screen, watching.summary(), as_json=as_json)
-            raise typer.Exit(_INTERRUPTED) from None
-        finally:
-            model.close()
+            raise
 
 
 @app.command(name="compare")
@@ -121,7 +169,8 @@ def compare_ways(
     """Ask the same about the same frames one-shot, delayed, incrementally and as a clip; print what each costs."""
     film = list(islice(_opened(video, fps), count))
     model = StreamingModel.from_pretrained(folder, device=device)
-    ways = compare(model, film, ask, max_new_tokens=max_new_tokens)
+    with closing(model):
+        ways = compare(model, film, ask, max_new_tokens=max_new_tokens)
     screen = _screen()
     screen.print(f"{len(film)} frames, the newest at {film[-1][1] / SECOND_NS:.3f} s; all remembered, but for clip")
     screen.print(_compared(ways), soft_wrap=False)

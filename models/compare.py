@@ -74,16 +74,18 @@ def compare(model: StreamingModel, film: Film, question: str, *, max_new_tokens:
     whole = _settings(model, film, max_new_tokens)
     modes = {"one-shot": "delayed", "delayed": "delayed", "incremental": "incremental", "clip": "clip"}
     ways: list[Way] = []
-    with model.session(whole) as session:
-        _ask(session, "one-shot", film, question)  # a first pass pays for much that later ones find done
-    for name, mode in modes.items():
-        settings = replace(whole, mode=mode, background=name != "one-shot")
-        model.close()  # no features of the way before
-        with model.session(settings) as session:
-            way = _ask(session, name, film, question)
-        first = ways[0].token_ids if ways else way.token_ids
-        ways.append(replace(way, differs_at=first_difference(first, way.token_ids)))
-    model.close()
+    try:
+        with model.session(whole) as session:
+            _ask(session, "one-shot", film, question)  # a first pass pays for much that later ones find done
+        for name, mode in modes.items():
+            settings = replace(whole, mode=mode, background=name != "one-shot")
+            model.close()  # no features of the way before
+            with model.session(settings) as session:
+                way = _ask(session, name, film, question)
+            first = ways[0].token_ids if ways else way.token_ids
+            ways.append(replace(way, differs_at=first_difference(first, way.token_ids)))
+    finally:
+        model.close()  # its thread, too, when this is stopped
     return ways
 
 
