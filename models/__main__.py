@@ -78,8 +78,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="A packaged streaming model: look at it, let it watch a film, compare ways of asking. Stopped by Ctrl-C it ends "
-    "with exit code 130, by SIGTERM with 143.",
+    help="A packaged streaming model: look at it, let it watch a film, compare ways of asking. "
+    "Ctrl-C ends it with exit code 130, SIGTERM with 143.",
 )
 
 
@@ -215,14 +215,20 @@ def _changed(
 
 
 def _described(found: Info) -> str:
-    rows = [
-        ("family", found.family),
-        ("decoder", f"{found.layers} layers, {found.width} wide"),
-        ("parameters", f"{found.parameters:,} in {found.dtype}"),
-        ("cache", f"{found.kv_bytes:,} bytes a token; {found.settings.slots:,} slots take {found.pool_bytes:,} bytes"),
-        *((f"{cost.width}x{cost.height}", f"{cost.tokens:g} tokens a frame") for cost in found.frames),
-        *((name, json.dumps(value, ensure_ascii=False)) for name, value in found.settings.to_json().items()),
-    ]
+    rows: list[tuple[str, str]] = []
+    if found.costs is not None:
+        costs, slots = found.costs, found.settings.slots
+        rows += [
+            ("family", costs.family),
+            ("decoder", f"{costs.layers} layers, {costs.width} wide"),
+            ("parameters", f"{costs.parameters:,} in {costs.dtype}"),
+            (
+                "cache",
+                f"{costs.kv_bytes:,} bytes a token; {slots:,} slots take {costs.pool_bytes:,} bytes",
+            ),
+            *((f"{cost.width}x{cost.height}", f"{cost.tokens:g} tokens a frame") for cost in costs.frames),
+        ]
+    rows += [(name, json.dumps(value, ensure_ascii=False)) for name, value in found.settings.to_json().items()]
     if found.manifest is None:
         rows.append(("package", "no: a plain checkpoint, with default settings"))
     else:

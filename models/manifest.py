@@ -22,7 +22,8 @@ ROUTER_WEIGHTS: Final = "indexer.safetensors"
 REQUIRED: Final = ("config.json", "processor_config.json", README, LICENSE)
 # What a loader of transformers may pick up by its name alone.
 _READ_BY_LOADERS: Final = (".safetensors", ".bin", ".pt", ".json", ".jinja", ".model", ".txt", ".py", ".gguf")
-_VERSION: Final = re.compile(r"(\d+)\.(\d+)")
+_VERSION: Final = re.compile(r"([0-9]{1,9})\.([0-9]{1,9})")
+_NAME_LIMIT: Final = 255  # bytes of a file name on common file systems
 _HEADER_LIMIT: Final = 100 * 2**20
 
 
@@ -148,7 +149,8 @@ def check_package(folder: Path, manifest: Manifest, *, verify: bool) -> list[Fil
     for path in sorted(folder.iterdir()):
         if path.name not in known and path.name.endswith(_READ_BY_LOADERS):
             problem = f"{path}: stands in no field files of {SETTINGS_FILE}, yet a loader would read it; remove it"
-            checks.append(FileCheck(name=path.name, size=path.stat().st_size, how="listed", problem=problem))
+            # A link may lead nowhere.
+            checks.append(FileCheck(name=path.name, size=path.lstat().st_size, how="listed", problem=problem))
     return checks
 
 
@@ -166,8 +168,15 @@ def check_required(folder: Path, manifest: Manifest) -> None:
 
 
 def _check_file(folder: Path, entry: FileEntry, *, verify: bool) -> FileCheck:
-    path = folder / entry.name
     hashed = verify or not entry.is_weights
+    try:
+        problem = _file_problem(folder / entry.name, entry, hashed=hashed)
+    except OSError as error:
+        problem = f"{folder / entry.name}: cannot be read ({error}); check its permissions, or copy the package anew"
+    return FileCheck(name=entry.name, size=entry.size, how="sha256" if hashed else "header", problem=problem)
+
+
+def _file_problem(path: Path, entry: FileEntry, *, hashed: bool) -> str | None:
     problem = None
     if not path.is_file():
         problem = f"{path}: missing, expected {entry.size} bytes; copy the package anew"
@@ -180,7 +189,7 @@ def _check_file(folder: Path, entry: FileEntry, *, verify: bool) -> FileCheck:
         )
     elif not hashed:
         problem = _header_problem(path)
-    return FileCheck(name=entry.name, size=entry.size, how="sha256" if hashed else "header", problem=problem)
+    return problem
 
 
 def _header_problem(path: Path) -> str | None:
@@ -265,8 +274,9 @@ def _entries(path: Path, value: object) -> Iterator[FileEntry]:
         _check_fields(path, f"{where}: ", row, [part.name for part in fields(FileEntry)])
         name, size = _text(path, f"{where}.name", row["name"]), row["size"]
         # A name with a path in it could make a check read, or a message show, a file elsewhere.
-        if name in seen or Path(name).name != name or name in (".", "..", SETTINGS_FILE):
-            raise PackageError(f"{path}: {where}.name is {name!r}, expected the plain name of a file, each once")
+        plain = Path(name).name == name and name not in (".", "..", SETTINGS_FILE)
+        if name in seen or not plain or len(name.encode("utf-8", "surrogatepass")) > _NAME_LIMIT:
+            raise PackageError(f"{path}: {where}.name is {name[:300]!r}, expected the plain name of a file, each once")
         if type(size) is not int or size < 0:
             raise PackageError(f"{path}: {where}.size is {size!r}, expected an integer of 0 or more")
         seen.add(name)

@@ -12,19 +12,21 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
-from transformers import (
-    AutoConfig,
-    AutoProcessor,
-    PreTrainedConfig,
-    PreTrainedModel,
-    ProcessorMixin,
-    Qwen2_5OmniConfig,
-)
+from transformers import PreTrainedModel, ProcessorMixin
 
-from models.backbone import ATTENTION, MODEL_CLASSES, Family, family_of
-from models.errors import PackageError, SettingsError
+from models.backbone import ATTENTION, MODEL_CLASSES, Family
+from models.checks import (
+    PROCESSORS,
+    as_package_errors,
+    check_checkpoint,
+    check_processor,
+    examine,
+    family_of_config,
+    family_of_folder,
+    processor_of_folder,
+)
+from models.errors import PackageError
 from models.hub import full_path, local_folder
 from models.manifest import (
     LICENSE,
@@ -33,7 +35,6 @@ from models.manifest import (
     SETTINGS_FILE,
     VERSION,
     Manifest,
-    check_package,
     check_required,
     list_files,
     read_manifest,
@@ -55,19 +56,9 @@ __all__ = [
     "save_package",
 ]
 
-PROCESSORS: Final = {
-    "qwen2_5_vl": "Qwen2_5_VLProcessor",
-    "qwen2_5_omni": "Qwen2_5OmniProcessor",
-    "qwen3_vl": "Qwen3VLProcessor",
-}
-_VIDEO_TOKENS: Final = {"qwen2_5_vl": "<|video_pad|>", "qwen2_5_omni": "<|VIDEO|>", "qwen3_vl": "<|video_pad|>"}
 # A folder that holds none of them is somebody's own and never replaced.
 _MARKS: Final = (SETTINGS_FILE, "config.json")
 _LIBRARIES: Final = ("streamvl", "torch", "transformers", "tokenizers", "safetensors", "huggingface-hub")
-_LOAD_ERRORS: Final = (
-    OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError, ImportError, SafetensorError,
-    StrictDataclassError,
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,14 +148,14 @@ def save_package(
 
 
 def _family_to_save(target: Path, model: PreTrainedModel, processor: ProcessorMixin) -> Family:
-    family = _family(model.config, str(target))
+    family = family_of_config(model.config, str(target))
     expected = MODEL_CLASSES[family.name]
     if not isinstance(model, expected):
         raise PackageError(
             f"{target}: model is a {type(model).__name__}, expected {expected.__name__}; merge adapters and take the "
             "model out of its wrappers first"
         )
-    _check_processor(str(target), family, model.config, processor)
+    check_processor(str(target), family, model.config, processor)
     return family
 
 
@@ -212,27 +203,8 @@ def load_package(
     path = full_path(folder)
     restore(path)
     manifest = read_manifest(path)
-    check_required(path, manifest)
-    for check in check_package(path, manifest, verify=verify):
-        if check.problem is not None:
-            raise PackageError(check.problem)
-    expected = PROCESSORS.get(manifest.family)
-    if expected is None:
-        raise PackageError(
-            f"{path / SETTINGS_FILE}: field family is {manifest.family!r}, expected one of {', '.join(PROCESSORS)}; "
-            "load it with the version that wrote it"
-        )
-    if manifest.processor != expected:
-        raise PackageError(
-            f"{path / SETTINGS_FILE}: field processor is {manifest.processor!r}, expected {expected} for family "
-            f"{manifest.family}; save the package again with its own processor"
-        )
-    found = family_of_folder(path)[0].name
-    if found != manifest.family:
-        raise PackageError(
-            f"{path / 'config.json'}: found a model of family {found}, expected {manifest.family} as {SETTINGS_FILE} "
-            "says; save the package again"
-        )
+    for problem in examine(path, manifest, verify=verify).problems:
+        raise PackageError(problem)
     model, processor = _load(path, device=device, dtype=dtype, attention=attention)
     return Loaded(model=model, processor=processor, settings=manifest.settings, card=manifest.card, folder=path)
 
@@ -260,7 +232,7 @@ def load_base(
         PackageError: nothing of that name can be reached, or it is no checkpoint of the three families.
     """
     path = local_folder(name_or_folder, revision=revision)
-    _check_whole(path)
+    check_checkpoint(path)
     model, processor = _load(path, device=device, dtype=dtype, attention=attention)
     return Loaded(model=model, processor=processor, settings=StreamingSettings(), card=None, folder=path)
 
@@ -283,46 +255,15 @@ def load(
     return load_base(path, device=device, dtype=dtype, attention=attention)
 
 
-def _check_whole(path: Path) -> None:
-    """Refuses a package without its settings: as a plain checkpoint it would stream by other ones, silently."""
-    readme = path / README
-    if readme.is_file() and not (path / SETTINGS_FILE).exists():
-        head = readme.read_text(encoding="utf-8", errors="replace").split("\n---\n")[0]
-        if "\n- streamvl\n" in f"{head}\n":
-            raise PackageError(
-                f"{path / SETTINGS_FILE}: missing, expected beside the {README} of a package; copy the package anew, "
-                f"or remove {README} to load the bare weights with default settings"
-            )
-
-
-def family_of_folder(folder: Path) -> tuple[Family, PreTrainedConfig]:
-    """The family and the configuration of a checkpoint on disk; of Qwen2.5-Omni, the thinker's. Raises PackageError."""
-    config = _config(folder)
-    return _family(config, str(folder / "config.json")), config
-
-
-def _config(path: Path) -> PreTrainedConfig:
-    if not (path / "config.json").is_file():
-        raise PackageError(f"{path / 'config.json'}: missing, expected in every checkpoint; check the path")
-    with _as_package_errors(path / "config.json"):
-        config: PreTrainedConfig = AutoConfig.from_pretrained(path, local_files_only=True, trust_remote_code=False)
-    if isinstance(config, Qwen2_5OmniConfig):
-        thinker: PreTrainedConfig = config.thinker_config  # type: ignore[assignment]  # a record after it was read
-        return thinker
-    return config
-
-
 def _load(
     path: Path, *, device: str | torch.device, dtype: torch.dtype | None, attention: str
 ) -> tuple[PreTrainedModel, ProcessorMixin]:
     if attention not in ATTENTION:
         raise PackageError(f"attention is {attention!r}, expected one of {', '.join(ATTENTION)}")
     family, config = family_of_folder(path)
-    with _as_package_errors(path):
-        processor: ProcessorMixin = AutoProcessor.from_pretrained(path, local_files_only=True, trust_remote_code=False)
-    _check_processor(str(path), family, config, processor)
+    processor = processor_of_folder(path, family, config)
     stock: Any = MODEL_CLASSES[family.name]  # its annotations leave out that it also tells what it loaded
-    with _as_package_errors(path):
+    with as_package_errors(path):
         model, told = stock.from_pretrained(
             path,
             dtype="auto" if dtype is None else dtype,
@@ -342,53 +283,6 @@ def _load(
     except (RuntimeError, AssertionError) as error:
         told = " ".join(str(error).split())[:300]
         raise PackageError(f"device is {str(device)!r}: {told}; choose one that this machine has") from error
-
-
-@contextmanager
-def _as_package_errors(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except _LOAD_ERRORS as error:
-        told = " ".join(str(error).split())[:300] or type(error).__name__
-        raise PackageError(
-            f"{path}: transformers cannot load it ({told}); copy it anew, or check its version"
-        ) from error
-
-
-def _family(config: PreTrainedConfig, where: str) -> Family:
-    try:
-        return family_of(config)
-    except (SettingsError, AttributeError) as error:
-        raise PackageError(f"{where}: {error}; take a checkpoint of one of {', '.join(PROCESSORS)}") from error
-
-
-def _check_processor(where: str, family: Family, config: PreTrainedConfig, processor: ProcessorMixin) -> None:
-    found, expected = type(processor).__name__, PROCESSORS[family.name]
-    if found != expected:
-        raise PackageError(
-            f"{where}: processor is a {found}, expected {expected} for family {family.name}; take its own"
-        )
-    video = processor.video_processor
-    cut, wanted = (
-        (video.patch_size, video.merge_size, video.temporal_patch_size),
-        (family.patch, family.merge, family.temporal),
-    )
-    if cut != wanted:
-        raise PackageError(
-            f"{where}: the processor's patch, merge and temporal sizes are {cut}, expected {wanted} as the model has "
-            "them; take the model's own processor"
-        )
-    token, marked = _VIDEO_TOKENS[family.name], processor.tokenizer.convert_ids_to_tokens(family.video_id)
-    if marked != token:
-        raise PackageError(
-            f"{where}: the tokenizer's token {family.video_id}, where the model puts video, is {marked!r}, expected "
-            f"{token!r}; take the model's own processor"
-        )
-    tokens, rows = len(processor.tokenizer), config.get_text_config().vocab_size
-    if tokens > rows:
-        raise PackageError(
-            f"{where}: the tokenizer has {tokens} tokens, but the model embeds {rows}; resize its embeddings first"
-        )
 
 
 def _version(library: str) -> str:

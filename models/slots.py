@@ -5,6 +5,7 @@ must change its position is rotated from its first key, never from a rotated one
 it moves.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from threading import RLock
@@ -115,7 +116,7 @@ class SlotPool(Cache):
         rows: how many sessions can share the pool.
 
     Raises:
-        SettingsError: slots or rows are no positive integers.
+        SettingsError: slots or rows are no positive integers, or take more memory than there is.
     """
 
     def __init__(self, backbone: Backbone, *, slots: int, rows: int = 1) -> None:
@@ -126,14 +127,21 @@ class SlotPool(Cache):
         self.backbone = backbone
         config = backbone.config
         shape = (rows, config.num_key_value_heads, slots, backbone.head_dim)
-        self.pools = [
-            SlotLayer(shape, dtype=backbone.dtype, device=backbone.device) for _ in range(config.num_hidden_layers)
-        ]
+        try:
+            self.pools = [
+                SlotLayer(shape, dtype=backbone.dtype, device=backbone.device) for _ in range(config.num_hidden_layers)
+            ]
+            self._free = np.ones((rows, slots), dtype=bool)
+            self._shift = np.zeros((rows, slots, 3), dtype=np.int64)
+        except (RuntimeError, ValueError, MemoryError) as error:  # torch and NumPy each tell it in their own way
+            size = 2 * config.num_hidden_layers * math.prod(shape) * backbone.dtype.itemsize
+            raise SettingsError(
+                f"pool: {rows} rows of {slots} slots take {size:,} bytes, more than {backbone.device} has free; lower "
+                "the setting slots"
+            ) from error
         super().__init__(layers=list(self.pools))
         self._frequencies: Tensor = backbone.text.rotary_emb.inv_freq.to(backbone.device, torch.float32)
         self._axes = rotary_axes(backbone).to(backbone.device)
-        self._free = np.ones((rows, slots), dtype=bool)
-        self._shift = np.zeros((rows, slots, 3), dtype=np.int64)
         self._anchors: list[Tensor] = []
         self._rows_free = list(range(rows))
         self.bytes_moved = 0

@@ -1,5 +1,7 @@
 """The manifest: every file of a package is held against it, and every field of it is read strictly."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -58,6 +60,23 @@ def test_a_file_that_a_loader_would_read_is_refused(package, name):
     refused(package, name, "remove it")
 
 
+def test_a_link_to_nowhere_that_a_loader_would_read_is_refused(package):
+    (package / "x.json").symlink_to("/no/such/file")
+    refused(package, "x.json", "remove it")
+
+
+def test_a_file_that_cannot_be_read_is_told(package, monkeypatch):
+    opened = Path.open
+
+    def deny(path, *rest, **named):
+        if path.name == "LICENSE":
+            raise PermissionError(13, "Permission denied", str(path))
+        return opened(path, *rest, **named)
+
+    monkeypatch.setattr(Path, "open", deny)
+    refused(package, "LICENSE: cannot be read", "Permission denied", "check its permissions")
+
+
 def test_a_file_that_no_loader_reads_is_left_alone(package):
     (package / ".gitattributes").write_text("x")
     (package / "picture.png").write_text("x")
@@ -69,6 +88,11 @@ CHANGES = [
     (lambda v: v.update(format_version="2.0"), ("format_version is 2.0", "streamvl 0.1.0", "expected 1.x")),
     (lambda v: v.update(format_version="2.0", libraries=None), ("of an unstated version",)),
     (lambda v: v.update(format_version=1), ("format_version is 1, expected such as 1.0",)),
+    (lambda v: v.update(format_version="9" * 5000 + ".0"), ("field format_version", "expected such as 1.0")),
+    (lambda v: v.update(format_version="\u0661.\u0660"), ("field format_version", "expected such as 1.0")),
+    (lambda v: v["files"][0].update(name="a" * 256), ("field files[0].name", "plain name")),
+    (lambda v: v["files"][0].update(name="\u00e9" * 128), ("field files[0].name", "plain name")),
+    (lambda v: v["files"][0].update(name="a" * 5000), ("field files[0].name", "plain name")),
     (lambda v: v.update(family="qwen9"), ("field family is 'qwen9'", "expected one of qwen2_5_vl")),
     (lambda v: v.update(family="qwen3_vl", processor="Qwen3VLProcessor"), ("config.json", "found a model of family")),
     (lambda v: v.update(processor="Qwen3VLProcessor"), ("field processor", "expected Qwen2_5_VLProcessor")),

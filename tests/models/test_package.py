@@ -270,7 +270,8 @@ def test_a_checkpoint_without_some_tensor_is_refused(package):
         (lambda v: v.update(model_type="bert"), "BertConfig, expected Qwen2_5_VLConfig"),
         (lambda v: v.update(model_type="own", auto_map={"AutoConfig": "own.Own"}), "transformers cannot load it"),
         (lambda v: v["text_config"].update(hidden_size="wide"), "transformers cannot load it"),
-        (lambda v: v["text_config"].update(hidden_size=128), "transformers cannot load it"),
+        (lambda v: v["text_config"].update(hidden_size=128), "describes an embedding of 320 by 128"),
+        (lambda v: v["vision_config"].update(hidden_size=64), "transformers cannot load it"),
     ],
 )
 def test_a_foreign_checkpoint_is_refused(package, change, told):
