@@ -24,6 +24,8 @@ Frames = Tensor | np.ndarray
 VideoProcessor = Qwen2VLVideoProcessor | Qwen3VLVideoProcessor
 CHANNELS = 3
 MAX_ASPECT = 200
+# What a frame takes at least and at most where the stock `Qwen2_5OmniProcessor` is called: its `videos_kwargs`.
+OMNI_FRAME_TOKENS = (128, 768)
 
 
 def as_frames(frames: Frames, dimensions: int) -> Tensor:
@@ -94,7 +96,13 @@ class FrameFormat:
         """Reads the format from a model's processor.
 
         The processor of Qwen3-VL bounds a whole video, so one grid's share is taken, and no frame may hold more tokens
-        than its `max_video_tokens` (the cap per frame of qwen-vl-utils). The others bound each frame.
+        than its `max_video_tokens` (the cap per frame of qwen-vl-utils). That of Qwen2.5-VL bounds each frame. The one
+        of Qwen2.5-Omni is called by the stock `Qwen2_5OmniProcessor` with bounds of its own, 128 to 768 tokens a frame,
+        whatever its `size` says; they are taken here where `size` allows more. A `size` of fewer tokens is kept, which
+        the stock call would not do, so that small models have small frames.
+
+        The stock processors also bound the area of a whole video (`max_video_tokens`, `longest_edge`) and shrink the
+        frames of a long one; a stream has no length, so a session bounds each grid alone.
 
         Args:
             processor: holds the family's stock video processor.
@@ -110,6 +118,9 @@ class FrameFormat:
         if family.timed_text:
             tokens = video.max_video_tokens * (family.patch * family.merge) ** 2
             low, high = -(-low // family.temporal), min(high // family.temporal, tokens)
+        elif family.name == "qwen2_5_omni":
+            least, most = (count * (family.patch * family.merge) ** 2 for count in OMNI_FRAME_TOKENS)
+            low, high = (least, most) if high > most else (low, high)
         return cls(
             patch=family.patch,
             merge=family.merge,

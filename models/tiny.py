@@ -1,7 +1,6 @@
 """Small models of the real architectures with random weights, and a byte tokenizer; needs no hub and no GPU."""
 
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any
 
 from tokenizers import AddedToken, Tokenizer, decoders, pre_tokenizers
@@ -43,12 +42,19 @@ VOCABULARY = 320
 PATCH_SIZE = 4
 FRAME_FACTOR = 2 * PATCH_SIZE
 
-CHAT_TEMPLATE = (
+_TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{% if message['content'] is string %}"
     "{{ message['content'] }}{% else %}{% for part in message['content'] %}{% if part['type'] == 'video' %}"
-    "<|vision_start|><|video_pad|><|vision_end|>{% else %}{{ part['text'] }}{% endif %}{% endfor %}{% endif %}"
+    "VIDEO{% else %}{{ part['text'] }}{% endif %}{% endfor %}{% endif %}"
     "<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
+
+
+def chat_template(family: str) -> str:
+    """The template of a family's turns, with a video between its marks as the family's own processor looks for it."""
+    omni = family == "qwen2_5_omni"
+    video = "<|vision_bos|><|VIDEO|><|vision_eos|>" if omni else "<|vision_start|><|video_pad|><|vision_end|>"
+    return _TEMPLATE.replace("VIDEO", video)
 
 
 def special(token: str) -> int:
@@ -114,12 +120,13 @@ def _vision_ids() -> dict[str, Any]:
     }
 
 
-def byte_tokenizer(names: Mapping[str, str] = MappingProxyType({})) -> PreTrainedTokenizerBase:
+def byte_tokenizer(family: str = "qwen2_5_vl") -> PreTrainedTokenizerBase:
     """A tokenizer with one token per byte of UTF-8 and the special tokens of the three families.
 
     Args:
-        names: attributes by which a processor asks for special tokens of its own.
+        family: whose chat template it has, and the names by which its processor asks for special tokens.
     """
+    names = OMNI_TOKENS if family == "qwen2_5_omni" else {}
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     core = Tokenizer(BPE(vocab={letter: place for place, letter in enumerate(alphabet)}, merges=[]))
     core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
@@ -131,7 +138,7 @@ def byte_tokenizer(names: Mapping[str, str] = MappingProxyType({})) -> PreTraine
         pad_token="<|endoftext|>",  # noqa: S106 - padding, no secret
         extra_special_tokens=dict(names),
     )
-    tokenizer.chat_template = CHAT_TEMPLATE
+    tokenizer.chat_template = chat_template(family)
     return tokenizer
 
 
@@ -168,16 +175,16 @@ def byte_processor(config: PreTrainedConfig) -> ProcessorMixin:
 
 
 def _processor(family: str, sizes: Mapping[str, int], *, most_tokens: int) -> ProcessorMixin:
-    tokenizer = byte_tokenizer(OMNI_TOKENS if family == "qwen2_5_omni" else {})
+    tokenizer, template = byte_tokenizer(family), chat_template(family)
     area = (sizes["patch_size"] * sizes["merge_size"]) ** 2
     pixels: dict[str, Any] = {**sizes, "size": {"shortest_edge": area, "longest_edge": most_tokens * area}}
     image = Qwen2VLImageProcessor(**pixels)
     if family == "qwen3_vl":
-        return Qwen3VLProcessor(image, tokenizer, Qwen3VLVideoProcessor(**pixels), chat_template=CHAT_TEMPLATE)
+        return Qwen3VLProcessor(image, tokenizer, Qwen3VLVideoProcessor(**pixels), chat_template=template)
     video = Qwen2VLVideoProcessor(**pixels)
     if family == "qwen2_5_vl":
-        return Qwen2_5_VLProcessor(image, tokenizer, video, chat_template=CHAT_TEMPLATE)
+        return Qwen2_5_VLProcessor(image, tokenizer, video, chat_template=template)
     if family == "qwen2_5_omni":
         sound = WhisperFeatureExtractor(feature_size=8)
-        return Qwen2_5OmniProcessor(image, video, sound, tokenizer, chat_template=CHAT_TEMPLATE)
+        return Qwen2_5OmniProcessor(image, video, sound, tokenizer, chat_template=template)
     raise SettingsError(f"family: found {family!r}, expected qwen2_5_vl, qwen2_5_omni or qwen3_vl")

@@ -6,12 +6,13 @@ import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from transformers import Qwen2_5OmniProcessor, Qwen2VLVideoProcessor
 from transformers.models.qwen2_vl.video_processing_qwen2_vl import smart_resize as resize_of_2
 from transformers.models.qwen3_vl.video_processing_qwen3_vl import smart_resize as resize_of_3
 
 from models.backbone import family_of
 from models.errors import FrameError, SettingsError
-from models.patches import FrameFormat
+from models.patches import OMNI_FRAME_TOKENS, FrameFormat
 from models.tiny import tiny_config, tiny_processor
 from tests.models.watched import FAMILIES, tiny_format
 
@@ -164,6 +165,37 @@ def test_qwen3_caps_each_frame_as_its_own_tools_do():
     processor.video_processor.size = {"shortest_edge": 64, "longest_edge": 10**7}
     form = FrameFormat.from_processor(processor, family_of(tiny_config("qwen3_vl")))
     assert form.max_pixels == 768 * 8 * 8
+
+
+def released_omni():
+    """The stock processor with the patch size and the bounds of released Qwen2.5-Omni, and the family's values."""
+    processor = tiny_processor("qwen2_5_omni")
+    size = {"shortest_edge": 56 * 56, "longest_edge": 14 * 14 * 4 * 16384}
+    processor.video_processor = Qwen2VLVideoProcessor(patch_size=14, merge_size=2, temporal_patch_size=2, size=size)
+    return processor, replace(family_of(tiny_config("qwen2_5_omni")), patch=14)
+
+
+@pytest.mark.parametrize(("height", "width"), [(1080, 1920), (240, 320), (64, 96), (720, 406)])
+def test_frames_of_omni_are_as_large_as_in_a_stock_call(height, width):
+    processor, family = released_omni()
+    form = FrameFormat.from_processor(processor, family)
+    video = torch.zeros(2, 3, height, width, dtype=torch.uint8)
+    made = processor(text=["<|VIDEO|>"], videos=[video], return_tensors="pt", fps=2)
+    assert (1, *form.grid(height, width)) == tuple(made["video_grid_thw"][0].tolist())
+
+
+def test_omni_takes_the_bounds_of_the_stock_call_unless_its_own_are_less():
+    size = Qwen2_5OmniProcessor.videos_kwargs["size"]
+    assert tuple(count * 28**2 for count in OMNI_FRAME_TOKENS) == (size["shortest_edge"], size["longest_edge"])
+    processor, family = released_omni()
+    form = FrameFormat.from_processor(processor, family)
+    assert (form.min_pixels, form.max_pixels) == (128 * 28**2, 768 * 28**2)
+    given_ = FrameFormat.from_processor(processor, family, min_pixels=784, max_pixels=10**7)
+    assert (given_.min_pixels, given_.max_pixels) == (784, 10**7)
+    processor.video_processor.size = {"shortest_edge": 784, "longest_edge": 768 * 28**2}
+    assert FrameFormat.from_processor(processor, family).min_pixels == 784
+    tiny = FrameFormat.from_processor(tiny_processor("qwen2_5_omni"), family_of(tiny_config("qwen2_5_omni")))
+    assert (tiny.min_pixels, tiny.max_pixels) == (64, 64 * 64)
 
 
 def broken(family, **fields):

@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoConfig, AutoProcessor
+from transformers.video_utils import VideoMetadata
 
 from models.backbone import MODEL_CLASSES, family_of
 from models.errors import SettingsError
@@ -160,6 +161,32 @@ def test_the_processor_of_omni_finds_its_tokens_by_name():
     for name, token in OMNI_TOKENS.items():
         assert getattr(tokenizer, name) == token
     assert "image_token" not in json.dumps(TOKENIZER.init_kwargs.get("extra_special_tokens") or {})
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_stock_processor_takes_what_its_chat_template_writes(family):
+    processor, config = tiny_processor(family), tiny_config(family)
+    values = family_of(config)
+    content = [{"type": "video"}, {"type": "text", "text": "What?"}]
+    text = processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
+    assert text == processor.tokenizer.apply_chat_template(
+        [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False
+    )
+    video = torch.zeros(4, 3, 16, 24, dtype=torch.uint8)
+    times = VideoMetadata(total_num_frames=4, fps=2.0, frames_indices=[0, 1, 2, 3])
+    made = processor(
+        text=[text], videos=[video], return_tensors="pt",
+        videos_kwargs={"video_metadata": [times], "do_sample_frames": False},
+    )  # fmt: skip
+    ids = made["input_ids"][0].tolist()
+    pads = [place for place, token in enumerate(ids) if token == values.video_id]
+    grids, rows, columns = made["video_grid_thw"][0].tolist()
+    assert len(pads) == grids * rows * columns // 4 > 0
+    assert (ids[pads[0] - 1], ids[pads[-1] + 1]) == (values.start_id, values.end_id)
+    model = MODEL_CLASSES[family](config).eval()
+    given_ = {name: part for name, part in made.items() if isinstance(part, torch.Tensor)}
+    with torch.inference_mode():
+        assert model(**given_).logits.shape == (1, len(ids), VOCABULARY)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
