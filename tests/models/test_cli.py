@@ -1,6 +1,7 @@
 """The command line of `models` as a user meets it: help, answers, one clear sentence for bad input."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -101,6 +102,17 @@ def test_info_tells_what_is_broken(run, package, tmp_path):
     assert "BAD" in run("info", package)[1]
     (package / "LICENSE").write_text(whole)
     refused(run("info", tmp_path / "none"), "found nothing")
+
+
+def test_info_lists_all_files_though_the_weights_are_gone(run, package, film, tmp_path):
+    shutil.copytree(package, tmp_path / "copy")
+    (tmp_path / "copy" / "model.safetensors").unlink()
+    code, out, errors = run("info", tmp_path / "copy")
+    assert code == 1
+    assert f" BAD  header  {(package / 'model.safetensors').stat().st_size:>13,}  model.safetensors" in out
+    assert out.count("  ok  sha256") == len(read_manifest(package).files) - 1
+    assert 'mode: "incremental"' in out
+    refused(run("watch", tmp_path / "copy", film), errors.strip().removeprefix("error: "))
 
 
 def test_watch_answers_in_time(run, package, film):
