@@ -51,7 +51,7 @@ class Intake:
 
             After each of them nothing has changed.
         """
-        if self.last_ns is not None and self.asked_ns is not None and self.last_ns < t_ns < self.asked_ns:
+        if type(t_ns) is int and self._between(t_ns):
             raise TimeError(
                 f"frame: t_ns is {t_ns}, expected at least {self.asked_ns}, when the last question was asked, whose "
                 "answer has not seen it; bring frames and questions in the order of time"
@@ -71,6 +71,10 @@ class Intake:
         self._meter.chunks += len(arrived)
         self.queue += arrived
         return arrived
+
+    def _between(self, t_ns: int) -> bool:
+        """Whether a time lies behind the newest frame and before the last question."""
+        return self.last_ns is not None and self.asked_ns is not None and self.last_ns < t_ns < self.asked_ns
 
     def lone(self) -> Arrival | None:
         """The newest frame where it still waits for its partner, doubled, for a question; it goes on waiting."""

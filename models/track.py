@@ -188,10 +188,10 @@ class Track:
         given = {draft.entry.id for draft in drafts}
         owed = [draft for draft in self.row.owed if draft.entry.id not in given]
         results: list[Tensor] = []
-        with self.meter.time("prefill"):
-            for batch in _batches([*owed, *drafts]):
+        for batch in _batches([*owed, *drafts]):
+            with self.meter.time("prefill"):
                 results += self.row.run(batch)
-                self.meter.prefill_tokens += sum(len(draft.entry.slots) for draft in batch)
+            self.meter.prefill_tokens += sum(len(draft.entry.slots) for draft in batch)
         return results[len(owed) :]
 
     def settle(self) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from models.answer import AnswerOptions
 from models.decode import Sampling, StopRule
-from models.errors import PoolFullError, SettingsError
+from models.errors import PoolFullError, SettingsError, TimeError
 from models.settings import StreamingSettings
 from tests.models.oracle import drawn_frames
 from tests.models.sessions import FAMILIES, HALF_NS, model_of
@@ -93,3 +93,32 @@ def test_every_grid_is_in_the_cache_or_waits_or_is_counted_as_dropped():
     assert 0 < entered < 6
     assert taken == metrics.frames < 12
     assert entered + metrics.dropped + metrics.chunks_pending == metrics.chunks
+
+
+def test_a_frame_older_than_the_last_question_is_refused():
+    session, other = watching(4), watching(4)
+    newest, frame = 3 * HALF_NS, drawn_frames(1, seed=9)[0]
+    answers = [one.ask("What?", t_ns=newest + 10 * HALF_NS).run().text for one in (session, other)]
+    assert answers[0] == answers[1]
+    for t_ns in (newest + 1, newest + 10 * HALF_NS - 1):
+        with pytest.raises(TimeError, match="when the last question was asked, whose answer has not seen it"):
+            session.add_frame(frame, t_ns)
+    for one in (session, other):
+        one.add_frame(frame, newest + 10 * HALF_NS)
+    assert session.ask("And?").run().token_ids == other.ask("And?").run().token_ids
+
+
+def test_a_question_stands_right_behind_the_frame_at_its_time():
+    for t_ns in (None, 3 * HALF_NS):
+        session = watching(4)
+        session.ask("What?", t_ns=t_ns).run()
+        assert session.history[0].t_ns == 3 * HALF_NS + 1
+        session.add_frame(drawn_frames(1)[0], 3 * HALF_NS + 1)
+
+
+def test_going_back_forgets_the_question_that_came_later():
+    session = watching(4)
+    moment = session.snapshot()
+    session.ask("What?", t_ns=100 * HALF_NS).run()
+    session.restore(moment)
+    session.add_frame(drawn_frames(1)[0], 4 * HALF_NS)
