@@ -8,6 +8,7 @@ import pytest
 from models.answer import AnswerOptions
 from models.decode import Sampling, StopRule
 from models.errors import PoolFullError, SettingsError, TimeError
+from models.memory.settings import MemorySettings
 from models.settings import StreamingSettings
 from tests.models.oracle import drawn_frames
 from tests.models.sessions import FAMILIES, HALF_NS, model_of
@@ -122,3 +123,16 @@ def test_going_back_forgets_the_question_that_came_later():
     session.ask("What?", t_ns=100 * HALF_NS).run()
     session.restore(moment)
     session.add_frame(drawn_frames(1)[0], 4 * HALF_NS)
+
+
+@pytest.mark.parametrize("router", [None, "cos_sim_coarse"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_offloaded_blocks_stay_within_their_bytes_features_included(family, router):
+    bound = 100_000
+    knobs = MemorySettings(last=2, host_bytes=bound)
+    session = watching(0, family=family, memory="retrieval", memory_settings=knobs, router=router, slots=1024)
+    most = 0
+    for index, frame in enumerate(drawn_frames(60)):
+        session.add_frame(frame, index * HALF_NS)
+        most = max(most, session.metrics().host_bytes)
+    assert bound // 2 < most <= bound

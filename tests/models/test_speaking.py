@@ -160,6 +160,21 @@ def test_a_decision_sees_the_rounds_before_it_and_not_those_after():
     assert difference(0, 1, 0) <= CLOSE, "one that was asked later is not"
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_late_decision_does_not_know_a_question_that_came_after_its_grid(family):
+    """A turn about an old grid stands last in the dialogue; what closes it must not look at the question."""
+    chances = []
+    for question in ("What?", "Is there a red car anywhere?"):
+        session = fed(model_of(family).session(ALWAYS), 5)
+        session.ask(question, options=SHORT).run()
+        turns = session.speak(options=SHORT)
+        chances.append([(turn.text, torch.tensor(turn.probabilities)) for turn in turns])
+    assert len(chances[0]) == 2
+    for one, other in zip(*chances, strict=True):
+        assert one[0] == other[0]
+        torch.testing.assert_close(one[1], other[1], atol=1e-5, rtol=0)
+
+
 def test_grids_older_than_the_bound_are_given_up():
     session = model_of().session(replace(NEVER, memory="window", window_s=2.0, mode="delayed"))
     fed(session, 2 * 258)
