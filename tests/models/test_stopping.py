@@ -35,10 +35,14 @@ def run(monkeypatch, capsys):
     def call(*words):
         threads, handler = set(threading.enumerate()), signal.getsignal(signal.SIGTERM)
         monkeypatch.setattr(sys, "argv", ["models", *map(str, words)])
+        # What a shell starts in the background ignores Ctrl-C, and so would these tests there.
+        ctrl_c = signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
             code = module.main()
         except SystemExit as end:
             code = end.code
+        finally:
+            signal.signal(signal.SIGINT, ctrl_c)
         assert set(threading.enumerate()) <= threads
         assert signal.getsignal(signal.SIGTERM) is handler
         told = capsys.readouterr()
