@@ -28,6 +28,14 @@ def film(tmp_path_factory):
     return film_file(tmp_path_factory.mktemp("film") / "a.mkv")
 
 
+@pytest.fixture(autouse=True)
+def ctrl_c():
+    """What a shell starts in the background ignores Ctrl-C, and so would these tests there."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture
 def run(monkeypatch, capsys):
     """Runs `main` in this process; gives its code, its output and its errors, and sees that no thread stays."""
@@ -35,14 +43,10 @@ def run(monkeypatch, capsys):
     def call(*words):
         threads, handler = set(threading.enumerate()), signal.getsignal(signal.SIGTERM)
         monkeypatch.setattr(sys, "argv", ["models", *map(str, words)])
-        # What a shell starts in the background ignores Ctrl-C, and so would these tests there.
-        ctrl_c = signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
             code = module.main()
         except SystemExit as end:
             code = end.code
-        finally:
-            signal.signal(signal.SIGINT, ctrl_c)
         assert set(threading.enumerate()) <= threads
         assert signal.getsignal(signal.SIGTERM) is handler
         told = capsys.readouterr()
