@@ -82,11 +82,6 @@ class FeatureCache:
             _, dropped = self._entries.popitem(last=False)
             self._nbytes -= dropped.nbytes
 
-    def clear(self) -> None:
-        """Drops everything."""
-        self._entries.clear()
-        self._nbytes = 0
-
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Signature:

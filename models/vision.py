@@ -4,7 +4,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from enum import Enum
 from threading import Condition, RLock, Thread, current_thread
 from types import TracebackType
@@ -49,24 +49,6 @@ class VisionSettings:
             type(self.similarity) not in (int, float) or not 0 < self.similarity <= 255
         ):
             raise SettingsError(f"similarity: found {self.similarity!r}, expected null or a number in (0, 255]")
-
-    def to_json(self) -> dict[str, float | int | bool | None]:
-        """All fields by name, ready for `json.dump`."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, value: object) -> "VisionSettings":
-        """The settings that `to_json` wrote.
-
-        Raises:
-            SettingsError: no object, a field too many or too few, or a value out of range.
-        """
-        if not isinstance(value, dict):
-            raise SettingsError(f"vision: found {type(value).__name__}, expected an object of settings")
-        names = {field.name for field in fields(cls)}
-        if set(value) != names:
-            raise SettingsError(f"vision: found {sorted(map(str, value))}, expected exactly {sorted(names)}")
-        return cls(**value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -64,13 +64,6 @@ def test_what_is_too_large_is_not_kept_and_drops_nothing_else():
     assert (len(cache), cache.nbytes) == (0, 0)
 
 
-def test_it_can_be_emptied():
-    cache = FeatureCache(100)
-    cache.put(b"a", features(2))
-    cache.clear()
-    assert (len(cache), cache.nbytes, cache.get(b"a")) == (0, 0, None)
-
-
 def test_no_bytes_keep_nothing_and_fewer_are_refused():
     cache = FeatureCache(0)
     cache.put(b"a", features(1))
