@@ -227,6 +227,7 @@ def small_disk(tmp_path):
     subprocess.run(["umount", str(disk)], check=True)
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_sentence_and_leaves_what_was_there(videos, small_disk):
     out = small_disk / "out"
     done = cli("index", videos, "--out", out, QUICK)
