@@ -95,7 +95,6 @@ class Intake:
         """Drops the grids that wait; those that are not being encoded yet never will be."""
         for arrival in self.queue:
             arrival.future.cancel()
-        self._meter.dropped += len(self.queue)
         self.queue.clear()
 
     def _arrival(self, pair: Pair, key: int) -> Arrival:

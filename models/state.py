@@ -84,8 +84,7 @@ class State:
             # Its features will never come, and no grid behind it would ever have its turn.
             if arrival.future.done() and (arrival.future.cancelled() or arrival.future.exception()):
                 self.intake.queue.popleft()
-                self.track.lost.append(arrival.last_ns)
-                self.meter.dropped += 1
+                self.track.give_up(arrival.last_ns)
             raise
         self.intake.queue.popleft()
         return drafts
@@ -103,7 +102,8 @@ class State:
                 self.absorb()
             except (PoolFullError, SettingsError):
                 if not self.row.held:
-                    self.track.lost += [arrival.last_ns for arrival in self.intake.queue]
+                    for arrival in self.intake.queue:
+                        self.track.give_up(arrival.last_ns)
                     self.intake.drop()
                 raise
 

@@ -251,7 +251,7 @@ class StreamingModel:
                 meter=meter,
             )
             watcher = _watcher(track, settings, pool)
-        except Exception:
+        except BaseException:
             row.close()
             raise
         return State(

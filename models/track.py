@@ -194,6 +194,12 @@ class Track:
             self.meter.prefill_tokens += sum(len(draft.entry.slots) for draft in batch)
         return results[len(owed) :]
 
+    def give_up(self, last_ns: int) -> None:
+        """Notes that a grid that came in will never be in the cache; once, whoever finds it."""
+        if last_ns not in self.lost:
+            self.lost.append(last_ns)
+            self.meter.dropped += 1
+
     def settle(self) -> None:
         """Feeds what is owed, before memory evicts or moves what it is to see."""
         if self.row.owed:

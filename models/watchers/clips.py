@@ -88,7 +88,7 @@ class Clips:
         except Exception:
             # A grid that cannot be encoded is told of once; kept, it would break every clip to come.
             self._waiting = [other for other in self._waiting if other is not arrival]
-            self.track.lost.append(arrival.last_ns)
+            self.track.give_up(arrival.last_ns)
             raise
 
     def feature_bytes(self) -> int:

@@ -82,7 +82,7 @@ class Delayed:
             return self._scene(self._chosen[key])
         except Exception:
             # A grid that cannot be encoded is told of once; kept, it would break every question to come.
-            self.track.lost.append(self._chosen.pop(key).last_ns)
+            self.track.give_up(self._chosen.pop(key).last_ns)
             raise
 
     def ready(self) -> Remembered:

@@ -10,6 +10,9 @@ from models.decode import Sampling, StopRule
 from models.errors import PoolFullError, SettingsError, TimeError
 from models.memory.settings import MemorySettings
 from models.settings import StreamingSettings
+from models.streaming import StreamingModel
+from models.tiny import tiny_config
+from models.tower import Tower
 from tests.models.oracle import drawn_frames
 from tests.models.sessions import FAMILIES, HALF_NS, model_of
 
@@ -136,3 +139,40 @@ def test_offloaded_blocks_stay_within_their_bytes_features_included(family, rout
         session.add_frame(frame, index * HALF_NS)
         most = max(most, session.metrics().host_bytes)
     assert bound // 2 < most <= bound
+
+
+@pytest.mark.parametrize("mode", ["incremental", "delayed", "clip", "parallel"])
+@pytest.mark.parametrize("background", [True, False])
+def test_a_grid_that_the_tower_failed_on_is_counted_once_and_not_decided_about(mode, background, monkeypatch):
+    model = StreamingModel.from_random(tiny_config("qwen2_5_vl"))
+    session = model.session(replace(BASE, mode=mode, memory="all", background=background, clip_frames=4))
+    encode, calls = Tower.encode, []
+
+    def failing(tower, patches, grids):
+        calls.append(len(grids))
+        if len(calls) == 2:
+            raise RuntimeError("out of memory, say")
+        return encode(tower, patches, grids)
+
+    monkeypatch.setattr(Tower, "encode", failing)
+    for index, frame in enumerate(drawn_frames(8)):
+        with suppress(RuntimeError):
+            session.add_frame(frame, index * HALF_NS)
+        # Each grid is a call of its own, and the second one the one that fails.
+        while session.metrics().chunks_pending and len(calls) < session.metrics().chunks:
+            pass
+    for _ in range(2):
+        with suppress(RuntimeError):
+            session.ask("What?").run()
+    assert session.metrics().dropped == 1
+    assert [turn.t_ns for turn in session.speak()] == [HALF_NS, 5 * HALF_NS, 7 * HALF_NS]
+    model.close()
+
+
+def test_going_back_and_closing_drop_nothing():
+    session = watching(4, background=True)
+    moment = session.snapshot()
+    for index, frame in enumerate(drawn_frames(6, seed=4)):
+        session.add_frame(frame, (4 + index) * HALF_NS)
+    session.restore(moment)
+    assert session.metrics().dropped == 0
