@@ -1,6 +1,5 @@
 """How a model is streamed: every setting of a session, checked once, with a strict JSON form that a package carries."""
 
-import math
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
@@ -10,11 +9,11 @@ from models.errors import SettingsError
 from models.layouts import LAYOUTS, Layout
 from models.memory.policy import POLICIES
 from models.memory.settings import MemorySettings
+from models.ranges import check_count, check_number
 from models.router import ROUTERS
 
 MODES: Final = ("incremental", "delayed", "clip", "parallel")
 MIB: Final = 2**20
-_INT64: Final = 2**63 - 1
 _DEVICE: Final = re.compile(r"[a-z]+(:\d+)?")
 
 
@@ -125,35 +124,35 @@ class StreamingSettings:
             raise SettingsError(f"setting vision_device is {device!r}, expected null or such as cpu, cuda or cuda:1")
 
     def _check_numbers(self) -> None:
-        _check_count("top_k", self.top_k, least=1)
-        _check_count("frames_per_chunk", self.frames_per_chunk, least=2)
+        check_count("setting top_k", self.top_k, least=1)
+        check_count("setting frames_per_chunk", self.frames_per_chunk, least=2)
         if self.frames_per_chunk % 2:
             raise SettingsError(f"setting frames_per_chunk is {self.frames_per_chunk}, expected two frames to a grid")
-        _check_count("clip_frames", self.clip_frames, least=4, most=16)
-        _check_count("slots", self.slots, least=1)
-        _check_count("history_rounds", self.history_rounds, least=0)
-        _check_count("max_new_tokens", self.max_new_tokens, least=1)
-        _check_count("top_k_sampling", self.top_k_sampling, least=0)
-        _check_count("seed", self.seed, least=0)
-        _check_count("position_limit", self.position_limit, least=1)
-        _check_count("cache_bytes", self.cache_bytes, least=0)
-        _check_count("max_pending", self.max_pending, least=1)
-        _check_number("max_gap_s", self.max_gap_s, low=1e-9, high=1e9)
-        _check_number("temperature", self.temperature, low=0.0, high=100.0)
-        _check_number("top_p", self.top_p, low=1e-9, high=1.0)
-        _check_number("repetition_penalty", self.repetition_penalty, low=1e-9, high=100.0)
+        check_count("setting clip_frames", self.clip_frames, least=4, most=16)
+        check_count("setting slots", self.slots, least=1)
+        check_count("setting history_rounds", self.history_rounds, least=0)
+        check_count("setting max_new_tokens", self.max_new_tokens, least=1)
+        check_count("setting top_k_sampling", self.top_k_sampling, least=0)
+        check_count("setting seed", self.seed, least=0)
+        check_count("setting position_limit", self.position_limit, least=1)
+        check_count("setting cache_bytes", self.cache_bytes, least=0)
+        check_count("setting max_pending", self.max_pending, least=1)
+        check_number("setting max_gap_s", self.max_gap_s, low=1e-9, high=1e9)
+        check_number("setting temperature", self.temperature, low=0.0, high=100.0)
+        check_number("setting top_p", self.top_p, low=1e-9, high=1.0)
+        check_number("setting repetition_penalty", self.repetition_penalty, low=1e-9, high=100.0)
 
     def _check_optional_numbers(self) -> None:
         if self.window_s is not None:
-            _check_number("window_s", self.window_s, low=1e-9, high=1e9)
+            check_number("setting window_s", self.window_s, low=1e-9, high=1e9)
         if self.speak_threshold is not None:
-            _check_number("speak_threshold", self.speak_threshold, low=0.0, high=1.0)
+            check_number("setting speak_threshold", self.speak_threshold, low=0.0, high=1.0)
         if self.similarity is not None:
-            _check_number("similarity", self.similarity, low=1e-9, high=255.0)
+            check_number("setting similarity", self.similarity, low=1e-9, high=255.0)
         if self.min_pixels is not None:
-            _check_count("min_pixels", self.min_pixels, least=1)
+            check_count("setting min_pixels", self.min_pixels, least=1)
         if self.max_pixels is not None:
-            _check_count("max_pixels", self.max_pixels, least=self.min_pixels or 1)
+            check_count("setting max_pixels", self.max_pixels, least=self.min_pixels or 1)
 
     def to_json(self) -> dict[str, object]:
         """All settings by name, ready for `json.dump`."""
@@ -212,14 +211,3 @@ def _check_decisions(tokens: tuple[str, str, str]) -> None:
         raise SettingsError(
             f"setting decision_tokens is {tokens!r}, expected three different texts: for silence, standby and respond"
         )
-
-
-def _check_count(name: str, value: int, *, least: int, most: int = _INT64) -> None:
-    if type(value) is not int or not least <= value <= most:
-        wanted = f"of {least} or more" if most == _INT64 else f"in [{least}, {most}]"
-        raise SettingsError(f"setting {name} is {value!r}, expected an integer {wanted}")
-
-
-def _check_number(name: str, value: float, *, low: float, high: float) -> None:
-    if type(value) not in (int, float) or not math.isfinite(value) or not low <= value <= high:
-        raise SettingsError(f"setting {name} is {value!r}, expected a number in [{low:g}, {high:g}]")

@@ -1,9 +1,9 @@
 """Every knob of every memory policy, checked once, with a strict JSON form for a package's streaming settings."""
 
-import math
 from dataclasses import asdict, dataclass, fields
 
 from models.errors import SettingsError
+from models.ranges import check_count, check_number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,25 +41,25 @@ class MemorySettings:
     def __post_init__(self) -> None:
         """Refuse a knob of the wrong type or outside its range, naming it."""
         if self.window_s is not None:
-            _check_number("window_s", self.window_s, low=1e-9, high=1e9)
+            check_number("memory setting window_s", self.window_s, low=1e-9, high=1e9)
         if self.max_tokens is not None:
-            _check_count("max_tokens", self.max_tokens, least=1)
+            check_count("memory setting max_tokens", self.max_tokens, least=1)
         if self.last is not None:
-            _check_count("last", self.last, least=1)
-        _check_count("star_capacity", self.star_capacity, least=1)
-        _check_count("stream_capacity", self.stream_capacity, least=1)
-        _check_number("scene_motion", self.scene_motion, low=0.0, high=1.0)
-        _check_number("scene_novelty", self.scene_novelty, low=0.0, high=1.0)
-        _check_number("motion_weight", self.motion_weight, low=0.0, high=1.0)
-        _check_number("complexity_weight", self.complexity_weight, low=0.0, high=1.0)
+            check_count("memory setting last", self.last, least=1)
+        check_count("memory setting star_capacity", self.star_capacity, least=1)
+        check_count("memory setting stream_capacity", self.stream_capacity, least=1)
+        check_number("memory setting scene_motion", self.scene_motion, low=0.0, high=1.0)
+        check_number("memory setting scene_novelty", self.scene_novelty, low=0.0, high=1.0)
+        check_number("memory setting motion_weight", self.motion_weight, low=0.0, high=1.0)
+        check_number("memory setting complexity_weight", self.complexity_weight, low=0.0, high=1.0)
         if type(self.semantic) is not bool:
             raise SettingsError(f"memory setting semantic is {self.semantic!r}, expected true or false")
-        _check_number("cluster_match", self.cluster_match, low=-1.0, high=1.0)
-        _check_count("cluster_size", self.cluster_size, least=1)
-        _check_count("cluster_buffer", self.cluster_buffer, least=1)
-        _check_count("clusters", self.clusters, least=1)
-        _check_count("host_bytes", self.host_bytes, least=0)
-        _check_count("chunk_bytes", self.chunk_bytes, least=1)
+        check_number("memory setting cluster_match", self.cluster_match, low=-1.0, high=1.0)
+        check_count("memory setting cluster_size", self.cluster_size, least=1)
+        check_count("memory setting cluster_buffer", self.cluster_buffer, least=1)
+        check_count("memory setting clusters", self.clusters, least=1)
+        check_count("memory setting host_bytes", self.host_bytes, least=0)
+        check_count("memory setting chunk_bytes", self.chunk_bytes, least=1)
 
     @property
     def window_ns(self) -> int | None:
@@ -87,13 +87,3 @@ class MemorySettings:
                 "correct its name, or use the version that wrote it"
             )
         return cls(**value)
-
-
-def _check_count(name: str, value: int, *, least: int) -> None:
-    if type(value) is not int or value < least:
-        raise SettingsError(f"memory setting {name} is {value!r}, expected an int of {least} or more")
-
-
-def _check_number(name: str, value: float, *, low: float, high: float) -> None:
-    if type(value) not in (int, float) or not math.isfinite(value) or not low <= value <= high:
-        raise SettingsError(f"memory setting {name} is {value!r}, expected a number in [{low:g}, {high:g}]")
