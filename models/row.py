@@ -108,6 +108,7 @@ class Row:
         self._holds: dict[int, int] = {}
         self._doomed: set[int] = set()
         self._owed: dict[int, Draft] = {}
+        self._turns: dict[int, Shift] = {}
         self._next = 0
         self._closed = False
 
@@ -138,6 +139,7 @@ class Row:
             self.pool.close_row(self.index)
             self._entries.clear()
             self._owed.clear()
+            self._turns.clear()
 
     def place(self, block: Block, cursor: Cursor) -> tuple[Entry, Cursor]:
         """Takes slots and positions for a block, before it is fed; returns where the next block goes.
@@ -189,6 +191,7 @@ class Row:
             ClosedError: the row was given back.
         """
         self._check_open()
+        self.turn()
         block = draft.entry.block
         visual = None
         if draft.features is not None:
@@ -224,6 +227,7 @@ class Row:
     def join(self, ids: Sequence[int], block: Block) -> Entry:
         """Makes one entry of several that follow each other, so that later blocks look at them as one."""
         assert not any(self._holds.get(key) for key in ids), "an entry that is held cannot be joined"
+        self.turn()
         parts = [self._entries.pop(key) for key in ids]
         entry = Entry(
             id=parts[-1].id,
@@ -244,6 +248,7 @@ class Row:
                 self._doomed.add(key)
             else:
                 self._owed.pop(key, None)
+                self._turns.pop(key, None)
                 self.pool.free(self.index, self._entries.pop(key).slots)
 
     def freeable(self, ids: Iterable[int]) -> int:
@@ -279,17 +284,16 @@ class Row:
         once = Counter(ids)
         return any(count > once[key] for key, count in self._holds.items())
 
-    def take_out(self, key: int) -> Stored:
-        """Copies an entry's keys and values to host memory and frees its slots.
+    def copy_out(self, key: int) -> Stored:
+        """Copies an entry's keys and values to host memory; its slots stay taken until `free`.
 
         Raises:
             ClosedError: the row was given back.
         """
         self._check_open()
         assert key not in self._owed, "a block that was never fed has no keys to copy"
-        stored = self.pool.take_out(self.index, self._entries[key].slots)
-        self.free([key])
-        return stored
+        self.turn()
+        return self.pool.copy_out(self.index, self._entries[key].slots)
 
     def put_back(self, entry: Entry, stored: Stored) -> Entry:
         """Gives an entry that was taken out new slots and a new id; its positions are kept.
@@ -300,7 +304,11 @@ class Row:
         """
         self._check_open()
         slots = self.pool.place(self.index, len(entry.slots))
-        self.pool.put_back(self.index, slots, stored)
+        try:
+            self.pool.put_back(self.index, slots, stored)
+        except BaseException:
+            self.pool.free(self.index, slots)
+            raise
         back = replace(entry, id=self._next, slots=slots)
         self._next += 1
         self._entries[back.id] = back
@@ -309,7 +317,7 @@ class Row:
         return back
 
     def move(self, key: int, *, delta: Shift, cursor: Cursor) -> Entry:
-        """Moves an entry's positions and turns its keys with them.
+        """Moves an entry's positions; its keys turn with them before anything looks at them.
 
         Raises:
             ClosedError: the row was given back.
@@ -317,10 +325,17 @@ class Row:
         self._check_open()
         assert key not in self._owed, "a block that was never fed has no keys to turn"
         old = self._entries[key]
-        self.pool.rebase(self.index, old.slots, delta)
+        before = self._turns.get(key, (0, 0, 0))
+        self._turns[key] = (before[0] + delta[0], before[1] + delta[1], before[2] + delta[2])
         moved = replace(old, positions=old.positions + torch.tensor(delta)[:, None], cursor=cursor)
         self._entries[key] = moved
         return moved
+
+    def turn(self) -> None:
+        """Turns the keys of what was moved; where memory runs out, the next call goes on from there."""
+        for key, delta in list(self._turns.items()):
+            self.pool.rebase(self.index, self._entries[key].slots, delta)
+            del self._turns[key]
 
     def _check_open(self) -> None:
         # The pool may have handed the row to another session.

@@ -227,8 +227,8 @@ class SlotPool(Cache):
         for layer in self.pools:
             layer.write = write
 
-    def take_out(self, row: int, slots: Tensor) -> Stored:
-        """Copies tokens of one block out of the pool to host memory; their slots stay taken."""
+    def copy_out(self, row: int, slots: Tensor) -> Stored:
+        """Copies tokens of one block to host memory; their slots stay taken."""
         places = slots.to(self.pools[0].pool_keys.device)
         shift = self._block_shift(row, slots)
         first = [layer.pool_keys for layer in self.pools] if shift == (0, 0, 0) else self._anchors
@@ -259,22 +259,24 @@ class SlotPool(Cache):
         """Moves the positions of one block's tokens by `delta` in time, height and width.
 
         The move is applied to the key as it was first written, so that a token is rotated once after it was written,
-        however often it is rebased. Values carry no position.
+        however often it is rebased. Values carry no position. Where memory runs out, nothing has moved.
         """
         if delta == (0, 0, 0):
             return
         self._make_anchors()
         before = self._block_shift(row, slots)
         after = (before[0] + delta[0], before[1] + delta[1], before[2] + delta[2])
-        self._shift[row, slots.numpy()] = after
         places = slots.to(self.pools[0].pool_keys.device)
-        for layer, anchor in zip(self.pools, self._anchors, strict=True):
-            first = before == (0, 0, 0)
-            if first:
+        fresh = before == (0, 0, 0)
+        if fresh:
+            for layer, anchor in zip(self.pools, self._anchors, strict=True):
                 anchor[row].index_copy_(1, places, layer.pool_keys[row, :, places])
-            turned = self._turned(anchor[row, :, places], after)
-            layer.pool_keys[row].index_copy_(1, places, turned)
-            self.bytes_moved += (1 + first) * turned.numel() * turned.element_size()
+        # All that takes memory comes before the first key changes.
+        turned = [self._turned(anchor[row, :, places], after) for anchor in self._anchors]
+        for layer, keys in zip(self.pools, turned, strict=True):
+            layer.pool_keys[row].index_copy_(1, places, keys)
+        self._shift[row, slots.numpy()] = after
+        self.bytes_moved += (1 + fresh) * sum(keys.numel() * keys.element_size() for keys in turned)
 
     def _turned(self, keys: Tensor, shift: Shift) -> Tensor:
         return rotate(keys, torch.tensor(shift, device=keys.device)[self._axes], self._frequencies)

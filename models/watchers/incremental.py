@@ -69,8 +69,9 @@ class Incremental:
         merged = {merge.key: self._merged(merge, 1 + len(features.deepstack)) for merge in change.merge}
         entering = {arrival.key: scene_of(arrival, features)} if arrival.key in policy.live() else {}
         self._check_room([*merged.values(), *entering.values()], change)
+        away = self._copies(change)
         self.policy = policy
-        self._forget(change)
+        self._forget(change, away)
         for merge in change.merge:
             self._drop(merge.of)
         return [self._enter(key, scene) for key, scene in (*merged.items(), *entering.items())]
@@ -108,16 +109,21 @@ class Incremental:
         """Keys in the cache by time."""
         return sorted(self._entries, key=lambda key: self._block(key).t0_ns)
 
-    def _forget(self, change: Change) -> None:
-        self.track.meter.evicted += len(change.evict) + len(change.drop)
+    def _copies(self, change: Change) -> dict[int, Offloaded]:
+        """What goes to host memory, copied before anything is decided: a copy that fails leaves all as it was."""
+        copies = {}
         for key in change.offload:
-            entry_id, features = self._entries.pop(key), self._features.pop(key, None)
-            entry = self.track.row.entry(entry_id)
+            entry, features = self.track.row.entry(self._entries[key]), self._features.get(key)
             kept = None if features is None else features.to(entry.slots.device)
-            self.offloaded[key] = Offloaded(entry=entry, stored=self.track.row.take_out(entry_id), features=kept)
+            copies[key] = Offloaded(entry=entry, stored=self.track.row.copy_out(entry.id), features=kept)
+        return copies
+
+    def _forget(self, change: Change, away: dict[int, Offloaded]) -> None:
+        self.track.meter.evicted += len(change.evict) + len(change.drop)
+        self.offloaded |= away
         for key in change.drop:
             del self.offloaded[key]
-        self._drop(change.evict)
+        self._drop([*change.evict, *away])
 
     def _drop(self, keys: Sequence[int]) -> None:
         # The newest grid may be let go before it has entered.
@@ -127,7 +133,11 @@ class Incremental:
 
     def expire(self, now_ns: int) -> None:
         """Lets time pass without a frame."""
-        self._forget(self.policy.expire(now_ns))
+        policy = self.policy.copy()
+        change = policy.expire(now_ns)
+        away = self._copies(change)
+        self.policy = policy
+        self._forget(change, away)
 
     def ready(self) -> Remembered:
         """What the cache holds."""

@@ -248,7 +248,7 @@ def test_a_grid_that_was_never_fed_is_neither_moved_nor_copied():
     with pytest.raises(AssertionError, match="never fed"):
         row.move(draft.entry.id, delta=(1, 1, 1), cursor=draft.entry.cursor)
     with pytest.raises(AssertionError, match="never fed"):
-        row.take_out(draft.entry.id)
+        row.copy_out(draft.entry.id)
 
 
 @pytest.mark.parametrize("mode", ["incremental", "parallel"])

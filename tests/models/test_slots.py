@@ -111,7 +111,7 @@ def test_rows_are_handed_out_once_and_come_back_empty():
     with pytest.raises(ClosedError, match="row 1"):
         pool.close_row(1)
     assert pool.open_row() == 1
-    assert pool.take_out(1, pool.place(1, 2)).shift == (0, 0, 0)
+    assert pool.copy_out(1, pool.place(1, 2)).shift == (0, 0, 0)
 
 
 def test_a_pool_has_rows_and_slots():
@@ -216,7 +216,7 @@ def test_a_block_comes_back_bit_for_bit_and_moves_on_as_if_it_had_stayed(before,
     for delta in before:
         pool.rebase(0, places, delta)
         twin.rebase(0, places, delta)
-    stored = pool.take_out(0, places)
+    stored = pool.copy_out(0, places)
     pool.free(0, places)
     # Others write where it was.
     for layer in pool.pools:
@@ -237,14 +237,14 @@ def test_a_block_comes_back_bit_for_bit_and_moves_on_as_if_it_had_stayed(before,
 def test_what_was_taken_out_does_not_follow_the_pool_and_knows_its_bytes():
     pool = drawn_pool()
     places = pool.place(0, 4)
-    stored = pool.take_out(0, places)
+    stored = pool.copy_out(0, places)
     kept = stored.keys.clone()
     pool.pools[0].pool_keys.zero_()
     assert torch.equal(stored.keys, kept)
     assert stored.nbytes == 4 * pool.bytes_per_slot
     assert pool.used(0) == 4
     pool.rebase(0, places, (1, 2, 3))
-    moved = pool.take_out(0, places)
+    moved = pool.copy_out(0, places)
     assert moved.shift == (1, 2, 3)
     assert moved.nbytes == 4 * pool.bytes_per_slot
 
@@ -252,7 +252,7 @@ def test_what_was_taken_out_does_not_follow_the_pool_and_knows_its_bytes():
 def test_bytes_moved_counts_what_goes_out_comes_back_and_turns():
     pool = drawn_pool()
     places = pool.place(0, 3)
-    stored = pool.take_out(0, places)
+    stored = pool.copy_out(0, places)
     assert pool.bytes_moved == 3 * pool.bytes_per_slot
     pool.put_back(0, places, stored)
     assert pool.bytes_moved == 6 * pool.bytes_per_slot
@@ -290,7 +290,7 @@ def test_a_slot_that_is_taken_anew_has_not_moved_yet():
     fresh = torch.randn(2, 2, 3, 16)
     for layer, states in zip(pool.pools, fresh, strict=True):
         layer.pool_keys[0, :, again] = states
-    assert pool.take_out(0, again).shift == (0, 0, 0)
+    assert pool.copy_out(0, again).shift == (0, 0, 0)
     pool.rebase(0, again, (2, 2, 2))
     frequencies = backbone().text.rotary_emb.inv_freq
     assert torch.equal(keys(pool, again), rotate(fresh, torch.full((8,), 2), frequencies))
