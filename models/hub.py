@@ -22,12 +22,14 @@ _WANTED: Final = ("*.json", "*.safetensors", "*.jinja", "*.txt", "README.md", "L
 def full_path(folder: Path | str) -> Path:
     """The folder with `~` and what is relative written out. Raises PackageError for a path that no folder can have."""
     text = str(folder)
-    if not text.strip() or "\0" in text:
+    if not isinstance(folder, str | Path) or not text.strip() or "\0" in text:
         raise PackageError(f"folder is {text!r}, expected a path; name one")
     try:
-        return Path(folder).expanduser().absolute()
-    except RuntimeError as error:
-        raise PackageError(f"{text}: {error}; write the path out") from error
+        path = Path(folder).expanduser().absolute()
+        path.exists()
+    except (RuntimeError, OSError) as error:
+        raise PackageError(f"{text[:200]}: {error}; write another path") from error
+    return path
 
 
 def local_folder(name_or_folder: Path | str, *, revision: str | None) -> Path:

@@ -1,9 +1,13 @@
 """From frames to grids: pairs of frames, thumbnails for memory, features on their way."""
 
 from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
+from torch import Tensor
 
 from models.backbone import Family
 from models.errors import TimeError
@@ -41,13 +45,22 @@ class Intake:
         self._meter = meter
         self._next = 0
 
-    def add(self, frame: npt.NDArray[np.uint8], t_ns: int) -> list[Arrival]:
+    def add(
+        self, frame: npt.NDArray[np.uint8], t_ns: int, *, admit: Callable[[Arrival], None] = lambda _: None
+    ) -> list[Arrival]:
         """Takes a frame; grids that became whole are queued, and their encoding begins. Returns them.
+
+        Args:
+            frame: uint8 (height, width, 3).
+            t_ns: its time.
+            admit: refuses, by an error, a grid that could never be kept; asked before any of it is encoded, and of the
+                first frame already, whose size all others have.
 
         Raises:
             TimeError: time does not rise, or the last question was asked after it.
             FrameError: the frame's size, dtype or layout is not the stream's.
             ClosedError: the encoder was closed.
+            StreamError: what `admit` raises.
 
             After each of them nothing has changed.
         """
@@ -62,7 +75,11 @@ class Intake:
         self._format.grid(pixels.shape[0], pixels.shape[1])
         # On a copy, so that an encoder that refuses leaves everything as it was.
         pairer = self.pairer.copy()
-        arrived = [self._arrival(pair, self._next + place) for place, pair in enumerate(pairer.add(pixels, t_ns))]
+        pairs = [self._grid(pair, self._next + place) for place, pair in enumerate(pairer.add(pixels, t_ns))]
+        lone = pairer.peek() if self.last_ns is None else None
+        for grid in pairs if lone is None else [self._grid(lone, self._next)]:
+            admit(grid.arrival)
+        arrived = [self._encoded(grid) for grid in pairs]
         self.pairer = pairer
         self.first_ns = t_ns if self.first_ns is None else self.first_ns
         self.last_ns = t_ns
@@ -79,7 +96,7 @@ class Intake:
     def lone(self) -> Arrival | None:
         """The newest frame where it still waits for its partner, doubled, for a question; it goes on waiting."""
         pair = self.pairer.peek()
-        return None if pair is None else self._arrival(pair, self._next)
+        return None if pair is None else self._encoded(self._grid(pair, self._next))
 
     def rewind(self, pairer: Pairer, *, last_ns: int | None) -> None:
         """Goes back to an earlier moment; grids that wait are dropped. Keys go on rising.
@@ -97,14 +114,26 @@ class Intake:
             arrival.future.cancel()
         self.queue.clear()
 
-    def _arrival(self, pair: Pair, key: int) -> Arrival:
+    def _grid(self, pair: Pair, key: int) -> "_Grid":
         height, width = self._format.grid(pair.frames.shape[1], pair.frames.shape[2])
-        return Arrival(
+        arrival = Arrival(
             key=key,
             t0_ns=pair.t0_ns,
             last_ns=pair.t1_ns,
             height=height // self._family.merge,
             width=width // self._family.merge,
             thumbnail=thumbnail(pair.frames[-1]),
-            future=self.encoder.submit(pair.frames),
+            future=Future(),
         )
+        return _Grid(arrival=arrival, frames=pair.frames)
+
+    def _encoded(self, grid: "_Grid") -> Arrival:
+        return replace(grid.arrival, future=self.encoder.submit(grid.frames))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Grid:
+    """A grid that nobody encodes yet."""
+
+    arrival: Arrival
+    frames: Tensor

@@ -4,6 +4,7 @@ It has the layout of transformers, so stock code loads it too; `streaming_config
 """
 
 import importlib.metadata
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,6 +42,7 @@ from models.manifest import (
     write_manifest,
 )
 from models.model_card import ModelCard, render_card
+from models.routers.indexer import Indexer
 from models.settings import StreamingSettings
 from models.whole_folder import restore, whole_folder
 
@@ -58,6 +60,7 @@ __all__ = [
 
 # A folder that holds none of them is somebody's own and never replaced.
 _MARKS: Final = (SETTINGS_FILE, "config.json")
+_SIZE: Final = re.compile(r"[1-9][0-9]*(KB|MB|GB|TB)")
 _LIBRARIES: Final = ("streamvl", "torch", "transformers", "tokenizers", "safetensors", "huggingface-hub")
 
 
@@ -72,8 +75,17 @@ class SaveOptions:
     """
 
     overwrite: bool = False
-    router_weights: Path | None = None
+    router_weights: Path | str | None = None
     shard_size: str = "5GB"
+
+    def __post_init__(self) -> None:
+        """Refuse a field of the wrong type, naming it. Raises PackageError."""
+        if type(self.overwrite) is not bool:
+            raise PackageError(f"option overwrite is {self.overwrite!r}, expected true or false")
+        if self.router_weights is not None and not isinstance(self.router_weights, str | Path):
+            raise PackageError(f"option router_weights is {self.router_weights!r}, expected a file")
+        if type(self.shard_size) is not str or not _SIZE.fullmatch(self.shard_size):
+            raise PackageError(f"option shard_size is {self.shard_size!r}, expected such as 5GB or 500MB")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -125,14 +137,23 @@ def save_package(
             no family or not to the same one, or the settings name a learned router whose weights are not given.
     """
     target = full_path(folder)
+    for name, value, kind in (("card", card, ModelCard), ("options", options, SaveOptions)):
+        if not isinstance(value, kind):
+            raise PackageError(f"{name} is {value!r}, expected {kind.__name__}")
     family = _family_to_save(target, model, processor)
+    router = None if options.router_weights is None else Path(options.router_weights)
+    if router is not None:
+        Indexer.load(router)
     with _as_save_errors(target), whole_folder(target, overwrite=options.overwrite, marks=_MARKS) as aside:
         model.save_pretrained(aside, max_shard_size=options.shard_size)
         processor.save_pretrained(aside)
-        if options.router_weights is not None:
-            shutil.copyfile(options.router_weights, aside / ROUTER_WEIGHTS)
+        if router is not None:
+            shutil.copyfile(router, aside / ROUTER_WEIGHTS)
         (aside / LICENSE).write_text(card.license_file, encoding="utf-8")
         (aside / README).write_text(_readme(model, family=family.name, settings=settings, card=card), encoding="utf-8")
+        # safetensors writes for its owner alone; who may read the card may read the weights.
+        for weights in aside.glob("*.safetensors"):
+            shutil.copymode(aside / README, weights)
         manifest = Manifest(
             version=VERSION,
             family=family.name,
@@ -243,15 +264,18 @@ def load(
     device: str | torch.device = "cpu",
     dtype: torch.dtype | None = None,
     attention: str = "sdpa",
+    verify: bool = False,
 ) -> Loaded:
     """Read a package if it is one, and a plain checkpoint otherwise; on the hub or on disk.
+
+    The arguments are those of `load_package`; a plain checkpoint has no hashes to `verify`.
 
     Raises:
         PackageError: as `load_package` and `load_base`.
     """
     path = local_folder(name_or_folder, revision=None)
     if (path / SETTINGS_FILE).exists():
-        return load_package(path, device=device, dtype=dtype, attention=attention)
+        return load_package(path, device=device, dtype=dtype, attention=attention, verify=verify)
     return load_base(path, device=device, dtype=dtype, attention=attention)
 
 

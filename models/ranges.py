@@ -14,7 +14,8 @@ def check_count(what: str, value: int, *, least: int, most: int = INT64) -> None
         SettingsError: naming `what`, such as `setting slots`.
     """
     if type(value) is not int or not least <= value <= most:
-        wanted = f"of {least} or more" if most == INT64 else f"in [{least}, {most}]"
+        open_end = most == INT64 and (type(value) is not int or value < least)
+        wanted = f"of {least} or more" if open_end else f"in [{least}, {most}]"
         raise SettingsError(f"{what} is {value!r}, expected an integer {wanted}")
 
 

@@ -133,14 +133,12 @@ class Session:
             state = self._open()
             first = state.intake.first_ns is None
             before = Before(intake=state.intake, meter=state.meter)
-            arrived = state.intake.add(frame, t_ns)
-            if first:
+            if first and type(t_ns) is int:
                 state.track.origin_ns = t_ns
+            arrived = state.intake.add(frame, t_ns, admit=state.watcher.admit)
             undecided = tuple(state.undecided)
             state.undecided += [arrival.last_ns for arrival in arrived]
             try:
-                for arrival in arrived:
-                    state.watcher.admit(arrival)
                 state.take_in()
             except StreamError:
                 before.undo(arrived)
@@ -179,7 +177,7 @@ class Session:
         begun = time.perf_counter()
         with self._state.row.pool.lock:
             state = self._open()
-            _check_question(question)
+            check_question(question)
             if state.intake.last_ns is None:
                 raise QuestionError("question: no frame has come yet; call add_frame first")
             asked_ns = state.intake.last_ns if t_ns is None else t_ns
@@ -317,7 +315,8 @@ class Session:
         return replace(given, sampling=sampling, stop=stop)
 
 
-def _check_question(question: str) -> None:
+def check_question(question: str) -> None:
+    """Refuses what is no text. Raises QuestionError."""
     if not isinstance(question, str) or not question.strip():
         raise QuestionError(f"question: found {question!r}, expected text; nothing was asked")
     try:

@@ -47,7 +47,7 @@ class StreamingSettings:
         top_k: how many chunks the router picks.
         window_s: seconds that the memory reaches back; None sets no limit.
         frames_per_chunk: frames that enter the cache together, two to a grid; memory judges each grid.
-        clip_frames: frames of a clip, 4 to 16.
+        clip_frames: frames of a clip, 4 to 16, two to a grid.
         layout: name of the layout of positions and visibility that the model was trained under, one of SERVED_LAYOUTS;
             all but `branch` only where frames enter as they come, in mode `incremental` or `parallel`.
         max_gap_s: frames further apart than this never share a temporal patch.
@@ -114,7 +114,7 @@ class StreamingSettings:
         _check_layout(self.layout, self.mode)
         self._check_numbers()
         self._check_optional_numbers()
-        if type(self.system_prompt) is not str:
+        if type(self.system_prompt) is not str or not _is_text(self.system_prompt):
             raise SettingsError(f"setting system_prompt is {self.system_prompt!r}, expected text")
         if type(self.background) is not bool:
             raise SettingsError(f"setting background is {self.background!r}, expected true or false")
@@ -129,6 +129,8 @@ class StreamingSettings:
         if self.frames_per_chunk % 2:
             raise SettingsError(f"setting frames_per_chunk is {self.frames_per_chunk}, expected two frames to a grid")
         check_count("setting clip_frames", self.clip_frames, least=4, most=16)
+        if self.clip_frames % 2:
+            raise SettingsError(f"setting clip_frames is {self.clip_frames}, expected an even number: two to a grid")
         check_count("setting slots", self.slots, least=1)
         check_count("setting history_rounds", self.history_rounds, least=0)
         check_count("setting max_new_tokens", self.max_new_tokens, least=1)
@@ -183,6 +185,11 @@ class StreamingSettings:
         if "memory_settings" in given:
             given["memory_settings"] = MemorySettings.from_json(given["memory_settings"])
         return cls(**given)
+
+
+def _is_text(value: str) -> bool:
+    """Whether it holds whole characters only; half of a surrogate pair stands for no bytes."""
+    return not any("\ud800" <= character <= "\udfff" for character in value)
 
 
 def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:

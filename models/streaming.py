@@ -1,7 +1,11 @@
 """The packaged streaming model: load it, open sessions on it, save it."""
 
+from collections import deque
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import TracebackType
+from typing import Self
+from weakref import WeakValueDictionary
 
 import numpy as np
 import numpy.typing as npt
@@ -23,9 +27,10 @@ from models.package import SaveOptions, load, save_package
 from models.pairs import Pairer
 from models.patches import FrameFormat
 from models.prompts import Prompts
+from models.ranges import check_count
 from models.router import RouterSettings, build_router
 from models.row import Row
-from models.session import Session
+from models.session import Session, check_question
 from models.settings import StreamingSettings
 from models.slots import SlotPool
 from models.state import State
@@ -40,6 +45,8 @@ from models.watchers.incremental import Incremental
 
 # Slots left for the system turn, the newest frame, a question and its reply, before memory takes the rest.
 RESERVE = 0.35
+# So many encoders keep what they have seen when no session uses them.
+KEPT_ENCODERS = 2
 
 
 class StreamingModel:
@@ -66,7 +73,17 @@ class StreamingModel:
         self.settings = settings
         self.folder = folder
         self.prompts = Prompts(processor.tokenizer, backbone.family)
-        self._encoders: dict[VisionKey, Encoder] = {}
+        # An encoder lives as long as a session uses it, and the newest ones beyond that, with what they have seen.
+        self._encoders: WeakValueDictionary[VisionKey, Encoder] = WeakValueDictionary()
+        self._newest: deque[Encoder] = deque(maxlen=KEPT_ENCODERS)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
     @classmethod
     def from_pretrained(
@@ -76,6 +93,7 @@ class StreamingModel:
         device: str | torch.device = "cpu",
         dtype: torch.dtype | None = None,
         attention: str = "sdpa",
+        verify: bool = False,
     ) -> "StreamingModel":
         """Loads a package folder, or a plain checkpoint by folder or hub name with default settings.
 
@@ -84,6 +102,7 @@ class StreamingModel:
             device: where the decoder goes.
             dtype: None keeps the checkpoint's.
             attention: `eager` or `sdpa`.
+            verify: hash the weights of a package too, which reads them twice.
 
         Raises:
             PackageError: the folder is incomplete, damaged or of another version; or a hub name cannot be reached.
@@ -92,7 +111,7 @@ class StreamingModel:
         if not isinstance(source, str | Path):
             raise SettingsError(f"source: found {source!r}, expected a folder or a name on the hub")
         _check_place(device, dtype)
-        loaded = load(source, device=device, dtype=dtype, attention=attention)
+        loaded = load(source, device=device, dtype=dtype, attention=attention, verify=verify)
         return cls(Backbone(loaded.model), loaded.processor, loaded.settings, folder=loaded.folder)
 
     def save(self, folder: str | Path, *, card: ModelCard, options: SaveOptions | None = None) -> Path:
@@ -146,8 +165,7 @@ class StreamingModel:
         """
         family = family_of(config)
         _check_place(device, dtype)
-        if type(seed) is not int:
-            raise SettingsError(f"seed: found {seed!r}, expected an integer")
+        check_count("seed", seed, least=0)
         attention = config._attn_implementation or "sdpa"
         with torch.random.fork_rng(devices=[]), torch.device(device):
             torch.manual_seed(seed)
@@ -218,7 +236,8 @@ class StreamingModel:
         return self._encoder(self.settings, self._frame_format(self.settings)).submit(frames).result().embeds
 
     def question_features(self, question: str) -> Tensor:
-        """What a router sees of a question: floating (words, width)."""
+        """What a router sees of a question: floating (words, width). Raises QuestionError where it is no text."""
+        check_question(question)
         return self.backbone.embed(torch.tensor(self.prompts.text(question)))
 
     def _frame_format(self, settings: StreamingSettings) -> FrameFormat:
@@ -277,10 +296,14 @@ class StreamingModel:
             max_pending=settings.max_pending,
         )
         key = VisionKey(vision=vision, frame_format=frame_format, device=settings.vision_device)
-        if key not in self._encoders:
+        encoder = self._encoders.get(key)
+        if encoder is None:
             device = None if settings.vision_device is None else self._vision_device(settings.vision_device)
-            self._encoders[key] = Encoder(Tower(self.backbone, device=device), frame_format, vision)
-        return self._encoders[key]
+            encoder = self._encoders[key] = Encoder(Tower(self.backbone, device=device), frame_format, vision)
+        if encoder in self._newest:
+            self._newest.remove(encoder)
+        self._newest.append(encoder)
+        return encoder
 
     def _vision_device(self, name: str) -> torch.device:
         """A device that the tower can move to; sessions share the tower, so it must not move under one of them."""
@@ -295,9 +318,10 @@ class StreamingModel:
 
     def close(self) -> None:
         """Ends the background threads; sessions that are open keep their cache and can answer, but take no frames."""
-        for encoder in self._encoders.values():
+        for encoder in list(self._encoders.values()):
             encoder.close()
-        self._encoders = {}
+        self._encoders.clear()
+        self._newest.clear()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

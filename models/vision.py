@@ -5,17 +5,18 @@ from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from enum import Enum
-from threading import Condition, RLock, Thread, current_thread
+from threading import RLock, current_thread
 from types import TracebackType
+from weakref import finalize
 
 from torch import Tensor
 
 from models.backbone import Features
-from models.errors import ClosedError, SettingsError
-from models.feature_cache import FeatureCache, SimilarCache, content_key, signature
+from models.errors import SettingsError
+from models.feature_cache import FeatureCache, SimilarCache, signature
 from models.patches import FrameFormat, Frames
 from models.tower import Tower
+from models.vision_line import Line, Outcome, Request, Server
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,32 +79,6 @@ class VisionStats:
     held_bytes: int
 
 
-class _Outcome(Enum):
-    ENCODED = "encoded"
-    EXACT = "exact"
-    SIMILAR = "similar"
-    CANCELLED = "cancelled"
-    FAILED = "failed"
-
-
-class _Request:
-    """Frames that want features; how they get them is filled in on the way."""
-
-    __slots__ = ("_key", "frames", "future", "outcome")
-
-    def __init__(self, frames: Tensor) -> None:
-        self.frames = frames
-        self.future: Future[Features] = Future()
-        self.outcome = _Outcome.ENCODED
-        self._key: bytes | None = None
-
-    def key(self, encoder: bytes) -> bytes:
-        """The content key, hashed once."""
-        if self._key is None:
-            self._key = content_key(self.frames, encoder)
-        return self._key
-
-
 class Encoder:
     """Turns the frames of grids into features, each content once.
 
@@ -126,19 +101,16 @@ class Encoder:
         self._name = frame_format.fingerprint + tower.fingerprint
         self._cache = FeatureCache(settings.cache_bytes)
         self._similar = None if settings.similarity is None else SimilarCache(settings.similarity)
-        self._waiting: deque[_Request] = deque()
-        self._counts = dict.fromkeys(_Outcome, 0)
-        self._submitted = 0
         self._seconds = 0.0
-        self._busy = False
-        self._closed = False
-        # Guards all of the above but the caches, which belong to whoever holds `_working`.
-        self._changed = Condition()
+        self._line = Line()
+        # Whoever holds it owns the caches; all else is guarded by the line.
         self._working = RLock()
-        self._thread: Thread | None = None
+        self._thread: Server | None = None
         if settings.background:
-            self._thread = Thread(target=self._run, name="vision", daemon=True)
+            self._thread = Server(self._line, self._answer, batch=settings.batch)
             self._thread.start()
+            # The thread waits on the line alone: an encoder that nobody uses any more ends it.
+            finalize(self, self._line.close, cancel=True).atexit = False
 
     def __enter__(self) -> "Encoder":
         return self
@@ -166,19 +138,14 @@ class Encoder:
         """
         pixels = self._format.check(frames)
         if self._thread is None:
-            return self._at_once(_Request(pixels))
-        request = _Request(pixels.clone() if isinstance(frames, Tensor) else pixels)
-        with self._changed:
-            self._changed.wait_for(lambda: self._closed or len(self._waiting) < self.settings.max_pending)
-            self._count_in()
-            self._waiting.append(request)
-            self._changed.notify_all()
+            return self._at_once(Request(pixels))
+        request = Request(pixels.clone() if isinstance(frames, Tensor) else pixels)
+        self._line.put(request, most=self.settings.max_pending)
         return request.future
 
     def drain(self) -> None:
         """Returns when everything submitted so far, by any thread, is answered."""
-        with self._changed:
-            self._changed.wait_for(lambda: not self._waiting and not self._busy)
+        self._line.drain()
 
     def close(self, *, cancel: bool = False) -> None:
         """Answers what waits, then ends the thread; a second call does nothing.
@@ -186,78 +153,39 @@ class Encoder:
         Args:
             cancel: cancel what waits instead of answering it.
         """
-        with self._changed:
-            self._closed = True
-            if cancel:
-                for request in self._waiting:
-                    request.future.cancel()
-            self._changed.notify_all()
+        self._line.close(cancel=cancel)
         if self._thread is not None and self._thread is not current_thread():
             self._thread.join()
 
     def check_open(self) -> None:
         """Raises ClosedError where it takes no more frames."""
-        if self._closed:
-            raise ClosedError(
-                "encoder: found it closed, expected it open; make another, or open another session of the model"
-            )
+        self._line.check_open()
 
     def stats(self) -> VisionStats:
         """What has been done so far."""
-        with self._changed:
+        with self._line.changed:
             return VisionStats(
-                submitted=self._submitted,
-                encoded=self._counts[_Outcome.ENCODED],
-                exact_hits=self._counts[_Outcome.EXACT],
-                similar_hits=self._counts[_Outcome.SIMILAR],
-                cancelled=self._counts[_Outcome.CANCELLED],
-                failed=self._counts[_Outcome.FAILED],
-                pending=len(self._waiting),
+                submitted=self._line.submitted,
+                encoded=self._line.counts[Outcome.ENCODED],
+                exact_hits=self._line.counts[Outcome.EXACT],
+                similar_hits=self._line.counts[Outcome.SIMILAR],
+                cancelled=self._line.counts[Outcome.CANCELLED],
+                failed=self._line.counts[Outcome.FAILED],
+                pending=len(self._line.waiting),
                 seconds=self._seconds,
                 held_bytes=self._cache.nbytes,
             )
 
-    def _count_in(self) -> None:
-        """Counts a request; the caller holds `_changed`."""
-        self.check_open()
-        self._submitted += 1
-
-    def _at_once(self, request: _Request) -> Future[Features]:
-        with self._changed:
-            self._count_in()
+    def _at_once(self, request: Request) -> Future[Features]:
+        self._line.count_in()
         request.future.set_running_or_notify_cancel()
         self._answer([request])
         return request.future
 
-    def _run(self) -> None:
-        while requests := self._take():
-            self._answer(requests)
-            with self._changed:
-                self._busy = False
-                self._changed.notify_all()
-
-    def _take(self) -> list[_Request]:
-        """The next requests that nobody cancelled; none: closed, and nothing is left."""
-        taken: list[_Request] = []
-        with self._changed:
-            while not taken:
-                self._changed.wait_for(lambda: self._closed or self._waiting)
-                if not self._waiting:
-                    break
-                while self._waiting and len(taken) < self.settings.batch:
-                    request = self._waiting.popleft()
-                    if request.future.set_running_or_notify_cancel():
-                        taken.append(request)
-                    else:
-                        self._counts[_Outcome.CANCELLED] += 1
-                self._busy = bool(taken)
-                self._changed.notify_all()
-        return taken
-
-    def _answer(self, requests: Sequence[_Request]) -> None:
+    def _answer(self, requests: Sequence[Request]) -> None:
         """Looks up or encodes begun requests, in order; an error goes to those whom it concerns."""
         with self._working:
-            groups: dict[bytes, list[_Request]] = {}
+            groups: dict[bytes, list[Request]] = {}
             for request in requests:
                 try:
                     self._route(request, groups)
@@ -266,7 +194,7 @@ class Encoder:
             if groups:
                 self._encode(groups)
 
-    def _route(self, request: _Request, groups: dict[bytes, list[_Request]]) -> None:
+    def _route(self, request: Request, groups: dict[bytes, list[Request]]) -> None:
         """Answers a request from the caches, or puts it into the group of its key."""
         key = request.key(self._name)
         if key not in groups and key not in self._cache and self._similar is not None:
@@ -275,16 +203,16 @@ class Encoder:
             if like is None:
                 self._similar.add(seen, key)
             else:
-                key, request.outcome = like, _Outcome.SIMILAR
+                key, request.outcome = like, Outcome.SIMILAR
         elif key in groups or key in self._cache:
-            request.outcome = _Outcome.EXACT
+            request.outcome = Outcome.EXACT
         kept = self._cache.get(key)
         if kept is None:
             groups.setdefault(key, []).append(request)
         else:
             self._finish(request, kept)
 
-    def _encode(self, groups: dict[bytes, list[_Request]]) -> None:
+    def _encode(self, groups: dict[bytes, list[Request]]) -> None:
         """One call of the tower for all groups."""
         started = time.perf_counter()
         firsts = [members[0] for members in groups.values()]
@@ -295,7 +223,7 @@ class Encoder:
             self._fail([request for members in groups.values() for request in members], error)
             return
         finally:
-            with self._changed:
+            with self._line.changed:
                 self._seconds += time.perf_counter() - started
         for (key, members), features in zip(groups.items(), found, strict=True):
             self._cache.put(key, features)
@@ -306,34 +234,30 @@ class Encoder:
 
     def _share(self, key: bytes, features: Features) -> None:
         """Answers waiting requests for the same pixels, where the cache is too small to hold the features."""
-        with self._changed:
-            waiting = list(self._waiting)
+        with self._line.changed:
+            waiting = list(self._line.waiting)
         same = {request for request in waiting if request.key(self._name) == key}
-        with self._changed:
+        with self._line.changed:
             # Nobody else takes from the queue.
-            self._waiting = deque(request for request in self._waiting if request not in same)
-            self._changed.notify_all()
+            self._line.waiting = deque(request for request in self._line.waiting if request not in same)
+            self._line.changed.notify_all()
         for request in waiting:
             if request not in same:
                 continue
             if request.future.set_running_or_notify_cancel():
-                request.outcome = _Outcome.EXACT
+                request.outcome = Outcome.EXACT
                 self._finish(request, features)
             else:
-                self._count(_Outcome.CANCELLED)
+                self._line.count(Outcome.CANCELLED)
 
-    def _grid(self, request: _Request) -> tuple[int, int]:
+    def _grid(self, request: Request) -> tuple[int, int]:
         return self._format.grid(int(request.frames.shape[1]), int(request.frames.shape[2]))
 
-    def _finish(self, request: _Request, features: Features) -> None:
-        self._count(request.outcome)
+    def _finish(self, request: Request, features: Features) -> None:
+        self._line.count(request.outcome)
         request.future.set_result(features)
 
-    def _fail(self, requests: Sequence[_Request], error: Exception) -> None:
+    def _fail(self, requests: Sequence[Request], error: Exception) -> None:
         for request in requests:
-            self._count(_Outcome.FAILED)
+            self._line.count(Outcome.FAILED)
             request.future.set_exception(error)
-
-    def _count(self, outcome: _Outcome) -> None:
-        with self._changed:
-            self._counts[outcome] += 1

@@ -14,6 +14,8 @@ from models.session import Session
 from models.speaking import Turn
 
 SECOND_NS: Final = 1_000_000_000
+# Of a question; nanoseconds of it still fit in 64 bits.
+LATEST_S: Final = 9e9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,8 +49,8 @@ def pair(texts: Sequence[str], seconds: Sequence[float]) -> list[Question]:
             f"found {len(texts)} questions and {len(seconds)} times, expected a time for each: repeat --ask … --at …"
         )
     for time_s in seconds:
-        if not 0 <= time_s < float("inf"):
-            raise SettingsError(f"time {time_s!r} of a question: expected seconds of 0 or more")
+        if not 0 <= time_s <= LATEST_S:
+            raise SettingsError(f"time {time_s!r} of a question: expected seconds in [0, {LATEST_S:g}]")
     times = [round(time_s * SECOND_NS) for time_s in seconds] if seconds else [None] * len(texts)
     return [Question(text=text, t_ns=t_ns) for text, t_ns in zip(texts, times, strict=True)]
 
