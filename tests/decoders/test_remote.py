@@ -15,6 +15,8 @@ from tests.decoders.fake import HEIGHT, WIDTH, make, not_installed
 FRAMES = 40
 CLOCK = FrameClock.from_pts(range(0, 10 * FRAMES, 10), time_base=Fraction(1, 250), last_duration=10)
 TIMES = [k * 0.04 for k in range(FRAMES)]
+# Outlasts whatever a busy machine does; no test waits this long.
+PATIENCE_S = 300.0
 
 
 @pytest.fixture
@@ -30,7 +32,7 @@ def file(tmp_path, **plan):
     return path
 
 
-def ask(remote, path, *, deadline_s=30.0, indices=(3, 7)):
+def ask(remote, path, *, deadline_s=PATIENCE_S, indices=(3, 7)):
     return remote.read(path, CLOCK, np.array(indices), size=None, deadline_s=deadline_s)
 
 
@@ -45,7 +47,7 @@ def test_frames_come_by_index_and_size(remote, tmp_path):
     found = ask(remote, path)
     assert found.shape == (2, HEIGHT, WIDTH, 3)
     assert found[:, 0, 0, 0].tolist() == [3, 7]
-    assert remote.read(path, CLOCK, np.array([1]), size=(20, 10), deadline_s=30).shape == (1, 10, 20, 3)
+    assert remote.read(path, CLOCK, np.array([1]), size=(20, 10), deadline_s=PATIENCE_S).shape == (1, 10, 20, 3)
 
 
 def test_another_count_is_not_trusted(remote, tmp_path):
@@ -76,7 +78,7 @@ def test_garbage_for_times_is_not_trusted(remote, tmp_path):
 )
 def test_every_end_has_its_code(remote, tmp_path, when, how, expected):
     path = file(tmp_path, **{when: how})
-    assert code(remote, path, deadline_s=0.5 if how == "hang" else 30.0) == expected
+    assert code(remote, path, deadline_s=0.5 if how == "hang" else PATIENCE_S) == expected
 
 
 def test_a_bad_file_costs_its_deadline_once(remote, tmp_path, monkeypatch):
@@ -89,7 +91,7 @@ def test_a_bad_file_costs_its_deadline_once(remote, tmp_path, monkeypatch):
 def test_a_longer_deadline_is_another_chance(remote, tmp_path):
     path = file(tmp_path, survey="slow")
     assert code(remote, path, deadline_s=0.3) == "decoder_hung"
-    assert len(ask(remote, path, deadline_s=30.0)) == 2
+    assert len(ask(remote, path)) == 2
 
 
 def test_a_changed_file_is_looked_at_again(remote, tmp_path):

@@ -68,7 +68,7 @@ def test_every_verb_answers_help(run):
 @pytest.mark.slow
 def test_it_runs_as_a_module(film):
     words = [sys.executable, "-m", "models", "watch", "/no/such/package", str(film)]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=280)
     assert done.returncode == 1
     assert done.stderr.startswith("error: /no/such/package: ")
     assert "Traceback" not in done.stderr

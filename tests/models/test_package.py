@@ -209,7 +209,7 @@ def test_a_killed_save_leaves_a_whole_package(package):
         "    if not code: break\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script, package], capture_output=True, text=True, timeout=120, check=True
+        [sys.executable, "-c", script, package], capture_output=True, text=True, timeout=280, check=True
     )
     rows = [line.split() for line in done.stdout.splitlines() if line[:1].isdigit()]
     assert {row[2] for row in rows} == {"0"}

@@ -146,5 +146,5 @@ def test_a_stopped_process_ends_with_its_code(package, film, number, code, told)
         "sys.exit(module.main())\n"
     )
     words = [sys.executable, "-c", script, "compare", package, film, "--ask", "What?"]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=280, check=False)
     assert (done.returncode, done.stderr.strip()) == (code, told)

@@ -32,7 +32,7 @@ def killed(root, how, renames):
     subprocess.run(
         [sys.executable, "-m", "tests.models.killed_writer", str(root), str(POINTS), how, renames],
         check=True,
-        timeout=60,
+        timeout=280,
     )
     codes = [int((root / f"{point}.code").read_text()) for point in range(POINTS)]
     # The kills reach from the first call to beyond the last one, or the test would prove nothing.
