@@ -59,7 +59,10 @@ def test_frames_are_upright(tmp_path, rotation):
     assert type(t_ns) is int
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+# Named here, the checks of the profile no longer hold: how long drawing takes is said again.
+@settings(
+    max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None
+)
 @given(
     st.lists(st.integers(1, 900), min_size=1, max_size=12).map(tuple),
     st.sampled_from(["0.5", "1", "2", "4", "7", "29.97", "1000"]),
