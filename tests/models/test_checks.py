@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import time
 
 import pytest
 import torch
@@ -74,15 +73,19 @@ BENDS = {
 }
 
 
+def forbid_building(monkeypatch):
+    def build(*given, **named):
+        raise AssertionError("a model is built")
+
+    monkeypatch.setattr(PreTrainedModel, "from_pretrained", build)
+
+
 @pytest.mark.parametrize("name", BENDS)
 def test_what_is_refused_is_told_and_no_model_is_built(package, monkeypatch, name):
     BENDS[name](package)
     problems = inspect(package, verify=True).problems
 
-    def build(*given, **named):
-        raise AssertionError("a model is built")
-
-    monkeypatch.setattr(PreTrainedModel, "from_pretrained", build)
+    forbid_building(monkeypatch)
     with pytest.raises(PackageError) as caught:
         load_package(package, verify=True)
     assert problems[0] == str(caught.value)
@@ -105,14 +108,13 @@ def test_faults_stand_before_files_and_all_are_told(package):
 
 
 @pytest.mark.parametrize("change", [{"text_config": None}, {"vision_config": 3}, {"text_config": {}}])
-def test_a_configuration_that_means_the_largest_model_fails_fast(package, change):
+def test_a_configuration_that_means_the_largest_model_builds_none(package, monkeypatch, change):
     edit(package, lambda value: value.update(change), "config.json")
     (package / SETTINGS_FILE).unlink()
     (package / "README.md").unlink()
-    begun = time.perf_counter()
+    forbid_building(monkeypatch)
     with pytest.raises(PackageError, match=r"config\.json: (field|describes an embedding of)"):
         load(package)
-    assert time.perf_counter() - begun < 5
 
 
 def test_a_null_thinker_is_refused(tmp_path):
