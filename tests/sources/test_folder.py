@@ -95,13 +95,15 @@ def test_links_are_followed_but_not_in_circles(tmp_path):
     assert refused(listing) == {"outside/deep/up/": "link_loop", "self/": "link_loop"}
 
 
-def test_what_is_no_file_is_never_opened(tmp_path):
+def test_what_is_no_file_is_never_opened(tmp_path, monkeypatch):
     make(tmp_path, "ok.mp4")
     os.mkfifo(tmp_path / "pipe.mp4")
     os.mkfifo(tmp_path / "pipe.srt")
     os.mkfifo(tmp_path / "other")
+    # A socket's path may have 107 bytes, and where the tests run is anybody's choice.
+    monkeypatch.chdir(tmp_path)
     with socket.socket(socket.AF_UNIX) as server:
-        server.bind(os.path.relpath(tmp_path / "socket.mp4"))
+        server.bind("socket.mp4")
     (tmp_path / "zero.mp4").symlink_to("/dev/zero")
     (tmp_path / "gone.mp4").symlink_to("nowhere")
     (tmp_path / "gone").symlink_to("nowhere")
