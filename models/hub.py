@@ -28,7 +28,8 @@ def full_path(folder: Path | str) -> Path:
         path = Path(folder).expanduser().absolute()
         path.exists()
     except (RuntimeError, OSError) as error:
-        raise PackageError(f"{text[:200]}: {error}; write another path") from error
+        told = error.strerror if isinstance(error, OSError) else error
+        raise PackageError(f"{text[:200]}: {told}; write another path") from error
     return path
 
 

@@ -32,6 +32,12 @@ def test_a_name_that_cannot_be_reached_says_what_to_do(offline):
         load("/no/such/folder")
 
 
+def test_a_name_longer_than_any_file_name_is_told(offline):
+    for loader in (load, load_base):
+        with pytest.raises(PackageError, match="File name too long; write another path"):
+            loader("a" * 5000)
+
+
 @pytest.mark.parametrize("packaged", [True, False])
 def test_a_cached_name_loads_without_a_network(offline, package, packaged):
     if not packaged:

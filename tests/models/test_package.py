@@ -1,6 +1,7 @@
 """Packages: what is saved is loaded, bit for bit; what is damaged, foreign or half there is refused by its name."""
 
 import os
+import stat
 import subprocess
 import sys
 from dataclasses import replace
@@ -93,6 +94,35 @@ def test_large_weights_are_cut_in_shards(tmp_path):
     shard = read_manifest(folder).weights[1].name
     (folder / shard).unlink()
     refused(folder, shard, "missing", "copy the package anew")
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"overwrite": 1}, {"router_weights": 3}, {"shard_size": "lots"}, {"shard_size": "0GB"}, {"shard_size": 5}]
+)
+def test_options_of_the_wrong_kind_are_refused(wrong):
+    with pytest.raises(PackageError, match=rf"option {next(iter(wrong))} is .*expected"):
+        SaveOptions(**wrong)
+
+
+def test_who_may_read_the_card_may_read_the_weights(package):
+    assert stat.S_IMODE((package / "README.md").stat().st_mode) == 0o666 & ~current_umask()
+    assert len({stat.S_IMODE(file.stat().st_mode) for file in package.iterdir()}) == 1
+
+
+def current_umask():
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def test_weights_are_hashed_where_that_is_asked(package):
+    weights = package / "model.safetensors"
+    held = bytearray(weights.read_bytes())
+    held[-1] ^= 1
+    weights.write_bytes(held)
+    StreamingModel.from_pretrained(package).close()
+    with pytest.raises(PackageError, match=r"model\.safetensors"):
+        StreamingModel.from_pretrained(package, verify=True)
 
 
 def test_a_learned_router_goes_with_its_weights(tmp_path):
@@ -244,6 +274,10 @@ def other_ids():
         (lambda: {"processor": other_patches()}, "patch, merge and temporal sizes are (14, 2, 2), expected (4, 2, 2)"),
         (lambda: {"processor": more_tokens()}, "the tokenizer has 374 tokens, but the model embeds 320"),
         (lambda: {"model": other_ids()}, "the tokenizer's token 7, where the model puts video"),
+        (lambda: {"card": {"name": "Tiny"}}, "card is {'name': 'Tiny'}, expected ModelCard"),
+        (lambda: {"options": 3}, "options is 3, expected SaveOptions"),
+        (lambda: {"options": SaveOptions(router_weights=__file__)}, "no indexer can be read"),
+        (lambda: {"options": SaveOptions(router_weights="/no/such/file")}, "no indexer can be read"),
         (lambda: {"model": tiny("qwen2_5_vl").model}, "model is a Qwen2_5_VLModel, expected Qwen2_5_VLForCond"),
     ],
 )

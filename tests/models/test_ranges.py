@@ -28,6 +28,9 @@ def test_a_count_is_an_int(value):
 def test_a_count_without_a_bound_fits_in_64_bits():
     check_count("setting slots", INT64, least=0)
     with pytest.raises(SettingsError, match="of 0 or more"):
+        check_count("setting slots", -1, least=0)
+    # "0 or more" would be no reason to refuse a greater one.
+    with pytest.raises(SettingsError, match=rf"in \[0, {INT64}\]"):
         check_count("setting slots", INT64 + 1, least=0)
 
 

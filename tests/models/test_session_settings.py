@@ -66,23 +66,23 @@ def test_the_greatest_gap_says_which_frames_make_a_pair(gap_s):
 @pytest.mark.parametrize("memory", ["star_stream", "window", "clusters", "retrieval"])
 def test_frames_that_memory_could_never_keep_are_refused_when_they_come(mode, memory, background):
     session = model_of().session(replace(BASE, mode=mode, memory=memory, slots=12, background=background))
-    frames = drawn_frames(4, size=(64, 64))
-    session.add_frame(frames[0], 0)
-    for index in (1, 2, 3):
+    frames, before = drawn_frames(4, size=(64, 64)), session._state.intake.encoder.stats().submitted
+    for index in range(4):
         with pytest.raises(SettingsError, match=r"must be able to keep \d+ tokens, but may take \d+; raise `slots`"):
             session.add_frame(frames[index], index * HALF_NS)
     metrics = session.metrics()
-    assert (metrics.frames, metrics.chunks, metrics.chunks_pending, metrics.dropped) == (1, 0, 0, 0)
+    assert (metrics.frames, metrics.chunks, metrics.chunks_pending, metrics.dropped) == (0, 0, 0, 0)
+    # Its size alone tells: the tower is never asked.
+    assert session._state.intake.encoder.stats().submitted == before
     assert list(session.speak()) == []
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_clip_that_the_pool_could_never_hold_is_refused_when_it_comes(family):
     session = model_of(family).session(replace(BASE, mode="clip", clip_frames=8, slots=200, background=True))
-    frames = drawn_frames(2, size=(64, 64))
-    session.add_frame(frames[0], 0)
     with pytest.raises(SettingsError, match=r"a clip of 4 needs \d+ slots, the pool has 200; raise `slots`"):
-        session.add_frame(frames[1], HALF_NS)
+        session.add_frame(drawn_frames(1, size=(64, 64))[0], 0)
+    assert session.metrics().frames == 0
 
 
 def test_every_grid_is_in_the_cache_or_waits_or_is_counted_as_dropped():

@@ -1,18 +1,22 @@
 """Streaming models: made, saved, loaded and opened; what does not fit is refused by name."""
 
+import gc
+import threading
+import weakref
 from dataclasses import replace
 
 import pytest
 import torch
 
-from models.errors import PackageError, PoolFullError, SettingsError
+from models.errors import PackageError, PoolFullError, QuestionError, SettingsError
 from models.memory.settings import MemorySettings
 from models.package import SaveOptions
 from models.settings import StreamingSettings
-from models.streaming import StreamingModel
+from models.streaming import KEPT_ENCODERS, StreamingModel
 from models.tiny import tiny_config, tiny_processor
 from tests.models.packages import CARD
 from tests.models.sessions import BASE, FAMILIES, answered, fed, hot, model_of
+from tests.models.watched import WAIT
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -74,6 +78,8 @@ WRONG_MODELS = {
     "another family": (lambda: StreamingModel.from_random(TINY.text_config), "expected Qwen2_5_VLConfig"),
     "settings a dict": (lambda: StreamingModel.from_random(TINY, settings={}), "StreamingSettings"),
     "seed a text": (lambda: StreamingModel.from_random(TINY, seed="3"), "seed"),
+    "seed below zero": (lambda: StreamingModel.from_random(TINY, seed=-1), "seed"),
+    "seed of 100 bits": (lambda: StreamingModel.from_random(TINY, seed=2**100), "seed"),
     "seed a bool": (lambda: StreamingModel.from_random(TINY, seed=True), "seed"),
     "no processor": (lambda: StreamingModel.from_random(TINY, processor="auto"), "processor"),
     "false processor": (lambda: StreamingModel.from_random(TINY, processor=False), "processor"),
@@ -199,6 +205,42 @@ def test_sessions_share_an_encoder_where_they_see_alike():
     other.ask("What?")
     assert other.metrics().vision_encoded == 2
     assert other.metrics().vision_exact_hits == 2
+
+
+def test_encoders_that_nobody_uses_end_and_the_newest_keep_what_they_saw():
+    with StreamingModel.from_random(tiny_config("qwen2_5_vl"), settings=BASE) as model:
+        before = set(threading.enumerate())
+        for size in range(9):
+            model.session(replace(BASE, background=True, max_pixels=10_000 + size)).close()
+        gc.collect()
+        begun = [thread for thread in threading.enumerate() if thread not in before]
+        while len(begun) > KEPT_ENCODERS:
+            begun.pop(0).join(timeout=WAIT)
+        assert sum(thread.is_alive() for thread in threading.enumerate() if thread not in before) == KEPT_ENCODERS
+        for _ in range(2):
+            session = fed(model.session(), 4)
+            found = session.metrics()
+            session.close()
+        assert (found.vision_encoded, found.vision_exact_hits) == (2, 2)
+
+
+@pytest.mark.parametrize("background", [True, False])
+def test_a_model_that_is_let_go_gives_its_weights_back(background):
+    model = StreamingModel.from_random(tiny_config("qwen2_5_vl"), settings=replace(BASE, background=background))
+    session = fed(model.session(), 4)
+    assert answered(session).words
+    session.close()
+    weights = weakref.ref(model.backbone.model)
+    del model, session
+    gc.collect()
+    assert weights() is None
+
+
+@pytest.mark.parametrize("question", ["", " ", 3, None, "\ud800"])
+def test_words_for_a_router_are_text(question):
+    with pytest.raises(QuestionError, match="question"):
+        model_of().question_features(question)
+    assert model_of().question_features("red").shape == (3, model_of().backbone.width)
 
 
 def test_the_shared_tower_does_not_move_under_a_session():
