@@ -27,11 +27,6 @@ class Pair:
         if self.t1_ns < self.t0_ns:
             raise TimeError(f"pair: found times {self.t0_ns} and {self.t1_ns} ns, expected them in order")
 
-    @property
-    def doubled(self) -> bool:
-        """Whether one frame stands twice."""
-        return self.t0_ns == self.t1_ns
-
 
 class Pairer:
     """Puts frames together as they come; frames further apart than `max_gap_ns` are never one grid."""
@@ -76,11 +71,6 @@ class Pairer:
     def peek(self) -> Pair | None:
         """The waiting frame, doubled, for a question that cannot wait; it goes on waiting for its partner."""
         return None if self._waiting is None else _doubled(self._waiting)
-
-    def flush(self) -> Pair | None:
-        """The waiting frame, doubled, at the end of the stream or before a break; nothing waits after it."""
-        lone, self._waiting = self.peek(), None
-        return lone
 
     def copy(self) -> "Pairer":
         """An independent pairer in the same state."""
