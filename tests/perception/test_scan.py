@@ -102,6 +102,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_memory_does_not_grow_with_the_length_of_the_video(tmp_path):
     peaks = {}
     for minutes in (1, 60):
