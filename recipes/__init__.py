@@ -1,1 +1,1 @@
-"""Records and a base model to a trained streaming model, in stages. Holds nothing yet."""
+"""Records and a base model to a trained streaming model, in stages, and the scores that say what each stage bought."""

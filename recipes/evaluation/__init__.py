@@ -1,0 +1,1 @@
+"""Scores: records replayed as a live stream through the packaged model, beside baselines that see nothing."""

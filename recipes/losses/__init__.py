@@ -1,0 +1,1 @@
+"""Losses as pure functions: answers, decisions, latency, temporal consistency, interaction quality."""

@@ -1,0 +1,1 @@
+"""The loop that all stages share: what trains, steps, checkpoints, logs."""
