@@ -1,0 +1,259 @@
+"""All settings of a run in one object: one YAML file names the data, the model, the layout and each stage."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from datasets_build.core.config import Config
+from models.layouts import LAYOUTS
+from recipes.losses.settings import Losses
+
+StageName = Literal["align", "stream", "interact"]
+STAGES: tuple[StageName, StageName, StageName] = ("align", "stream", "interact")
+Train = Literal["full", "lora", "frozen"]
+
+
+class MadeConfig(Config):
+    """Sizes of a model from nothing; widths in channels, `patch` and `window` in pixels."""
+
+    vocabulary: int = Field(default=640, ge=300)
+    layers: int = Field(default=4, ge=1)
+    width: int = Field(default=128, ge=32, multiple_of=32)
+    heads: int = Field(default=4, ge=1)
+    key_value_heads: int = Field(default=2, ge=1)
+    mlp: int = Field(default=384, ge=32)
+    vision_depth: int = Field(default=4, ge=1)
+    vision_width: int = Field(default=128, ge=32)
+    vision_heads: int = Field(default=4, ge=1)
+    vision_mlp: int = Field(default=256, ge=32)
+    patch: int = Field(default=14, ge=2)
+    window: int = Field(default=56, ge=4)
+
+
+class ModelConfig(Config):
+    """Which model training begins with: a checkpoint (`source`, a folder or a name on the hub), or one from nothing.
+
+    `revision` is the hub's. `dtype` is that of the weights. `checkpointing` computes activations of the decoder anew in
+    the backward pass.
+    """
+
+    family: Literal["qwen2_5_vl", "qwen2_5_omni", "qwen3_vl"] = "qwen2_5_vl"
+    source: str | None = None
+    revision: str | None = None
+    made: MadeConfig | None = None
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    attention: Literal["sdpa", "eager"] = "sdpa"
+    checkpointing: bool = False
+
+    @model_validator(mode="after")
+    def _one(self) -> ModelConfig:
+        if (self.source is None) == (self.made is None):
+            raise ValueError("found both or neither of source and made, expected exactly one")
+        return self
+
+
+class DataConfig(Config):
+    """Which records and frames.
+
+    `folders` are outputs of `datasets_build`. `fps` frames a second are seen, as a fraction such as `2` or `30000/1001`;
+    frames further apart than `max_gap_s` share no grid. A frame takes at most `max_pixels`. Frames and features are kept
+    in `cache`; empty: beside the run. A run ends where more than `max_skipped` of its samples cannot be decoded.
+    """
+
+    folders: tuple[str, ...] = Field(min_length=1)
+    fps: str = "2"
+    max_gap_s: float = Field(default=2.0, gt=0)
+    min_pixels: int | None = Field(default=None, ge=1)
+    max_pixels: int | None = Field(default=None, ge=1)
+    decoder: Literal["decord", "pyav", "torchcodec"] = "decord"
+    cache: str = ""
+    max_skipped: float = Field(default=0.02, ge=0, le=1)
+    workers: int = Field(default=1, ge=0)
+
+    @field_validator("fps")
+    @classmethod
+    def _rate(cls, text: str) -> str:
+        try:
+            rate = Fraction(text)
+        except (ValueError, ZeroDivisionError):
+            rate = Fraction(0)
+        if rate <= 0:
+            raise ValueError(f"found {text!r}, expected frames per second such as '2' or '30000/1001'")
+        return text
+
+
+class ModuleConfig(Config):
+    """How a part of the model trains, and its learning rate."""
+
+    train: Train = "frozen"
+    lr: float = Field(default=1e-5, ge=0)
+
+
+class ModulesConfig(Config):
+    """The freeze map. `merger` is all that leads from vision to language; `head` is the output projection where it is
+    not tied to the embeddings, which belong to `language`. `lora_rank` and `lora_alpha` count where a part is `lora`.
+    """
+
+    vision: ModuleConfig = ModuleConfig()
+    merger: ModuleConfig = ModuleConfig(train="full")
+    language: ModuleConfig = ModuleConfig(train="full")
+    head: ModuleConfig = ModuleConfig(train="full")
+    lora_rank: int = Field(default=16, ge=1)
+    lora_alpha: float = Field(default=32.0, gt=0)
+
+
+class OptimConfig(Config):
+    """AdamW and its schedule: `warmup` and `cooldown` are shares of all steps, the rest follows `schedule`."""
+
+    schedule: Literal["constant", "linear", "cosine"] = "cosine"
+    warmup: float = Field(default=0.03, ge=0, le=1)
+    least: float = Field(default=0.0, ge=0, le=1)
+    beta1: float = Field(default=0.9, ge=0, lt=1)
+    beta2: float = Field(default=0.95, ge=0, lt=1)
+    eps: float = Field(default=1e-8, gt=0)
+    weight_decay: float = Field(default=0.0, ge=0)
+    clip: float = Field(default=1.0, gt=0)
+
+
+class PackConfig(Config):
+    """A step takes `rows` rows of at most `tokens` tokens, over all processes; `micro` of them go through together."""
+
+    tokens: int = Field(default=4096, ge=16)
+    rows: int = Field(default=8, ge=1)
+    micro: int = Field(default=1, ge=1)
+
+
+class StageConfig(Config):
+    """What all stages share. `mix` weighs sources of examples by name; a source that is not named is left out.
+
+    `begin_with` is the stage or package that it goes on from: `base` is the model of the run. A checkpoint is saved every
+    `save_every` steps and the newest `keep` stay.
+    """
+
+    steps: int = Field(default=1000, ge=0)
+    begin_with: str = "base"
+    modules: ModulesConfig = ModulesConfig()
+    optim: OptimConfig = OptimConfig()
+    pack: PackConfig = PackConfig()
+    losses: Losses = Losses()
+    mix: dict[str, float] = Field(default_factory=dict)
+    save_every: int = Field(default=200, ge=1)
+    keep: int = Field(default=2, ge=1)
+    log_every: int = Field(default=10, ge=1)
+
+    @field_validator("mix")
+    @classmethod
+    def _weights(cls, mix: dict[str, float]) -> dict[str, float]:
+        if any(weight < 0 for weight in mix.values()) or not any(mix.values()):
+            raise ValueError(f"found {mix}, expected weights of 0 or more, one of them above 0")
+        return mix
+
+
+class AlignConfig(StageConfig):
+    """Stage 1. Sources: `captions` (what an event looks like, after it), `frame_events` (what is on at a grid)."""
+
+    mix: dict[str, float] = {"captions": 1.0, "frame_events": 1.0}
+    window_s: float = Field(default=24.0, gt=0)
+
+
+class StreamConfig(StageConfig):
+    """Stage 2. Sources: `sliding_window`, `incremental`, `realtime`, three ways to show streaming questions, and
+    `frame_events`.
+
+    A sliding window is `window_s` long and shares `overlap_s` with the one before, in which nothing is learned; the last
+    `sink_rounds` rounds before it stand in it as text. `incremental` carries the cache over windows of `carry_s`.
+    `realtime` decides after every grid.
+    """
+
+    begin_with: str = "align"
+    mix: dict[str, float] = {"sliding_window": 1.0, "incremental": 1.0, "realtime": 2.0, "frame_events": 0.5}
+    window_s: float = Field(default=24.0, gt=0)
+    overlap_s: float = Field(default=12.0, ge=0)
+    sink_rounds: int = Field(default=4, ge=0)
+    carry_s: float = Field(default=12.0, gt=0)
+    max_s: float = Field(default=120.0, gt=0)
+    twins: float = Field(default=0.25, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _overlap(self) -> StreamConfig:
+        if self.overlap_s >= self.window_s:
+            raise ValueError(f"overlap_s is {self.overlap_s}, expected less than window_s, {self.window_s}")
+        return self
+
+
+class InteractConfig(StageConfig):
+    """Stage 3. Sources: `dialogue`, and `preference`: pairs of traces of which one is better.
+
+    `feedback` is the share of dialogues in which an earlier reply was wrong and the user says so. `rejects` names how the
+    worse trace of a pair is made: `early`, `late`, `chatter`, `missed`, `wrong`, `barge_in`, `frames`.
+    """
+
+    begin_with: str = "stream"
+    mix: dict[str, float] = {"dialogue": 1.0, "preference": 1.0}
+    window_s: float = Field(default=60.0, gt=0)
+    feedback: float = Field(default=0.2, ge=0, le=1)
+    rejects: tuple[Literal["early", "late", "chatter", "missed", "wrong", "barge_in", "frames"], ...] = (
+        "early",
+        "late",
+        "chatter",
+        "missed",
+        "wrong",
+        "barge_in",
+    )
+
+
+class EvaluateConfig(Config):
+    """How a model is scored: on which split, on how many videos (0: all), how long an answer may be.
+
+    A decision is right within `early_s` before and `late_s` after the window of what it answers to.
+    """
+
+    split: Literal["validation", "test"] = "test"
+    videos: int = Field(default=0, ge=0)
+    max_new_tokens: int = Field(default=24, ge=1)
+    threshold: float | None = Field(default=None, ge=0, le=1)
+    early_s: float = Field(default=0.0, ge=0)
+    late_s: float = Field(default=0.0, ge=0)
+    tious: tuple[float, ...] = (0.3, 0.5, 0.7)
+
+
+class ServeConfig(Config):
+    """What a package says about how it is streamed; the rest are the session's defaults."""
+
+    memory: Literal["all", "window", "star_stream", "clusters", "retrieval"] = "star_stream"
+    window_s: float | None = Field(default=60.0, gt=0)
+    slots: int = Field(default=8192, ge=1)
+    history_rounds: int = Field(default=10, ge=0)
+    max_new_tokens: int = Field(default=64, ge=1)
+
+
+class RunConfig(Config):
+    """A run: `out` is its folder, `seed` decides all that is random."""
+
+    name: str = "run"
+    out: str = "out/run"
+    seed: int = Field(default=0, ge=0)
+    threads: int = Field(default=0, ge=0)
+    layout: str = "branch"
+    system_prompt: str = "You are a helpful assistant."
+    model: ModelConfig
+    data: DataConfig
+    align: AlignConfig = AlignConfig()
+    stream: StreamConfig = StreamConfig()
+    interact: InteractConfig = InteractConfig()
+    evaluate: EvaluateConfig = EvaluateConfig()
+    serve: ServeConfig = ServeConfig()
+
+    @field_validator("layout")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in LAYOUTS:
+            raise ValueError(f"found {name!r}, expected one of {', '.join(LAYOUTS)}")
+        return name
+
+    def stage(self, name: StageName) -> AlignConfig | StreamConfig | InteractConfig:
+        """The settings of a stage."""
+        return {"align": self.align, "stream": self.stream, "interact": self.interact}[name]
