@@ -1,4 +1,4 @@
-"""The model that training begins with: a checkpoint of a family, or a small one of the same architecture from nothing."""
+"""The model that training begins with: a checkpoint, or a small one of the same architecture from nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The model as training calls it: a batch in, hidden states of the supervised rows out; no logits of other rows exist."""
+"""The model as training calls it: a batch in, hidden states of its supervised rows out."""
 
 from __future__ import annotations
 

@@ -58,9 +58,9 @@ class ModelConfig(Config):
 class DataConfig(Config):
     """Which records and frames.
 
-    `folders` are outputs of `datasets_build`. `fps` frames a second are seen, as a fraction such as `2` or `30000/1001`;
-    frames further apart than `max_gap_s` share no grid. A frame takes at most `max_pixels`. Frames and features are kept
-    in `cache`; empty: beside the run. A run ends where more than `max_skipped` of its samples cannot be decoded.
+    `folders` are outputs of `datasets_build`. `fps` frames a second are seen, as a fraction such as `2` or
+    `30000/1001`; frames further apart than `max_gap_s` share no grid. A frame takes at most `max_pixels`. Frames and
+    features are kept in `cache`; empty: beside the run. A run ends where more than `max_skipped` of its samples cannot be decoded.
     """
 
     folders: tuple[str, ...] = Field(min_length=1)
@@ -93,8 +93,10 @@ class ModuleConfig(Config):
 
 
 class ModulesConfig(Config):
-    """The freeze map. `merger` is all that leads from vision to language; `head` is the output projection where it is
-    not tied to the embeddings, which belong to `language`. `lora_rank` and `lora_alpha` count where a part is `lora`.
+    """The freeze map.
+
+    `merger` is all that leads from vision to language; `head` is the output projection where it is not tied to the
+    embeddings, which belong to `language`. `lora_rank` and `lora_alpha` count where a part is `lora`.
     """
 
     vision: ModuleConfig = ModuleConfig()
@@ -129,8 +131,8 @@ class PackConfig(Config):
 class StageConfig(Config):
     """What all stages share. `mix` weighs sources of examples by name; a source that is not named is left out.
 
-    `begin_with` is the stage or package that it goes on from: `base` is the model of the run. A checkpoint is saved every
-    `save_every` steps and the newest `keep` stay.
+    `begin_with` is the stage or package that it goes on from: `base` is the model of the run. A checkpoint is saved
+    every `save_every` steps and the newest `keep` stay.
     """
 
     steps: int = Field(default=1000, ge=0)
@@ -155,21 +157,24 @@ class StageConfig(Config):
 class AlignConfig(StageConfig):
     """Stage 1. Sources: `captions` (what an event looks like, after it), `frame_events` (what is on at a grid)."""
 
-    mix: dict[str, float] = {"captions": 1.0, "frame_events": 1.0}
+    mix: dict[str, float] = Field(default={"captions": 1.0, "frame_events": 1.0})
     window_s: float = Field(default=24.0, gt=0)
 
 
 class StreamConfig(StageConfig):
-    """Stage 2. Sources: `sliding_window`, `incremental`, `realtime`, three ways to show streaming questions, and
-    `frame_events`.
+    """Stage 2.
 
-    A sliding window is `window_s` long and shares `overlap_s` with the one before, in which nothing is learned; the last
-    `sink_rounds` rounds before it stand in it as text. `incremental` carries the cache over windows of `carry_s`.
+    Sources: `sliding_window`, `incremental`, `realtime`, three ways to show streaming questions, and `frame_events`.
+
+    A sliding window is `window_s` long and shares `overlap_s` with the one before, in which nothing is learned; the
+    last `sink_rounds` rounds before it stand in it as text. `incremental` carries the cache over windows of `carry_s`.
     `realtime` decides after every grid.
     """
 
     begin_with: str = "align"
-    mix: dict[str, float] = {"sliding_window": 1.0, "incremental": 1.0, "realtime": 2.0, "frame_events": 0.5}
+    mix: dict[str, float] = Field(
+        default={"sliding_window": 1.0, "incremental": 1.0, "realtime": 2.0, "frame_events": 0.5}
+    )
     window_s: float = Field(default=24.0, gt=0)
     overlap_s: float = Field(default=12.0, ge=0)
     sink_rounds: int = Field(default=4, ge=0)
@@ -187,12 +192,12 @@ class StreamConfig(StageConfig):
 class InteractConfig(StageConfig):
     """Stage 3. Sources: `dialogue`, and `preference`: pairs of traces of which one is better.
 
-    `feedback` is the share of dialogues in which an earlier reply was wrong and the user says so. `rejects` names how the
-    worse trace of a pair is made: `early`, `late`, `chatter`, `missed`, `wrong`, `barge_in`, `frames`.
+    `feedback` is the share of dialogues in which an earlier reply was wrong and the user says so. `rejects` names how
+    the worse trace of a pair is made: `early`, `late`, `chatter`, `missed`, `wrong`, `barge_in`, `frames`.
     """
 
     begin_with: str = "stream"
-    mix: dict[str, float] = {"dialogue": 1.0, "preference": 1.0}
+    mix: dict[str, float] = Field(default={"dialogue": 1.0, "preference": 1.0})
     window_s: float = Field(default=60.0, gt=0)
     feedback: float = Field(default=0.2, ge=0, le=1)
     rejects: tuple[Literal["early", "late", "chatter", "missed", "wrong", "barge_in", "frames"], ...] = (
