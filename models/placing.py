@@ -171,8 +171,9 @@ def with_predicting_rows(pieces: Sequence[Piece]) -> list[Piece]:
             done.append(before[index])
         after = followers.get(index, [])
         stays = [other for other in after if piece.block.passing or not pieces[other].block.passing][:1]
-        copies = [other for other in after if other not in stays and inputs.parts(piece, pieces[other])]
         cut = bool(stays) and inputs.parts(piece, pieces[stays[0]])
+        # Where it is cut off it arrives too late for what passes before.
+        copies = [other for other in after if other not in stays and (cut or inputs.parts(piece, pieces[other]))]
         if not cut and not copies:
             done.append(piece)
             continue

@@ -10,7 +10,7 @@ import torch
 from models.answer import Answer, AnswerOptions, Asked
 from models.blocks import Kind
 from models.state import State
-from models.talk import check_options, open_turn, reply
+from models.talk import check_options, open_turn, reply, take_back
 from models.view import look
 
 TurnState = Literal["silence", "standby", "respond"]
@@ -109,13 +109,13 @@ def _decide(state: State, decider: Decider, options: AnswerOptions, *, t_ns: int
     decision, chances = decider.decide(opened.logits)
     decided_s = time.perf_counter() - begun
     if decision != "respond":
-        view.branch.release()
+        take_back(state, view.branch, opened)
         return Turn(t_ns=t_ns, state=decision, probabilities=chances, decided_s=decided_s)
     try:
         draft = view.branch.place(Kind.REPLY, [decider.tokens[2]], t_ns=t_ns + 1, logits=1)
         logits = state.track.run([draft])[-1][-1]
     except BaseException:
-        view.branch.release()
+        take_back(state, view.branch, opened)
         raise
     said = replace(opened, logits=logits, tokens=opened.tokens + 1)
     asked = Asked(

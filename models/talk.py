@@ -92,6 +92,8 @@ class Opened:
         seam: the entries that closed the video and the turn that shows it, if this turn brought them.
         heard: where the count of the input goes on behind it; None where it brought no input.
         held: tokens of the last round's end that stand on the turn's branch.
+        ends: the entries of ends of rounds that it fed.
+        before: what was said before it.
     """
 
     logits: Tensor
@@ -99,6 +101,28 @@ class Opened:
     seam: tuple[int, ...]
     heard: Cursor | None
     held: int
+    ends: tuple[int, ...]
+    before: "Spoken"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spoken:
+    """What was said before a turn, to be gone back to where the turn comes to nothing."""
+
+    rounds: tuple[Round, ...]
+    reply_next: int
+    reply_to: int
+
+    @classmethod
+    def of(cls, state: State) -> "Spoken":
+        """As it stands now."""
+        return cls(rounds=state.dialogue.rounds, reply_next=state.reply_next, reply_to=state.reply_to)
+
+    def undo(self, state: State, ends: Sequence[int]) -> None:
+        """Takes back the ends of rounds that were fed since."""
+        state.row.free(ends)
+        state.dialogue.rounds = self.rounds
+        state.reply_next, state.reply_to = self.reply_next, self.reply_to
 
 
 def open_turn(state: State, view: View, text: str, *, t_ns: int) -> Opened:
@@ -113,11 +137,11 @@ def open_turn(state: State, view: View, text: str, *, t_ns: int) -> Opened:
     Raises:
         PoolFullError: they do not fit; the branch is released then, and the last round is as it was.
     """
-    branch, rounds, spoken = view.branch, state.dialogue.rounds, (state.reply_next, state.reply_to)
+    branch, before = view.branch, Spoken.of(state)
     finished: list[Draft] = []
     held: tuple[int, ...] = ()
     try:
-        if rounds:
+        if before.rounds:
             finished, held = _finish_rounds(state, view, t_ns=t_ns)
         asked, seam = _ask(state, view, text, t_ns=t_ns)
         heard = branch.cursor if asked else None
@@ -125,8 +149,7 @@ def open_turn(state: State, view: View, text: str, *, t_ns: int) -> Opened:
         logits = state.track.run([*view.drafts, *finished, *asked, *header])[-1][-1]
     except BaseException:
         branch.release()
-        state.row.free([draft.entry.id for draft in finished])
-        state.dialogue.rounds, (state.reply_next, state.reply_to) = rounds, spoken
+        before.undo(state, [draft.entry.id for draft in finished])
         raise
     return Opened(
         logits=logits,
@@ -134,7 +157,19 @@ def open_turn(state: State, view: View, text: str, *, t_ns: int) -> Opened:
         seam=seam,
         heard=heard,
         held=len(held),
+        ends=tuple(draft.entry.id for draft in finished),
+        before=before,
     )
+
+
+def take_back(state: State, branch: Branch, opened: Opened) -> None:
+    """Ends a turn that comes to nothing, without a trace.
+
+    Where an end of a round sees what the next reply sees, it was fed for this turn alone and waits on.
+    """
+    branch.release()
+    if state.positions.reply != "continue":
+        opened.before.undo(state, opened.ends)
 
 
 def _ask(state: State, view: View, text: str, *, t_ns: int) -> tuple[list[Draft], tuple[int, ...]]:
