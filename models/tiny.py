@@ -149,7 +149,7 @@ def tiny_processor(family: str) -> ProcessorMixin:
         SettingsError: the family is unknown.
     """
     pixels = {"patch_size": PATCH_SIZE, "merge_size": 2, "temporal_patch_size": 2}
-    return _processor(family, pixels, most_tokens=64)
+    return _processor(family, byte_tokenizer(family), pixels, most_tokens=64)
 
 
 def byte_processor(config: PreTrainedConfig) -> ProcessorMixin:
@@ -165,17 +165,42 @@ def byte_processor(config: PreTrainedConfig) -> ProcessorMixin:
     found = config.get_text_config().vocab_size
     if found < needed:
         raise SettingsError(f"vocab_size: found {found}, expected at least {needed}: 256 bytes and the special tokens")
+    return processor_of(config, byte_tokenizer(_name(config)))
+
+
+def processor_of(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase) -> ProcessorMixin:
+    """The family's processor around a tokenizer, for any configuration of the three families.
+
+    Patch, merge and temporal sizes are the configuration's; a frame takes at most 768 tokens, as the published video
+    processors have it. A tokenizer without a chat template gets the family's.
+
+    Args:
+        config: of the model.
+        tokenizer: knows the family's special tokens; that of Qwen2.5-Omni also names them (`OMNI_TOKENS`).
+
+    Raises:
+        SettingsError: the family is unknown, or the vocabulary of the model has no room for the tokenizer's.
+    """
+    found, needed = config.get_text_config().vocab_size, len(tokenizer)
+    if found < needed:
+        raise SettingsError(f"vocab_size: found {found}, expected at least {needed}, the tokens of the tokenizer")
     vision = config.vision_config
     pixels = {
         "patch_size": int(vision.patch_size),
         "merge_size": int(vision.spatial_merge_size),
         "temporal_patch_size": int(vision.temporal_patch_size),
     }
-    return _processor(config.model_type.removesuffix("_thinker"), pixels, most_tokens=768)
+    return _processor(_name(config), tokenizer, pixels, most_tokens=768)
 
 
-def _processor(family: str, sizes: Mapping[str, int], *, most_tokens: int) -> ProcessorMixin:
-    tokenizer, template = byte_tokenizer(family), chat_template(family)
+def _name(config: PreTrainedConfig) -> str:
+    return str(config.model_type).removesuffix("_thinker")
+
+
+def _processor(
+    family: str, tokenizer: PreTrainedTokenizerBase, sizes: Mapping[str, int], *, most_tokens: int
+) -> ProcessorMixin:
+    template = tokenizer.chat_template or chat_template(family)
     area = (sizes["patch_size"] * sizes["merge_size"]) ** 2
     pixels: dict[str, Any] = {**sizes, "size": {"shortest_edge": area, "longest_edge": most_tokens * area}}
     image = Qwen2VLImageProcessor(**pixels)

@@ -24,12 +24,10 @@ class Tower:
     """Encodes grids of patches with the stock tower's own weights.
 
     The stock forward launches one attention call per window and grid outside flash attention; `batched` runs the same
-    modules with all windows of one length in one call. The two agree to rounding. The weights must not change while a
-    tower lives: its fingerprint is taken once.
+    modules with all windows of one length in one call. The two agree to rounding, in their gradients too.
 
     Attributes:
         batched: windows of one length share a call.
-        fingerprint: 16 bytes of configuration, dtype, device and samples of every weight.
     """
 
     def __init__(
@@ -70,7 +68,6 @@ class Tower:
         self._taps = {layer: place for place, layer in enumerate(config.deepstack_visual_indexes)} if self._deep else {}
         self._packings: OrderedDict[tuple[Grid2, ...], Packing] = OrderedDict()
         self._lock = Lock()
-        self.fingerprint = self._fingerprint()
 
     @property
     def device(self) -> torch.device:
@@ -97,6 +94,18 @@ class Tower:
 
         Raises:
             FrameError: counts do not fit, or a grid is not made of whole tokens.
+        """
+        return self.forward(patches, grids)
+
+    def forward(self, patches: Sequence[Tensor], grids: Sequence[Grid2]) -> list[Features]:
+        """What `encode` gives, with gradients to the tower's weights and to the patches where they are enabled.
+
+        Args:
+            patches: as in `encode`.
+            grids: as in `encode`.
+
+        Raises:
+            FrameError: as in `encode`.
         """
         self._check(patches, grids)
         if not grids:
@@ -180,13 +189,20 @@ class Tower:
         with self._lock:
             found = self._packings.pop(grids, None)
             if found is None:
-                found = pack(grids, self._rule, self.device)
+                # Kept for others, who may want gradients through what it indexes.
+                with torch.inference_mode(mode=False):
+                    found = pack(grids, self._rule, self.device)
             self._packings[grids] = found
             if len(self._packings) > KEPT_PACKINGS:
                 self._packings.popitem(last=False)
             return found
 
-    def _fingerprint(self) -> bytes:
+    @property
+    def fingerprint(self) -> bytes:
+        """16 bytes of configuration, dtype, device and samples of every weight, as they are at this moment.
+
+        Whoever keeps features under it reads it once, and the weights must not change from then on.
+        """
         config = self._visual.config.to_json_string(use_diff=False)
         state = hashlib.blake2b(
             f"{config} {self.device} {self.batched} {self._backbone.dtype}".encode(), digest_size=16

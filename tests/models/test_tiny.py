@@ -14,13 +14,17 @@ from models.backbone import MODEL_CLASSES, family_of
 from models.errors import SettingsError
 from models.patches import FrameFormat
 from models.prompts import Prompts
+from models.streaming import StreamingModel
 from models.tiny import (
     FRAME_FACTOR,
     OMNI_TOKENS,
     PATCH_SIZE,
     SPECIAL_TOKENS,
     VOCABULARY,
+    byte_processor,
     byte_tokenizer,
+    chat_template,
+    processor_of,
     special,
     tiny_config,
     tiny_processor,
@@ -202,3 +206,27 @@ def test_the_chat_template_writes_what_a_session_feeds(family):
     ids = whole["input_ids"] if not isinstance(whole, list) else whole
     system = [token for token in prompts.system("Look.") if token != values.start_id]
     assert list(ids) == [*system, *prompts.text("What?"), *prompts.turn_close(), *prompts.reply_start()]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_tokenizer_of_ones_own_makes_a_processor(family, tmp_path):
+    config, tokenizer = tiny_config(family), byte_tokenizer(family)
+    tokenizer.chat_template = None
+    tokenizer.add_tokens(["<|mine|>"], special_tokens=True)
+    processor = processor_of(config, tokenizer)
+    assert processor.tokenizer is tokenizer
+    assert processor.chat_template == chat_template(family)
+    processor.save_pretrained(tmp_path)
+    loaded = AutoProcessor.from_pretrained(tmp_path)
+    assert loaded.tokenizer("<|mine|>")["input_ids"] == [256 + len(SPECIAL_TOKENS)]
+    values = family_of(config)
+    assert FrameFormat.from_processor(loaded, values) == FrameFormat.from_processor(byte_processor(config), values)
+    with StreamingModel.from_random(config, processor=loaded) as model:
+        assert model.prompts.turn_end == special("<|im_end|>")
+
+
+def test_a_tokenizer_that_the_model_has_no_room_for_is_refused():
+    tokenizer = byte_tokenizer()
+    tokenizer.add_tokens([f"<|more_{place}|>" for place in range(60)], special_tokens=True)
+    with pytest.raises(SettingsError, match="vocab_size: found 320, expected at least 334"):
+        processor_of(tiny_config("qwen2_5_vl"), tokenizer)

@@ -24,7 +24,7 @@ def pixels(grids, seed=0, dtype=torch.float32):
 def apart(some, others):
     pairs = [(a.embeds, b.embeds) for a, b in zip(some, others, strict=True)]
     pairs += [pair for a, b in zip(some, others, strict=True) for pair in zip(a.deepstack, b.deepstack, strict=True)]
-    return max(float((a - b).abs().max()) for a, b in pairs)
+    return max(float((a - b).detach().abs().max()) for a, b in pairs)
 
 
 def one_by_one(tower, patches, grids):
@@ -269,3 +269,67 @@ def test_put_writes_where_take_read(grids, window):
         for run in runs:
             run.put(out, run.take(rows))
         assert torch.equal(out, rows)
+
+
+# Training
+
+
+def trainable(family):
+    """A backbone whose tower is trained; a backbone freezes what it is given."""
+    backbone = tiny_backbone(family)
+    backbone.visual.requires_grad_(True)
+    return backbone
+
+
+def gradients(backbone, patches, features):
+    """Gradients of a weighted sum of all features, to each weight of the tower and to the patches."""
+    drawn = torch.Generator().manual_seed(3)
+    loss = torch.zeros(())
+    for found in features:
+        for part in (found.embeds, *found.deepstack):
+            loss = loss + (part * torch.randn(part.shape, generator=drawn)).sum()
+    wanted = dict(backbone.visual.named_parameters())
+    given_ = torch.autograd.grad(loss, [*wanted.values(), *patches])
+    return dict(zip([*wanted, *range(len(patches))], given_, strict=True))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_gradients_are_those_of_the_stock_tower(family):
+    backbone, grids = trainable(family), GRIDS[:5]
+    found = []
+    for batched in (False, True):
+        tower = Tower(backbone, batched=batched)
+        patches = [part.requires_grad_() for part in pixels(grids)]
+        # What is encoded before must leave nothing behind through which no gradient flows.
+        encoded = tower.encode(pixels(grids), grids)
+        features = tower.forward(patches, grids)
+        assert apart(encoded, features) <= 1e-5
+        found.append(gradients(backbone, patches, features))
+    stock, ours = found
+    assert len(stock) > 20
+    for name, expected in stock.items():
+        assert float(expected.abs().max()) > 0 or "k.bias" in str(name)
+        assert torch.allclose(expected, ours[name], rtol=1e-3, atol=1e-4), name
+
+
+def test_frozen_weights_and_inference_make_no_graph(backbones):
+    tower = Tower(trainable("qwen2_5_vl"))
+    patches, grids = pixels([(4, 4)]), [(4, 4)]
+    assert tower.forward(patches, grids)[0].embeds.requires_grad
+    assert not tower.encode(patches, grids)[0].embeds.requires_grad
+    with torch.no_grad():
+        assert not tower.forward(patches, grids)[0].embeds.requires_grad
+    assert not Tower(backbones["qwen2_5_vl"]).forward(patches, grids)[0].embeds.requires_grad
+    with pytest.raises(FrameError, match="expected as many"):
+        tower.forward(patches, [])
+
+
+def test_a_step_of_training_changes_name_and_features():
+    backbone = trainable("qwen2_5_vl")
+    tower, patches, grids = Tower(backbone), pixels([(4, 4)]), [(4, 4)]
+    name, before = tower.fingerprint, tower.encode(patches, grids)
+    optimizer = torch.optim.SGD(backbone.visual.parameters(), lr=0.1)
+    tower.forward(patches, grids)[0].embeds.square().sum().backward()
+    optimizer.step()
+    assert tower.fingerprint != name
+    assert apart(before, tower.encode(patches, grids)) > 1e-4
