@@ -1,0 +1,87 @@
+"""Cross entropy of the supervised text rows, a chunk at a time, so that the logits of all rows never exist at once."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
+
+from recipes.errors import RecipeError
+from recipes.losses.part import Part, check_rows, weighted_sum
+from recipes.losses.rows import widened
+
+CHUNK = 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Answers:
+    """What the text rows cost.
+
+    Attributes:
+        part: sum of weight x negative log-probability, over the sum of weights.
+        log_probs: (m,) without a graph: log-probability of each target, for curves per source.
+    """
+
+    part: Part
+    log_probs: Tensor
+
+
+def target_log_probs(
+    hidden: Tensor, project: Callable[[Tensor], Tensor], *, targets: Tensor, chunk: int = CHUNK
+) -> Tensor:
+    """Log-probabilities of the target tokens from hidden states, never holding more than `chunk` rows of logits.
+
+    Each chunk's logits are dropped after use and computed again in the backward pass, as in the fused linear cross
+    entropy of linkedin/Liger-Kernel and "Cut Your Losses" (arXiv 2411.09009). Values and gradients are those of
+    `log_softmax(project(hidden))`.
+
+    Args:
+        hidden: (m, d) states of the supervised rows.
+        project: (k, d) → (k, V), the output projection; the same for the same input.
+        targets: (m,) int64 below V.
+        chunk: rows at a time.
+
+    Returns:
+        (m,) with a graph; float32, or float64 where the logits are.
+
+    Raises:
+        RecipeError: shapes that do not fit, or a chunk below 1.
+    """
+    check_rows(len(hidden), {"targets": targets})
+    if chunk < 1:
+        raise RecipeError(f"chunk: found {chunk}, expected at least 1 row")
+
+    def one(states: Tensor, wanted: Tensor) -> Tensor:
+        return -functional.cross_entropy(widened(project(states)), wanted, reduction="none")
+
+    pieces = []
+    # Without rows one empty chunk still passes through the projection: its weights keep their place in the graph.
+    for start in range(0, max(len(hidden), 1), chunk):
+        here = slice(start, start + chunk)
+        piece: Tensor = checkpoint(one, hidden[here], targets[here], use_reentrant=False, preserve_rng_state=False)
+        pieces.append(piece)
+    return torch.cat(pieces)
+
+
+def answer_loss(
+    hidden: Tensor, project: Callable[[Tensor], Tensor], *, targets: Tensor, weights: Tensor, chunk: int = CHUNK
+) -> Answers:
+    """Weighted cross entropy of text rows, over the sum of their weights.
+
+    L = - sum_i w_i log p(y_i) / sum_i w_i. The divisor holds the weights too: showlab/videollm-online and
+    maifoundations/Streamo divide by the number of labels, so that a change of weights there changes the learning rate.
+
+    Args:
+        hidden: (m, d) states of the supervised rows.
+        project: (k, d) → (k, V), the output projection.
+        targets: (m,) int64 below V.
+        weights: (m,) at least 0, without a graph.
+        chunk: rows of logits at a time.
+
+    Raises:
+        RecipeError: shapes that do not fit, or a chunk below 1.
+    """
+    log_probs = target_log_probs(hidden, project, targets=targets, chunk=chunk)
+    return Answers(part=weighted_sum(-log_probs, weights), log_probs=log_probs.detach())
