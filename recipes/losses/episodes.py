@@ -93,7 +93,7 @@ def _ends_inside(rows: DecisionRows) -> Tensor:
         return rows.learned
     steps = rows.steps_s()
     last = ~follows(rows.document)
-    pace = torch.cat([steps[:1], steps[:-1]])
-    ends = rows.time_s[last] + pace[last] * (pace[last] > 0)
     which = torch.cat([last.new_zeros(1), last[:-1]]).long().cumsum(0)
-    return ends[which] <= rows.window_s
+    end, pace = rows.time_s[last][which], torch.cat([steps[:1], steps[:-1]])[last][which]
+    # A document of one row has no pace; any window that goes on after it is cut.
+    return torch.where(pace > 0, end + pace <= rows.window_s, end < rows.window_s)

@@ -77,6 +77,11 @@ def test_a_stream_that_ends_inside_the_window_censors_it(end, kinds):
     assert drawn(rows("ssss", evidence_s=2.0, window_s=end)) == kinds
 
 
+def test_one_row_is_a_window_of_no_length_and_cuts_a_longer_one():
+    assert drawn(rows("s", evidence_s=0.0, window_s=0.0)) == "w"
+    assert drawn(rows("s", evidence_s=0.0, window_s=0.5)) == "c"
+
+
 def test_a_response_before_the_end_is_not_censored():
     assert drawn(rows("sssR", evidence_s=2.0, window_s=9.0)) == "--ww"
 
