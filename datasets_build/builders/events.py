@@ -39,9 +39,11 @@ class EventsConfig(Config):
     """Thresholds; times in ns, brightness and change 0..1, camera movement in pictures per second.
 
     `recognise_ns` is how long a viewer looks at something before it can be told what it is. Instants (cuts) are known
-    at once, subtitles when they start. `fade_reach_ns` bounds a fade on both sides of its darkest point.
+    at once, subtitles when they start. `fade_reach_ns` bounds a fade on both sides of its darkest point. Without
+    `signals` nothing that was measured makes an event: cuts, fades and what is told remain.
     """
 
+    signals: bool = True
     recognise_ns: int = Field(default=400 * _MS, ge=0)
     pan: Above = Above(on=0.08, off=0.04, min_ns=500 * _MS)
     tilt: Above = Above(on=0.08, off=0.04, min_ns=500 * _MS)
@@ -84,7 +86,7 @@ def events_of(
     told = [event for event in made if isinstance(event, Event)]
     rejects = [reject for reject in made if isinstance(reject, Reject)]
     acts = [_act_span(event, clock) for event in told if event.label in ACTS]
-    for run in _measured(replace(curves, veiled=veiled), clock, config):
+    for run in _measured(replace(curves, veiled=veiled), clock, config) if config.signals else ():
         parts = _unmoved(run, acts, clock, config) if run.label == "still" else [run]
         events += [_from_run(video, part, signals) for part in parts]
     events += told

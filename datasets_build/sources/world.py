@@ -1,5 +1,7 @@
 """Drawn videos with known truth: coloured shapes that enter, move, stop, collide, change colour and leave.
 
+The style `lesson` draws the simplest of them: one big shape at a time, see `lesson_script.py`.
+
 They make everything work without a hub, a camera or a network, and let every later stage be held against the truth.
 Each video `NAME.mp4` has a sidecar `NAME.world.json` with every event and every cut and fade, exact to the frame.
 """
@@ -12,14 +14,15 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from random import Random
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import ConfigDict, Field, ValidationError, field_validator
+from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from datasets_build.core.clock import FrameClock
+from datasets_build.core.clock import NS_PER_S, FrameClock
 from datasets_build.core.config import Config
 from datasets_build.core.files import DataError, read_json, sha256_file, whole_file
 from datasets_build.core.records import Many, Ns, Part, derive_id
+from datasets_build.sources import lesson_script
 from datasets_build.sources.world_draw import encode
 from datasets_build.sources.world_script import Script, write_script
 from datasets_build.sources.world_truth import WorldAnnotation, WorldTransition, facts, transitions
@@ -30,6 +33,7 @@ RATES = {"cfr25": Fraction(25), "cfr29_97": Fraction(30_000, 1001), "cfr23_976":
 VFR_TIME_BASE = Fraction(1, 600)
 # Ticks of 1/600 s: 60, 30, 25, 24 and 15 frames per second, and now and then a frame that stays for 120 ms.
 VFR_PACES, VFR_HICCUP = (10, 20, 24, 25, 40), 72
+_SPREAD = 5  # a lesson's length is off by one part in so many
 FIXED_MTIME_S = 946_684_800  # files that are drawn alike look alike, modification time included
 
 
@@ -37,15 +41,24 @@ class WorldConfig(Config):
     """Which videos to draw.
 
     `seconds` is each video's length, `vfr_share` the share of them with a variable frame rate. A video depends on
-    `seed` and its own number only, so more of them leaves the first ones as they are.
+    `seed` and its own number only, so more of them leaves the first ones as they are. A `lesson` is simple and legible
+    at 56 x 56 pixels; it is best square, and up to a fifth shorter or longer than `seconds`.
     """
 
+    style: Literal["world", "lesson"] = "world"
     videos: int = Field(default=4, ge=0, le=1000)
     seed: int = 0
     seconds: int = Field(default=20, ge=4, le=3600)
     width: int = Field(default=320, ge=128, le=4096)
     height: int = Field(default=240, ge=128, le=4096)
     vfr_share: float = Field(default=0.25, ge=0.0, le=1.0)
+
+    @model_validator(mode="after")
+    def _time_for_a_lesson(self) -> Self:
+        least = -(-lesson_script.SHORTEST_S * _SPREAD // (_SPREAD - 1))
+        if self.style == "lesson" and self.seconds < least:
+            raise ValueError(f"a lesson takes {least} seconds or more")
+        return self
 
     @field_validator("width", "height")
     @classmethod
@@ -115,16 +128,25 @@ def _pace(config: WorldConfig, number: int) -> str:
     return "vfr" if varying[number] else list(RATES)[(number - sum(varying)) % len(RATES)]
 
 
+def _write(config: WorldConfig, rng: Random) -> Script:
+    if config.style == "world":
+        return write_script(rng, width=config.width, height=config.height, seconds=config.seconds)
+    spread = config.seconds // _SPREAD
+    seconds = rng.randint(config.seconds - spread, config.seconds + spread)
+    return lesson_script.write_lesson(rng, width=config.width, height=config.height, seconds=seconds)
+
+
 def plan(config: WorldConfig, number: int) -> Plan:
     """Invent one video; the same settings and number give the same plan."""
     pace = _pace(config, number)
-    about = (config.seed, number, config.seconds, config.width, config.height)
+    style = () if config.style == "world" else (config.style,)
+    about = (config.seed, number, config.seconds, config.width, config.height, *style)
     spec = derive_id("world", f"{VERSION}/{pace}", *about)
     # What happens does not depend on the frame rate.
     rng = Random(derive_id("world-script", "", *about))
-    script = write_script(rng, width=config.width, height=config.height, seconds=config.seconds)
-    rate = RATES.get(pace)
-    clock = _vfr_clock(rng, config.seconds) if rate is None else _cfr_clock(rate, config.seconds)
+    script = _write(config, rng)
+    rate, seconds = RATES.get(pace), script.end_ns // NS_PER_S
+    clock = _vfr_clock(rng, seconds) if rate is None else _cfr_clock(rate, seconds)
     return Plan(
         name=f"world_{number:03d}_{pace}.mp4",
         spec=spec,
@@ -133,6 +155,12 @@ def plan(config: WorldConfig, number: int) -> Plan:
         time_base=VFR_TIME_BASE if rate is None else 1 / rate,
         rate=rate,
     )
+
+
+def _told(plan: Plan, config: WorldConfig) -> tuple[WorldAnnotation, ...]:
+    """What the sidecar tells of a video."""
+    told = facts(plan.script, plan.clock)
+    return told if config.style == "world" else tuple(fact for fact in told if fact.label in lesson_script.LABELS)
 
 
 def read_truth(path: Path) -> WorldTruth:
@@ -170,7 +198,7 @@ def _draw(video: Path, plan: Plan, config: WorldConfig, number: int) -> None:
         rate="vfr" if plan.rate is None else f"{plan.rate.numerator}/{plan.rate.denominator}",
         duration_ns=plan.clock.end_ns,
         frames=len(plan.clock),
-        annotations=facts(plan.script, plan.clock),
+        annotations=_told(plan, config),
         transitions=transitions(plan.script, plan.clock),
         spec=plan.spec,
         video_sha256=sha256_file(video),
