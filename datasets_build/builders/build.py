@@ -35,16 +35,19 @@ from datasets_build.core.stage import Fingerprint, Stage, code_digest, collect_r
 from datasets_build.core.table import write_table
 from datasets_build.core.views import frames_subset
 from datasets_build.teachers.teacher import Teacher
-from datasets_build.teachers.template import load_template
+from datasets_build.teachers.template import TERSE, load_template
 
-TEACHERS: Mapping[TeacherName, Callable[[], Teacher]] = {"template": load_template}
+TEACHERS: Mapping[TeacherName, Callable[[], Teacher]] = {
+    "template": load_template,
+    "terse": lambda: load_template(TERSE),
+}
 _TOOLS = ("numpy", "pyarrow", "pydantic")
 _CAUSALITY = (
     "At an instant a viewer has seen every frame up to it, that frame included. Evidence `[start_ns, end_ns)` has been "
     "seen at `end_ns`; `answerable_from_ns` is the latest end among the necessary evidence, and no answer comes sooner."
 )
 _TOPIC = (
-    "`about` is a class of the video's events: `label` with its `subject` (none: what the picture itself shows), a "
+    "`about` is a class of the video's events: `label` with its `subject` (none: anyone, or what the picture shows), a "
     "`caption` or spoken `line` by its `text`, all that a `subject` takes part in, or all of `scene`, `camera`, "
     "`changes` or `shots`. From it and the events every answer can be worked out anew; `every` says that one follows "
     "each time, to the video's end."

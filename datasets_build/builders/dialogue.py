@@ -7,17 +7,18 @@ whole, and the next answer's trigger is the interruption. A question's `end_ns` 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from datasets_build.builders import questions, twins
+from datasets_build.builders import counting
 from datasets_build.builders.facts import Desk, Draft, FactsConfig, Reply, told_names
 from datasets_build.builders.speech import Floor, SpeechConfig, Utterance, answer_at_once, answer_from, question_until
-from datasets_build.builders.streaming_qa import TeacherName, pick_topic
+from datasets_build.builders.streaming_qa import TeacherName
+from datasets_build.builders.ways import BARGING, LONG, USUAL, WAYS, Ask, Way
 from datasets_build.core.clock import NS_PER_S
 from datasets_build.core.config import Config
 from datasets_build.core.decisions import decisions_on
@@ -30,14 +31,13 @@ _ROUNDS = 3
 _INTERRUPTION_TRIES = 120
 _LEAST_SAID = 8  # characters of an answer before an interruption
 _LEAST_LEFT = 6  # and after it
-_SOON_NS = NS_PER_S // 2
 
 
 class DialogueConfig(Config):
     """How talkative a dialogue is: exchanges `per_minute` of video, at least `least`, at most `most`.
 
     `interruptions` 0..1 is the share of answers that the user tries to cut short; `grids` are the views on which
-    decisions are written.
+    decisions are written; `ways` are the ways of asking, as evenly as there is room.
     """
 
     seed: int = 0
@@ -47,6 +47,7 @@ class DialogueConfig(Config):
     most: int = Field(default=120, ge=1)
     interruptions: float = Field(default=0.8, ge=0, le=1)
     grids: tuple[str, ...] = ("native", "1", "2")
+    ways: tuple[Way, ...] = Field(default=USUAL, min_length=1)
     facts: FactsConfig = FactsConfig()
     speech: SpeechConfig = SpeechConfig()
 
@@ -82,6 +83,7 @@ class Talk:
     desk: Desk
     speech: SpeechConfig
     floor: Floor
+    ways: tuple[Way, ...] = USUAL
     exchanges: list[Exchange] = field(default_factory=list)
     made: int = 0
 
@@ -201,62 +203,14 @@ def promised(talk: Talk, draft: Draft) -> Exchange | None:
     return Exchange((user, ready, *told), held, _events_in(draft.replies), (draft.task, _once(draft.about)))
 
 
-def _now(desk: Desk, t: int) -> Draft | None:
-    """What is happening; asked early, or the answer is out only when it is over."""
-    line = desk.timeline
-    soon = desk.during([*line.scene.told, *line.camera.told], soon_ns=_SOON_NS)
-    return questions.now_at(desk, t if soon is None else soon)
-
-
-def _is_on(desk: Desk, t: int) -> Draft | None:
-    keys = desk.timeline.closed
-    wanted = desk.rng.random() < 0.5
-    topic = pick_topic(desk, [key for key in keys if any(item.off_ns > item.known_ns for item in keys[key].told)])
-    soon = desk.during(keys[topic].told, soon_ns=_SOON_NS) if topic and wanted else t
-    return questions.is_on_at(desk, soon, topic, wanted=wanted) if topic and soon is not None else None
-
-
-def _yet(desk: Desk, t: int) -> Draft | None:
-    del t
-    topic = pick_topic(desk, list(desk.timeline.closed))
-    return questions.yet_near(desk, topic, wanted=desk.rng.random() < 0.5) if topic else None
-
-
-def _refused(desk: Desk, t: int) -> Draft | None:
-    pair = twins.twins_at(desk, t)
-    return pair[1] if pair else None
-
-
-WAYS: tuple[Callable[[Desk, int], Draft | None], ...] = (
-    questions.tell_at,
-    questions.next_at,
-    _now,
-    _yet,
-    questions.last_at,
-    questions.count_at,
-    _is_on,
-    questions.before_at,
-    questions.subject_at,
-    _refused,
-    questions.vain_at,
-)
-# What a user who barges in may ask: it is answered at once, whatever the instant.
-BARGING: tuple[Callable[[Desk, int], Draft | None], ...] = (
-    questions.count_at,
-    questions.last_at,
-    questions.before_at,
-    questions.subject_at,
-    _refused,
-)
-
-
 def _interrupt(talk: Talk, position: int, reach_ns: int) -> bool:
     """Let the user barge into the answer of an exchange with another question; False when none fits."""
     desk, victim = talk.desk, talk.exchanges[position]
     heard, answer = victim.turns[0], victim.turns[1]
     t = desk.between(answer.start_ns + 1, answer.end_ns + reach_ns)
-    draft = desk.rng.choice(BARGING)(desk, t) if t is not None else None
-    if draft is None or draft.standing or draft.replies[0].t_ns > draft.ask_ns:
+    barging = [way for way in BARGING if way in talk.ways]
+    draft = WAYS[desk.rng.choice(barging)](desk, t) if barging and t is not None else None
+    if draft is None or not desk.settled(draft.ask_ns) or draft.standing or draft.replies[0].t_ns > draft.ask_ns:
         return False
     said = _spoken(talk, draft.replies[0])
     asked = question_until(draft.question, draft.ask_ns, desk.clock, talk.speech)
@@ -310,7 +264,7 @@ def _cut_short(answer: Turn, at_ns: int) -> Turn | None:
 
 def _opening(talk: Talk) -> Exchange:
     """The exchange that every video bears, even one of a single frame."""
-    draft = questions.opening(talk.desk)
+    draft = counting.opening(talk.desk)
     reply = draft.replies[0]
     user = _user(talk, draft)
     said = answer_at_once(reply.t_ns, talk.desk.clock, reply.text, talk.speech)
@@ -326,12 +280,12 @@ def converse(talk: Talk, config: DialogueConfig, *, wanted: int) -> None:
     """Fill a dialogue with up to `wanted` exchanges, the ways of asking taking turns, then interrupt some of them."""
     asked: set[tuple[str, ...]] = set()
     # What must wait for its answer finds no room later, so it comes first, while the floor is free.
-    first = [questions.tell_at, questions.next_at][:wanted]
-    rounds = -(-wanted // len(WAYS)) * _ROUNDS
-    for way in [*first, *(way for _ in range(rounds) for way in talk.desk.rng.sample(WAYS, len(WAYS)))]:
+    first = [way for way in LONG if way in talk.ways][:wanted]
+    rounds = -(-wanted // len(talk.ways)) * _ROUNDS
+    for way in [*first, *(way for _ in range(rounds) for way in talk.desk.rng.sample(talk.ways, len(talk.ways)))]:
         if len(talk.exchanges) >= wanted:
             break
-        _try_asking(talk, way, asked)
+        _try_asking(talk, WAYS[way], asked)
     if not talk.exchanges:
         talk.add(_opening(talk))
     for position, exchange in enumerate(talk.exchanges):
@@ -340,10 +294,10 @@ def converse(talk: Talk, config: DialogueConfig, *, wanted: int) -> None:
             _try_interrupting(talk, position, config.facts.window_ns)
 
 
-def _try_asking(talk: Talk, way: Callable[[Desk, int], Draft | None], asked: set[tuple[str, ...]]) -> None:
+def _try_asking(talk: Talk, way: Ask, asked: set[tuple[str, ...]]) -> None:
     for _ in range(_TRIES):
         draft = way(talk.desk, talk.desk.instant())
-        if draft is None:
+        if draft is None or not talk.desk.settled(draft.ask_ns):
             continue
         exchange = promised(talk, draft) if draft.standing else answered(talk, draft)
         key = (draft.question, *(reply.text for reply in draft.replies[:1]))
@@ -362,7 +316,7 @@ def dialogue_of(video: Video, desk: Desk, config: DialogueConfig, *, seed: int) 
         seed: goes into the record's provenance.
     """
     made = derive_id("dialogue", video.id, 0)
-    talk = Talk(made, desk, config.speech, Floor(config.speech.pause_ns))
+    talk = Talk(made, desk, config.speech, Floor(config.speech.pause_ns), config.ways)
     wanted = min(config.most, max(config.least, int(video.duration_ns * config.per_minute / _NS_PER_MINUTE)))
     converse(talk, config, wanted=wanted)
     turns = [turn for exchange in talk.exchanges for turn in exchange.turns]

@@ -25,12 +25,10 @@ from datasets_build.builders.curves import (
 from datasets_build.core.clock import FrameClock, Span
 from datasets_build.core.config import Config
 from datasets_build.core.records import Annotation, Event, Provenance, Reject, Shot, Signals, Video, derive_id
-from datasets_build.core.topics import PICTURE_SET
+from datasets_build.core.topics import ACTS, PICTURE_SET
 from datasets_build.teachers.template import load_template
 
 RULES_VERSION = "2"
-ACTS = frozenset({"enter", "leave", "move", "stop", "collide", "change_colour"})
-"""Labels of annotations that tell of something that changes in the picture."""
 SUBTITLE_ORIGINS = frozenset({"srt", "vtt", "ass", "ssa", "sub", "ttml", "subtitles"})
 _MS = 1_000_000
 

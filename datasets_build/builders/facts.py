@@ -7,25 +7,34 @@ between. `core/evidence.py` defines when evidence has been seen.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
 from pydantic import Field
 
+from datasets_build.builders.tracks import Told, Track, is_form
 from datasets_build.core.clock import FrameClock, Int64s, Span
 from datasets_build.core.config import Config
 from datasets_build.core.evidence import answerable_from
 from datasets_build.core.records import About, Event, Evidence, Probe, derive_id
-from datasets_build.core.topics import NEW_SHOT, PICTURE_SET, Domain, bounds_of, domain_of, names_in, quoted
+from datasets_build.core.topics import (
+    ACTS,
+    COMPLETE_SETS,
+    NEW_SHOT,
+    PICTURE_SET,
+    SOMETHING,
+    bounds_of,
+    domain_of,
+    names_in,
+    quoted,
+)
 from datasets_build.core.wording import absolute_time_in
-from datasets_build.teachers.teacher import Happening, Intent, Request, Teacher, Topic
+from datasets_build.teachers.teacher import Happening, Intent, Request, Teacher
 
 # That no stillness was measured does not mean that something moved.
 ONE_SIDED = frozenset({"still"})
-# Only a drawn world's truth names everything that its pictures show.
-COMPLETE_SETS = frozenset({"world"})
 Mode = Literal["backward", "realtime", "forward", "proactive", "counting"]
 _NS = 1_000_000_000
 
@@ -37,7 +46,7 @@ class FactsConfig(Config):
     be right for less. `recent_ns` is what counts as just now, `max_wait_ns` how early before (or late after) its event
     a question may come. Sentences longer than `max_caption_chars` are not spoken of, nor are events below
     `min_confidence`. An answer tells of at most `max_told` events; a question gets at most `max_answers` answers and
-    `max_probes` test points.
+    `max_probes` test points. Nobody asks within `settle_ns` after something happened, for viewers of few frames.
     """
 
     window_ns: int = Field(default=3 * _NS, gt=0)
@@ -49,27 +58,7 @@ class FactsConfig(Config):
     max_told: int = Field(default=3, gt=0)
     max_answers: int = Field(default=8, gt=0)
     max_probes: int = Field(default=4, gt=0)
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """An event with the instants that bound it; without a topic it may not be spoken of, but it still happens."""
-
-    event: Event
-    happening: Happening
-    topic: Topic | None
-    domain: Domain
-    early_ns: int
-    known_ns: int
-    off_ns: int
-    done_ns: int
-
-    def evidence(
-        self, end_ns: int | None = None, *, role: Literal["necessary", "sufficient"] = "necessary"
-    ) -> Evidence:
-        """The event as evidence: from its start to an instant, or until it is over."""
-        end = self.done_ns if end_ns is None else end_ns
-        return Evidence(start_ns=self.event.start_ns, end_ns=end, event_id=self.event.id, role=role)
+    settle_ns: int = Field(default=0, ge=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,61 +97,6 @@ class Draft:
         return answerable_from(self.replies[0].evidence)
 
 
-class Track:
-    """Events of one kind, sorted by when they may begin, and what is true of them at an instant."""
-
-    def __init__(self, told: Iterable[Told]) -> None:
-        self.told = sorted(told, key=lambda item: (item.early_ns, item.done_ns, item.event.id))
-        self._early, self._known, self._off, self._done = (
-            np.array([getattr(item, name) for item in self.told], np.int64)
-            for name in ("early_ns", "known_ns", "off_ns", "done_ns")
-        )
-
-    def __len__(self) -> int:
-        return len(self.told)
-
-    def on(self, t_ns: int) -> list[Told]:
-        """What is certainly under way, and can be recognised."""
-        return [self.told[k] for k in np.flatnonzero((self._known <= t_ns) & (t_ns < self._off))]
-
-    def busy(self, t_ns: int) -> bool:
-        """Whether anything may be under way."""
-        return bool(np.any((self._early <= t_ns) & (t_ns < self._done)))
-
-    def unclear(self, t_ns: int) -> bool:
-        """Whether anything may be under way without being certain or recognisable."""
-        may = (self._early <= t_ns) & (t_ns < self._done)
-        return bool(np.any(may & ~((self._known <= t_ns) & (t_ns < self._off))))
-
-    def begun(self, t_ns: int) -> int:
-        """How many may have begun."""
-        return int(np.searchsorted(self._early, t_ns, side="right"))
-
-    def done(self, t_ns: int) -> list[Told]:
-        """What is certainly over."""
-        return [self.told[k] for k in np.flatnonzero(self._done <= t_ns)]
-
-    def last_done(self, t_ns: int) -> list[Told]:
-        """What was over last: several where they ended at once, none where nothing was over."""
-        over = np.flatnonzero(self._done <= t_ns)
-        return [self.told[k] for k in over if self._done[k] == self._done[over].max()]
-
-    def surely_last(self, t_ns: int) -> list[Told]:
-        """`last_done`, none where something else may have ended later."""
-        last = self.last_done(t_ns)
-        ends = min((item.off_ns for item in last), default=0)
-        return last if all(item.done_ns <= ends or item in last for item in self.done(t_ns)) else []
-
-    def next_early(self, t_ns: int) -> int | None:
-        """The first instant after `t_ns` at which something may begin."""
-        k = self.begun(t_ns)
-        return int(self._early[k]) if k < len(self.told) else None
-
-    def after(self, t_ns: int) -> list[Told]:
-        """What has certainly not begun, soonest first."""
-        return self.told[self.begun(t_ns) :]
-
-
 class Timeline:
     """All that is known of one video, sorted by what may be asked of it."""
 
@@ -180,6 +114,7 @@ class Timeline:
         self.recolours = _recolours(told)
         self.closed = {key: track for key, track in self.topics.items() if all(map(self.is_closed, track.told))}
         self.subjects = _by_subject(told)
+        self.acts = _by_act(self.scene)
         self.picture_labels = frozenset(item.event.label for item in told if item.event.label_set == PICTURE_SET)
         texts = [text for item in told for text in (item.happening.caption, item.happening.subject or "")]
         self.words = frozenset("".join(c if c.isalnum() else " " for c in " ".join(texts).casefold()).split())
@@ -261,6 +196,21 @@ def _by_subject(told: Sequence[Told]) -> dict[str, Track]:
     return {name: Track(items) for name, items in groups.items() if name in alone}
 
 
+def _by_act(scene: Track) -> dict[str, Track]:
+    """What single subjects do, whoever does it; nothing where not everything that happens is told."""
+    if not all(item.event.label_set in COMPLETE_SETS for item in scene.told):
+        return {}
+    groups: dict[str, list[Told]] = {}
+    for item in scene.told:
+        if item.event.label in ACTS:
+            groups.setdefault(item.event.label, []).append(item)
+    alone = {
+        label: all(is_form(item) and len(names_in(item.event.subject)) == 1 for item in items)
+        for label, items in groups.items()
+    }
+    return {label: Track(items) for label, items in groups.items() if alone[label]}
+
+
 def about_of(item: Told) -> About:
     """What a question is about that names this event."""
     event = item.event
@@ -269,9 +219,14 @@ def about_of(item: Told) -> About:
     return About(kind="line" if item.domain == "spoken" else "caption", text=event.caption)
 
 
-def is_form(item: Told) -> bool:
-    """Whether an event can be named by grammar, which says no more than its onset shows."""
-    return item.topic is not None and item.topic.manner == "form"
+def every_time(about: About, each: bool) -> About:
+    """The same matter, followed to the video's end or not."""
+    return about.model_copy(update={"every": each})
+
+
+def anyone(label: str) -> Happening:
+    """Something that anyone may do, for words that name nobody."""
+    return Happening(label, "", SOMETHING, "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,6 +242,12 @@ class Desk:
     def clock(self) -> FrameClock:
         """Of the video."""
         return self.timeline.clock
+
+    def settled(self, t_ns: int) -> bool:
+        """Whether nothing has been under way for a while, so that a question may come."""
+        wait = self.limits.settle_ns
+        tracks = (self.timeline.scene, self.timeline.changes) if wait else ()
+        return not any(item.early_ns <= t_ns < item.done_ns + wait for track in tracks for item in track.told)
 
     def write(
         self, intent: Intent, *, about: Happening | None = None, told: Sequence[Told] = (), number: int | None = None

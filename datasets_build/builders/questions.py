@@ -13,17 +13,16 @@ from datasets_build.builders.facts import (
     Desk,
     Draft,
     Reply,
-    Told,
-    Track,
     about_of,
+    anyone,
     draft_of,
-    is_form,
+    every_time,
     nothing_since,
 )
-from datasets_build.core.records import About, Evidence, Probe
-from datasets_build.teachers.teacher import Intent
+from datasets_build.builders.tracks import Told, Track, is_form
+from datasets_build.core.records import About, Evidence
+from datasets_build.teachers.teacher import Happening, Intent
 
-_MANY = 20
 _NEAR = 20  # one part in so many of a video
 
 
@@ -228,12 +227,31 @@ def tell_at(desk: Desk, t: int) -> Draft | None:
     soon = [key for key, track in line.topics.items() if _comes_soon(desk, track, t)]
     if not soon:
         return None
-    topic = desk.rng.choice(soon)
-    coming = line.topics[topic].after(t)
-    about, matter = coming[0].happening, about_of(coming[0])
+    coming = line.topics[desk.rng.choice(soon)].after(t)
+    about = coming[0].happening
     # Offered whether or not there is a second time, or the wording would tell.
     each = len(coming) <= limits.max_answers and desk.rng.random() < 0.5
     each = each and not line.is_renamed(about.subject, t, desk.clock.end_ns)
+    return _tell(desk, t, coming, about=about, matter=about_of(coming[0]), each=each)
+
+
+def watch_at(desk: Desk, t: int) -> Draft | None:
+    """A request to report the next time (or every further time) that anyone does something."""
+    tracks = desk.timeline.acts
+    soon = [label for label, track in tracks.items() if track.after(t) and not track.busy(t)]
+    if not soon:
+        return None
+    label = desk.rng.choice(soon)
+    coming = tracks[label].after(t)
+    if coming[0].early_ns - t > desk.limits.max_wait_ns:
+        return None
+    each = len(coming) <= desk.limits.max_answers and desk.rng.random() < 0.5
+    matter = About(kind="label", label=label)
+    return _tell(desk, t, coming, about=anyone(label), matter=matter, each=each)
+
+
+def _tell(desk: Desk, t: int, coming: list[Told], *, about: Happening, matter: About, each: bool) -> Draft | None:
+    """A request about something, with its reports of all that is coming, or of the first alone."""
     question = desk.write("ask_tell_each", about=about) if each else None
     if question is None:
         question, coming, each = desk.write("ask_tell", about=about), coming[:1], False
@@ -271,11 +289,6 @@ def vain_at(desk: Desk, t: int) -> Draft | None:
     )
 
 
-def every_time(about: About, each: bool) -> About:
-    """The same matter, followed to the video's end or not."""
-    return about.model_copy(update={"every": each})
-
-
 def _report(desk: Desk, item: Told, *, first: bool, limit: int | None) -> Reply | None:
     """The report of an event; its window ends with the event (or a moment after it is known), or before the next."""
     at = told_from(item)
@@ -290,91 +303,6 @@ def _report(desk: Desk, item: Told, *, first: bool, limit: int | None) -> Reply 
     if limit is not None:
         ends.append(limit)
     return replace(reply, window_end_ns=min(ends)) if min(ends) - at >= desk.limits.least_window_ns else None
-
-
-def count_at(desk: Desk, t: int, *, shots: bool | None = None) -> Draft | None:
-    """How often something has happened so far; every further time supersedes the answer."""
-    line = desk.timeline
-    keys = [key for key, track in line.closed.items() if is_form(track.told[0])]
-    use_shots = (not keys or desk.rng.random() < 0.4) if shots is None else shots
-    if not use_shots and not keys:
-        return None
-    topic = "shots" if use_shots else desk.rng.choice(keys)
-    track = line.shots if use_shots else line.topics[topic]
-    if track.busy(t):
-        return None
-    about = track.told[0].happening
-    question = desk.write("ask_count_shots") if use_shots else desk.write("ask_count", about=about)
-    over = track.done(t)
-    steps = _steps(track, t, desk.limits.least_window_ns)
-    counted = [item.evidence() for item in over[:_MANY]] if len(over) <= _MANY else []
-    until = steps[0][0] if steps else None
-    count = len(over)
-    said = desk.write("say_count", number=count)
-    replies = [desk.reply(said, t, evidence=[*nothing_since(0, t), *counted], until=until)]
-    numbers = [count]
-    for k, (_, done, members) in enumerate(steps[: desk.limits.max_answers - 1]):
-        if done >= desk.clock.end_ns:
-            break
-        count += len(members)
-        numbers.append(count)
-        until = steps[k + 1][0] if k + 1 < len(steps) else None
-        proof = [item.evidence(role="sufficient") for item in members]
-        text = desk.write("say_count", number=count)
-        replies.append(desk.reply(text, done, evidence=proof, until=until, event_id=members[-1].event.id))
-    matter = every_time(
-        About(kind="shots") if use_shots else about_of(track.told[0]), len(steps) < desk.limits.max_answers
-    )
-    draft = draft_of("count_so_far", "counting", question, t, replies, about=matter)
-    return replace(draft, probes=_probes(desk, draft.replies, numbers)) if draft else None
-
-
-def opening(desk: Desk) -> Draft:
-    """The question that every video bears: how many shots there have been, asked at its first frame."""
-    others = [item.done_ns for item in desk.timeline.shots.told if item.done_ns > 0]
-    until = min(others, default=desk.clock.end_ns)
-    end = min(until, desk.clock.snap_up(desk.limits.window_ns))
-    text, question = desk.write("say_count", number=1), desk.write("ask_count_shots")
-    assert text is not None, "a teacher has words for the count of shots"
-    assert question is not None, "and for its question"
-    reply = Reply(text, 0, end, until if others else None, tuple(nothing_since(0, 0)))
-    return Draft(
-        task="count_so_far",
-        mode="counting",
-        question=question,
-        ask_ns=0,
-        replies=(reply,),
-        about=About(kind="shots"),
-        probes=(Probe(t_ns=0, kind="count", expected="1"),),
-    )
-
-
-def _steps(track: Track, t: int, least_ns: int) -> list[tuple[int, int, list[Told]]]:
-    """After an instant: stretches `(first, done, events)` in which the count is uncertain.
-
-    They are merged where the count between them would stand for less than `least_ns`.
-    """
-    steps: list[tuple[int, int, list[Told]]] = []
-    for item in track.after(t):
-        if steps and item.early_ns - steps[-1][1] < least_ns:
-            first, done, members = steps[-1]
-            steps[-1] = (first, max(done, item.done_ns), [*members, item])
-        else:
-            steps.append((item.early_ns, item.done_ns, [item]))
-    return steps
-
-
-def _probes(desk: Desk, replies: Sequence[Reply], numbers: Sequence[int]) -> tuple[Probe, ...]:
-    """Random instants at which one answer is certainly right, spread over the answers, with the number expected."""
-    picked: dict[int, int] = {}
-    order = list(range(len(replies)))
-    desk.rng.shuffle(order)
-    for k in [*order, *order][: desk.limits.max_probes]:
-        until = replies[k].valid_until_ns
-        at = desk.between(replies[k].t_ns, desk.clock.end_ns if until is None else until)
-        if at is not None:
-            picked[at] = numbers[k]
-    return tuple(Probe(t_ns=at, kind="count", expected=str(picked[at])) for at in sorted(picked))
 
 
 def next_at(desk: Desk, t: int) -> Draft | None:

@@ -3,23 +3,42 @@
 Tasks: `now`, `before`, `happened_yet`, `tell_me_when`, `count_so_far`, `next`, and `twins`. Yes/no questions come in
 pairs, one of each; a twin pair is an answerable question and, at the same instant, the same about something the video
 never shows. The two name each other in `twin_id`, and the second is `unanswerable`.
+
+Asked only where the settings say so: `colour` and `shape` of the one subject in the picture; `last`, which is `before`
+without markers and names; `tally` and `shots`, which count whoever did it, and shots; `watch`, which is `tell_me_when`
+for whoever does it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import zip_longest
 from typing import Literal
 
 from pydantic import Field
 
-from datasets_build.builders import questions, twins
+from datasets_build.builders import counting, looks, questions, twins
 from datasets_build.builders.facts import Desk, Draft, FactsConfig
 from datasets_build.core.config import Config
 from datasets_build.core.records import Answer, StreamingQA, Video, derive_id
 
-Task = Literal["now", "before", "happened_yet", "tell_me_when", "count_so_far", "next", "twins"]
-TeacherName = Literal["template"]
+Task = Literal[
+    "now",
+    "before",
+    "happened_yet",
+    "tell_me_when",
+    "count_so_far",
+    "next",
+    "twins",
+    "colour",
+    "shape",
+    "last",
+    "tally",
+    "shots",
+    "watch",
+]
+TeacherName = Literal["template", "terse"]
 Unit = tuple[Draft, ...]
 _NS_PER_MINUTE = 60_000_000_000
 _TRIES = 20
@@ -108,13 +127,23 @@ def _tell_me_when(desk: Desk) -> Unit | None:
 
 
 def _count_so_far(desk: Desk) -> Unit | None:
-    draft = questions.count_at(desk, desk.instant())
+    draft = counting.count_at(desk, desk.instant())
     return (draft,) if draft else None
 
 
 def _next(desk: Desk) -> Unit | None:
     draft = questions.next_at(desk, desk.instant())
     return (draft,) if draft else None
+
+
+def _alone(ask: Callable[[Desk, int], Draft | None]) -> Callable[[Desk], Unit | None]:
+    """A task whose questions come alone, at any instant."""
+
+    def unit(desk: Desk) -> Unit | None:
+        draft = ask(desk, desk.instant())
+        return (draft,) if draft else None
+
+    return unit
 
 
 def _twins(desk: Desk) -> Unit | None:
@@ -129,6 +158,12 @@ TASKS: dict[Task, Callable[[Desk], Unit | None]] = {
     "count_so_far": _count_so_far,
     "next": _next,
     "twins": _twins,
+    "colour": _alone(looks.colour_at),
+    "shape": _alone(looks.shape_at),
+    "last": _alone(questions.last_at),
+    "tally": _alone(counting.tally_at),
+    "shots": _alone(partial(counting.count_at, shots=True)),
+    "watch": _alone(questions.watch_at),
 }
 
 
@@ -149,7 +184,7 @@ def draw_units(desk: Desk, config: StreamingQAConfig, *, limit: int) -> list[Uni
         if count + len(unit) <= limit or not units:
             units.append(unit)
             count += len(unit)
-    return units or [(questions.opening(desk),)]
+    return units or [(counting.opening(desk),)]
 
 
 def _draw_task(desk: Desk, make: Callable[[Desk], Unit | None], share: int) -> list[Unit]:
@@ -159,7 +194,7 @@ def _draw_task(desk: Desk, make: Callable[[Desk], Unit | None], share: int) -> l
     for _ in range(_TRIES * share + _TRIES):
         unit = make(desk)
         instants = {draft.ask_ns for draft in unit or ()}
-        if unit is not None and not instants & asked:
+        if unit is not None and not instants & asked and all(map(desk.settled, instants)):
             units.append(unit)
             count += len(unit)
             asked |= instants

@@ -6,17 +6,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from datasets_build.builders.facts import (
-    COMPLETE_SETS,
     Desk,
     Draft,
     draft_of,
-    is_form,
     nothing_since,
     noun_of,
 )
 from datasets_build.builders.questions import before_at, subject_at
+from datasets_build.builders.tracks import is_form
 from datasets_build.core.records import About
-from datasets_build.core.topics import CAMERA, PICTURE_SET, names_in
+from datasets_build.core.topics import CAMERA, COMPLETE_SETS, PICTURE_SET, names_in
 from datasets_build.teachers.teacher import Happening, Intent
 
 _LIGHT = frozenset({"black", "light_up", "light_down"})

@@ -305,8 +305,9 @@ class Probe(Part):
 class About(Part):
     """What a question is about: a class of the video's events, from which its truth can be worked out anew.
 
-    `label`: this label and subject, or what the picture shows where there is none. `caption`, `line`: told or spoken in
-    the words of `text`. `subject`: all it takes part in. Else all of a domain. `every`: followed to the video's end.
+    `label`: this label and subject; without a subject an act of anyone, or what the picture shows. `caption`, `line`:
+    told or spoken in the words of `text`. `subject`: all it takes part in. Else all of a domain. `every`: followed to
+    the video's end.
     """
 
     kind: Literal["label", "caption", "line", "subject", "scene", "camera", "changes", "shots"]

@@ -20,8 +20,18 @@ PICTURE_SET = "streamvl/picture-1"
 CAMERA = frozenset({"pan_left", "pan_right", "tilt_up", "tilt_down", "zoom_in", "zoom_out"})
 NEW_SHOT = frozenset({"video_start", "shot_start", "fade", "dissolve"})
 MOTION = frozenset({"still", "motion_burst"})
+ACTS = frozenset({"enter", "leave", "move", "stop", "collide", "change_colour"})
+"""Labels of annotations that tell of something that changes in the picture."""
+COMPLETE_SETS = frozenset({"world", "lesson"})
+"""Label sets that name everything that happens: only a drawn video's truth does."""
+ENTERING_SETS = frozenset({"lesson"})
+"""Label sets that also tell how all that is in the picture came in: it has entered since the last change of shot."""
+SOMETHING = "something"
+"""Who does it where a question names nobody."""
 Domain = Literal["scene", "camera", "picture", "motion", "spoken"]
-_DETERMINERS = frozenset("the a an my your his her its our their this that these those some each every no".split())  # noqa: SIM905 - reads as a sentence
+_DETERMINERS = frozenset(
+    "something the a an my your his her its our their this that these those some each every no".split()  # noqa: SIM905 - reads as a sentence
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +99,20 @@ def is_determiner(word: str) -> bool:
     return word.casefold() in _DETERMINERS
 
 
+def name_after(event: Event) -> str | None:
+    """What an event's one subject is called when it is over; None where it is gone, or where the event does not say.
+
+    A subject is named as it looks: "The red circle turns blue." makes a red circle a blue circle.
+    """
+    subject = event.subject or ""
+    if event.label == "enter":
+        return subject or None
+    turned = re.fullmatch(rf"The {re.escape(subject)} turns (\w+)\.", event.caption)
+    if event.label != "change_colour" or turned is None:
+        return None
+    return " ".join([turned[1], *subject.split()[1:]])
+
+
 def is_about(about: About, event: Event) -> bool:
     """Whether an event is one of those that a question is about; only shots count the video's beginning."""
     is_picture = event.label_set == PICTURE_SET
@@ -109,7 +133,8 @@ def is_about(about: About, event: Event) -> bool:
 def _is_named(about: About, event: Event) -> bool:
     """Whether the words that name one event name this one too."""
     if about.kind == "label":
-        if about.label != event.label or (about.subject is None) != (event.label_set == PICTURE_SET):
+        is_picture = event.label_set == PICTURE_SET
+        if about.label != event.label or is_picture != (about.subject is None and about.label not in ACTS):
             return False
         return about.subject is None or named(about.subject).casefold() == named(event.subject or "").casefold()
     text, is_line = about.text or "", event.label in SPOKEN_LABELS

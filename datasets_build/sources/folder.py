@@ -4,7 +4,8 @@ Names beside a video `clip.mp4` that say something about it:
 
 - `clip.srt`, `clip.vtt`, `clip.ass`, `clip.ssa`, also with a language (`clip.en.srt`, `clip.pt-BR.forced.srt`) and also
   after the whole name (`clip.mp4.srt`);
-- `clip.json`, `clip.captions.json`, `clip.mp4.json`: captions; `clip.world.json`: the truth about a drawn video.
+- `clip.json`, `clip.captions.json`, `clip.mp4.json`: captions; `clip.world.json`, `clip.lesson.json`: the truth
+  about a drawn video.
 
 A stem that several videos share (`clip.mp4`, `clip.webm`) is said of all of them. Hidden files and folders are passed
 over; links are followed, but not in circles; what is no regular file is never opened.
@@ -29,7 +30,8 @@ from datasets_build.core.records import Reject
 from datasets_build.sources.captions import Unit
 from datasets_build.sources.said import Clock
 
-SidecarKind = Literal["subtitles", "captions", "world"]
+SidecarKind = Literal["subtitles", "captions", "world", "lesson"]
+_DRAWN: Mapping[str, SidecarKind] = {".world": "world", ".lesson": "lesson"}
 SUFFIXES = (
     *(".mp4", ".m4v", ".mov", ".qt", ".mkv", ".webm", ".avi", ".divx", ".ts", ".mts", ".m2ts", ".mpg", ".mpeg", ".mpe"),
     *(".m2v", ".vob", ".gif", ".flv", ".f4v", ".wmv", ".asf", ".ogv", ".ogm", ".3gp", ".3g2", ".mxf", ".dv", ".rm"),
@@ -278,8 +280,9 @@ def _kind_of(uri: str) -> tuple[SidecarKind, str]:
     base = uri.removesuffix(PurePosixPath(uri).suffix)
     if not uri.lower().endswith(".json"):
         return "subtitles", base
-    if base.lower().endswith(".world"):
-        return "world", base[: -len(".world")]
+    for mark, kind in _DRAWN.items():
+        if base.lower().endswith(mark):
+            return kind, base[: -len(mark)]
     return "captions", base[: -len(_MARK)] if base.lower().endswith(_MARK) else base
 
 

@@ -82,7 +82,7 @@ def parse_sidecar(content: bytes, sidecar: SidecarFile, config: FolderConfig) ->
     if sidecar.kind == "subtitles":
         sheet = parse_subtitles(text, _SYNTAXES[sidecar.path.suffix.lower()])
     else:
-        known = _WORLD_KEYS if sidecar.kind == "world" else frozenset()
+        known = _WORLD_KEYS if sidecar.kind in ("world", "lesson") else frozenset()
         sheet = parse_captions(text, unit=config.caption_unit, clock=config.caption_clock, known=known)
     note = None if encoding.startswith("utf") else f"text read as {encoding}"
     rows = [replace(row, language=row.language or sidecar.language, note=_join(row.note, note)) for row in sheet.rows]

@@ -1,9 +1,9 @@
 """Drawn videos with known truth: coloured shapes that enter, move, stop, collide, change colour and leave.
 
-The style `lesson` draws the simplest of them: one big shape at a time, see `lesson_script.py`.
-
 They make everything work without a hub, a camera or a network, and let every later stage be held against the truth.
-Each video `NAME.mp4` has a sidecar `NAME.world.json` with every event and every cut and fade, exact to the frame.
+Each video `NAME.mp4` has a sidecar `NAME.world.json` with every event and every cut and fade, exact to the frame. The
+style `lesson` draws the simplest of them, see `lesson_script.py`; its sidecars are `NAME.lesson.json`, and they promise
+more: whatever is in the picture has entered it since the last cut.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from datasets_build.sources.world_draw import encode
 from datasets_build.sources.world_script import Script, write_script
 from datasets_build.sources.world_truth import WorldAnnotation, WorldTransition, facts, transitions
 
+Style = Literal["world", "lesson"]
 VERSION = 1
 """Raised whenever the same settings would give another video or another truth."""
 RATES = {"cfr25": Fraction(25), "cfr29_97": Fraction(30_000, 1001), "cfr23_976": Fraction(24_000, 1001)}
@@ -45,7 +46,7 @@ class WorldConfig(Config):
     at 56 x 56 pixels; it is best square, and up to a fifth shorter or longer than `seconds`.
     """
 
-    style: Literal["world", "lesson"] = "world"
+    style: Style = "world"
     videos: int = Field(default=4, ge=0, le=1000)
     seed: int = 0
     seconds: int = Field(default=20, ge=4, le=3600)
@@ -69,7 +70,7 @@ class WorldConfig(Config):
 
 
 class WorldTruth(Part):
-    """The content of a `NAME.world.json`: times in nanoseconds, zero = the first shown frame.
+    """The content of a `NAME.world.json` or `NAME.lesson.json`: times in nanoseconds, zero = the first shown frame.
 
     `rate` is frames per second as a fraction (`30000/1001`) or `vfr`; `spec` is the id of the settings behind it and
     `video_sha256` of the video that it describes.
@@ -101,9 +102,9 @@ class Plan:
     rate: Fraction | None
 
 
-def sidecar(video: Path) -> Path:
+def sidecar(video: Path, style: Style = "world") -> Path:
     """Where the truth about a drawn video stands."""
-    return video.with_suffix(".world.json")
+    return video.with_suffix(f".{style}.json")
 
 
 def _cfr_clock(rate: Fraction, seconds: int) -> FrameClock:
@@ -120,6 +121,10 @@ def _vfr_clock(rng: Random, seconds: int) -> FrameClock:
             now += VFR_HICCUP if rng.random() < 0.03 else pace
     kept = [tick for tick in ticks if tick < end]
     return FrameClock.from_pts(kept, time_base=VFR_TIME_BASE, last_duration=end - kept[-1])
+
+
+def _name(config: WorldConfig, number: int) -> str:
+    return f"{config.style}_{number:03d}_{_pace(config, number)}.mp4"
 
 
 def _pace(config: WorldConfig, number: int) -> str:
@@ -148,7 +153,7 @@ def plan(config: WorldConfig, number: int) -> Plan:
     rate, seconds = RATES.get(pace), script.end_ns // NS_PER_S
     clock = _vfr_clock(rng, seconds) if rate is None else _cfr_clock(rate, seconds)
     return Plan(
-        name=f"world_{number:03d}_{pace}.mp4",
+        name=_name(config, number),
         spec=spec,
         script=script,
         clock=clock,
@@ -164,7 +169,7 @@ def _told(plan: Plan, config: WorldConfig) -> tuple[WorldAnnotation, ...]:
 
 
 def read_truth(path: Path) -> WorldTruth:
-    """Read a sidecar `NAME.world.json`. Raises DataError naming the field that is not as expected."""
+    """Read a sidecar of a drawn video. Raises DataError naming the field that is not as expected."""
     content = read_json(path)
     try:
         return WorldTruth.model_validate(content)
@@ -176,11 +181,11 @@ def read_truth(path: Path) -> WorldTruth:
         ) from error
 
 
-def _is_done(video: Path, spec: str) -> bool:
-    if not video.is_file() or not sidecar(video).is_file():
+def _is_done(video: Path, truth_file: Path, spec: str) -> bool:
+    if not video.is_file() or not truth_file.is_file():
         return False
     try:
-        truth = read_truth(sidecar(video))
+        truth = read_truth(truth_file)
     except DataError:
         return False
     return truth.spec == spec and truth.video_sha256 == sha256_file(video)
@@ -188,7 +193,8 @@ def _is_done(video: Path, spec: str) -> bool:
 
 def _draw(video: Path, plan: Plan, config: WorldConfig, number: int) -> None:
     """The video first, its sidecar last: a video without one is drawn again."""
-    sidecar(video).unlink(missing_ok=True)
+    beside = sidecar(video, config.style)
+    beside.unlink(missing_ok=True)
     with whole_file(video) as aside:
         encode(aside, plan.script, plan.clock, time_base=plan.time_base, rate=plan.rate)
         os.utime(aside, (FIXED_MTIME_S, FIXED_MTIME_S))
@@ -203,7 +209,7 @@ def _draw(video: Path, plan: Plan, config: WorldConfig, number: int) -> None:
         spec=plan.spec,
         video_sha256=sha256_file(video),
     )
-    with whole_file(sidecar(video)) as aside:
+    with whole_file(beside) as aside:
         aside.write_text(truth.model_dump_json(indent=1, by_alias=True) + "\n", encoding="utf-8")
         os.utime(aside, (FIXED_MTIME_S, FIXED_MTIME_S))
 
@@ -214,9 +220,10 @@ def draw_world(folder: Path, config: WorldConfig) -> list[Path]:
     Raises:
         DataError: the folder holds drawn videos that these settings do not make.
     """
-    names = [f"world_{number:03d}_{_pace(config, number)}.mp4" for number in range(config.videos)]
+    names = [_name(config, number) for number in range(config.videos)]
+    drawn = re.compile(rf"{config.style}_\d+_[cv]fr[\d_]*\.mp4")
     folder.mkdir(parents=True, exist_ok=True)
-    ours = (path.name for path in folder.glob("world_*.mp4") if re.fullmatch(r"world_\d+_[cv]fr[\d_]*\.mp4", path.name))
+    ours = (path.name for path in folder.glob(f"{config.style}_*.mp4") if drawn.fullmatch(path.name))
     others = sorted(set(ours) - set(names))
     if others:
         raise DataError(
@@ -225,6 +232,6 @@ def draw_world(folder: Path, config: WorldConfig) -> list[Path]:
         )
     for number, name in enumerate(names):
         video, planned = folder / name, plan(config, number)
-        if not _is_done(video, planned.spec):
+        if not _is_done(video, sidecar(video, config.style), planned.spec):
             _draw(video, planned, config, number)
     return [folder / name for name in names]

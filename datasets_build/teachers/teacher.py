@@ -41,6 +41,10 @@ Intent = Literal[
     "ask_count",
     "ask_count_shots",
     "say_count",
+    "ask_colour",
+    "say_colour",
+    "ask_shape",
+    "say_shape",
     "ask_next",
     "say_next",
 ]

@@ -19,8 +19,10 @@ from datasets_build.core.topics import PICTURE_SET, is_determiner, named, plain,
 from datasets_build.teachers.teacher import Happening, Intent, Request, Topic
 
 PHRASES = Path(__file__).with_name("template.yaml")
+TERSE = Path(__file__).with_name("terse.yaml")
+"""One short phrasing of each intent, for models that learn to speak from nothing."""
 _PLACES = frozenset(
-    "who Who is Is has Has present past participle progressive subject quote told number".split()  # noqa: SIM905 - reads as a sentence
+    "who Who is Is has Has present past participle progressive subject colour shape quote told number".split()  # noqa: SIM905 - reads as a sentence
 )
 Listing = Literal["any", "form", "caption", "line"]
 
@@ -37,10 +39,11 @@ class Form(Config):
 
 
 class Phrases(Config):
-    """The YAML file."""
+    """The YAML file; `tell` says whether answers tell of an event in its own sentence, or by its form in few words."""
 
     version: str
     language: str
+    tell: Literal["sentence", "form"] = "sentence"
     captions: dict[str, str]
     forms: dict[str, Form]
     absent_subjects: tuple[str, ...]
@@ -136,10 +139,14 @@ class Template:
             filling |= self._form_filling(request.about)
             filling["quote"] = _quote(request.about)
         if request.told:
-            filling["told"] = " ".join(map(_told, request.told))
+            filling["told"] = " ".join(map(self._tell, request.told))
         if request.number is not None:
             filling["number"] = str(request.number)
         return filling
+
+    def _tell(self, happening: Happening) -> str:
+        form = self._form_filling(happening) if self._phrases.tell == "form" else {}
+        return f"{form['subject']} {form['present']}" if form else _told(happening)
 
     def _form_filling(self, about: Happening) -> dict[str, str]:
         who = self._who(about)
@@ -160,6 +167,8 @@ class Template:
             "participle": form.participle,
             "subject": _without_determiner(who),
         }
+        look = filling["subject"].split()
+        filling |= {"colour": look[0], "shape": look[1]} if len(look) == 2 else {}
         return filling | ({"progressive": form.progressive} if form.progressive else {})
 
 

@@ -13,13 +13,12 @@ from datasets_build.builders.facts import (
     FactsConfig,
     Reply,
     Timeline,
-    Track,
     about_of,
     draft_of,
-    is_form,
     nothing_since,
     seed_of,
 )
+from datasets_build.builders.tracks import Track, is_form
 from datasets_build.core.records import About, Evidence
 from datasets_build.core.topics import is_about
 from tests.builders.made import MS, Scene, clock_from, said, shots_at, signals_of, video_of

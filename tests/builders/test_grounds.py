@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datasets_build.builders import questions
+from datasets_build.builders import counting, questions
 from datasets_build.builders.facts import told_names
 from tests.builders.asking import CLOCK, ENTERS, LEAVES, TOPIC, VIDEO, act, at, desk, pan
 from tests.builders.made import MS, signals_of
@@ -73,7 +73,7 @@ class TestWhatCannotBeDenied:
         assert questions.yet_at(made, at(2_000), self.STILL, wanted=False) is None
         assert questions.tell_at(made, at(2_000)) is None
         assert questions.vain_at(made, at(15_000)) is None
-        assert questions.count_at(made, at(15_000), shots=False) is None
+        assert counting.count_at(made, at(15_000), shots=False) is None
 
     def test_what_changes_colour_is_neither_denied_nor_counted_nor_asked_after(self):
         turns = act(6_000, 6_000, "change_colour", "red circle", "The red circle turns blue.")
@@ -83,7 +83,7 @@ class TestWhatCannotBeDenied:
             assert questions.yet_at(made, at(500), topic, wanted=False) is None
             assert questions.is_on_at(made, at(500), topic, wanted=False) is None
         assert questions.yet_at(made, at(5_000), TOPIC, wanted=True) is not None, "that has been seen"
-        assert questions.count_at(made, at(15_000), shots=False) is None
+        assert counting.count_at(made, at(15_000), shots=False) is None
         assert questions.vain_at(made, at(15_000)) is None
         assert questions.subject_at(made, at(5_000)) is None
         assert questions.subject_at(made, at(13_500)) is None

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datasets_build.builders import questions
+from datasets_build.builders import counting, questions
 from datasets_build.builders.facts import told_names
 from datasets_build.core.records import Evidence
 from tests.builders.asking import CLOCK, ENTERS, LEAVES, TOPIC, VIDEO, act, at, desk, pan
@@ -76,7 +76,7 @@ def test_nothing_is_asked_that_is_right_for_a_moment_only():
 
 def test_a_count_that_stands_for_a_moment_only_is_passed_over():
     rows = [act(3_000, 3_000, "stop"), act(3_200, 3_200, "stop"), act(5_000, 5_000, "stop")]
-    draft = questions.count_at(desk(*rows, least_window_ns=500 * MS), at(1_000), shots=False)
+    draft = counting.count_at(desk(*rows, least_window_ns=500 * MS), at(1_000), shots=False)
     assert [re.findall(r"\d+", reply.text)[0] for reply in draft.replies] == ["0", "2", "3"]
     assert draft.replies[0].valid_until_ns == at(3_000)
     assert draft.replies[1].t_ns == at(3_200)
@@ -221,7 +221,7 @@ class TestTell:
 class TestCount:
     def test_every_further_time_supersedes(self):
         made = desk(ENTERS, act(10_000, 11_000), seed=3)
-        draft = questions.count_at(made, at(5_000), shots=False)
+        draft = counting.count_at(made, at(5_000), shots=False)
         numbers = [re.findall(r"\d+", reply.text) for reply in draft.replies]
         assert numbers == [["1"], ["2"]]
         assert [reply.t_ns for reply in draft.replies] == [at(5_000), at(11_000)]
@@ -230,33 +230,33 @@ class TestCount:
         assert draft.answerable_from_ns == at(5_000)
 
     def test_nothing_so_far_is_none(self):
-        draft = questions.count_at(desk(ENTERS), at(1_000), shots=False)
+        draft = counting.count_at(desk(ENTERS), at(1_000), shots=False)
         assert re.findall(r"\d+", draft.replies[0].text) == ["0"]
 
     def test_what_overlaps_is_counted_together_when_both_are_over(self):
-        draft = questions.count_at(desk(act(3_000, 6_000), act(5_000, 8_000)), at(1_000), shots=False)
+        draft = counting.count_at(desk(act(3_000, 6_000), act(5_000, 8_000)), at(1_000), shots=False)
         assert [re.findall(r"\d+", r.text) for r in draft.replies] == [["0"], ["2"]]
         assert draft.replies[1].t_ns == at(8_000)
 
     def test_shots_are_counted_from_one(self):
         made = desk(cuts=[100, 200], kinds=["cut", "fade"])
-        draft = questions.count_at(made, at(1_000), shots=True)
+        draft = counting.count_at(made, at(1_000), shots=True)
         assert [re.findall(r"\d+", r.text) for r in draft.replies] == [["1"], ["2"], ["3"]]
         assert draft.replies[1].t_ns == CLOCK.time_of(100)
         assert draft.replies[2].t_ns > CLOCK.time_of(200), "a fade is over when the new shot can be seen"
 
     def test_not_while_it_is_going_on(self):
-        assert questions.count_at(desk(ENTERS), at(3_000), shots=False) is None
+        assert counting.count_at(desk(ENTERS), at(3_000), shots=False) is None
 
     def test_answers_are_limited_and_the_last_one_ends(self):
         rows = [act(k * 1_000, k * 1_000 + 500) for k in range(1, 12)]
-        draft = questions.count_at(desk(*rows, max_answers=3), at(200), shots=False)
+        draft = counting.count_at(desk(*rows, max_answers=3), at(200), shots=False)
         assert len(draft.replies) == 3
         assert draft.replies[-1].valid_until_ns == at(3_000)
 
     def test_test_points_are_right_and_spread(self):
         rows = [act(k * 2_000, k * 2_000 + 500) for k in range(1, 8)]
-        draft = questions.count_at(desk(*rows, max_probes=6), at(200), shots=False)
+        draft = counting.count_at(desk(*rows, max_probes=6), at(200), shots=False)
         assert 3 <= len(draft.probes) <= 6
         assert len({probe.expected for probe in draft.probes}) >= 3
         for probe in draft.probes:
@@ -264,7 +264,7 @@ class TestCount:
             assert probe.expected == str(done)
 
     def test_every_video_bears_the_opening_question(self):
-        draft = questions.opening(desk(cuts=[1], kinds=["fade"]))
+        draft = counting.opening(desk(cuts=[1], kinds=["fade"]))
         assert draft.ask_ns == draft.answerable_from_ns == 0
         assert re.findall(r"\d+", draft.replies[0].text) == ["1"]
         assert draft.replies[0].valid_until_ns > 0
@@ -311,7 +311,7 @@ def test_answers_are_true_by_a_brute_search(drawn, seed, data):
         assert not (on and off)
         assert not on or any(e.start_ns <= t < e.end_ns for e in mine)
         assert not off or not any(e.start_ns <= t < e.end_ns for e in mine)
-    draft = questions.count_at(made, t, shots=True)
+    draft = counting.count_at(made, t, shots=True)
     for probe in draft.probes if draft else ():
         over, going = brute_count(events, {told.event.id for told in made.timeline.shots.told}, probe.t_ns)
         assert probe.expected == str(over)
@@ -343,14 +343,14 @@ def test_what_is_told_is_what_happened(drawn, seed, data):
 PAST = (questions.last_at, questions.before_at, questions.subject_at, questions.now_at)
 
 
-@given(scenes(), st.integers(0, 2**32), st.data(), st.sampled_from([*PAST, questions.count_at]))
+@given(scenes(), st.integers(0, 2**32), st.data(), st.sampled_from([*PAST, counting.count_at]))
 def test_an_answer_does_not_change_when_the_future_does(drawn, seed, data, way):
     events = events_in(drawn)
     t = drawn.clock.time_of(data.draw(st.integers(0, len(drawn.clock) - 1)))
 
     def asked(known):
         made = desk_for(drawn, random.Random(seed), events=known)
-        return way(made, t, shots=True) if way is questions.count_at else way(made, t)
+        return way(made, t, shots=True) if way is counting.count_at else way(made, t)
 
     draft = asked(events)
     if draft is not None:

@@ -186,6 +186,8 @@ def test_one_file_that_is_no_video(tmp_path):
         ("clip.en.captions.json", "captions", "en"),
         ("clip.mp4.json", "captions", None),
         ("clip.world.json", "world", None),
+        ("clip.lesson.json", "lesson", None),
+        ("clip.Lesson.json", "lesson", None),
     ],
 )
 def test_what_a_sidecars_name_says(tmp_path, name, kind, language):

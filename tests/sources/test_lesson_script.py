@@ -173,9 +173,9 @@ def test_drawn_lessons_tell_of_shapes_alone_and_are_reproducible(tmp_path: Path)
     paths = draw_world(tmp_path / "one", LESSON)
     again = draw_world(tmp_path / "two", LESSON)
     assert [path.read_bytes() for path in paths] == [path.read_bytes() for path in again]
-    assert [sidecar(path).read_bytes() for path in paths] == [sidecar(path).read_bytes() for path in again]
+    assert [sidecar(path, "lesson").read_bytes() for path in paths] == [sidecar(path, "lesson").read_bytes() for path in again]
     for number, path in enumerate(paths):
-        truth, planned = read_truth(sidecar(path)), plan(LESSON, number)
+        truth, planned = read_truth(sidecar(path, "lesson")), plan(LESSON, number)
         assert {fact.label for fact in truth.annotations} <= LABELS
         enters = [fact for fact in truth.annotations if fact.label == "enter"]
         assert len(enters) == len(parts(planned.script)) > 0
@@ -212,6 +212,6 @@ def test_impossible_lessons_are_refused(overrides: list[str], message: str):
 
 def test_a_sidecar_of_a_lesson_has_the_fields_of_a_world(tmp_path: Path):
     (path,) = draw_world(tmp_path, LESSON.model_copy(update={"videos": 1}))
-    row = json.loads(sidecar(path).read_text())
+    row = json.loads(sidecar(path, "lesson").read_text())
     assert row["schema"] == "streamvl-world/1"
     assert set(row["annotations"][0]) == {"start_ns", "end_ns", "is_point", "kind", "label", "subject", "text"}
