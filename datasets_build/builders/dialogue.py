@@ -29,8 +29,6 @@ _NS_PER_MINUTE = 60 * NS_PER_S
 _TRIES = 5
 _ROUNDS = 3
 _INTERRUPTION_TRIES = 120
-_LEAST_SAID = 8  # characters of an answer before an interruption
-_LEAST_LEFT = 6  # and after it
 
 
 class DialogueConfig(Config):
@@ -214,7 +212,7 @@ def _interrupt(talk: Talk, position: int, reach_ns: int) -> bool:
         return False
     said = _spoken(talk, draft.replies[0])
     asked = question_until(draft.question, draft.ask_ns, desk.clock, talk.speech)
-    cut = _cut_short(answer, asked.start_ns)
+    cut = _cut_short(answer, asked.start_ns, talk.speech)
     if said is None or cut is None or asks_again(victim, draft):
         return False
     (held,) = victim.held
@@ -245,12 +243,12 @@ def _try_interrupting(talk: Talk, position: int, reach_ns: int) -> None:
             return
 
 
-def _cut_short(answer: Turn, at_ns: int) -> Turn | None:
+def _cut_short(answer: Turn, at_ns: int, speech: SpeechConfig) -> Turn | None:
     """What of an answer was said before an instant inside it; None when that is next to nothing or everything."""
     if not answer.start_ns < at_ns < answer.end_ns:
         return None
     said = len(answer.text) * (at_ns - answer.start_ns) // (answer.end_ns - answer.start_ns)
-    if not _LEAST_SAID <= said <= len(answer.text) - _LEAST_LEFT:
+    if not speech.least_said <= said <= len(answer.text) - speech.least_left:
         return None
     return answer.model_copy(
         update={

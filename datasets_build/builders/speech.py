@@ -12,12 +12,17 @@ from datasets_build.core.config import Config
 
 
 class SpeechConfig(Config):
-    """Characters per second of both speakers, and how long the assistant takes from knowing to its first word."""
+    """Characters per second of both speakers, and how long the assistant takes from knowing to its first word.
+
+    An answer is cut short only after `least_said` of its characters, and while `least_left` are still to come.
+    """
 
     user_chars_per_s: int = Field(default=18, gt=0)
     assistant_chars_per_s: int = Field(default=20, gt=0)
     first_token_ns: int = Field(default=200_000_000, ge=0)
     pause_ns: int = Field(default=500_000_000, ge=0)
+    least_said: int = Field(default=8, ge=1)
+    least_left: int = Field(default=6, ge=1)
 
 
 @dataclass(frozen=True, slots=True)

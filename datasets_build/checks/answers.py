@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from datasets_build.checks.grounds import Fact, busy, coming, done, next_early
 from datasets_build.checks.laws import Breach, Known, Law
+from datasets_build.checks.looks import PLACES, look_breaches
 from datasets_build.checks.tasks import LONGEST_LIST, number_in
 from datasets_build.checks.truth import Due, due_of, unfit
 from datasets_build.checks.words import answer_texts, question_texts, writer_of
@@ -135,6 +136,12 @@ def _counts(row: StreamingQA, about: About, due: Due, known: Known) -> Iterator[
             yield Breach(f"{answer.text!r} at {answer.t_ns}", f"{number}, at an instant at which it is certain")
 
 
+def _looks(row: StreamingQA, about: About, due: Due, known: Known) -> Iterator[Breach]:
+    del about
+    for answer in row.answers if row.task in PLACES else ():
+        yield from look_breaches(answer.text, row.task, due.told[0], known.grounds)
+
+
 def _complete(row: StreamingQA, about: About, due: Due, known: Known) -> Iterator[Breach]:
     """Every report and every count that was asked for is there, each when it is due."""
     instants = [due.at_ns, *(at for _, at in due.further)] if row.task == "tell_me_when" else [due.at_ns]
@@ -197,6 +204,7 @@ TRUTH_LAWS: tuple[Law[StreamingQA], ...] = (
     ),
     Law("right_until", "an answer is right from when it is due until the events give another", _law(_until)),
     Law("counts_true", "a number is how many events of what is asked after are over by then", _law(_counts)),
+    Law("looks_true", "a colour or shape is that of the only subject in the picture", _law(_looks)),
     Law("nothing_left_out", "every report and count that was asked for is there, when it is due", _law(_complete)),
     Law("options_fit", "of different options the correct one says what the answer says", _options),
     Law("words_fit", "a template's question and answers say what they are about, and what is true", _law(_words)),

@@ -14,7 +14,7 @@ from datasets_build.core.evidence import answerable_from, least_end
 from datasets_build.core.records import Answer, Event, Evidence, Probe, StreamingQA
 from datasets_build.core.wording import absolute_time_in
 
-OF_FINISHED = frozenset({"before", "happened_yet", "count_so_far", "next"})
+OF_FINISHED = frozenset({"before", "happened_yet", "count_so_far", "next", "colour", "shape"})
 """Tasks whose answers speak of events that are over."""
 
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from datasets_build.checks.answers import difference, latest_of, spans_of, too_long, unwatched
 from datasets_build.checks.exchanges import is_acknowledgement, said_by
 from datasets_build.checks.laws import Breach, Known, Law
+from datasets_build.checks.looks import PLACES, look_breaches
 from datasets_build.checks.tasks import LONGEST_LIST, number_in
 from datasets_build.checks.truth import Due, due_of, unfit
 from datasets_build.checks.words import acknowledgements, answer_texts, question_texts, writer_of
@@ -145,6 +146,12 @@ def _counts(reply: Reply, known: Known) -> Iterator[Breach]:
         yield Breach(f"{found}", f"{reply.due.number}, as many as are over")
 
 
+def _looks(reply: Reply, known: Known) -> Iterator[Breach]:
+    said = reply.turn.intended_text or reply.turn.text
+    if reply.task in PLACES:
+        yield from look_breaches(said, reply.task, reply.due.told[0], known.grounds)
+
+
 def _words(reply: Reply, known: Known) -> Iterator[Breach]:
     del known
     user, turn, task, about, due = reply[:5]
@@ -182,6 +189,7 @@ REPLY_LAWS: tuple[Law[Dialogue], ...] = (
     ),
     Law("turn_right_until", "a reply is due at its window's start, and out while the events give it", _law(_until)),
     Law("turn_counts_true", "a number said is how many events are over when it is asked for", _law(_counts)),
+    Law("turn_looks_true", "a colour or shape said is that of the only subject in the picture", _law(_looks)),
     Law("reports_complete", "what a request waits for is reported once, when due, and no window is too long", _reports),
     Law("turn_words_fit", "a template's turns say what they are about, and what is true", _law(_words)),
     Law("report_words_fit", "a template's report says what its request is about", _report_words),

@@ -16,10 +16,14 @@ MODES = {
     "tell_me_when": "proactive",
     "count_so_far": "counting",
     "next": "forward",
+    "colour": "realtime",
+    "shape": "realtime",
 }
 """Every task, with the mode in which it is asked."""
 AWAITED = frozenset({"tell_me_when", "next"})
 """Tasks that ask for something still to come."""
+UP_TO_NOW = frozenset({"now", "before", "count_so_far", "colour", "shape"})
+"""Tasks whose answers rest on everything up to the question."""
 LONGEST_LIST = 20
 """A count of more than this may stand without a list of what was counted."""
 NEW_SHOT = frozenset({"video_start", "shot_start", "fade", "dissolve"})
@@ -56,7 +60,7 @@ def _task(row: StreamingQA, known: Known) -> Iterator[Breach]:
 def _up_to_question(row: StreamingQA, known: Known) -> Iterator[Breach]:
     """Now, nothing since, so far and not yet rest on everything up to the question, and no more."""
     del known
-    if row.task not in ("now", "before", "count_so_far") and not is_not_yet(row):
+    if row.task not in UP_TO_NOW and not is_not_yet(row):
         return
     seen = answerable_from(row.evidence)
     if seen != row.ask_ns:

@@ -16,6 +16,7 @@ from datasets_build.checks.grounds import (
     next_early,
     unclear,
 )
+from datasets_build.checks.looks import alone
 from datasets_build.core.records import About
 
 KINDS: Mapping[str, frozenset[str]] = {
@@ -25,6 +26,8 @@ KINDS: Mapping[str, frozenset[str]] = {
     "tell_me_when": frozenset({"label", "caption", "line"}),
     "count_so_far": frozenset({"shots", "label"}),
     "next": frozenset({"scene"}),
+    "colour": frozenset({"scene"}),
+    "shape": frozenset({"scene"}),
 }
 """What a question of each task may be about."""
 _FIELDS = {
@@ -174,6 +177,24 @@ def _next(about: About, t: int, grounds: Grounds) -> Verdict:
     return Due(at_ns=over, ends=_seen(items), told=items, watched=wait)
 
 
+def _look(task: str, t: int, grounds: Grounds) -> Verdict:
+    seen = alone(task, t, grounds)
+    if isinstance(seen, str):
+        return seen
+    told = [seen.named_by]
+    return Due(at_ns=t, ends=_seen(told), until_ns=seen.until_ns, told=told, watched=(seen.since_ns, t))
+
+
+def _colour(about: About, t: int, grounds: Grounds) -> Verdict:
+    del about
+    return _look("colour", t, grounds)
+
+
+def _shape(about: About, t: int, grounds: Grounds) -> Verdict:
+    del about
+    return _look("shape", t, grounds)
+
+
 _TASKS: Mapping[str, Callable[[About, int, Grounds], Verdict]] = {
     "now": _now,
     "before": _before,
@@ -181,6 +202,8 @@ _TASKS: Mapping[str, Callable[[About, int, Grounds], Verdict]] = {
     "tell_me_when": _tell_me_when,
     "count_so_far": _count_so_far,
     "next": _next,
+    "colour": _colour,
+    "shape": _shape,
 }
 
 

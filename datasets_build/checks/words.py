@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from datasets_build.checks.grounds import Fact
 from datasets_build.core.records import About, Provenance
-from datasets_build.core.topics import PICTURE_SET
+from datasets_build.core.topics import ACTS, PICTURE_SET, SOMETHING, name_after
 from datasets_build.teachers.teacher import Happening, Intent, Request
-from datasets_build.teachers.template import Template, load_template
+from datasets_build.teachers.template import PHRASES, TERSE, Template, load_template
 
 _ASKS: dict[tuple[str, str], tuple[Intent, ...]] = {
     ("now", "scene"): ("ask_now",),
@@ -23,17 +23,21 @@ _ASKS: dict[tuple[str, str], tuple[Intent, ...]] = {
     ("count_so_far", "shots"): ("ask_count_shots",),
     ("count_so_far", ""): ("ask_count",),
     ("next", "scene"): ("ask_next",),
+    ("colour", "scene"): ("ask_colour",),
+    ("shape", "scene"): ("ask_shape",),
 }
 
 
 def writer_of(provenance: Provenance) -> Template | None:
-    """The template that wrote a record, if it is the one at hand."""
-    template = load_template()
-    return template if provenance.kind == "template" and provenance.prompt_sha256 == template.digest else None
+    """The template that wrote a record, if it is one of those at hand."""
+    at_hand = (load_template(path) for path in (PHRASES, TERSE)) if provenance.kind == "template" else ()
+    return next((template for template in at_hand if template.digest == provenance.prompt_sha256), None)
 
 
 def happening_of(about: About) -> Happening | None:
     """What a question names, as its writer was told it."""
+    if about.kind == "label" and about.subject is None and about.label in ACTS:
+        return Happening(about.label, "", SOMETHING, "")
     if about.kind == "label":
         return Happening(about.label or "", PICTURE_SET if about.subject is None else "", about.subject, "")
     if about.kind == "subject":
@@ -59,6 +63,11 @@ def answer_texts(
     said = tuple(_happening(fact) for fact in told)
     if task == "tell_me_when":
         return _all(writer, ("say_tell",), about=said[0] if said else None)
+    if task in _LOOKS:
+        names = (name_after(fact.event) for fact in told)
+        return frozenset[str]().union(
+            *(_all(writer, (_LOOKS[task],), about=Happening("enter", "", name, "")) for name in names)
+        )
     if task in ("happened_yet", "now") and about.kind not in ("scene", "camera"):
         yes, no = ("say_yes", "say_not_yet") if task == "happened_yet" else ("say_is_on", "say_is_off")
         verdict: Intent = yes if said else no  # type: ignore[assignment]  # both are intents
@@ -71,6 +80,7 @@ def answer_texts(
     return _all(writer, (_TELLS.get((task, about.kind), "say_before"),), told=said)
 
 
+_LOOKS: dict[str, Intent] = {"colour": "say_colour", "shape": "say_shape"}
 _TELLS: dict[tuple[str, str], Intent] = {
     ("now", "scene"): "say_now",
     ("now", "camera"): "say_now",
