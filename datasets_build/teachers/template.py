@@ -139,7 +139,8 @@ class Template:
             filling |= self._form_filling(request.about)
             filling["quote"] = _quote(request.about)
         if request.told:
-            filling["told"] = " ".join(map(self._tell, request.told))
+            pause = ", " if self._phrases.tell == "form" else " "
+            filling["told"] = pause.join(map(self._tell, request.told))
         if request.number is not None:
             filling["number"] = str(request.number)
         return filling

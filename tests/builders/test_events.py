@@ -311,3 +311,13 @@ def test_every_new_shot_is_an_event(scene):
         event = next(event for event in new if event.provenance.inputs == (shot.id,))
         assert event.start_ns <= shot.start_ns <= event.end_ns
         assert isinstance(event, Event)
+
+
+def test_without_signals_cuts_fades_and_what_is_told_remain():
+    shots = shots_at(VIDEO, CLOCK, [50, 90], ["cut", "fade"])
+    part = signals_of(VIDEO, CLOCK, FRAMES, motion=[0.001] * len(FRAMES))
+    rows = [act(3_000, 4_000, "enter")]
+    every = labels(found(shots, [part], rows).events)
+    quiet = labels(found(shots, [part], rows, config=EventsConfig(signals=False)).events)
+    assert quiet == ["video_start", "shot_start", "enter", "fade"]
+    assert set(every) == {*quiet, "still"}

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from datasets_build.builders.facts import seed_of
 from datasets_build.builders.streaming_qa import TASKS, StreamingQAConfig, draw_units, pick_topic, questions_of, quota
 from datasets_build.core.records import StreamingQA
+from tests.builders.lessons import LESSON_TASKS, lesson
 from tests.builders.made import bare, lively
 from tests.builders.worlds import breaches, desk_for, events_in, scenes
 
@@ -181,13 +182,32 @@ def test_a_limit_holds_and_pairs_stay_whole(limit):
             assert {draft.replies[0].text.split()[0].strip(",.") for draft in unit} <= {"Yes", "No", "Not"}
 
 
-@pytest.mark.parametrize("task", list(TASKS))
+RECORDED = {
+    "twins": "before", "last": "before", "tally": "count_so_far", "shots": "count_so_far", "watch": "tell_me_when",
+}  # fmt: skip
+"""The tasks of the settings that give records of another name."""
+
+
+@pytest.mark.parametrize("task", sorted(set(TASKS) - {"colour", "shape", "tally", "watch"}))
 def test_one_task_alone(task):
     scene = lively("alone", seconds=120)
     rows = ask(scene, StreamingQAConfig(tasks=(task,)))
     assert rows
-    expected = {"twins": "before"}.get(task, task)
-    assert {row.task for row in rows} == {expected}
+    assert {row.task for row in rows} == {RECORDED.get(task, task)}
+
+
+@pytest.mark.parametrize("task", sorted(TASKS))
+def test_one_task_alone_on_a_lesson(task):
+    rows = ask(lesson("alone", seconds=120), StreamingQAConfig(tasks=(task,)))
+    assert {row.task for row in rows} == {RECORDED.get(task, task)}
+
+
+def test_what_lessons_ask_is_asked_only_where_the_settings_say_so():
+    assert set(LESSON_TASKS).isdisjoint(CONFIG.tasks)
+    rows = ask(lesson("usual", seconds=120), CONFIG)
+    assert rows
+    assert not {row.task for row in rows} & {"colour", "shape"}
+    assert not [row for row in rows if row.about and row.about.label == "enter" and row.about.subject is None]
 
 
 def test_another_seed_asks_other_questions():

@@ -6,11 +6,15 @@ from hypothesis import strategies as st
 
 from datasets_build.core.records import About, Event, Provenance
 from datasets_build.core.topics import (
+    COMPLETE_SETS,
+    ENTERING_SETS,
     PICTURE_SET,
+    SOMETHING,
     bounds_of,
     domain_of,
     is_about,
     is_determiner,
+    name_after,
     named,
     names_in,
     plain,
@@ -118,3 +122,27 @@ def test_bounds_are_ordered_on_the_grid(first, length, wait, onset, offset):
     at = bounds_of(row, CLOCK)
     assert at.early_ns <= start <= at.known_ns <= at.off_ns <= at.done_ns
     assert all(CLOCK.on_grid(t) for t in (at.early_ns, at.known_ns, at.off_ns, at.done_ns))
+
+
+@pytest.mark.parametrize(
+    ("label", "subject", "caption", "name"),
+    [
+        ("enter", "red circle", "The red circle enters from the left.", "red circle"),
+        ("change_colour", "red circle", "The red circle turns blue.", "blue circle"),
+        ("change_colour", "red (old) circle", "The red (old) circle turns blue.", "blue (old) circle"),
+        ("change_colour", "red circle", "The green circle turns blue.", None),
+        ("change_colour", "red circle", "The red circle turns blue and green.", None),
+        ("change_colour", None, "The light turns blue.", None),
+        ("leave", "red circle", "The red circle leaves on the left.", None),
+        ("leave", "red circle", "The red circle turns blue.", None),
+        ("enter", None, "Someone enters.", None),
+    ],
+)
+def test_a_subject_is_called_as_it_looks_after_an_event(label, subject, caption, name):
+    assert name_after(event(label, "lesson", subject=subject, caption=caption)) == name
+
+
+def test_something_takes_no_article_and_sets_that_promise_more_promise_the_rest():
+    assert named(SOMETHING) == "something"
+    assert ENTERING_SETS < COMPLETE_SETS
+    assert PICTURE_SET not in COMPLETE_SETS

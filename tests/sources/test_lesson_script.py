@@ -173,7 +173,9 @@ def test_drawn_lessons_tell_of_shapes_alone_and_are_reproducible(tmp_path: Path)
     paths = draw_world(tmp_path / "one", LESSON)
     again = draw_world(tmp_path / "two", LESSON)
     assert [path.read_bytes() for path in paths] == [path.read_bytes() for path in again]
-    assert [sidecar(path, "lesson").read_bytes() for path in paths] == [sidecar(path, "lesson").read_bytes() for path in again]
+    assert [sidecar(path, "lesson").read_bytes() for path in paths] == [
+        sidecar(path, "lesson").read_bytes() for path in again
+    ]
     for number, path in enumerate(paths):
         truth, planned = read_truth(sidecar(path, "lesson")), plan(LESSON, number)
         assert {fact.label for fact in truth.annotations} <= LABELS
