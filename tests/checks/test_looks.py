@@ -33,12 +33,12 @@ class Built:
     """A lesson of half a minute with its questions and some dialogues, read back."""
 
     def __init__(self, out):
-        self.out = write_out(out, [lesson("built", seconds=60, seed=3)])
+        self.out = write_out(out, [lesson("built", seconds=40, seed=3)])
         build_events(out, EVENTS)
-        build_streaming_qa(out, ASKED.model_copy(update={"per_minute": 160.0, "least": 160}))
+        build_streaming_qa(out, ASKED.model_copy(update={"per_minute": 160.0, "least": 110}))
         self.rows = list(read_table(out / QA, StreamingQA))
         self.talks = []
-        for seed in range(4):
+        for seed in range(3):
             build_dialogue(out, TALKATIVE.model_copy(update={"seed": seed}), force=True)
             self.talks += read_table(out / TALK, Dialogue)
         atlas = Atlas(out)
