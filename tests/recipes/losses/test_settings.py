@@ -35,9 +35,8 @@ def test_the_defaults_leave_what_is_opt_in_off():
     assert scales["answer"] == scales["decision"] == 1
     assert (scales["consistency.decisions"], scales["consistency.tokens"]) == (0.5, 0.25)
     off = {name for name, scale in scales.items() if scale == 0}
-    assert off == {
-        "consistency.features", "consistency.calm", "latency.survival", "latency.delay", "latency.length", "interaction",
-    }  # fmt: skip
+    opt_in = {"consistency.features", "consistency.calm", "interaction"}
+    assert off == opt_in | {"latency.survival", "latency.delay", "latency.length"}
 
 
 def test_consistency_waits_for_its_ramp():
