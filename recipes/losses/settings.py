@@ -109,7 +109,7 @@ class LatencyLoss(Config):
     beta: NotNegative = 1.0
     tau_s: Positive = 2.0
     scale_s: Positive = 1.0
-    lam: NotNegative = 0.5
+    lam: NotNegative = 0.1
     gamma: Share = 0.3
     delay: NotNegative = 0.0
     rho: NotNegative = 0.1

@@ -76,7 +76,7 @@ def survival_loss(
     rows: DecisionRows,
     *,
     grouped: Episodes,
-    lam: float = 0.5,
+    lam: float = 0.1,
     gamma: float = 0.3,
     log_probs: Tensor | None = None,
 ) -> Part:
@@ -91,7 +91,7 @@ def survival_loss(
         logits: (n, 3); silence and standby together are to stay silent. `decision_loss` tells them apart.
         rows: the decision rows.
         grouped: their `episodes`; a censored window gives nothing.
-        lam: price of delay, per second; 0.1 to 5, after a warm-up.
+        lam: price of delay, per second, 0.1 to 5. Its own price is false starts: watch their rate as it rises.
         gamma: how much it matters whether the answer could be said well at that row, in [0, 1].
         log_probs: (n,) log p(y | V<=t), mean per token, with a graph or without; None leaves the factor out.
 

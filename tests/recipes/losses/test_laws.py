@@ -46,7 +46,7 @@ LOSSES = {
 # Their targets move with the logits and stand still in the gradient.
 TAUGHT = {"consistency", "consistency without labels", "calm", "features", "survival with text"}
 every = pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES.keys())
-few = settings(max_examples=12)
+few = settings(max_examples=25)
 # A wait, a response in its window, silence; and an answer that no label gives.
 SAMPLE = packed(
     rows("ssbsRss", evidence_s=[3.0] * 5 + [9.0] * 2, window_s=[5.0] * 5 + [9.0] * 2, segment=[0, 0, 0, 1, 1, 2, 2]),
@@ -54,52 +54,36 @@ SAMPLE = packed(
 )
 
 
-@every
+def close(name, one, other):
+    torch.testing.assert_close(one, other, msg=lambda told: f"{name}: {told}")
+
+
+# Documents are drawn once for all losses: drawing takes longer than the losses do.
 @few
 @given(documents(), documents(), st.integers(0, 99))
-def test_packing_adds_parts(loss, one, other, seed):
-    logits = logits_of(len(one) + len(other), seed).detach()
-    both = loss(logits, packed(one, other))
-    parts = add_parts([loss(logits[: len(one)], one), loss(logits[len(one) :], other)])
-    torch.testing.assert_close(both.total, parts.total)
-    torch.testing.assert_close(both.weight, parts.weight)
+def test_packing_adds_parts(one, other, seed):
+    logits, together = logits_of(len(one) + len(other), seed).detach(), packed(one, other)
+    for name, loss in LOSSES.items():
+        both = loss(logits, together)
+        parts = add_parts([loss(logits[: len(one)], one), loss(logits[len(one) :], other)])
+        close(name, both.total, parts.total)
+        close(name, both.weight, parts.weight)
 
 
-@every
-@few
-@given(documents(), st.integers(0, 99))
-def test_a_batch_twice_over_has_the_same_mean(loss, one, seed):
-    logits = logits_of(len(one), seed).detach()
-    torch.testing.assert_close(
-        loss(torch.cat([logits, logits]), packed(one, one)).mean(), loss(logits, packed(one)).mean()
-    )
-
-
-@every
-@few
-@given(documents(), st.integers(0, 99))
-def test_the_weight_is_known_before_the_model_is(loss, one, seed):
-    before = loss(torch.zeros(len(one), 3).double(), one).weight
-    torch.testing.assert_close(loss(logits_of(len(one), seed), one).weight, before)
-    assert before >= 0
-
-
-@every
-@few
-@given(documents(), st.integers(0, 99))
-def test_rows_that_are_not_learned_get_no_gradient(loss, one, seed):
-    logits = logits_of(len(one), seed)
-    slope = gradient(loss(logits, one).total, logits)
-    assert slope.isfinite().all()
-    assert (slope[~one.learned] == 0).all()
-
-
-@every
 @few
 @given(documents(), st.integers(0, 99), st.sampled_from([8.0, -3.0, 4096.0]))
-def test_when_a_document_begins_does_not_matter(loss, one, seed, seconds):
-    logits = logits_of(len(one), seed).detach()
-    torch.testing.assert_close(loss(logits, later(one, seconds)).total, loss(logits, one).total)
+def test_laws_of_one_document(one, seed, seconds):
+    logits, twice, moved = logits_of(len(one), seed), packed(one, one), later(one, seconds)
+    for name, loss in LOSSES.items():
+        part = loss(logits, one)
+        slope = gradient(part.total, logits)
+        assert slope.isfinite().all(), name
+        assert (slope[~one.learned] == 0).all(), f"{name}: rows that are not learned get no gradient"
+        close(name, loss(torch.zeros_like(logits), one).weight, part.weight)
+        assert part.weight >= 0, name
+        # Neither the same document once more nor a later begin changes what it costs.
+        close(name, loss(torch.cat([logits, logits]), twice).mean(), part.mean())
+        close(name, loss(logits, moved).total, part.total)
 
 
 @every

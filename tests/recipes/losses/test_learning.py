@@ -50,8 +50,8 @@ def test_the_dearer_delay_is_the_earlier_the_model_responds():
     found = [trained(lam) for lam in (0.0, 0.1, 0.5, 2.0)]
     delays, false_starts = zip(*found, strict=True)
     assert all(dear < cheap - 0.01 for cheap, dear in pairwise(delays)), found
-    # The price is false starts, and it stays a price: at the smallest lam hardly any.
-    assert false_starts[1] - false_starts[0] < 0.05, found
+    # The price is false starts: under 2 points at the default lam, a third of the documents at 20 times as much.
+    assert false_starts[1] - false_starts[0] < 0.02, found
     assert max(false_starts) < 0.5, found
 
 

@@ -81,7 +81,7 @@ def test_the_ramp_of_latency_is_that_of_its_prices():
     for step, share in ((0, 0.0), (150, 0.5), (200, 1.0)):
         now = latency.at(step)
         found = (now.alpha, now.beta, now.lam, now.delay, now.gain, now.length)
-        assert found == (share, share, 0.5 * share, share, share, 0.5 * share)
+        assert found == (share, share, 0.1 * share, share, share, 0.5 * share)
         assert (now.weight, now.gamma, now.tau_s) == (1, 0.3, 2), "what is no price stays"
     assert Losses(latency=latency).scales(0)["latency.survival"] == 1
 
