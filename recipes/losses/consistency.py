@@ -38,7 +38,8 @@ def gates(rows: DecisionRows, alike: Tensor | None = None) -> Tensor:
     Returns:
         (n,) seconds; 0 on the last row of a segment.
     """
-    same = follows(rows.document) & follows(rows.segment) & rows.learned
+    # Across documents there are no seconds, whatever their segments' numbers.
+    same = follows(rows.segment) & rows.learned
     same &= torch.cat([rows.learned[1:], rows.learned[:1]])
     if alike is not None:
         check_rows(len(rows), {"alike": alike})
@@ -84,7 +85,7 @@ def future_targets(
     fixed = chances.detach()
     opened = gate_s > 0
     # Rows after a shut gate are the ends of chains; an affine map c_t = keep c_{t+1} + gain stands for each row.
-    keep = torch.where(opened, torch.pow(lam, gate_s.to(fixed.dtype)), torch.zeros_like(fixed[:, 0]))[:, None]
+    keep = torch.where(opened, torch.pow(lam, gate_s.to(fixed.dtype)), 0.0)[:, None]
     ahead = torch.cat([fixed[1:], fixed[-1:]])
     gain = torch.where(opened[:, None], (1 - keep) * ahead, _ends(fixed, rows, smoothing=smoothing))
     # Maps are composed in pairs, then fours, then eights (Hillis and Steele): log2(n) steps for any number of rows.

@@ -89,7 +89,7 @@ def lateness(timing: Timing, profile: Profile, *, scale_s: float = 1.0) -> Tenso
     if scale_s <= 0:
         raise RecipeError(f"scale_s: found {scale_s}, expected positive seconds")
     over = finish_s(timing, profile) - timing.deadline_s
-    return torch.where(over > 0, torch.sigmoid(over / scale_s), torch.zeros_like(over))
+    return torch.where(over > 0, torch.sigmoid(over / scale_s), 0.0)
 
 
 def deadline_weights(timing: Timing, profile: Profile, *, gain: float = 1.0, scale_s: float = 1.0) -> Tensor:

@@ -60,7 +60,7 @@ def episodes(rows: DecisionRows) -> Episodes:
         number=number,
         before=~window & ~passed & rows.learned,
         window=window & ~cut,
-        delay_s=torch.where(window, delay, torch.zeros_like(delay)),
+        delay_s=torch.where(window, delay, 0.0),
         censored=window & cut,
     )
 

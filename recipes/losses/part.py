@@ -41,7 +41,7 @@ class Part:
 
     def mean(self) -> Tensor:
         """Returns total / weight () of this part alone; 0 where nothing is supervised."""
-        return self.total / torch.where(self.weight > 0, self.weight, torch.ones_like(self.weight))
+        return self.total / torch.where(self.weight > 0, self.weight, 1.0)
 
 
 def weighted_sum(values: Tensor, weights: Tensor) -> Part:
@@ -55,7 +55,7 @@ def weighted_sum(values: Tensor, weights: Tensor) -> Part:
         RecipeError: another shape, which would broadcast to n x n without a word.
     """
     check_rows(len(values), {"values": values, "weights": weights})
-    kept = torch.where(weights > 0, values, torch.zeros_like(values))
+    kept = torch.where(weights > 0, values, 0.0)
     return Part(total=(kept * weights.to(values.dtype)).sum(), weight=weights.to(values.dtype).sum())
 
 

@@ -64,10 +64,22 @@ class DecisionRows:
         """Returns the number of rows."""
         return len(self.states)
 
+    def to(self, device: torch.device) -> "DecisionRows":
+        """Returns the same rows on a device."""
+        return DecisionRows(
+            states=self.states.to(device),
+            document=self.document.to(device),
+            segment=self.segment.to(device),
+            time_s=self.time_s.to(device),
+            evidence_s=self.evidence_s.to(device),
+            window_s=self.window_s.to(device),
+            learned=self.learned.to(device),
+        )
+
     def steps_s(self) -> Tensor:
         """Returns (n,) the seconds from each row to the next one; 0 on the last row of a document."""
         ahead = torch.cat([self.time_s[1:], self.time_s[-1:]]) - self.time_s
-        return torch.where(follows(self.document), ahead, torch.zeros_like(ahead))
+        return torch.where(follows(self.document), ahead, 0.0)
 
 
 def follows(key: Tensor) -> Tensor:

@@ -59,13 +59,13 @@ def windows(logits: Tensor, rows: DecisionRows, grouped: Episodes) -> Windows:
     held = column < sizes[:, None]
     first = sizes.cumsum(0) - sizes
     row = at[(first[:, None] + column).clamp(max=max(len(at) - 1, 0))] if len(owners) else held.long()
-    row = torch.where(held, row, torch.zeros_like(row))
-    stay = torch.where(held, log_stay[row], torch.zeros_like(log_stay[:1]).sum())
+    row = torch.where(held, row, 0)
+    stay = torch.where(held, log_stay[row], 0.0)
     waited = torch.cat([torch.zeros_like(stay[:, :1]), stay.cumsum(dim=1)[:, :-1]], dim=1)
-    log_first = torch.where(held, log_h[row] + waited, torch.full_like(waited, -torch.inf))
+    log_first = torch.where(held, log_h[row] + waited, -torch.inf)
     return Windows(
         log_first=log_first,
-        delay_s=torch.where(held, grouped.delay_s[row], torch.zeros_like(grouped.delay_s[:1]).sum()).to(waited.dtype),
+        delay_s=torch.where(held, grouped.delay_s[row], 0.0).to(waited.dtype),
         row=row,
         held=held,
     )
@@ -93,7 +93,8 @@ def survival_loss(
         grouped: their `episodes`; a censored window gives nothing.
         lam: price of delay, per second, 0.1 to 5. Its own price is false starts: watch their rate as it rises.
         gamma: how much it matters whether the answer could be said well at that row, in [0, 1].
-        log_probs: (n,) log p(y | V<=t), mean per token, with a graph or without; None leaves the factor out.
+        log_probs: (n,) log p(y | V<=t), mean per token, with a graph or without; None leaves the factor out. Where an
+            answer was tried on one row of its window alone, give that value on all of them.
 
     Raises:
         RecipeError: shapes that do not fit, or a negative lam or gamma.
@@ -102,13 +103,13 @@ def survival_loss(
         raise RecipeError(f"survival loss: found lam {lam} and gamma {gamma}, expected at least 0")
     logits = decision_logits(logits, rows)
     _, log_stay = log_hazards(logits)
-    false_starts = -torch.where(grouped.before, log_stay, torch.zeros_like(log_stay)).sum()
+    false_starts = -torch.where(grouped.before, log_stay, 0.0).sum()
     laid = windows(logits, rows, grouped)
     worth = laid.log_first - lam * laid.delay_s
     if log_probs is not None and gamma > 0:
         check_rows(len(rows), {"log_probs": log_probs})
         said = gamma * log_probs.to(worth.dtype)[laid.row]
-        worth = worth + torch.where(laid.held, said, torch.zeros_like(said))
+        worth = worth + torch.where(laid.held, said, 0.0)
     total = false_starts - torch.logsumexp(worth, dim=1).sum()
     return Part(total=total, weight=(grouped.before.sum() + len(worth)).to(total.dtype))
 

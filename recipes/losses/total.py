@@ -49,7 +49,7 @@ def combine(
     values = []
     for name, part in parts.items():
         whole = weights[name].to(part.total)
-        values.append(part.total / torch.where(whole > 0, whole, torch.ones_like(whole)) * scales[name])
+        values.append(part.total / torch.where(whole > 0, whole, 1.0) * scales[name])
     return torch.stack(values).sum() * processes
 
 

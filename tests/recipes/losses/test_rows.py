@@ -19,6 +19,13 @@ def test_no_rows_are_rows():
     assert follows(torch.zeros(0)).shape == (0,)
 
 
+def test_rows_move_whole():
+    labels = rows("sbR", evidence_s=1.0, window_s=2.0, segment=[0, 1, 1], learned=[True, False, True])
+    there = labels.to(torch.device("cpu"))
+    for name in FIELDS:
+        assert torch.equal(getattr(there, name), getattr(labels, name))
+
+
 def test_follows_compares_with_the_next_row():
     assert follows(torch.tensor([1, 1, 2, 2, 2])).tolist() == [True, False, True, True, False]
 
