@@ -165,9 +165,7 @@ def token_consistency(
     pieces = []
     for start in range(0, max(len(earlier), 1), chunk):
         here = slice(start, start + chunk)
-        piece: Tensor = checkpoint(
-            one, earlier[here], later[here].detach(), use_reentrant=False, preserve_rng_state=False
-        )
+        piece: Tensor = checkpoint(one, earlier[here], later[here], use_reentrant=False, preserve_rng_state=False)
         pieces.append(piece)
     return weighted_sum(torch.cat(pieces), weights)
 

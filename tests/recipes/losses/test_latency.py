@@ -32,6 +32,11 @@ def test_rows_that_wait_for_nothing_keep_one():
     assert latency_weights(rows("sbR")).tolist() == [1, 1, 1]
 
 
+def test_silence_an_hour_after_the_evidence_is_plain_silence():
+    labels = rows("ssss", fps=1 / 1200, evidence_s=0.0, window_s=1.0)
+    assert latency_weights(labels).tolist() == [1, 1, 1, 1]
+
+
 def test_seconds_count_and_not_rows():
     slow = rows("ssss", fps=1, evidence_s=3.0)
     fast = rows("sssssss", fps=2, evidence_s=3.0)

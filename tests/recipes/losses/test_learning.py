@@ -1,6 +1,7 @@
 """Losses at work on models of a few numbers: what they promise about training, not only about one gradient."""
 
 import math
+from functools import cache
 from itertools import pairwise
 
 import torch
@@ -30,6 +31,7 @@ def hazards(model: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
     return torch.stack([still, still - 4, model[0] * seen + model[1]], dim=-1)
 
 
+@cache
 def trained(lam: float) -> tuple[float, float]:
     """Mean delay in seconds, and share of documents with a false start, after training with a price of delay."""
     labels, seen = streams(60)
