@@ -48,7 +48,7 @@ def episodes(rows: DecisionRows) -> Episodes:
     number = began.long().cumsum(0) - 1
     count = int(began.sum())
     answered = _any(rows.states == RESPOND, number, count)
-    due = rows.evidence_s <= rows.window_s.clamp(max=torch.finfo(rows.window_s.dtype).max)
+    due = rows.evidence_s <= rows.window_s
     # The same evidence after a response means that it was answered, unless one more response to it is labelled.
     due &= ~_any(began & _repeats(rows), number, count) | answered
     known = rows.time_s >= rows.evidence_s

@@ -153,6 +153,20 @@ def test_the_tilt_is_in_seconds():
     assert laid[1].delay_s.tolist() == [[0, 0.5, 1, 1.5, 2, 2.5, 3]]
 
 
+def test_delay_costs_by_the_second_at_any_frame_rate():
+    labels, logits = one_answer(6, 1, 2, fps=2), logits_of(6)
+    chances = first_responses(logits.softmax(-1)[:, 2].tolist())
+    worth = sum(chances[t] * math.exp(-2.0 * (t - 2) / 2) for t in range(2, 5))
+    assert float(loss(logits, labels, lam=2.0).total.detach()) == pytest.approx(-math.log(worth))
+
+
+def test_what_was_not_tried_outside_of_windows_need_not_be_a_number():
+    labels, logits = packed(one_answer(5, 1, 3), one_answer(3, 1, 1)), logits_of(8)
+    known = -torch.ones(8).double()
+    gaps = torch.where(episodes(labels).window, known, torch.nan)
+    torch.testing.assert_close(loss(logits, labels, log_probs=gaps).total, loss(logits, labels, log_probs=known).total)
+
+
 def test_windows_are_laid_side_by_side():
     labels = packed(one_answer(5, 1, 3), one_answer(3, 1, 1), rows("ss"))
     laid = windows(logits_of(10), labels, episodes(labels))
