@@ -72,7 +72,7 @@ def test_alike_frames_look_at_the_angle_to_the_next():
     assert alike_frames(features[:0]).tolist() == []
 
 
-@settings(max_examples=50)
+@settings(max_examples=25)
 @given(
     documents(),
     documents(),
@@ -137,7 +137,7 @@ def test_gradients_against_targets_that_stand_still(smoothing):
     torch.testing.assert_close(gradient(part.total, start), gradient(against_held(start), start))
 
 
-@settings(max_examples=30)
+@settings(max_examples=25)
 @given(documents(), st.integers(0, 99))
 def test_rows_with_a_shut_gate_get_exactly_no_gradient(labels, seed):
     logits, gate_s = logits_of(len(labels), seed), gates(labels)

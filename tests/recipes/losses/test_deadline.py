@@ -27,7 +27,7 @@ def test_tokens_come_after_the_first_at_a_steady_pace():
     assert finish_s(timing(3, begin=5.0), PROFILE).tolist() == pytest.approx([5.3, 5.32, 5.34])
 
 
-@settings(max_examples=30)
+@settings(max_examples=25)
 @given(st.lists(st.integers(0, 9000), min_size=1, max_size=6))
 def test_between_measurements_it_is_linear_and_flat_outside(contexts):
     made = Timing(
@@ -66,7 +66,7 @@ def test_no_hurry_and_no_rows():
     assert (part.total, part.weight) == (0, 0)
 
 
-@settings(max_examples=30)
+@settings(max_examples=25)
 @given(st.floats(0, 1), st.integers(2, 20))
 def test_weights_rise_along_an_answer_and_with_the_load(deadline, n):
     light, heavy = (deadline_weights(timing(n, deadline=deadline, context=c), PROFILE) for c in (100, 4000))

@@ -14,14 +14,14 @@ COUNTS = st.lists(st.integers(0, 100_000), min_size=3, max_size=3)
 EVEN = torch.ones(3, dtype=torch.float64)
 
 
-@settings(max_examples=50)
+@settings(max_examples=25)
 @given(COUNTS.filter(any), st.sampled_from(["none", "inverse", "effective"]))
 def test_over_the_dataset_weights_have_mean_one(counts, balance):
     weights = class_weights(counts, balance=balance)
     torch.testing.assert_close(torch.tensor(counts, dtype=torch.float64) @ weights / sum(counts), EVEN[0])
 
 
-@settings(max_examples=50)
+@settings(max_examples=25)
 @given(COUNTS.filter(all), st.sampled_from(["inverse", "effective"]))
 def test_a_rarer_state_never_weighs_less(counts, balance):
     weights = class_weights(counts, balance=balance)

@@ -110,7 +110,7 @@ def test_a_new_wait_before_the_old_one_was_answered():
     assert drawn(labels) == "-w|-ww"
 
 
-@settings(max_examples=50)
+@settings(max_examples=25)
 @given(documents(), documents())
 def test_laws(one, other):
     labels = packed(one, other)
@@ -129,7 +129,7 @@ def test_laws(one, other):
     assert not (early & made.window & (labels.states != RESPOND)).any(), "only a label responds before the evidence"
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(documents(), documents())
 def test_packing_changes_no_group(one, other):
     both, alone = episodes(packed(one, other)), [episodes(one), episodes(other)]

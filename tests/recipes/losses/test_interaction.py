@@ -38,7 +38,7 @@ def test_utility_is_its_formula():
     assert utility(Outcome(quality=(), delay_s=()), PRICES) == 0
 
 
-@settings(max_examples=30)
+@settings(max_examples=25)
 @given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 60)), max_size=5), st.integers(0, 3))
 def test_utility_falls_with_delay_and_with_every_fault(answers, faults):
     outcome = Outcome(
@@ -90,14 +90,14 @@ def test_a_score_adds_decisions_and_text():
     assert apart.tolist() == [-1, -5]
 
 
-@settings(max_examples=30)
+@settings(max_examples=25)
 @given(st.floats(-5, 0), st.floats(-5, 0), st.floats(0.1, 5))
 def test_a_policy_that_is_its_reference_costs_log_2(chosen, rejected, beta):
     same = pairs(chosen, rejected)
     assert value(same, same, beta=beta) == pytest.approx(math.log(2))
 
 
-@settings(max_examples=30)
+@settings(max_examples=25)
 @given(SCORES)
 def test_swapping_the_traces_swaps_the_signs(scores):
     a, b, ra, rb = scores
@@ -112,7 +112,7 @@ def test_swapping_the_traces_swaps_the_signs(scores):
     assert slope[0] <= 0
 
 
-@settings(max_examples=30)
+@settings(max_examples=25)
 @given(SCORES, st.lists(st.floats(0, 4), min_size=2, max_size=5, unique=True))
 def test_the_margin_rises_with_the_gap_of_utility(scores, gaps):
     a, b, ra, rb = scores
@@ -161,7 +161,7 @@ def test_pairs_of_several_micro_batches_count_each():
     assert (empty.total, empty.weight) == (0, 0)
 
 
-@settings(max_examples=30)
+@settings(max_examples=25)
 @given(st.floats(-4, -0.1), st.integers(1, 5), st.integers(2, 9))
 def test_longer_chatter_never_wins_by_its_length(mean, words, times):
     # The same text once and over again, on as many more decisions: at equal utility neither is preferred.

@@ -43,7 +43,7 @@ def test_seconds_count_and_not_rows():
     torch.testing.assert_close(latency_weights(slow), latency_weights(fast)[::2])
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(documents())
 def test_weights_are_finite_and_within_their_bounds(labels):
     weights = latency_weights(labels, alpha=1.5, beta=0.5)

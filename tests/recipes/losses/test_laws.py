@@ -46,7 +46,7 @@ LOSSES = {
 # Their targets move with the logits and stand still in the gradient.
 TAUGHT = {"consistency", "consistency without labels", "calm", "features", "survival with text"}
 every = pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES.keys())
-few = settings(max_examples=25)
+few = settings(max_examples=12)
 # A wait, a response in its window, silence; and an answer that no label gives.
 SAMPLE = packed(
     rows("ssbsRss", evidence_s=[3.0] * 5 + [9.0] * 2, window_s=[5.0] * 5 + [9.0] * 2, segment=[0, 0, 0, 1, 1, 2, 2]),

@@ -12,7 +12,7 @@ def load(*overrides: str) -> Losses:
     return load_config(Losses, None, overrides)
 
 
-@settings(max_examples=30)
+@settings(max_examples=25)
 @given(st.integers(0, 50), st.integers(0, 50), st.lists(st.integers(0, 120), min_size=2, max_size=6))
 def test_a_ramp_rises_from_nothing_to_one(begin, length, steps):
     ramp = Ramp(begin=begin, end=begin + length)

@@ -32,7 +32,7 @@ def first_responses(hazards):
     return chances
 
 
-@settings(max_examples=50)
+@settings(max_examples=25)
 @given(
     st.integers(1, 8),
     st.integers(0, 7),
@@ -214,7 +214,7 @@ def test_certain_logits_stay_finite_where_log1p_would_not(size):
     assert torch.log1p(-torch.tensor([0.0, 0, size]).softmax(-1)[2]).isinf()
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(documents(), st.integers(0, 99))
 def test_any_labels_give_a_finite_loss_of_at_least_zero(labels, seed):
     logits = logits_of(len(labels), seed)
@@ -224,7 +224,7 @@ def test_any_labels_give_a_finite_loss_of_at_least_zero(labels, seed):
     assert gradient(made.total, logits).isfinite().all()
 
 
-@settings(max_examples=30)
+@settings(max_examples=25)
 @given(documents(), st.integers(0, 99))
 def test_standby_and_silence_are_one_to_it(labels, seed):
     logits = logits_of(len(labels), seed).detach()

@@ -21,7 +21,7 @@ def test_the_loss_is_the_weighted_sum_of_means():
     assert combine(parts, weights, scales={"a": 2.0, "b": 3.0}) == 2 * 1.5 + 3 * 0.5
 
 
-@settings(max_examples=30)
+@settings(max_examples=25)
 @given(
     st.lists(st.tuples(st.floats(0, 9), st.floats(0.1, 9)), min_size=3, max_size=9),
     st.integers(1, 3),
