@@ -12,6 +12,14 @@ _ONE_COUNT = LAYOUTS["origin"].positions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """Tokens of a reply that are fed anew at every turn; `inputs`: the entries of input that they see."""
+
+    tokens: tuple[int, ...]
+    inputs: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Round:
     """A question with its reply, or a turn that the model took by itself.
 
@@ -23,6 +31,7 @@ class Round:
         entries: its blocks in the cache.
         saw: what its last token saw, itself included; what memory let go since is no longer in the cache.
         unfed: tokens at its end that are not in the cache yet; they enter with the next question.
+        said: its reply, where that is not kept in the cache but fed anew.
     """
 
     question: str
@@ -31,6 +40,7 @@ class Round:
     entries: tuple[int, ...]
     saw: tuple[int, ...] = ()
     unfed: tuple[int, ...] = ()
+    said: tuple[Run, ...] = ()
 
 
 class Dialogue:
@@ -73,8 +83,9 @@ class Dialogue:
         return max((entry.end for entry in entries if not self._apart(entry)), default=0)
 
     def tokens(self) -> int:
-        """Slots that the rounds take."""
-        return sum(len(self.row.entry(entry).slots) for entry in self.visible())
+        """Slots that the rounds take, when all that is fed anew has been."""
+        anew = sum(len(run.tokens) for kept in self.rounds for run in kept.said)
+        return anew + sum(len(self.row.entry(entry).slots) for entry in self.visible())
 
     def finish(self, until_ns: int | None = None) -> list[Draft]:
         """Places the ends of rounds, which are fed together with what comes next, as parts of their replies.

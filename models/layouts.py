@@ -104,6 +104,17 @@ class Layout:
     positions: PositionRule
     visibility: VisibilityRule
 
+    @property
+    def in_line(self) -> bool:
+        """Whether questions and replies stand in the video's own line, where frames see them and go on behind them."""
+        return self.visibility.order == "time" and self.visibility.frames_see_text
+
+    @property
+    def retold(self) -> bool:
+        """Whether input that comes moves or shows itself to what was said before it, which is then fed anew."""
+        behind_all = self.positions.reply == "continue"
+        return self.visibility.order == "frames_first" and (behind_all or self.visibility.replies_see == "all")
+
     def __post_init__(self) -> None:
         if self.positions.beside and self.visibility.queries_see != "all":
             raise SettingsError(

@@ -134,7 +134,7 @@ class Session:
             first = state.intake.first_ns is None
             before = Before(intake=state.intake, meter=state.meter)
             if first and type(t_ns) is int:
-                state.track.origin_ns = t_ns
+                state.track.begin(t_ns)
             arrived = state.intake.add(frame, t_ns, admit=state.watcher.admit)
             undecided = tuple(state.undecided)
             state.undecided += [arrival.last_ns for arrival in arrived]

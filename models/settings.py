@@ -17,19 +17,25 @@ MIB: Final = 2**20
 _DEVICE: Final = re.compile(r"[a-z]+(:\d+)?")
 
 
-def _unserved(layout: Layout) -> str:
-    """Why no session can do as a layout says; empty where one can."""
-    if layout.visibility.replies_see == "all":
-        return "its replies see frames that come later, which nobody knows while the stream runs"
-    if layout.visibility.frames_see_text:
-        return "its replies would enter the video's own cache, which no question may touch"
-    if layout.positions.reply == "continue" and not layout.positions.beside:
-        return "its replies take positions behind the whole video, whose end nobody knows while the stream runs"
+def _unserved(layout: Layout, mode: str) -> str:
+    """Why no session can do as a layout says in a mode; empty where one can."""
+    if mode in ("delayed", "clip") and not layout.positions.beside:
+        return "this mode places frames anew, so a count that frames and questions share has no meaning"
+    if mode == "parallel" and layout.in_line:
+        return "frames that come while a reply is written would stand in the middle of it"
+    if mode == "parallel" and layout.retold:
+        return "its replies stand behind all input, and input that comes while one is written would move it"
     return ""
 
 
-# A session gives exactly the ids and the mask of these, which is what a model trained under one of them expects.
-SERVED_LAYOUTS: Final = tuple(name for name, layout in LAYOUTS.items() if not _unserved(layout))
+def served_modes(layout: str) -> tuple[str, ...]:
+    """The modes in which a session gives exactly the ids and the mask of a layout, by its name in LAYOUTS."""
+    return tuple(mode for mode in MODES if not _unserved(LAYOUTS[layout], mode))
+
+
+def served_layouts(mode: str) -> tuple[str, ...]:
+    """The names of the layouts that a session gives in a mode."""
+    return tuple(name for name, layout in LAYOUTS.items() if not _unserved(layout, mode))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,8 +54,8 @@ class StreamingSettings:
         window_s: seconds that the memory reaches back; None sets no limit.
         frames_per_chunk: frames that enter the cache together, two to a grid; memory judges each grid.
         clip_frames: frames of a clip, 4 to 16, two to a grid.
-        layout: name of the layout of positions and visibility that the model was trained under, one of SERVED_LAYOUTS;
-            all but `branch` only where frames enter as they come, in mode `incremental` or `parallel`.
+        layout: name of the layout of positions and visibility that the model was trained under, one of LAYOUTS; which
+            of them a mode serves is told by `served_modes`.
         max_gap_s: frames further apart than this never share a temporal patch.
         slots: tokens that the cache pool holds, for all sessions together.
         history_rounds: questions with their answers that later questions still see.
@@ -199,16 +205,12 @@ def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:
 
 def _check_layout(name: str, mode: str) -> None:
     _check_choice("layout", name, sorted(LAYOUTS))
-    reason, served = _unserved(LAYOUTS[name]), ", ".join(SERVED_LAYOUTS)
+    reason = _unserved(LAYOUTS[name], mode)
     if reason:
+        fits = ", ".join(served_layouts(mode))
         raise SettingsError(
-            f"setting layout is {name!r}, expected one of {served}: {reason}; "
-            "train under one of these, and serve with the same"
-        )
-    if mode in ("delayed", "clip") and not LAYOUTS[name].positions.beside:
-        raise SettingsError(
-            f"setting layout is {name!r} in mode {mode}, expected 'branch': this mode places frames anew, so a count "
-            "that frames and questions share has no meaning; use mode incremental or parallel, or layout branch"
+            f"setting layout is {name!r} in mode {mode}, expected one of {fits}: {reason}; "
+            f"use mode {' or '.join(served_modes(name))}, or train under another layout"
         )
 
 

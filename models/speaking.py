@@ -102,6 +102,7 @@ def _decide(state: State, decider: Decider, options: AnswerOptions, *, t_ns: int
     check_options(state, options)
     state.interrupt()
     state.drain()
+    state.close_rounds()
     state.set_back()
     # What is decided about a frame is known right behind it, as is a question at its time.
     view = look(state, (), until_ns=t_ns + 1)
@@ -127,7 +128,7 @@ def _decide(state: State, decider: Decider, options: AnswerOptions, *, t_ns: int
         prompt_tokens=said.tokens,
         visible_tokens=len(state.row.slots_of(view.branch.sees())),
         frames=view.frames,
-        passing=(*view.passing, *opened.seam),
+        passing=(*view.passing, *opened.passing),
     )
     answer = reply(state, view.branch, said, options=options, stats=asked)
     return Turn(t_ns=t_ns, state="respond", probabilities=chances, decided_s=decided_s, answer=answer)

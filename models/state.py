@@ -8,7 +8,7 @@ from models.blocks import Kind
 from models.dialogue import Dialogue
 from models.errors import PoolFullError, SettingsError
 from models.intake import Intake
-from models.layouts import PositionRule, VisibilityRule
+from models.layouts import LAYOUTS, Layout, PositionRule, VisibilityRule
 from models.metrics import Meter
 from models.positions import Cursor
 from models.prompts import Prompts
@@ -62,6 +62,11 @@ class State:
     reply_to: int = -1
 
     @property
+    def layout(self) -> Layout:
+        """What the model was trained under."""
+        return LAYOUTS[self.settings.layout]
+
+    @property
     def group(self) -> int:
         """Grids that enter the cache together."""
         return max(1, self.settings.frames_per_chunk // self.track.prompts.family.temporal)
@@ -78,6 +83,7 @@ class State:
         From here on it waits no more, whatever becomes of the forward.
         """
         arrival = self.intake.queue[0]
+        self.close_rounds()
         try:
             drafts = self.watcher.drafts(arrival)
         except Exception:
@@ -88,6 +94,21 @@ class State:
             raise
         self.intake.queue.popleft()
         return drafts
+
+    def close_rounds(self) -> None:
+        """Feeds the ends of rounds where frames and questions go on behind them in one line.
+
+        Raises:
+            PoolFullError: they do not fit.
+        """
+        if not self.layout.in_line:
+            return
+        for draft in self.dialogue.finish():
+            self.row.owe(draft)
+        if self.dialogue.end > self.track.cursor.next:
+            self.track.cursor = Cursor(next=self.dialogue.end)
+        # Before memory lets go what they are to see.
+        self.track.settle()
 
     def drain(self) -> None:
         """Brings all waiting grids in.
@@ -111,6 +132,9 @@ class State:
         """Brings in the grids that are due: encoded, and not kept back for an answer."""
         while len(self.intake.queue) >= self.group:
             full = len(self.intake.queue) > self.settings.max_pending
+            if full and self.visibility.frames_see_text:
+                # Frames would have to see an answer, or a question, that is not over.
+                self.interrupt()
             kept_back = self.answer is not None
             # Only a watcher that feeds at once waits for features; the others take a grid that is still being encoded.
             unready = isinstance(self.watcher, Incremental) and not self.intake.queue[0].future.done()
@@ -133,8 +157,10 @@ class State:
         if self.answer is not None and not self.row.held_beside(self.answer.base):
             self.interrupt()
         if not self.row.held:
+            self.close_rounds()
             self.watcher.compact()
-            self._gather(apart=apart)
+            if not self.layout.in_line:
+                self._gather(apart=apart)
 
     def _gather(self, *, apart: bool) -> None:
         """Puts the rounds right behind the frames and each other, as if they had all been said just now.

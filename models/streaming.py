@@ -253,7 +253,10 @@ class StreamingModel:
             router = build_router(settings.router, settings=RouterSettings(seed=settings.seed, indexer=weights))
         meter = Meter()
         layout = LAYOUTS[settings.layout]
-        row = Row(Engine(self.backbone, pool), clock=self.backbone.family.clock)
+        clock = self.backbone.family.clock
+        if layout.positions.clock == "stream":
+            clock = replace(clock, origin_ns=0)
+        row = Row(Engine(self.backbone, pool), clock=clock)
         try:
             track = Track(
                 row,
@@ -270,6 +273,10 @@ class StreamingModel:
                 meter=meter,
             )
             watcher = _watcher(track, settings, pool)
+            dialogue = Dialogue(row, settings.history_rounds, rule=layout.positions)
+            track.in_line = layout.in_line
+            if layout.visibility.frames_see_text:
+                track.text = dialogue.visible
         except BaseException:
             row.close()
             raise
@@ -277,7 +284,7 @@ class StreamingModel:
             row=row,
             track=track,
             watcher=watcher,
-            dialogue=Dialogue(row, settings.history_rounds, rule=layout.positions),
+            dialogue=dialogue,
             intake=intake,
             prompts=self.prompts,
             meter=meter,

@@ -10,6 +10,7 @@ from models.blocks import Block, Kind
 from models.dialogue import Round
 from models.errors import PoolFullError, SettingsError
 from models.positions import Cursor
+from models.retelling import Told, retell, retellable
 from models.row import Draft, Entry
 from models.state import State
 from models.view import View, look
@@ -41,6 +42,7 @@ def ask(state: State, put: Put) -> Answer:
     check_options(state, put.options)
     state.drain()
     state.watcher.expire(put.t_ns)
+    state.close_rounds()
     state.set_back()
     text = put.text + BRIEFLY if put.options.draft_tokens else put.text
     view = look(state, state.prompts.text(put.text))
@@ -55,7 +57,7 @@ def ask(state: State, put: Put) -> Answer:
         prompt_tokens=asked.tokens,
         visible_tokens=len(state.row.slots_of(view.branch.sees())),
         frames=view.frames,
-        passing=(*view.passing, *asked.seam),
+        passing=(*view.passing, *asked.passing),
     )
     return reply(state, view.branch, asked, options=put.options, stats=stats)
 
@@ -93,6 +95,7 @@ class Opened:
         heard: where the count of the input goes on behind it; None where it brought no input.
         held: tokens of the last round's end that stand on the turn's branch.
         ends: the entries of ends of rounds that it fed.
+        told: what it fed anew of what was said.
         before: what was said before it.
     """
 
@@ -102,7 +105,13 @@ class Opened:
     heard: Cursor | None
     held: int
     ends: tuple[int, ...]
+    told: Told
     before: "Spoken"
+
+    @property
+    def passing(self) -> tuple[int, ...]:
+        """The entries that are no part of the round that it becomes."""
+        return (*self.seam, *(draft.entry.id for draft in self.told.drafts))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,12 +150,13 @@ def open_turn(state: State, view: View, text: str, *, t_ns: int) -> Opened:
     finished: list[Draft] = []
     held: tuple[int, ...] = ()
     try:
-        if before.rounds:
+        if before.rounds and not state.layout.retold:
             finished, held = _finish_rounds(state, view, t_ns=t_ns)
         asked, seam = _ask(state, view, text, t_ns=t_ns)
         heard = branch.cursor if asked else None
+        told = retell(state, view, asked, t_ns=t_ns) if state.layout.retold else Told()
         header = _header(state, branch, held, t_ns=t_ns)
-        logits = state.track.run([*view.drafts, *finished, *asked, *header])[-1][-1]
+        logits = state.track.run([*view.drafts, *finished, *asked, *told.drafts, *header])[-1][-1]
     except BaseException:
         branch.release()
         before.undo(state, [draft.entry.id for draft in finished])
@@ -158,6 +168,7 @@ def open_turn(state: State, view: View, text: str, *, t_ns: int) -> Opened:
         heard=heard,
         held=len(held),
         ends=tuple(draft.entry.id for draft in finished),
+        told=told,
         before=before,
     )
 
@@ -187,14 +198,14 @@ def _ask(state: State, view: View, text: str, *, t_ns: int) -> tuple[list[Draft]
 def _hear(state: State, branch: Branch, tokens: Sequence[int], *, t_ns: int) -> Draft:
     """Places input on a branch, which sees there what the layout lets a question see."""
     draft = branch.place(Kind.QUERY, tokens, t_ns=t_ns)
-    if state.visibility.queries_see == "all":
+    if state.visibility.queries_see == "all" or state.visibility.frames_see_text:
         return draft
     return replace(draft, sees=tuple(key for key in draft.sees if not state.row.entry(key).block.kind.said))
 
 
 def _header(state: State, branch: Branch, held: Sequence[int], *, t_ns: int) -> list[Draft]:
     """Places the reply's header, behind what the last round's end has held back for it."""
-    if state.positions.reply != "continue":
+    if state.positions.reply != "continue" and not state.layout.retold:
         branch.cursor = _spoken(state)
     before = [branch.place(Kind.REPLY, held, t_ns=t_ns)] if held else []
     branch.cursor = _go_on(state, branch, branch.cursor)
@@ -277,9 +288,9 @@ def reply(state: State, branch: Branch, opened: Opened, *, options: AnswerOption
 def _settle(state: State, branch: Branch, opened: Opened) -> None:
     """Makes a turn that is taken part of what comes: a turn of silence never is."""
     state.reply_to = _newest_id(state, branch)
-    if opened.held:
-        last = state.dialogue.rounds[-1]
-        state.dialogue.rounds = (*state.dialogue.rounds[:-1], replace(last, unfed=()))
+    if opened.held or opened.told.ends:
+        *rounds, last = state.dialogue.rounds
+        state.dialogue.rounds = (*rounds, replace(last, unfed=(), said=(*last.said, *opened.told.ends)))
     # Frames that came before a late turn stay where they are.
     if opened.heard is not None and not state.positions.beside and opened.heard.next > state.track.cursor.next:
         state.track.cursor = opened.heard
@@ -333,9 +344,26 @@ def _due_frames(state: State) -> list[Draft]:
 def _ended(state: State, branch: Branch, said: Round, *, seam: tuple[int, ...]) -> Sequence[int]:
     """Keeps a finished round, its reply as one block; returns the entries that stay."""
     state.answer = None
+    if state.layout.in_line:
+        end = max((state.row.entry(key).end for key in said.entries), default=0)
+        state.track.cursor = Cursor(next=max(state.track.cursor.next, end))
     if not state.dialogue.limit:
         state.reply_next, state.reply_to = 0, -1
         return ()
+    said = retellable(state, branch, said) if state.layout.retold else _joined(state, branch, said)
+    kept = said.entries
+    if seam and not state.dialogue.seam:
+        state.dialogue.seam, kept = seam, (*kept, *seam)
+    state.dialogue.add(said)
+    while state.dialogue.rounds and state.dialogue.tokens() > DIALOGUE_SHARE * state.row.pool.slots:
+        state.dialogue.drop_oldest()
+    if not state.dialogue.rounds:
+        state.reply_next, state.reply_to = 0, -1
+    return kept
+
+
+def _joined(state: State, branch: Branch, said: Round) -> Round:
+    """A round whose reply stays in the cache as one block."""
     newest = _newest_frames(state, branch)
     _stop_at(state, branch, said)
     replies = [key for key in said.entries if state.row.entry(key).block.kind is Kind.REPLY]
@@ -348,15 +376,7 @@ def _ended(state: State, branch: Branch, said: Round, *, seam: tuple[int, ...]) 
         texts.append(state.row.join(replies, block).id)
     kept = tuple(sorted(texts))
     branch.own = [entry for entry in branch.own if entry not in replies] + list(kept)
-    said = replace(said, entries=kept, saw=tuple(branch.sees()))
-    if seam and not state.dialogue.seam:
-        state.dialogue.seam, kept = seam, (*kept, *seam)
-    state.dialogue.add(said)
-    while state.dialogue.rounds and state.dialogue.tokens() > DIALOGUE_SHARE * state.row.pool.slots:
-        state.dialogue.drop_oldest()
-    if not state.dialogue.rounds:
-        state.reply_next, state.reply_to = 0, -1
-    return kept
+    return replace(said, entries=kept, saw=tuple(branch.sees()))
 
 
 def _stop_at(state: State, branch: Branch, said: Round) -> None:

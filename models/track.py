@@ -1,9 +1,9 @@
 """The video's own line in the cache: the system turn, then frames; questions run beside it and never enter it."""
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -72,6 +72,10 @@ class Scene:
     cursor: Cursor | None = None
 
 
+def _none(until_ns: int | None) -> Sequence[int]:  # noqa: ARG001 - frames see no text at any time
+    return ()
+
+
 def flat(features: Features) -> Tensor:
     """All features of a grid side by side, (tokens, width times layers), so that a mean is a mean of all of them."""
     return torch.cat([features.embeds, *features.deepstack], dim=-1) if features.deepstack else features.embeds
@@ -107,6 +111,10 @@ class Track:
         meter: counts.
         system_prompt: text of the system turn.
         position_limit: frames that would pass it by their distance in time begin a new vision segment instead.
+
+    Attributes:
+        text: the entries of questions, and of what else stands in the line, that frames of a time see.
+        in_line: whether replies stand in the line too, between frames.
     """
 
     def __init__(self, row: Row, prompts: Prompts, meter: Meter, *, system_prompt: str, position_limit: int) -> None:
@@ -116,10 +124,21 @@ class Track:
         self.origin_ns = 0
         self.cursor = Cursor()
         self.system: int | None = None
+        self.text: Callable[[int | None], Sequence[int]] = _none
+        self.in_line = False
         # Ends of the grids that came in and will never be seen: the tower failed, or there is no room for them.
         self.lost: deque[int] = deque(maxlen=LOST)
         self._system_prompt = system_prompt
         self._limit = position_limit
+
+    def begin(self, t_ns: int) -> None:
+        """Notes when the first frame comes, from which texts and, under some layouts, positions count time."""
+        self.origin_ns = t_ns
+        self._count_from(t_ns)
+
+    def _count_from(self, t_ns: int) -> None:
+        if self.row.clock.origin_ns is not None:
+            self.row.clock = replace(self.row.clock, origin_ns=t_ns)
 
     def start(self) -> int:
         """Feeds the system turn once; returns its entry's id. Where that fails, the next forward feeds it.
@@ -209,11 +228,17 @@ class Track:
         """Gives the live frames the positions that they would have in a context of their own, behind the system turn.
 
         Frames that were seen more than a minute apart begin a new vision segment, so that what memory left out takes no
-        positions; where that is not enough to come well below the limit, frames closer to each other do. Returns by how
+        positions; where that is not enough to come well below the limit, frames closer to each other do. Text in the
+        line moves with them, and a clock that counts through the stream begins anew at the oldest frame. Returns by how
         much the end of the context moved.
         """
         end, gap_ns = self.cursor.next, SEGMENT_GAP_NS
         entries = [self.row.entry(key) for key in frames]
+        if entries:
+            self._count_from(entries[0].block.grids[0].t_ns)
+        if self.in_line:
+            entries += [self.row.entry(key) for key in self.text(None)]
+            entries.sort(key=lambda entry: (entry.block.known_ns, entry.id))
         cursors = self._line_up(entries, gap_ns)
         # Else the next chunk would pass the limit again, and each one after it would turn every key.
         while cursors[-1].next > self._limit // 2 and gap_ns > LEAST_GAP_NS:
@@ -246,7 +271,8 @@ class Track:
         steps = fresh - entry.positions
         assert (steps == steps[:, :1]).all(), "a block moves as one"
         delta = (int(steps[0, 0]), int(steps[1, 0]), int(steps[2, 0]))
-        self.row.move(entry.id, delta=delta, cursor=cursor)
+        if any(delta) or cursor != entry.cursor:
+            self.row.move(entry.id, delta=delta, cursor=cursor)
 
 
 def _batches(drafts: Sequence[Draft]) -> list[list[Draft]]:

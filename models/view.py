@@ -52,7 +52,8 @@ def look(state: State, words: tuple[int, ...], *, until_ns: int | None = None) -
     base = [state.track.start(), *recalled, *(remembered.entries[key] for key in chosen)]
     try:
         scenes = _newest(state, until_ns)
-        drafts, cursor = state.track.place(scenes, sees=base, cursor=_frames_end(state, remembered, until_ns))
+        seen = [*base, *state.track.text(until_ns)]
+        drafts, cursor = state.track.place(scenes, sees=seen, cursor=_frames_end(state, remembered, until_ns))
     except BaseException:
         state.row.free(recalled)
         raise

@@ -93,7 +93,8 @@ class Incremental:
     def _enter(self, key: int, scene: Scene) -> Draft:
         # A merged grid stands among the past; it knows what came before it, as if it had come in like that.
         before = [live for live in self._order() if self._block(live).t0_ns < scene.t0_ns]
-        seen = [self.track.start(), *(self._entries[live] for live in before)]
+        text = self.track.text(scene.last_ns)
+        seen = [self.track.start(), *(self._entries[live] for live in before), *text]
         [draft], cursor = self.track.place([scene], sees=seen, cursor=self.track.cursor)
         if scene.cursor is None:
             self.track.cursor = cursor

@@ -99,8 +99,9 @@ class Scripted:
         count = len(words) + ended
         return reply, AnswerOptions(stop=StopRule(max_new_tokens=count, repeats=0))
 
-    def ask(self, *, ended=True, aside=False, state=None):
-        if not self.frames:
+    def ask(self, *, ended=True, aside=False, state=None, last=False):
+        if not self.frames or (self.layout.retold and self.lone_ns is not None and not last):
+            # Fed anew, a reply does not see the frame that waited for its question.
             self.frame()
         reply, options = self.reply(ended=ended, state=state)
         t_ns = max((self.frames - 1) * HALF_NS + (self.count % 2) * SECOND_NS // 10, self.asked_ns)
@@ -118,7 +119,9 @@ class Scripted:
         self.ask(ended=False)
 
     def aside(self):
-        self.ask(aside=True)
+        # Fed anew, what was said stands behind the question that is asked aside.
+        if not (self.layout.retold and self.session.history):
+            self.ask(aside=True)
 
     def wait(self):
         self.ask(state="standby")
@@ -145,11 +148,18 @@ class Scripted:
             self.transcript.decide("respond", reply=reply)
             assert turn.answer is not None
 
-    def run(self, actions):
-        for action in ("grid", *actions, "grid", "ask"):
+    def run(self, actions, *, last=False):
+        """The faults at the end; where replies are fed anew at each turn, those behind each action."""
+        found = []
+        for action in ("grid", *actions, "grid", *(["frame"] if last else [])):
+            since = len(self.oracle.embeds)
             self.do(action)
+            if self.layout.retold and len(self.oracle.embeds) > since:
+                found += self.faults(since=since)
+        since = len(self.oracle.embeds) if self.layout.retold else 0
+        self.ask(last=True)
         self.session._state.interrupt()
-        return self.faults()
+        return found + self.faults(since=since)
 
     def faults(self, *, since=0):
         """What was fed from a token on and was not written so, or was seen and is not in the session."""
@@ -175,8 +185,11 @@ def matched(oracle, context, *, since=0):
         key = (int(context.token_ids[place]), *context.positions[:, place].tolist())
         written.setdefault(key, []).append(place)
     ids = [token for event in oracle.fed for token in event.entry.block.token_ids]
+    said = [event.entry.block.kind.said for event in oracle.fed for _ in event.entry.block.token_ids]
     match, taken = {}, set()
     for token in range(len(ids)):
+        if token < since and said[token]:
+            continue
         key = (ids[token], *oracle.positions[token].tolist())
         seen = [match.get(other, frozenset({-1})) for other in oracle.sees[token] if other != token]
         places = [place for place in written.get(key, ()) if sees(rows[place] - {place}, seen)]
@@ -184,9 +197,11 @@ def matched(oracle, context, *, since=0):
             if token < since:
                 continue
             return f"token {token}, id and positions {key}, of {len(ids)}: {'visibility' if key in written else 'key'}"
-        free = [place for place in places if place not in taken]
-        taken.add((free or places)[0])
-        match[token] = frozenset({(free or places)[0]})
+        free = [place for place in places if place not in taken] or places
+        # What was fed last was written last; all the rest in the order in which it was fed.
+        chosen = free[-1] if since and token >= since else free[0]
+        taken.add(chosen)
+        match[token] = frozenset({chosen})
     return match
 
 
@@ -213,6 +228,5 @@ def difference(oracle, context, match, mask):
         backbone, embeds=embeds, positions=list(context.positions.T), deepstack=stack, visual=visual,
         sees=[set(row.nonzero()[:, 0].tolist()) for row in mask],
     ).one_forward()  # fmt: skip
-    return max(
-        float((whole[place] - row).abs().max()) for token, row in oracle.logits for place in match.get(token, ())
-    )
+    logits = [(place, row) for token, row in oracle.logits for place in match.get(token, ())]
+    return max((float((whole[place] - row).abs().max()) for place, row in logits), default=0.0)

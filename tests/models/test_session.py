@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.errors import ClosedError, PoolFullError, TimeError
-from models.settings import SERVED_LAYOUTS
+from models.layouts import LAYOUTS
+from models.settings import served_modes
 from tests.models.oracle import SECOND_NS
 from tests.models.sessions import (
     ACTIONS,
@@ -40,13 +41,13 @@ SMALL = replace(BASE, memory_settings=KNOBS, clip_frames=4, top_k=2, slots=512)
     family=st.sampled_from(FAMILIES),
     schedule=SCHEDULES,
     rounds=st.integers(0, 2),
-    layout=st.sampled_from(SERVED_LAYOUTS),
+    layout=st.sampled_from(sorted(LAYOUTS)),
     routed=st.booleans(),
 )
 def test_no_schedule_leaks_a_slot(mode, memory, family, schedule, rounds, layout, routed):
     model = model_of(family)
     router = "recency" if routed and mode != "parallel" else None
-    layout = "branch" if mode in ("delayed", "clip") else layout
+    layout = layout if mode in served_modes(layout) else "branch"
     chosen = replace(SMALL, mode=mode, memory=memory, history_rounds=rounds, layout=layout, router=router)
     pool = model.pool()
     driver = Driver(session := model.session(chosen, pool=pool))

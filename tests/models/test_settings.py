@@ -11,7 +11,7 @@ from models.errors import SettingsError
 from models.memory.policy import POLICIES
 from models.memory.settings import MemorySettings
 from models.router import ROUTERS
-from models.settings import MODES, SERVED_LAYOUTS, StreamingSettings
+from models.settings import MODES, StreamingSettings, served_layouts
 
 names = st.text("abcdefgh_", min_size=1, max_size=12)
 counts = st.integers(1, 2**40)
@@ -27,7 +27,7 @@ def drawn(draw):
         memory=draw(st.sampled_from(sorted(POLICIES))),
         memory_settings=MemorySettings(window_s=draw(st.none() | st.integers(1, 10**6)), clusters=draw(counts)),
         router=draw(st.none() | st.sampled_from(sorted(ROUTERS))),
-        layout=draw(st.sampled_from(["branch"] if mode in ("delayed", "clip") else SERVED_LAYOUTS)),
+        layout=draw(st.sampled_from(served_layouts(mode))),
         top_k=draw(counts),
         window_s=draw(st.none() | st.floats(0.001, 1e6) | st.integers(1, 1000)),
         frames_per_chunk=2 * draw(counts),
@@ -77,7 +77,7 @@ def test_an_unknown_field_is_named(name):
 WRONG = [
     ("mode", "fast"), ("mode", None), ("memory", ""), ("memory", 3), ("memory", "everything"),
     ("memory", []), ("mode", []), ("memory_settings", None), ("router", ""), ("router", 1),
-    ("router", "oracle"), ("layout", "interleave"), ("layout", None),
+    ("router", "oracle"), ("layout", "zigzag"), ("layout", None),
     ("top_k", 0), ("top_k", True), ("top_k", 2.0), ("top_k", "8"), ("window_s", 0), ("window_s", -1.0),
     ("window_s", float("inf")), ("window_s", float("nan")), ("window_s", "60"), ("frames_per_chunk", 0),
     ("frames_per_chunk", 3),

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from models.answer import IN_FULL
 from models.blocks import Kind
 from models.errors import PoolFullError, QuestionError, TimeError
+from models.layouts import LAYOUTS
 from models.positions import SECOND_NS
-from models.settings import SERVED_LAYOUTS
+from models.settings import served_modes
 from models.talk import DIALOGUE_SHARE
 from tests.models.small import FAMILIES
 from tests.models.talks import CLOSE, FILM, TALK, drawn, fed_ids, in_cache, listen, model_of, opened, used, watch
@@ -46,8 +47,10 @@ def test_a_second_question_sees_the_first_round(family, mode):
     assert (logits[0] - logits[1]).abs().max() > 100 * CLOSE
 
 
-@pytest.mark.parametrize("layout", SERVED_LAYOUTS)
-@pytest.mark.parametrize("mode", ["incremental", "parallel"])
+@pytest.mark.parametrize(
+    ("layout", "mode"),
+    [(name, mode) for name in LAYOUTS for mode in served_modes(name) if mode in ("incremental", "parallel")],
+)
 def test_rounds_of_every_layout_equal_one_forward(layout, mode):
     with opened(4, layout=layout, mode=mode, slots=1024) as one:
         for start, seed in ((4, 0), (6, 1), (8, 2)):

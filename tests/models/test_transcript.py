@@ -10,7 +10,6 @@ from models.blocks import NOT_LEARNED, Kind, derive
 from models.errors import QuestionError, SettingsError, TimeError
 from models.layouts import LAYOUTS
 from models.prompts import Prompts
-from models.settings import SERVED_LAYOUTS
 from models.speaking import STATES
 from models.transcript import Reply, Sight, Transcript
 from tests.models.oracle import SECOND_NS
@@ -28,18 +27,18 @@ def _forced():
         yield
 
 
-@pytest.mark.parametrize("layout", SERVED_LAYOUTS)
+@pytest.mark.parametrize("layout", sorted(LAYOUTS))
 @settings(max_examples=8)
-@given(family=st.sampled_from(["qwen2_5_vl", "qwen3_vl"]), actions=SCHEDULES)
-def test_a_transcript_is_what_its_session_fed(layout, family, actions):
+@given(family=st.sampled_from(["qwen2_5_vl", "qwen3_vl"]), actions=SCHEDULES, waits=st.booleans())
+def test_a_transcript_is_what_its_session_fed(layout, family, actions, waits):
     drive = Scripted(layout, family=family)
-    assert drive.run(actions) == []
+    assert drive.run(actions, last=waits) == []
 
 
 LONG = ("silent", "frame", "ask", "cut", "grid", "silent", "aside", "speak", "grid", "silent", "wait", "frame", "aside")
 
 
-@pytest.mark.parametrize("layout", SERVED_LAYOUTS)
+@pytest.mark.parametrize("layout", sorted(LAYOUTS))
 def test_a_long_day_is_written_down(layout):
     drive = Scripted(layout)
     assert drive.run((*LONG, *LONG)) == []
@@ -54,7 +53,7 @@ def test_a_decision_to_be_silent_that_leaves_an_end_in_the_cache_is_found(layout
     assert "visibility" in str(drive.run(("ask", "grid", "silent", "grid", "speak")))
 
 
-@pytest.mark.parametrize("layout", SERVED_LAYOUTS)
+@pytest.mark.parametrize("layout", sorted(LAYOUTS))
 @pytest.mark.parametrize(
     "fault", [lambda block: replace(block, passing=False), lambda block: replace(block, turn=0, passing=False)]
 )
