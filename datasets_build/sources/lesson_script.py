@@ -21,9 +21,12 @@ COLOURS = ("red", "green", "blue", "yellow")
 BACKDROPS: tuple[Rgb, ...] = ((34, 34, 40), (88, 88, 96), (176, 178, 184), (238, 238, 234))
 LABELS: frozenset[Label] = frozenset({"enter", "leave", "change_colour"})
 """What is told of a lesson; its shapes move only to enter and to leave."""
-REST_NS = 1300 * MS
+# From lively to slow videos, in ms.
+_RESTS = ((1300, 1450), (1300, 1800), (1500, 4000))
+_GAPS = ((1100, 1250), (1100, 3000))
+REST_NS = _RESTS[0][0] * MS
 """At least this long a shape rests after each thing that it does."""
-EMPTY_NS = 1100 * MS
+EMPTY_NS = _GAPS[0][0] * MS
 """At least this long nothing is in the picture, at its beginning and between two shapes; and a last scene lasts."""
 SHORTEST_S = 8
 _CONTRAST = 250  # of neighbouring backdrops, over the sum of their channels: more than any change of colour
@@ -31,9 +34,10 @@ _CONTRAST = 250  # of neighbouring backdrops, over the sum of their channels: mo
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Manner:
-    """What goes for a whole video: the longest rest, and how often a shape leaves, changes or makes way uncut."""
+    """What goes for a whole video: rests and times without a shape, in ms, and how often shapes leave, change, go on."""
 
-    longest_ms: int
+    rests: tuple[int, int]
+    gaps: tuple[int, int]
     leaves: float
     recolours: float
     uncut: float
@@ -60,10 +64,10 @@ class _Pen:
         return low_ns + self.rng.randrange(0, max(1, (high_ns - low_ns) // MS)) * MS
 
     def rest(self) -> int:
-        return self.between(REST_NS, self.manner.longest_ms * MS)
+        return self.between(*(ms * MS for ms in self.manner.rests))
 
     def gap(self) -> int:
-        return self.between(EMPTY_NS, EMPTY_NS + 500 * MS)
+        return self.between(*(ms * MS for ms in self.manner.gaps))
 
     def way(self) -> int:
         """How long a shape takes to come in or to go out."""
@@ -136,9 +140,10 @@ def write_lesson(rng: Random, *, width: int, height: int, seconds: int) -> Scrip
     """Invent a lesson of `width` x `height` pixels and so many seconds (`SHORTEST_S` or more), all of it from `rng`."""
     end_ns = seconds * NS_PER_S
     manner = _Manner(
-        longest_ms=rng.choice((1500, 2200, 4000)),
-        leaves=rng.choice((0.15, 0.5, 0.85)),
-        recolours=rng.choice((0.1, 0.4, 0.7)),
+        rests=rng.choice(_RESTS),
+        gaps=rng.choice(_GAPS),
+        leaves=rng.choice((0.1, 0.4, 0.9)),
+        recolours=rng.choice((0.05, 0.3, 0.8)),
         uncut=rng.choice((0.2, 0.8)),
     )
     pen = _Pen(rng, manner, end_ns)
