@@ -168,7 +168,8 @@ class StreamConfig(StageConfig):
 
     A sliding window is `window_s` long and shares `overlap_s` with the one before, in which nothing is learned; the
     last `sink_rounds` rounds before it stand in it as text. `incremental` carries the cache over windows of `carry_s`.
-    `realtime` decides after every grid.
+    `realtime` decides after every grid; of the questions in one example, at most `standing` wait for an answer at a
+    time. A share of `twins` of the questions beside it is asked once more one grid later.
     """
 
     begin_with: str = "align"
@@ -180,6 +181,7 @@ class StreamConfig(StageConfig):
     sink_rounds: int = Field(default=4, ge=0)
     carry_s: float = Field(default=12.0, gt=0)
     max_s: float = Field(default=120.0, gt=0)
+    standing: int = Field(default=2, ge=1)
     twins: float = Field(default=0.25, ge=0, le=1)
 
     @model_validator(mode="after")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -96,7 +97,7 @@ class Example:
         named = [block.feature for block in self.blocks for _ in block.grids]
         if named != [grid.key for grid in self.grids]:
             raise RecipeError(f"example {self.key}: its blocks show {named}, expected each of its grids, in order")
-        learned = sum(block.learn is not None for block in self.blocks)
+        learned = _learned_runs(self.blocks)
         if learned != len(self.said):
             raise RecipeError(
                 f"example {self.key}: found {len(self.said)} things said, expected {learned}, as many as blocks learn"
@@ -106,3 +107,13 @@ class Example:
     def tokens(self) -> int:
         """Its length."""
         return sum(len(block.token_ids) for block in self.blocks)
+
+
+def _learned_runs(blocks: Sequence[Block]) -> int:
+    """How many runs of tokens are supervised: one may go on over the end of a block, where its end is fed later."""
+    runs, open_run = 0, False
+    for block in blocks:
+        if block.learn is not None:
+            runs += not (open_run and block.learn[0] == 0)
+        open_run = block.learn is not None and block.learn[1] == len(block.token_ids)
+    return runs
