@@ -213,6 +213,7 @@ def decision_lines(
                 aside=due is None,
                 evidence_ns=told.evidence_ns if told else None,
                 window_end_ns=told.window_end_ns if told else None,
+                name=due.name if due else "",
             )
         )
     return lines

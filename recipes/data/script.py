@@ -8,6 +8,7 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from datasets_build.core.records import Event, Evidence
 from models.layouts import Layout
@@ -309,7 +310,4 @@ def shows(footage: Footage, stretch: Stretch, evidence: Sequence[Evidence], *, a
 def longest_window(example: Example) -> int:
     """Tokens of the longest part of an example that goes through at once."""
     edges = [0, *example.cuts, len(example.blocks)]
-    return max(
-        sum(len(block.token_ids) for block in example.blocks[begin:end])
-        for begin, end in zip(edges, edges[1:], strict=False)
-    )
+    return max(sum(len(block.token_ids) for block in example.blocks[begin:end]) for begin, end in pairwise(edges))
