@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -95,17 +95,12 @@ class Corpus:
         for out in outs:
             check_folder(out, needs)
         videos = {out: _videos(out) for out in outs}
+        _refuse_doubles(outs, videos)
         for out in outs:
             _refuse_missing(out, [video for video in videos[out] if video.status != "quarantined"])
-        seen: dict[str, Path] = {}
         for out in outs:
             try:
                 for split, material in _read(out, videos[out], config, frames, unused):
-                    other = seen.setdefault(material.footage.video.id, out)
-                    if other != out:
-                        raise CorpusError(
-                            f"data.folders: video {material.footage.video.uri} is in {other} and in {out}; name one"
-                        )
                     materials[split].append(material)
             except CorpusError:
                 raise
@@ -185,6 +180,15 @@ def _refuse_missing(out: Path, videos: Sequence[Video]) -> None:
             raise CorpusError(
                 f"{video_path(out, found[0])}: the video of {out}{more} {what}; bring it back, or index the folder anew"
             )
+
+
+def _refuse_doubles(outs: Sequence[Path], videos: Mapping[Path, Sequence[Video]]) -> None:
+    """A video in two folders might be learned in one and tested in the other."""
+    first: dict[str, Path] = {}
+    for out in outs:
+        for video in videos[out]:
+            if first.setdefault(video.id, out) != out:
+                raise CorpusError(f"data.folders: video {video.uri} is in {first[video.id]} and in {out}; name one")
 
 
 def _read(

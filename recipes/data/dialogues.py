@@ -214,6 +214,11 @@ def replies_by_task(materials: Sequence[Material]) -> dict[str, tuple[str, ...]]
     for material in materials:
         for row in material.questions:
             found.setdefault(row.task, set()).update(answer.text for answer in row.answers)
+        for dialogue in material.dialogues:
+            tasks = {turn.id: turn.task for turn in dialogue.turns if turn.task}
+            for turn in dialogue.turns:
+                if turn.role == "assistant" and turn.trigger_ref in tasks and turn.truncated_at_char is None:
+                    found.setdefault(tasks[turn.trigger_ref], set()).add(turn.text)
     return {task: tuple(sorted(texts)) for task, texts in sorted(found.items())}
 
 

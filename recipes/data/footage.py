@@ -1,4 +1,4 @@
-"""What training knows of one video without decoding it: its frames' times, and the grids that a session makes of them."""
+"""One video before a frame of it is decoded: times of its frames, and the grids that a session makes of them."""
 
 from __future__ import annotations
 

@@ -147,8 +147,7 @@ def standing_lines(rows: Sequence[StreamingQA], material: Material, stretch: Str
                 window_end_ns=first.window_end_ns,
             )
         )
-        for answer in row.answers[int(at_once) :]:
-            dues.append(_due(row, answer, footage.grids))
+        dues += [_due(row, answer, footage.grids) for answer in row.answers[int(at_once) :]]
         # A request to be told needs no answer of its own; any other question waits for its first.
         if row.mode != "proactive":
             waits.append((row.ask_ns, first.t_ns))

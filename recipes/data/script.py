@@ -10,7 +10,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+from transformers import PreTrainedTokenizerBase
+
 from datasets_build.core.records import Event, Evidence
+from models.backbone import Family
 from models.layouts import Layout
 from models.prompts import Prompts
 from models.transcript import Reply, Sight, Transcript
@@ -139,6 +142,20 @@ class Desk:
         return [example for half in halves for example in self.written(make, half)]
 
 
+class RememberingPrompts(Prompts):
+    """The same texts come by the thousand: each is turned into tokens once."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, family: Family) -> None:
+        self._known: dict[str, tuple[int, ...]] = {}
+        super().__init__(tokenizer, family)
+
+    def text(self, text: str) -> tuple[int, ...]:
+        """As `Prompts.text`."""
+        if text not in self._known:
+            self._known[text] = super().text(text)
+        return self._known[text]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Writer:
     """Writes scripts down as blocks.
@@ -154,6 +171,20 @@ class Writer:
     layout: Layout
     decision_ids: tuple[int, int, int]
     system_prompt: str
+
+    @classmethod
+    def of(
+        cls,
+        tokenizer: PreTrainedTokenizerBase,
+        family: Family,
+        layout: Layout,
+        *,
+        decision_ids: tuple[int, int, int],
+        system_prompt: str,
+    ) -> Writer:
+        """The writer of a model."""
+        prompts = RememberingPrompts(tokenizer, family)
+        return cls(prompts=prompts, layout=layout, decision_ids=decision_ids, system_prompt=system_prompt)
 
     def write(self, script: Script) -> Example:
         """The example of a script.

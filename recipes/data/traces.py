@@ -11,7 +11,7 @@ from recipes.data.corpus import Material
 from recipes.data.dialogues import dialogue_lines, script_of, stretches_of, wrong_reply
 from recipes.data.example import Example
 from recipes.data.footage import Footage, Stretch
-from recipes.data.script import Desk, Line, Script
+from recipes.data.script import Desk, Left, Line, Script
 from recipes.losses.interaction import Outcome, Prices, utility
 from recipes.settings import InteractConfig
 
@@ -253,7 +253,8 @@ def _pairs(
 ) -> list[Example]:
     """The pair of a stretch, or those of its halves where it is too long."""
     case = Case(
-        lines=dialogue_lines(dialogue, material, stretch, left=desk.left),
+        # What is not shown was counted when the dialogue itself was written.
+        lines=dialogue_lines(dialogue, material, stretch, left=Left()),
         footage=material.footage,
         stretch=stretch,
         replies=replies,
