@@ -31,15 +31,19 @@ class Learner(nn.Module):
 
     Args:
         model: of one of the families; which parameters learn is the caller's to say.
+        checkpointing: compute activations of the decoder anew in the backward pass, except in windows that carry keys
+            and values on.
     """
 
-    def __init__(self, model: PreTrainedModel) -> None:
+    def __init__(self, model: PreTrainedModel, *, checkpointing: bool = False) -> None:
         super().__init__()
         learns = {name: weight.requires_grad for name, weight in model.named_parameters()}
         self.backbone = Backbone(model)
         for name, weight in model.named_parameters():
             weight.requires_grad_(learns[name])
         self.model = model
+        if checkpointing:
+            self.backbone.text.activation_checkpointing_enable({"use_reentrant": False})
         self.tower = Tower(self.backbone)
 
     @property
@@ -67,6 +71,8 @@ class Learner(nn.Module):
         cache = carried
         if cache is None and batch.carries:
             cache = DynamicCache()
+        # Layers that compute activations anew drop a cache without a word, so beside one they keep them.
+        self.backbone.text.train(self.training and cache is None)
         hidden = self.backbone.hidden(embeds, batch.positions, batch.mask(embeds.dtype), cache, visual)
         chosen = hidden.flatten(0, 1)[batch.rows]
         return Seen(hidden=chosen, cache=_detached(cache) if batch.carries else None)
