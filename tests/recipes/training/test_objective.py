@@ -128,10 +128,10 @@ def test_curves_by_source_and_state_add_up_to_the_losses():
     (batch,) = batches_of(rows_of("qwen2_5_vl", ["plain", "twin"]))
     totals, found = objective(batch, 0)
     assert batch.sources == ("captions", "realtime")
-    assert float(found.sources[:, 0].sum()) == pytest.approx(float(totals[0]), rel=1e-5)
+    assert float(found.sources[:, 0].sum()) == pytest.approx(float(totals[0].detach()), rel=1e-5)
     assert float(found.sources[:, 1].sum()) == pytest.approx(float(found.weights[0]))
     assert (found.sources[:, 1] > 0).all()
-    assert float(found.states[:, 0].sum()) == pytest.approx(float(totals[1]), rel=1e-5)
+    assert float(found.states[:, 0].sum()) == pytest.approx(float(totals[1].detach()), rel=1e-5)
     assert found.states[:, 2].tolist() == [5.0, 0.0, 2.0]
     assert (found.states[:, 1] <= found.states[:, 2]).all()
 
@@ -157,7 +157,7 @@ def test_preference_starts_at_its_margin_and_moves_with_the_reference():
     margin = -chosen.eta * 0.8
     guard = chosen.mu * float(own[0, 0].sum())
     expected = -torch.nn.functional.logsigmoid(torch.tensor(margin)) - guard
-    assert float(objective(batch, 3, None, own)[0][term]) == pytest.approx(float(expected), rel=1e-5)
+    assert float(objective(batch, 3, None, own)[0][term].detach()) == pytest.approx(float(expected), rel=1e-5)
     ahead = own.clone()
     ahead[0, 1] += 1.0
     assert objective(batch, 3, None, ahead)[0][term] < objective(batch, 3, None, own)[0][term]
