@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -85,10 +86,10 @@ class Learner(nn.Module):
     def _features(self, sights: Sights) -> Features:
         """Features of all grids, one behind the other."""
         if not sights.shapes:
-            parts = sights.features.split(self.width, dim=-1)
+            parts = torch.split(sights.features, self.width, dim=-1)
             return Features(embeds=parts[0], deepstack=tuple(parts[1:]))
         sizes = [rows * columns for rows, columns in sights.shapes]
-        found = self.tower.forward(sights.patches.split(sizes), sights.shapes)
+        found = self.tower.forward(torch.split(sights.patches, sizes), sights.shapes)
         deep = tuple(torch.cat(parts) for parts in zip(*(part.deepstack for part in found), strict=True))
         return Features(embeds=torch.cat([part.embeds for part in found]), deepstack=deep)
 
@@ -98,6 +99,7 @@ def _detached(cache: Cache | None) -> Cache | None:
     if cache is None:
         return None
     kept = DynamicCache()
-    for layer, part in enumerate(cache.layers):
+    layers: list[Any] = list(cache.layers)  # their type leaves keys and values out
+    for layer, part in enumerate(layers):
         kept.update(part.keys.detach(), part.values.detach(), layer)
     return kept

@@ -108,7 +108,11 @@ class ModulesConfig(Config):
 
 
 class OptimConfig(Config):
-    """AdamW and its schedule: `warmup` and `cooldown` are shares of all steps, the rest follows `schedule`."""
+    """AdamW and its schedule.
+
+    The rate rises over the first `warmup`, a share of all steps, and then follows `schedule` down to `least`, a share
+    of the greatest rate. `clip` bounds the norm of all gradients.
+    """
 
     schedule: Literal["constant", "linear", "cosine"] = "cosine"
     warmup: float = Field(default=0.03, ge=0, le=1)
