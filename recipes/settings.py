@@ -60,7 +60,8 @@ class DataConfig(Config):
 
     `folders` are outputs of `datasets_build`. `fps` frames a second are seen, as a fraction such as `2` or
     `30000/1001`; frames further apart than `max_gap_s` share no grid. A frame takes at most `max_pixels`. Frames and
-    features are kept in `cache`; empty: beside the run. A run ends where more than `max_skipped` of its samples cannot be decoded.
+    features are kept in `cache`; empty: beside the run. A run ends where more than `max_skipped` of its samples cannot
+    be decoded.
     """
 
     folders: tuple[str, ...] = Field(min_length=1)
@@ -242,12 +243,16 @@ class ServeConfig(Config):
 
 
 class RunConfig(Config):
-    """A run: `out` is its folder, `seed` decides all that is random."""
+    """A run: `out` is its folder, `seed` decides all that is random.
+
+    `peak_tflops` is what the device can do, for utilisation in the log; 0 measures it at the start.
+    """
 
     name: str = "run"
     out: str = "out/run"
     seed: int = Field(default=0, ge=0)
     threads: int = Field(default=0, ge=0)
+    peak_tflops: float = Field(default=0.0, ge=0)
     layout: str = "branch"
     system_prompt: str = "You are a helpful assistant."
     model: ModelConfig

@@ -12,7 +12,7 @@ State = dict[str, object]
 
 
 def random_state() -> State:
-    """The states of Python, NumPy and torch, the devices' too, in types that `torch.load` reads without running code."""
+    """The states of Python, NumPy and torch, devices too, in types that `torch.load` reads without running code."""
     name, keys, place, has_gauss, gauss = np.random.get_state()
     version, numbers, following = random.getstate()
     return {

@@ -53,6 +53,18 @@ def decision_rows(batch: Batch) -> DecisionRows:
     )
 
 
+def compared_rows(batch: Batch, losses: Losses) -> Tensor:
+    """Bool (S,): words of a trace that stands against another, where that counts."""
+    if losses.interaction.weight <= 0:
+        return torch.zeros_like(batch.text)
+    return batch.text & torch.isin(batch.document, batch.rivals)
+
+
+def spoken_rows(batch: Batch, losses: Losses) -> Tensor:
+    """Int64 (m,): the supervised rows whose tokens are scored over the whole vocabulary."""
+    return ((batch.weights > 0) | compared_rows(batch, losses)).nonzero()[:, 0]
+
+
 def documents_of(batch: Batch) -> tuple[str, ...]:
     """The key of each document, in the order in which they are numbered through the batch."""
     return tuple(key for row in batch.keys for key in row)
@@ -102,9 +114,7 @@ class View:
     @cached_property
     def compared(self) -> Tensor:
         """Bool (S,): words of a trace that stands against another."""
-        if self.losses.interaction.weight <= 0:
-            return torch.zeros_like(self.batch.text)
-        return self.batch.text & torch.isin(self.batch.document, self.batch.rivals)
+        return compared_rows(self.batch, self.losses)
 
     @cached_property
     def answer_weights(self) -> Tensor:
@@ -119,7 +129,7 @@ class View:
     @cached_property
     def spoken(self) -> Tensor:
         """Int64 (m,): the supervised rows whose tokens are scored."""
-        return ((self.batch.weights > 0) | self.compared).nonzero()[:, 0]
+        return spoken_rows(self.batch, self.losses)
 
     @cached_property
     def log_probs(self) -> Tensor:

@@ -21,6 +21,13 @@ def visible_keys(batch: Batch) -> Tensor:
     return seen + _places(batch.block_of)[:, batch.past :] + 1
 
 
+def real_tokens(batch: Batch) -> Tensor:
+    """Which tokens are no padding: bool (R, L). A block of padding sees nothing, not even as a block itself."""
+    lookers = batch.block_of[:, batch.past :]
+    row = torch.arange(len(lookers), device=lookers.device)[:, None]
+    return batch.sees[row, lookers, lookers]
+
+
 def _sizes(block_of: Tensor, blocks: int) -> Tensor:
     """Tokens of each block: int64 (R, N)."""
     sizes = torch.zeros(len(block_of), blocks, dtype=torch.int64, device=block_of.device)

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -20,9 +22,9 @@ def test_it_rises_over_the_warm_up_and_never_rises_again(optim, steps):
     shares = [rate_share(step, steps, optim) for step in range(steps + 1)]
     warm = round(optim.warmup * steps)
     assert all(0 <= share <= 1 for share in shares)
-    assert all(one < other for one, other in zip(shares[:warm], shares[1:warm], strict=False))
+    assert all(one < other for one, other in pairwise(shares[:warm]))
     assert shares[max(warm - 1, 0)] == 1.0
-    assert all(one >= other for one, other in zip(shares[warm:], shares[warm + 1 :], strict=False))
+    assert all(one >= other for one, other in pairwise(shares[warm:]))
     if warm < steps:
         assert shares[-1] == pytest.approx(1.0 if optim.schedule == "constant" else optim.least)
 
