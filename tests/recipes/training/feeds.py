@@ -99,10 +99,11 @@ def fresh_accelerator() -> Accelerator:
     return make_accelerator()
 
 
-def run(config, *, hook=None, stop=None, seed=5):
+def run(config, *, hook=None, stop=None, seed=5, objective=None):
     """One run, or what is left of it: how it ended, the digest of its weights, and its objective."""
     accelerator = fresh_accelerator()
-    objective = objective_of(losses=config.align.losses, modules=config.align.modules, seed=seed)
+    if objective is None:
+        objective = objective_of(losses=config.align.losses, modules=config.align.modules, seed=seed)
     frozen = frozen_digest(objective.learner.model)
     job = Job.of(config, "align")
     running = set_up(accelerator, objective, job)

@@ -75,8 +75,19 @@ def format_of(family="qwen2_5_vl"):
     )
 
 
+@cache
 def _ids(text):
-    return tuple(byte_tokenizer()(text, add_special_tokens=False)["input_ids"])
+    return tuple(_tokenizer()(text, add_special_tokens=False)["input_ids"])
+
+
+@cache
+def _tokenizer():
+    return byte_tokenizer()
+
+
+@cache
+def _video_id(family):
+    return tiny_config(family).video_token_id
 
 
 def decided(second, state, text="", **more):
@@ -107,7 +118,6 @@ def asked(second, question, text, **more):
 
 def example(key="a", *, family="qwen2_5_vl", video="v", grids=3, states=None, text="yes", utility=0.0):
     """A film with a question before it, a decision after each grid of one second, and a question at the end."""
-    config = tiny_config(family)
     states = states or ("silence",) * (grids - 1) + ("respond",)
     (query, reply), answer = asked(0, "q", text)
     begin = Block(kind=Kind.SYSTEM, t0_ns=0, t1_ns=0, token_ids=_ids("s"))
@@ -115,7 +125,7 @@ def example(key="a", *, family="qwen2_5_vl", video="v", grids=3, states=None, te
     for k, state in enumerate(states):
         ref = GridRef(video_id=video, t0_ns=k * SECOND, t1_ns=k * SECOND + SECOND // 2)
         refs.append(ref)
-        pads = (config.video_token_id,) * 4
+        pads = (_video_id(family),) * 4
         grid = Grid(start=0, height=2, width=2, t_ns=k * SECOND)
         blocks.append(
             Block(
