@@ -1,0 +1,227 @@
+"""Evaluates a package: replays a split in front of it and in front of grey frames, scores, reports."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from datasets_build.core.files import DataError, read_json, write_bytes, write_jsonl
+from datasets_build.core.progress import track
+from datasets_build.core.records import Reject
+from models.errors import StreamError
+from models.manifest import read_manifest
+from models.patches import FrameFormat
+from models.streaming import StreamingModel
+from recipes.data.corpus import Corpus
+from recipes.data.frame_events import QUESTION
+from recipes.errors import RecipeError
+from recipes.evaluation.baselines import fit_clock, fit_majority
+from recipes.evaluation.clip import Clip, Pictures, clips_of
+from recipes.evaluation.matching import Tolerance
+from recipes.evaluation.plots import draw
+from recipes.evaluation.replay import How, Replay, how_to_replay
+from recipes.evaluation.report import (
+    VERSION,
+    About,
+    Evaluation,
+    Scored,
+    count_figures,
+    delays_s,
+    markdown,
+    write_evaluation,
+)
+from recipes.evaluation.scores import VideoScores, score_clock, score_video
+from recipes.evaluation.script import seconds_ns
+from recipes.evaluation.stability import sweep
+from recipes.evaluation.trace import Trace, Variant, read_trace, write_trace
+from recipes.losses.interaction import Prices
+from recipes.settings import RunConfig
+
+log = logging.getLogger(__name__)
+VARIANTS: tuple[Variant, Variant] = ("seen", "blind")
+THRESHOLDS = tuple(round(0.05 * k, 2) for k in range(1, 20))
+DATASETS = ("index", "events", "streaming_qa", "frame_events", "dialogue")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replayed:
+    """A clip with its traces: in front of the video, and of grey frames."""
+
+    clip: Clip
+    seen: Trace
+    blind: Trace
+
+
+def evaluate(package: Path, config: RunConfig, out: Path) -> Evaluation:
+    """Evaluates a package on the split that a run names.
+
+    Writes `evaluation.json`, `evaluation.md`, `rejects.jsonl`, and below `plots/` and `traces/` what was drawn and
+    said. A trace that is there already, of the same model, data and settings, is not made again.
+
+    Args:
+        package: folder of the model.
+        config: of the run: data, `evaluate`, `serve`, `seed`.
+        out: folder for the results.
+
+    Raises:
+        RecipeError: the data or the package do not fit, or no video could be replayed.
+        PackageError: the package cannot be loaded.
+    """
+    with StreamingModel.from_pretrained(package) as model:
+        how = how_to_replay(model.settings, config, events_question=QUESTION)
+        shown = FrameFormat.from_processor(
+            model.processor,
+            model.backbone.family,
+            min_pixels=how.settings.min_pixels,
+            max_pixels=how.settings.max_pixels,
+        )
+        corpus = Corpus.open(config.data, shown, needs=())
+        clips = clips_of(corpus, config.evaluate.split, most=config.evaluate.videos)
+        folder = out / "traces" / trace_key(package, how, config)
+        replayed, rejects = replay_all(Replay(model, how), clips, folder, decoder=config.data.decoder)
+    write_jsonl(out / "rejects.jsonl", rejects)
+    if not replayed:
+        raise RecipeError(f"{out}/rejects.jsonl: all {len(clips)} videos failed, the first with: {rejects[0].reason}")
+    train = corpus.materials["train"]
+    evaluation = evaluation_of(
+        replayed,
+        clips_of(corpus, "train") if train else [],
+        about=_about(package, config, layout=how.settings.layout, videos=len(replayed), rejected=len(rejects)),
+        config=config,
+    )
+    write_evaluation(out / "evaluation.json", evaluation)
+    write_bytes(out / "evaluation.md", markdown(evaluation).encode())
+    draw(evaluation, out / "plots")
+    return evaluation
+
+
+def replay_all(
+    replay: Replay, clips: Sequence[Clip], folder: Path, *, decoder: str
+) -> tuple[list[Replayed], list[Reject]]:
+    """The traces of all clips, one file each; those that are there are read.
+
+    Args:
+        replay: of the model.
+        clips: what to replay.
+        folder: where the files are.
+        decoder: who reads the videos.
+
+    Returns:
+        The clips with their traces, and what was left out because its video cannot be read or does not fit.
+    """
+    found: list[Replayed] = []
+    rejects: list[Reject] = []
+    for variant in VARIANTS:
+        (folder / variant).mkdir(parents=True, exist_ok=True)
+    for clip in track(clips, total=len(clips), label="evaluate"):
+        try:
+            seen, blind = (_trace(replay, clip, folder, variant=variant, decoder=decoder) for variant in VARIANTS)
+        except (DataError, StreamError) as error:
+            log.warning("%s: left out: %s", clip.video.uri, error)
+            rejects.append(
+                Reject(
+                    stage="evaluate",
+                    item=clip.video_id,
+                    code=type(error).__name__,
+                    reason=str(error),
+                    action="left out of every figure; mend the video or the settings, and evaluate again",
+                )
+            )
+        else:
+            found.append(Replayed(clip=clip, seen=seen, blind=blind))
+    return found, rejects
+
+
+def _trace(replay: Replay, clip: Clip, folder: Path, *, variant: Variant, decoder: str) -> Trace:
+    path = folder / variant / f"{clip.video_id}.json"
+    if path.is_file():
+        return read_trace(path)
+    trace = replay.trace(clip, Pictures(clip, decoder=decoder, variant=variant))
+    write_trace(path, trace)
+    return trace
+
+
+def evaluation_of(
+    replayed: Sequence[Replayed], train: Sequence[Clip], *, about: About, config: RunConfig
+) -> Evaluation:
+    """Scores traces.
+
+    Args:
+        replayed: clips with their traces.
+        train: clips of the training split, for the baselines that are fitted; they may be none.
+        about: what was evaluated.
+        config: tolerances, thresholds and the seed.
+    """
+    chosen = config.evaluate
+    tolerance = Tolerance(early_ns=seconds_ns(chosen.early_s), late_ns=seconds_ns(chosen.late_s))
+    prices = Prices()
+    clock = fit_clock([(script, clip.grids_ns) for clip in train for script in clip.scripts], tolerance=tolerance)
+    majority = fit_majority(train)
+    scored = Scored(
+        seen=[score_video(row.clip, row.seen, tolerance=tolerance, prices=prices) for row in replayed],
+        blind=[score_video(row.clip, row.blind, tolerance=tolerance, prices=prices) for row in replayed],
+        clock=[
+            score_clock(
+                row.clip, [clock.talk(script, row.clip.grids_ns) for script in row.clip.scripts], tolerance=tolerance
+            )
+            for row in replayed
+        ],
+        majority=[VideoScores(video_id=row.clip.video_id, marks=tuple(majority.marks(row.clip))) for row in replayed],
+    )
+    talks = [(matched, scores.borders_ns) for scores in scored.seen for matched in scores.matched]
+    (served,) = sweep(talks, [chosen.threshold], tolerance=tolerance)
+    return Evaluation(
+        version=VERSION,
+        about=about,
+        figures=count_figures(scored, tious=chosen.tious, seed=config.seed),
+        delays_s=delays_s(scored.seen),
+        served=served,
+        sweep=tuple(sweep(talks, THRESHOLDS, tolerance=tolerance)),
+    )
+
+
+def trace_key(package: Path, how: How, config: RunConfig) -> str:
+    """Sixteen hex digits over all that decides a trace: model, data, settings, and the code that replays."""
+    code = Path(__file__).parent
+    digest = hashlib.blake2b(digest_size=8)
+    parts = [model_digest(package), repr(how), config.data.fps, repr(config.data.max_gap_s), config.data.decoder]
+    parts += [f"{name}={value}" for name, value in dataset_digests(config).items()]
+    for name in ("replay.py", "clip.py", "script.py", "trace.py"):
+        parts.append(hashlib.sha256((code / name).read_bytes()).hexdigest())
+    digest.update("\0".join(parts).encode())
+    return digest.hexdigest()
+
+
+def model_digest(package: Path) -> str:
+    """SHA-256 over the names and hashes of a package's files and its settings."""
+    manifest = read_manifest(package)
+    files = [f"{entry.name}={entry.sha256}" for entry in manifest.files]
+    return hashlib.sha256("\0".join([*files, repr(manifest.settings)]).encode()).hexdigest()
+
+
+def dataset_digests(config: RunConfig) -> dict[str, str]:
+    """The fingerprint of each dataset of a run, by `folder/dataset`."""
+    found = {}
+    for name in config.data.folders:
+        for dataset in DATASETS:
+            path = Path(name) / dataset / "manifest.json"
+            content = read_json(path) if path.is_file() else None
+            if isinstance(content, dict):
+                found[f"{name}/{dataset}"] = str(content.get("fingerprint"))
+    return found
+
+
+def _about(package: Path, config: RunConfig, *, layout: str, videos: int, rejected: int) -> About:
+    return About(
+        package=str(package),
+        model_sha256=model_digest(package),
+        layout=layout,
+        split=config.evaluate.split,
+        videos=videos,
+        rejected=rejected,
+        datasets=dataset_digests(config),
+        config=config.model_dump_json(),
+    )
