@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from recipes.evaluation.script import LETTERS, Ask, Script
+from recipes.evaluation.script import LETTERS, Ask, Due, Script
 from recipes.evaluation.trace import Reply
 
 _WORDS = (
@@ -18,8 +18,17 @@ _WORDS = (
 NUMBERS = {word: str(number) for number, word in enumerate(_WORDS)} | {"once": "1", "twice": "2", "never": "0"}
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _NUMBER = re.compile(r"(?<![\w.])\d+(?![\w]|\.\d)")
-_LETTER = re.compile(r"^\W*(?:(?:the )?(?:answer|option)(?: is)?\W*)?([A-Za-z])(?:\W|$)", re.IGNORECASE)
-_NOT_KNOWN = re.compile(r"cannot be (?:answered|said|told|known)|can(?:no|')t (?:say|tell|answer)|not (?:known|shown)")
+_LETTER = re.compile(r"^\W*(?:(?:the )?(?:answer|option)(?: is)?\W*)?([a-z])(?:[.):,]|\W*$)", re.IGNORECASE)
+_NOT_KNOWN = re.compile(
+    r"can(?:not|'t) be (?:answered|said|told|known)|can(?:not|'t) (?:say|tell|answer|know)|nothing to tell"
+    r"|i have (?:not seen|seen no)|do(?:es)? not know|unanswerable"
+)
+# A lead-in is so many words before a colon at most; it and words for the moment are no part of what is told.
+_LEAD = re.compile(r"^(?:[^\s:]+\s+){0,6}[^\s:]+:\s+(?=\S)")
+_MOMENT = re.compile(
+    r"\b(?:(?:right|just|until|up to) now|at (?:the|this) moment|so far|now|already|yet|look|currently|at present)\b"
+)
+_POLARITY = {"yes": True, "yeah": True, "no": False, "not": False, "nope": False}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +38,7 @@ class Mark:
     Attributes:
         video_id: of which video.
         task, mode: of the question.
-        right: by the rule of its kind.
+        right: by the rule of its kind (`judge`, `judge_due`).
         exact: equal to the expected words after normalisation.
         unanswerable: whether it had no answer.
         declined: whether the model said that there is none.
@@ -59,6 +68,19 @@ def same(one: str, other: str) -> bool:
     return normal(one) == normal(other)
 
 
+def gist(text: str) -> str:
+    """What a text tells, whichever way it is put; a yes or no alone where it begins with one.
+
+    Lead-ins such as `The last thing was this:` and words for the moment such as `right now` or `so far` are left out.
+    """
+    plain = _MOMENT.sub(" ", _LEAD.sub("", unicodedata.normalize("NFKC", text).casefold()))
+    words = normal(plain)
+    first = words.split(" ", 1)[0]
+    if first in _POLARITY:
+        return "yes" if _POLARITY[first] else "no"
+    return words
+
+
 def number_in(text: str) -> str | None:
     """The last number that a text names, in digits or as a word up to twenty; None where there is none."""
     found = [NUMBERS.get(word, word) for word in re.findall(r"\w+(?:\.\d+)?", text.casefold())]
@@ -67,13 +89,13 @@ def number_in(text: str) -> str | None:
 
 
 def letter_in(text: str, options: Sequence[str]) -> int | None:
-    """The place of the option that a text chooses, by its letter or its words; None where it chooses none or two."""
+    """The place of the option that a text chooses, by its letter, else its words; None where it chooses none or two."""
     letter = _LETTER.match(text.strip())
+    if letter and letter[1].upper() in LETTERS[: len(options)]:
+        return LETTERS.index(letter[1].upper())
     words = [place for place, option in enumerate(options) if same(text, option)]
     if words:
         return words[0]
-    if letter and letter[1].upper() in LETTERS[: len(options)]:
-        return LETTERS.index(letter[1].upper())
     held = [place for place, option in enumerate(options) if normal(option) and normal(option) in normal(text)]
     return held[0] if len(held) == 1 else None
 
@@ -84,18 +106,18 @@ def declines(text: str) -> bool:
 
 
 def is_right(text: str, expected: str, *, counting: bool = False) -> bool:
-    """Whether an answer is right: equal numbers where it counts, else equal words after normalisation."""
-    if counting:
-        wanted = number_in(expected)
-        return wanted is not None and number_in(text) == wanted
-    return same(text, expected)
+    """Whether an answer is right: equal numbers where it counts, else the same gist (or the same words)."""
+    wanted = number_in(expected)
+    if counting and wanted is not None:
+        return number_in(text) == wanted
+    return same(text, expected) or (bool(gist(expected)) and gist(text) == gist(expected))
 
 
 def judge(ask: Ask, reply: Reply, *, video_id: str) -> Mark:
     """Marks the answer to a question that was asked aside.
 
     A question with options is right where the right one is chosen; one that counts, or a probe of a count, where the
-    numbers agree; one without an answer where the model says so; every other where the words agree.
+    numbers agree; one without an answer where the model says so; every other where the gist agrees.
     """
     exact = same(reply.text, ask.expected)
     if ask.options and ask.option is not None:
@@ -104,7 +126,7 @@ def judge(ask: Ask, reply: Reply, *, video_id: str) -> Mark:
         right = exact or declines(reply.text)
     else:
         counting = ask.mode == "counting" or (ask.mode == "probe" and ask.expected.isdigit())
-        right = exact or is_right(reply.text, ask.expected, counting=counting)
+        right = is_right(reply.text, ask.expected, counting=counting)
     return Mark(
         video_id=video_id,
         task=ask.task,
@@ -116,18 +138,21 @@ def judge(ask: Ask, reply: Reply, *, video_id: str) -> Mark:
     )
 
 
-def judge_due(script: Script, text: str | None, expected: str, *, task: str, video_id: str) -> Mark:
-    """Marks what was said in time for a thing due; nothing said in time is wrong."""
-    counting = script.mode == "counting" or task == "count_so_far"
-    right = text is not None and (same(text, expected) or is_right(text, expected, counting=counting))
-    exact = text is not None and same(text, expected)
-    return Mark(video_id=video_id, task=task, mode=script.mode, right=right, exact=exact)
+def judge_due(script: Script, text: str | None, due: Due, *, video_id: str, cut: bool = False) -> Mark:
+    """Marks what was said in time for a thing due; nothing said in time is wrong.
 
-
-def accuracy(marks: Iterable[Mark]) -> tuple[float, int]:
-    """The share of right answers and how many there are; 0 of none."""
-    found = [mark.right for mark in marks]
-    return (sum(found) / len(found) if found else 0.0), len(found)
+    Where its words do not matter, as of a promise, any will do. Of an answer that the user `cut` short, what came out
+    is judged: it is right where the right one begins with it.
+    """
+    counting = script.mode == "counting" or due.task == "count_so_far"
+    if text is None or not due.worded:
+        right = exact = bool(text and text.strip())
+    else:
+        right, exact = is_right(text, due.text, counting=counting), same(text, due.text)
+    if text is not None and cut and not right:
+        begun = gist(text)
+        right = bool(begun) and gist(due.text).startswith(begun)
+    return Mark(video_id=video_id, task=due.task, mode=script.mode, right=right, exact=exact)
 
 
 def by_task(marks: Iterable[Mark]) -> Mapping[str, list[Mark]]:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from datasets_build.core.clock import NS_PER_S
-from recipes.evaluation.answers import Mark, judge, judge_due, normal, number_in
+from recipes.evaluation.answers import Mark, gist, judge, judge_due, number_in
 from recipes.evaluation.clip import Clip
 from recipes.evaluation.decisions import decided, total
 from recipes.evaluation.matching import EXACT, Tolerance, match
@@ -41,9 +41,9 @@ class Majority:
             reply = Reply(key=ask.key, t_ns=ask.t_ns, text=text, state=None, confidence=1.0)
             marks.append(judge(ask, reply, video_id=clip.video_id))
         for script in clip.scripts:
-            for due in script.dues:
+            for due in filter(lambda due: due.worded, script.dues):
                 text = self.answers.get((due.task, script.mode), "")
-                marks.append(judge_due(script, text, due.text, task=due.task, video_id=clip.video_id))
+                marks.append(judge_due(script, text, due, video_id=clip.video_id))
         return marks
 
 
@@ -53,10 +53,10 @@ def fit_majority(clips: Sequence[Clip]) -> Majority:
     words: dict[tuple[str, str, str], str] = {}
     for clip in clips:
         told = [(ask.task, ask.mode, _words(ask)) for ask in clip.asks]
-        told += [(due.task, script.mode, due.text) for script in clip.scripts for due in script.dues]
+        told += [(due.task, script.mode, due.text) for script in clip.scripts for due in script.dues if due.worded]
         for task, mode, text in told:
             number = number_in(text) if task == "count_so_far" or mode in ("counting", "probe") else None
-            key = normal(text) if number is None else number
+            key = gist(text) if number is None else number
             counts[task, mode][key] += 1
             words.setdefault((task, mode, key), text)
     return Majority(

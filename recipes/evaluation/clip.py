@@ -45,7 +45,7 @@ class Clip:
         grids_ns: when each grid of two frames is known.
         asks: questions asked aside, by time.
         scripts: standing questions and dialogues.
-        borders_ns: when an event begins or ends, or can be known, rising.
+        borders_ns: when an event begins or ends, rising.
         on: what is on at each grid.
     """
 
@@ -89,7 +89,7 @@ def clip_of(material: Material) -> Clip:
     asks = sorted((ask for row in material.questions for ask in asks_of(row)), key=lambda ask: (ask.t_ns, ask.key))
     talks = [standing(row) for row in material.questions if is_standing(row)]
     talks += [dialogue(row) for row in material.dialogues]
-    borders = {t_ns for event in material.events for t_ns in (event.start_ns, event.end_ns, event.known_from_ns)}
+    borders = {t_ns for event in material.events for t_ns in (event.start_ns, event.end_ns)}
     return Clip(
         video=footage.video,
         path=footage.path,

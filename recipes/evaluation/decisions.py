@@ -188,6 +188,6 @@ def earned_by(matched: Matched, outcome: Outcome) -> float:
     if speech is None or outcome.fate != "hit":
         return 0.0
     grids, due = _grids(matched), outcome.due
-    mark = judge_due(matched.script, speech.text, due.text, task=due.task, video_id="")
+    mark = judge_due(matched.script, speech.text, due, video_id="", cut=speech.cut)
     first, end = first_chance(due, grids), window(due, grids)[1]
     return float(mark.right) * min(1.0, max(0, end - speech.t_ns) / (end - first))

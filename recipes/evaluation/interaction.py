@@ -58,7 +58,7 @@ def worth(matched: Matched, prices: Prices) -> Worth:
     for outcome in matched.outcomes:
         speech = matched.speech_of(outcome)
         if speech is not None and outcome.fate == "hit":
-            mark = judge_due(matched.script, speech.text, outcome.due.text, task=outcome.due.task, video_id="")
+            mark = judge_due(matched.script, speech.text, outcome.due, video_id="", cut=speech.cut)
             qualities.append(float(mark.right))
             delays.append(max(0, speech.t_ns - first_chance(outcome.due, grids)) / NS_PER_S)
     barged = {turn for turn, _ in matched.script.barges}

@@ -7,6 +7,7 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Canvas
+from matplotlib.ticker import MaxNLocator
 
 from recipes.evaluation.report import Evaluation
 
@@ -58,8 +59,8 @@ def _accuracy(axes: Axes, evaluation: Evaluation) -> None:
 
 
 def _decisions(axes: Axes, evaluation: Evaluation) -> None:
-    points = [point for point in evaluation.sweep if point.threshold is not None]
-    thresholds = [point.threshold for point in points]
+    points = evaluation.sweep
+    thresholds = [0.0 if point.threshold is None else point.threshold for point in points]
     axes.plot(thresholds, [point.precision for point in points], color=INK, marker="o", markersize=3, label="precision")
     axes.plot(thresholds, [point.recall for point in points], color=WARM, marker="o", markersize=3, label="recall")
     served = evaluation.served
@@ -85,12 +86,12 @@ def _delays(axes: Axes, evaluation: Evaluation) -> None:
     axes.hist(delays, bins=min(20, max(5, len(delays) // 4)), color=INK, edgecolor="white")
     middle = delays[len(delays) // 2] if len(delays) % 2 else sum(delays[len(delays) // 2 - 1 :][:2]) / 2
     axes.axvline(middle, color=WARM, linewidth=2, label=f"median {middle:.2f} s")
-    axes.yaxis.get_major_locator().set_params(integer=True)
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(frameon=False)
 
 
 def _flips(axes: Axes, evaluation: Evaluation) -> None:
-    points = [point for point in evaluation.sweep if point.threshold is not None]
+    points = evaluation.sweep
     axes.plot(
         [point.accuracy for point in points],
         [point.flip_rate for point in points],

@@ -108,7 +108,7 @@ def count_figures(scored: Scored, *, tious: Sequence[float], seed: int) -> tuple
                 high=None if between is None else between[1],
                 blind=counted(scored.blind)[0],
                 clock=counted(scored.clock)[0] if timed else None,
-                majority=counted(scored.majority)[0] if name.startswith("accuracy/") else None,
+                majority=counted(scored.majority)[0] if name.startswith(("accuracy/", "exact/")) else None,
             )
         )
     return tuple(figures)

@@ -12,7 +12,7 @@ from scipy import stats
 
 from recipes.data.frame_events import names_in
 from recipes.errors import RecipeError
-from recipes.evaluation.answers import Mark, accuracy, by_task, judge, judge_due
+from recipes.evaluation.answers import Mark, by_task, judge, judge_due
 from recipes.evaluation.clip import Clip
 from recipes.evaluation.decisions import Decided, decided, total
 from recipes.evaluation.events import Seen, count_names, mean_average_precision, stretches
@@ -102,8 +102,10 @@ def _due_marks(matched: Matched, video_id: str) -> list[Mark]:
     marks = []
     for outcome in matched.outcomes:
         speech = matched.speech_of(outcome) if outcome.fate == "hit" else None
-        due, text = outcome.due, None if speech is None else speech.text
-        marks.append(judge_due(matched.script, text, due.text, task=due.task, video_id=video_id))
+        text = None if speech is None else speech.text
+        if outcome.due.worded:
+            cut = speech is not None and speech.cut
+            marks.append(judge_due(matched.script, text, outcome.due, video_id=video_id, cut=cut))
     return marks
 
 
@@ -166,12 +168,12 @@ def all_steady(scores: Sequence[VideoScores]) -> Steady:
     return functools.reduce(Steady.__add__, (score.steady for score in scores), Steady())
 
 
-def _of_marks(group: str) -> Counted:
+def _of_marks(group: str, *, exact: bool = False) -> Counted:
     def value(scores: Sequence[VideoScores]) -> Value:
         marks = [mark for score in scores for mark in score.marks]
         chosen = marks if group == "all" else by_task(marks).get(group, [])
-        share, n = accuracy(chosen)
-        return (share if n else None), n
+        right = [mark.exact if exact else mark.right for mark in chosen]
+        return (sum(right) / len(right) if right else None), len(right)
 
     return value
 
@@ -224,6 +226,7 @@ def figures_of(scores: Sequence[VideoScores], tious: Sequence[float]) -> dict[st
     groups = by_task([mark for score in scores for mark in score.marks])
     table: dict[str, Counted] = {"accuracy/all": _of_marks("all")}
     table |= {f"accuracy/{group}": _of_marks(group) for group in groups}
+    table["exact/all"] = _of_marks("all", exact=True)
     table |= _decision_figures()
     table |= {
         "stability/flip_rate": _of_steady(lambda found: found.flip_rate, lambda found: found.pairs),

@@ -67,6 +67,7 @@ class Due:
         start_ns, end_ns: it is right anywhere in this half-open window.
         heard: number of the user's turn that is replied to at once with it; -1: it is decided after a grid.
         since_ns: from when on it is awaited.
+        worded: whether its words matter; those of a promise do not.
     """
 
     text: str
@@ -77,6 +78,7 @@ class Due:
     end_ns: int
     heard: int
     since_ns: int
+    worded: bool = True
 
     def __post_init__(self) -> None:
         if self.end_ns <= self.start_ns:
@@ -219,6 +221,8 @@ def _due(turn: Turn, users: Sequence[Turn], number: dict[str, int]) -> Due:
         end_ns=max(end_ns, start_ns + 1),
         heard=asked if at_once else -1,
         since_ns=users[asked].end_ns if asked >= 0 else max(before, default=0),
+        # What nothing in the video proves is a promise.
+        worded=bool(turn.evidence) or turn.answerable_from_ns is None,
     )
 
 
