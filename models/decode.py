@@ -42,6 +42,8 @@ class Sampling:
         top_k, top_p: keep only the k most likely, or the fewest that reach probability p; 0 and 1 keep all.
         repetition_penalty: above 1 makes tokens of the reply less likely to come again.
         seed: of the draw.
+        given: tokens that the reply begins with, whatever the model would say; so what was said elsewhere is said again
+            and every score of it is seen.
     """
 
     temperature: float = 0.0
@@ -49,6 +51,7 @@ class Sampling:
     top_p: float = 1.0
     repetition_penalty: float = 1.0
     seed: int = 0
+    given: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if not 0 <= self.temperature < math.inf:
@@ -63,6 +66,8 @@ class Sampling:
             )
         if type(self.seed) is not int or not 0 <= self.seed < 2**63:
             raise SettingsError(f"seed: found {self.seed!r}, expected an int of 0 or more that fits in 63 bits")
+        if type(self.given) is not tuple or not all(type(token) is int and token >= 0 for token in self.given):
+            raise SettingsError(f"given: found {self.given!r}, expected a tuple of token ids")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +101,7 @@ class Chooser:
     """
 
     def __init__(self, sampling: Sampling) -> None:
+        self._given = sampling.given
         self._greedy = sampling.temperature == 0
         self._generator = torch.Generator().manual_seed(sampling.seed)
         steps = LogitsProcessorList()
@@ -111,6 +117,8 @@ class Chooser:
 
     def choose(self, logits: Tensor, reply: Sequence[int]) -> int:
         """The next token from float32 logits (vocabulary,), after the tokens of the reply so far."""
+        if len(reply) < len(self._given):
+            return self._given[len(reply)]
         if self._steps:
             said: Any = torch.tensor([list(reply)], dtype=torch.int64, device=logits.device)
             logits = self._steps(said, logits[None])[0]

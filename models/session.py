@@ -19,7 +19,7 @@ from models.pairs import Pairer
 from models.positions import Cursor
 from models.row import Event
 from models.settings import StreamingSettings
-from models.speaking import Decider, Turn, speak
+from models.speaking import STATES, Decider, Turn, TurnState, speak
 from models.state import State
 from models.talk import Put, ask
 from models.track import Arrival
@@ -193,16 +193,18 @@ class Session:
             state.intake.asked_ns = asked_ns
             return answer
 
-    def speak(self, *, options: AnswerOptions | None = None) -> Iterator[Turn]:
+    def speak(self, *, options: AnswerOptions | None = None, take: TurnState | None = None) -> Iterator[Turn]:
         """Decides about each grid since the last call: be silent, stand by or respond; yields every decision.
 
         A decision sees the frames up to its grid, as far as memory still holds them, and the rounds before it.
 
         Args:
             options: how replies are written; None takes the settings.
+            take: the decision that is taken whatever the model would do, to say again what was said elsewhere; its
+                probabilities are told all the same. None: the model's own.
 
         Raises:
-            SettingsError: a decision token of the settings is not one token of the tokenizer.
+            SettingsError: a decision token of the settings is not one token of the tokenizer, or `take` is no decision.
         """
         with self._state.row.pool.lock:
             state = self._open()
@@ -210,9 +212,11 @@ class Session:
             tokens = (state.prompts.single(names[0]), state.prompts.single(names[1]), state.prompts.single(names[2]))
             if len(set(tokens)) < 3:
                 raise SettingsError(f"decision_tokens: found {names}, expected three different tokens")
+            if take is not None and take not in STATES:
+                raise SettingsError(f"take: found {take!r}, expected one of {', '.join(STATES)}, or None")
             chosen = self._options(None, options)
             state.interrupt()
-            return speak(state, Decider(tokens=tokens, threshold=state.settings.speak_threshold), chosen)
+            return speak(state, Decider(tokens=tokens, threshold=state.settings.speak_threshold, take=take), chosen)
 
     def snapshot(self) -> Snapshot:
         """Remembers this moment: cache, memory and dialogue. No byte is copied; slots are kept until `forget`."""

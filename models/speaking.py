@@ -48,15 +48,19 @@ class Decider:
     Attributes:
         tokens: ids of silence, standby and respond.
         threshold: probability of respond from which the model speaks; None takes the likeliest of the three.
+        take: the decision that is taken whatever the model would do; None: its own.
     """
 
     tokens: tuple[int, int, int]
     threshold: float | None
+    take: TurnState | None = None
 
     def decide(self, logits: torch.Tensor) -> tuple[TurnState, tuple[float, float, float]]:
         """The decision and the three probabilities from logits (vocabulary,)."""
         chances = logits[list(self.tokens)].softmax(-1).tolist()
-        if self.threshold is None:
+        if self.take is not None:
+            best = STATES.index(self.take)
+        elif self.threshold is None:
             best = max(range(3), key=lambda place: chances[place])
         elif chances[2] >= self.threshold:
             best = 2

@@ -63,7 +63,7 @@ class Learner(nn.Module):
         embeds = self.backbone.embed(token_ids)
         visual = None
         if len(batch.sights.order):
-            features = self._features(batch.sights)
+            features = self.features(batch.sights)
             at = batch.visual.nonzero(as_tuple=True)
             embeds = embeds.index_put(at, features.embeds[batch.sights.order].to(embeds.dtype))
             if features.deepstack:
@@ -83,7 +83,7 @@ class Learner(nn.Module):
         logits: Tensor = self.backbone.head(hidden)
         return logits
 
-    def _features(self, sights: Sights) -> Features:
+    def features(self, sights: Sights) -> Features:
         """Features of all grids, one behind the other."""
         if not sights.shapes:
             parts = torch.split(sights.features, self.width, dim=-1)

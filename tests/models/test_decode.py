@@ -37,6 +37,24 @@ def test_greedy_takes_the_first_of_the_likeliest(logits, top_k, top_p):
     assert Chooser(Sampling(top_k=top_k, top_p=top_p)).choose(logits, []) == best
 
 
+@given(logits=LOGITS, given_tokens=st.lists(st.integers(0, 99), max_size=4), temperature=st.sampled_from([0.0, 1.0]))
+@settings(max_examples=20)
+def test_given_tokens_come_first_and_then_those_of_the_model(logits, given_tokens, temperature):
+    free = Chooser(Sampling(temperature=temperature))
+    held = Chooser(Sampling(temperature=temperature, given=tuple(given_tokens)))
+    said: list[int] = []
+    for token in given_tokens:
+        said.append(held.choose(logits, said))
+        assert said[-1] == token
+    assert held.choose(logits, said) == free.choose(logits, said)
+
+
+@pytest.mark.parametrize("tokens", [[1], (1, "2"), (-1,), "12"])
+def test_given_tokens_are_ids(tokens):
+    with pytest.raises(SettingsError, match="given"):
+        Sampling(given=tokens)
+
+
 @given(logits=LOGITS, seed=st.integers(0, 2**63 - 1))
 @example(logits=torch.tensor([0.0, 0.0]), seed=2**63 - 1)
 @settings(max_examples=30)

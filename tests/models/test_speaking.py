@@ -232,3 +232,17 @@ def test_a_long_silence_between_frames_is_no_obstacle():
     session.add_frame(FRAMES[1], 7200 * SECOND_NS + 1)
     assert [turn.t_ns // SECOND_NS for turn in session.speak(options=SHORT)] == [0, 1, 7200]
     check_no_leak(session)
+
+
+@pytest.mark.parametrize("take", STATES)
+@pytest.mark.parametrize("chosen", [ALWAYS, NEVER])
+def test_a_decision_that_is_told_is_taken_and_the_model_s_own_chances_are_seen(take, chosen):
+    free, told = (model_of("qwen2_5_vl").session(chosen) for _ in range(2))
+    fed(free, 2)
+    fed(told, 2)
+    [own], [turn] = list(free.speak(options=SHORT)), list(told.speak(options=SHORT, take=take))
+    assert turn.state == take
+    assert turn.probabilities == pytest.approx(own.probabilities)
+    assert (turn.answer is not None) == (take == "respond")
+    with pytest.raises(SettingsError, match="take"):
+        told.speak(take="maybe")

@@ -1,0 +1,161 @@
+"""Does a session that is told the same stream find what training finds: words, decisions and scores, one by one."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from models.answer import AnswerOptions
+from models.blocks import Kind
+from models.decode import Sampling, StopRule
+from models.row import Event, Fed
+from models.session import Session
+from models.streaming import StreamingModel
+from recipes.data.example import STATES, Example, GridRef
+from recipes.data.frames import Frames
+from recipes.data.script import Line, Script
+from recipes.verify.bench import Bench, difference
+from recipes.verify.finding import Finding
+from recipes.verify.packing import CLOSE_HALF
+
+CLOSE = 1e-3
+
+
+@dataclass(slots=True)
+class _Ear:
+    """Scores of all that a session says, in the order in which it is said."""
+
+    scores: list[Tensor]
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, Fed) and event.entry.block.kind is Kind.REPLY and len(event.logits):
+            self.scores += list(event.logits.float())
+
+
+class Replay:
+    """Puts the lines of a script to a session, as they happened.
+
+    Args:
+        session: fresh.
+        bench: of the learner; its format names the decisions.
+        frames: pixels, as they are resized for the tower.
+    """
+
+    def __init__(self, session: Session, bench: Bench, frames: Frames) -> None:
+        self.session = session
+        self._bench = bench
+        self._frames = frames
+        self._ear = _Ear([])
+        self._added = 0
+        session.observe(self._ear)
+
+    def scores(self, script: Script, tokens: Sequence[Sequence[int]]) -> list[Tensor]:
+        """Float32 (tokens of a line, vocabulary) for each line of a script.
+
+        Args:
+            script: what happened.
+            tokens: what is said in each line, decision token and end included.
+        """
+        times = self._times(script)
+        found = []
+        for line, said in zip(script.lines, tokens, strict=True):
+            self._watch(script, times[: bisect_right(times, line.t_ns)])
+            self._ear.scores.clear()
+            self._put(line, tuple(said))
+            found.append(torch.stack(self._ear.scores[: len(said)]))
+        return found
+
+    def _times(self, script: Script) -> list[int]:
+        """Frames of the stretch."""
+        footage, stretch = script.footage, script.stretch
+        first = footage.grids[stretch.first].t0_ns
+        return [t_ns for t_ns in footage.times if t_ns >= first]
+
+    def _watch(self, script: Script, times: Sequence[int]) -> None:
+        for t_ns in times[self._added :]:
+            self.session.add_frame(self._picture(script, t_ns).numpy(), t_ns)
+        self._added = max(self._added, len(times))
+
+    def _picture(self, script: Script, t_ns: int) -> Tensor:
+        lone = GridRef(video_id=script.footage.video.id, t0_ns=t_ns, t1_ns=t_ns)
+        pixels: Tensor = self._frames.pixels(lone)[0]
+        return pixels
+
+    def _put(self, line: Line, said: tuple[int, ...]) -> None:
+        stop = StopRule(max_new_tokens=max(1, len(said)), repeats=0)
+        options = AnswerOptions(sampling=Sampling(given=said), stop=stop)
+        moment = self.session.snapshot() if line.aside else None
+        if line.question:
+            newest = max(line.t_ns, 0)
+            self.session.ask(line.question, t_ns=newest, options=options).run()
+        else:
+            given = replace(options, sampling=Sampling(given=said[1:]))
+            *_, turn = self.session.speak(options=given, take=line.state or "silence")
+            assert turn.state == (line.state or "silence")
+        if moment is not None:
+            self.session.restore(moment)
+            self.session.forget(moment)
+
+
+def check_streaming(bench: Bench, model: StreamingModel, frames: Frames) -> list[Finding]:
+    """One finding for each source: its shortest example is streamed, all that is said being given.
+
+    Only streams whose decisions come after their own grid alone, and none with other pictures in its place, can be told
+    to a session; the others are said to be left out.
+    """
+    findings = []
+    for example in bench.few():
+        script = bench.scripts.get(example.key)
+        if script is None or script.shown or script.carry_ns is not None:
+            continue
+        findings.append(_compare(bench, model, frames, example=example, script=script))
+    return findings
+
+
+def _compare(bench: Bench, model: StreamingModel, frames: Frames, *, example: Example, script: Script) -> Finding:
+    batches = bench.batches([[example]])
+    hidden = bench.hidden(batches)
+    with torch.no_grad():
+        expected = bench.learner.project(hidden.to(bench.learner.backbone.dtype)).float()
+    answer = torch.cat([batch.answer for batch in batches])
+    settings = replace(
+        model.settings,
+        memory="all",
+        window_s=None,
+        history_rounds=len(script.lines) + 1,
+        slots=2 * example.tokens + 1024,
+        system_prompt=script.system or model.settings.system_prompt,
+        mode="incremental",
+    )
+    worst, where = 0.0, ""
+    tokens = [_tokens(bench, model, line) for line in script.lines]
+    with model.session(settings) as session:
+        found = Replay(session, bench, frames).scores(script, tokens)
+    learned = [k for k, line in enumerate(script.lines) if line.learn]
+    for place, k in enumerate(learned):
+        wanted = expected[answer == place]
+        gap = difference(found[k][: len(wanted)], wanted)
+        if gap > worst:
+            worst, where = gap, f"{script.lines[k].task} at {script.lines[k].t_ns / 1e9:.3f} s"
+    close = CLOSE if bench.learner.backbone.dtype == torch.float32 else CLOSE_HALF
+    words = f"{example.source}: {len(learned)} things said of {example.key}: "
+    if worst <= close:
+        return Finding(check="streaming", ok=True, words=f"{words}a session finds what training finds, to {worst:.1e}")
+    return Finding(
+        check="streaming",
+        ok=False,
+        words=f"{words}a session's scores differ by {worst:.1e} ({where}); training and serving do not see the same",
+    )
+
+
+def _tokens(bench: Bench, model: StreamingModel, line: Line) -> tuple[int, ...]:
+    """What is said in a line."""
+    state = () if line.state is None else (bench.how.decision_ids[STATES.index(line.state)],)
+    if not line.question and line.state != "respond":
+        return state
+    end = (model.prompts.turn_end,) if line.ended else ()
+    return (*state, *model.prompts.text(line.text), *end)
