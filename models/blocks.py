@@ -72,7 +72,9 @@ class Context:
         return torch.cat([row[None], self.positions])
 
 
-def derive(blocks: Sequence[Block], layout: Layout, *, clock: Clock, cursor: Cursor = _BEGIN) -> Context:
+def derive(
+    blocks: Sequence[Block], layout: Layout, *, clock: Clock, cursor: Cursor = _BEGIN, window_ns: int | None = None
+) -> Context:
     """Turn blocks into one document under a layout.
 
     Blocks arrive by the time at which they are known; blocks of one instant arrive in the order of the list. Where
@@ -83,12 +85,16 @@ def derive(blocks: Sequence[Block], layout: Layout, *, clock: Clock, cursor: Cur
         layout: The two policies.
         clock: The family's temporal rule.
         cursor: Where positions begin; replies that restart begin at their offset all the same.
+        window_ns: What arrives so long after the end of a frames block, or longer, does not see it, unless it is
+            pinned, as in a session whose memory is `window`; None: no frames are forgotten.
 
     Raises:
         BlockError: there are no blocks.
-        SettingsError: the clock has an origin but the layout counts time by segments.
+        SettingsError: the clock has an origin but the layout counts time by segments, or the window is none.
         TimeError: grids that run backwards in one vision segment.
     """
+    if window_ns is not None and (type(window_ns) is not int or window_ns < 1):
+        raise SettingsError(f"derive: window_ns is {window_ns!r}; expected an int of 1 or more, or None")
     if not blocks:
         raise BlockError("derive: the list of blocks is empty; expected at least one block")
     rule = layout.visibility
@@ -99,7 +105,7 @@ def derive(blocks: Sequence[Block], layout: Layout, *, clock: Clock, cursor: Cur
     pieces = placed(ordered, layout.positions, clock=_clock(blocks, layout, clock), cursor=cursor)
     if rule.predicting_row:
         pieces = with_predicting_rows(pieces)
-    return _assembled(pieces, rule)
+    return _assembled(pieces, rule, window_ns)
 
 
 def pack(contexts: Sequence[Context]) -> Context:
@@ -152,7 +158,7 @@ def _clock(blocks: Sequence[Block], layout: Layout, clock: Clock) -> Clock:
     return clock if clock.origin_ns is not None or not times else replace(clock, origin_ns=min(times))
 
 
-def _assembled(pieces: Sequence[Piece], rule: VisibilityRule) -> Context:
+def _assembled(pieces: Sequence[Piece], rule: VisibilityRule, window_ns: int | None) -> Context:
     """One document of placed pieces."""
     blocks = tuple(piece.block for piece in pieces)
     order = sorted(range(len(pieces)), key=lambda index: pieces[index].when)
@@ -173,7 +179,7 @@ def _assembled(pieces: Sequence[Piece], rule: VisibilityRule) -> Context:
         token_ids=token_ids,
         positions=torch.cat([piece.positions for piece in pieces], dim=1),
         block_of=torch.arange(len(blocks)).repeat_interleave(torch.tensor([len(block.token_ids) for block in blocks])),
-        sees=_sees(pieces, arrival, rule),
+        sees=_sees(pieces, arrival, rule) & ~_forgotten(pieces, window_ns),
         labels=labels,
         loss_weights=loss_weights,
         documents=torch.tensor([0, at], dtype=torch.int32),
@@ -199,6 +205,16 @@ def _sees(pieces: Sequence[Piece], arrival: Tensor, rule: VisibilityRule) -> Ten
             hidden = said[None, :] | (frames[:, None] & (late & queries)[None, :])
         by_input = earlier & ~hidden
     return torch.where(said[:, None], by_reply, by_input) | torch.eye(count, dtype=torch.bool)
+
+
+def _forgotten(pieces: Sequence[Piece], window_ns: int | None) -> Tensor:
+    """Which frames are out of memory when a block arrives, bool (N, N), row = the one who looks."""
+    if window_ns is None:
+        return torch.zeros(len(pieces), len(pieces), dtype=torch.bool)
+    arrived = torch.tensor([piece.when[0] for piece in pieces])
+    ends = torch.tensor([piece.block.t1_ns for piece in pieces])
+    kept = torch.tensor([piece.block.pinned or piece.block.kind is not Kind.FRAMES for piece in pieces])
+    return (arrived[:, None] - ends[None, :] >= window_ns) & ~kept[None, :]
 
 
 def _in_sight(pieces: Sequence[Piece]) -> Tensor:

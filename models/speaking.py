@@ -106,7 +106,8 @@ def _decide(state: State, decider: Decider, options: AnswerOptions, *, t_ns: int
     check_options(state, options)
     state.interrupt()
     state.drain()
-    state.close_rounds()
+    if state.layout.in_line:
+        state.close_rounds()
     state.set_back()
     # What is decided about a frame is known right behind it, as is a question at its time.
     view = look(state, (), until_ns=t_ns + 1)

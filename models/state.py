@@ -96,18 +96,19 @@ class State:
         return drafts
 
     def close_rounds(self) -> None:
-        """Feeds the ends of rounds where frames and questions go on behind them in one line.
+        """Feeds the ends of rounds, which see what their replies saw, before memory lets that go.
+
+        Where frames and questions go on behind them in one line, these come behind the ends from here on.
 
         Raises:
             PoolFullError: they do not fit.
         """
-        if not self.layout.in_line:
+        if self.visibility.order != "time" or not isinstance(self.watcher, Incremental):
             return
         for draft in self.dialogue.finish():
             self.row.owe(draft)
-        if self.dialogue.end > self.track.cursor.next:
+        if self.layout.in_line and self.dialogue.end > self.track.cursor.next:
             self.track.cursor = Cursor(next=self.dialogue.end)
-        # Before memory lets go what they are to see.
         self.track.settle()
 
     def drain(self) -> None:

@@ -41,8 +41,10 @@ def ask(state: State, put: Put) -> Answer:
     before = dict(state.meter.seconds)
     check_options(state, put.options)
     state.drain()
+    # Else the ends of rounds are fed with the question, in one forward.
+    if state.layout.in_line or state.watcher.expires(put.t_ns):
+        state.close_rounds()
     state.watcher.expire(put.t_ns)
-    state.close_rounds()
     state.set_back()
     text = put.text + BRIEFLY if put.options.draft_tokens else put.text
     view = look(state, state.prompts.text(put.text))

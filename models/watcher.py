@@ -44,6 +44,10 @@ class Watcher(Protocol):
         """Takes the next grid and leaves its forward to the caller; empty when it enters later or not at all."""
         ...
 
+    def expires(self, now_ns: int) -> bool:
+        """Whether the cache would let anything go if time passed without a frame."""
+        ...
+
     def expire(self, now_ns: int) -> None:
         """Lets time pass without a frame."""
         ...

@@ -95,6 +95,10 @@ class Clips:
         """Bytes of the features of the clip in the cache."""
         return sum(features.nbytes for _, features in self._clip.values())
 
+    def expires(self, now_ns: int) -> bool:  # noqa: ARG002 - the same at every time
+        """Nothing that the cache holds is let go by time alone."""
+        return False
+
     def expire(self, now_ns: int) -> None:
         """Nothing expires: the newest clip stays until the next one is whole."""
 

@@ -132,6 +132,11 @@ class Incremental:
         for key in keys:
             self._features.pop(key, None)
 
+    def expires(self, now_ns: int) -> bool:
+        """Whether the cache would let anything go if time passed without a frame."""
+        change = self.policy.copy().expire(now_ns)
+        return bool(change.evict or change.offload)
+
     def expire(self, now_ns: int) -> None:
         """Lets time pass without a frame."""
         policy = self.policy.copy()

@@ -19,7 +19,7 @@ from models.transcript import Reply, Sight, Transcript
 from tests.models.oracle import SECOND_NS, Oracle
 from tests.models.sessions import BASE, FRAMES, HALF_NS, model_of
 
-WORDS = ("yes", "a red square", "no, not yet")
+WORDS = ("yes", "a", "no")
 
 
 class Script:
@@ -48,6 +48,7 @@ class Scripted:
         state = self.session._state
         self.prompts = state.prompts
         self.layout = LAYOUTS[layout]
+        self.window_ns = None if chosen.window_s is None else round(chosen.window_s * SECOND_NS)
         self.clock = state.row.clock
         self.oracle = Oracle(state.row.engine.backbone)
         self.session.observe(self.oracle)
@@ -60,6 +61,8 @@ class Scripted:
         self.lone_ns = None
         self.late = True
         self.asked_ns = 0
+        self.newest_ns = 0
+        self.later_ns = 0
         self.count = 0
 
     def size(self):
@@ -75,7 +78,7 @@ class Scripted:
         getattr(self, action)()
 
     def frame(self):
-        t_ns = self.frames * HALF_NS
+        t_ns = self.newest_ns = self.frames * HALF_NS + self.later_ns
         self.session.add_frame(FRAMES[self.frames * 3 % len(FRAMES)], t_ns)
         self.frames += 1
         if self.lone_ns is None:
@@ -88,6 +91,11 @@ class Scripted:
         self.frame()
         if self.lone_ns is not None:
             self.frame()
+
+    def pause(self):
+        """A question comes long after the newest frame."""
+        self.later_ns += SECOND_NS
+        self.ask()
 
     def reply(self, *, ended=True, state=None):
         self.count += 1
@@ -104,7 +112,8 @@ class Scripted:
             # Fed anew, a reply does not see the frame that waited for its question.
             self.frame()
         reply, options = self.reply(ended=ended, state=state)
-        t_ns = max((self.frames - 1) * HALF_NS + (self.count % 2) * SECOND_NS // 10, self.asked_ns)
+        t_ns = max(self.frames * HALF_NS - HALF_NS + self.later_ns, self.newest_ns) + (self.count % 2) * SECOND_NS // 10
+        t_ns = max(t_ns, self.asked_ns)
         self.asked_ns = t_ns
         moment = self.session.snapshot() if aside else None
         assert self.session.ask("What is it?", t_ns=t_ns, options=options).run().stats.stopped_by
@@ -163,7 +172,7 @@ class Scripted:
 
     def faults(self, *, since=0):
         """What was fed from a token on and was not written so, or was seen and is not in the session."""
-        context = derive(self.transcript.blocks(), self.layout, clock=self.clock)
+        context = derive(self.transcript.blocks(), self.layout, clock=self.clock, window_ns=self.window_ns)
         match = matched(self.oracle, context, since=since)
         if isinstance(match, str):
             return [match]

@@ -297,3 +297,31 @@ def test_packing_leaves_the_parts_alone():
     pack([part, part])
     assert part.labels.tolist() == [11] * 3
     assert part.loss_weights.tolist() == [1.0] * 3
+
+
+# What is forgotten
+
+
+@pytest.mark.parametrize("name", NAMES)
+@given(block_lists(), st.integers(1, 6 * SECOND))
+@settings(max_examples=10)
+def test_a_window_hides_old_frames_and_nothing_else(name, blocks, window_ns):
+    whole = derived(name, blocks)
+    context = derive(blocks, LAYOUTS[name], clock=CLOCK, window_ns=window_ns)
+    assert torch.equal(context.positions, whole.positions)
+    assert torch.equal(context.labels, whole.labels)
+    for row, column in (whole.sees & ~context.sees).nonzero().tolist():
+        looks, seen = context.blocks[row], context.blocks[column]
+        assert seen.kind is Kind.FRAMES
+        assert looks.known_ns - seen.t1_ns >= window_ns
+    for row, column in (context.sees.nonzero()).tolist():
+        looks, seen = context.blocks[row], context.blocks[column]
+        assert row == column or seen.kind is not Kind.FRAMES or looks.known_ns - seen.t1_ns < window_ns
+    pinned = [replace(block, pinned=True) for block in blocks]
+    assert torch.equal(derive(pinned, LAYOUTS[name], clock=CLOCK, window_ns=window_ns).sees, whole.sees)
+
+
+@pytest.mark.parametrize("window_ns", [0, -1, 1.0, True])
+def test_a_window_is_a_time(window_ns):
+    with pytest.raises(SettingsError, match="window_ns is"):
+        derive(watching(), LAYOUTS["branch"], clock=CLOCK, window_ns=window_ns)

@@ -27,12 +27,57 @@ def _forced():
         yield
 
 
-@pytest.mark.parametrize("layout", sorted(LAYOUTS))
-@settings(max_examples=8)
-@given(family=st.sampled_from(["qwen2_5_vl", "qwen3_vl"]), actions=SCHEDULES, waits=st.booleans())
-def test_a_transcript_is_what_its_session_fed(layout, family, actions, waits):
+def agree(layout, family, actions, waits):
     drive = Scripted(layout, family=family)
     assert drive.run(actions, last=waits) == []
+
+
+FAMILY = st.sampled_from(["qwen2_5_vl", "qwen3_vl"])
+
+
+@pytest.mark.parametrize("layout", sorted(LAYOUTS))
+@settings(max_examples=4)
+@given(family=FAMILY, actions=SCHEDULES, waits=st.booleans())
+def test_a_transcript_is_what_its_session_fed(layout, family, actions, waits):
+    agree(layout, family, actions, waits)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("layout", sorted(LAYOUTS))
+@settings(max_examples=60)
+@given(family=FAMILY, actions=SCHEDULES, waits=st.booleans())
+def test_many_transcripts_are_what_their_sessions_fed(layout, family, actions, waits):
+    agree(layout, family, actions, waits)
+
+
+# A layout that feeds replies anew feeds them without what was forgotten since.
+@pytest.mark.parametrize("layout", [name for name, layout in LAYOUTS.items() if not layout.retold])
+@settings(max_examples=4)
+@given(
+    family=FAMILY,
+    actions=st.lists(st.sampled_from([*ACTIONS, "pause"]), max_size=14),
+    window_s=st.sampled_from([0.4, 0.5, 1.0, 1.6, 3.0]),
+)
+def test_a_window_forgets_what_its_session_forgets(layout, family, actions, window_s):
+    drive = Scripted(layout, family=family, memory="window", window_s=window_s)
+    assert drive.run(actions) == []
+
+
+@pytest.mark.parametrize("layout", ["branch", "interleave"])
+def test_an_end_that_is_fed_after_its_frames_are_gone_is_found(layout, monkeypatch):
+    drive = Scripted(layout, memory="window", window_s=1.0)
+    actions = ("grid", "ask", "grid", "grid")
+    assert drive.run(actions) == []
+    monkeypatch.setattr("models.state.State.close_rounds", lambda state: None)
+    drive = Scripted(layout, memory="window", window_s=1.0)
+    assert drive.run(actions) != []
+
+
+def test_without_its_window_a_transcript_shows_what_was_forgotten():
+    drive = Scripted("branch", memory="window", window_s=1.0)
+    assert drive.run(("grid", "grid", "ask", "grid")) == []
+    drive.window_ns = None
+    assert "visibility" in str(drive.faults())
 
 
 LONG = ("silent", "frame", "ask", "cut", "grid", "silent", "aside", "speak", "grid", "silent", "wait", "frame", "aside")
