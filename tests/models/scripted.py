@@ -178,19 +178,18 @@ class Scripted:
             return [match]
         mask = visible(context)
         fed = torch.zeros(len(mask), dtype=torch.bool)
-        fed[[place for places in match.values() for place in places]] = True
+        fed[list(match.values())] = True
         seen = mask[fed][:, ~fed].any()
         found = ["unfed"] if bool(seen) else []
         return found + (["logits"] if difference(self.oracle, context, match, mask) > 1e-4 else [])
 
 
 def matched(oracle, context, *, since=0):
-    """For each token that was fed the places where it is written, or what the first one is that is nowhere written."""
-    mask = visible(context)
-    rows = [frozenset(row.nonzero()[:, 0].tolist()) for row in mask]
+    """For each token that was fed the place where it is written, or what the first one is that is nowhere written."""
+    mask = visible(context).numpy()
+    counts = mask.sum(1)
     written = {}
-    order = context.arrival[context.block_of].argsort(stable=True).tolist()
-    for place in order:
+    for place in context.arrival[context.block_of].argsort(stable=True).tolist():
         key = (int(context.token_ids[place]), *context.positions[:, place].tolist())
         written.setdefault(key, []).append(place)
     ids = [token for event in oracle.fed for token in event.entry.block.token_ids]
@@ -200,22 +199,18 @@ def matched(oracle, context, *, since=0):
         if token < since and said[token]:
             continue
         key = (ids[token], *oracle.positions[token].tolist())
-        seen = [match.get(other, frozenset({-1})) for other in oracle.sees[token] if other != token]
-        places = [place for place in written.get(key, ()) if sees(rows[place] - {place}, seen)]
+        seen = [match.get(other, -1) for other in oracle.sees[token] if other != token]
+        fits = -1 not in seen
+        places = [at for at in written.get(key, ()) if fits and counts[at] == len(seen) + 1 and mask[at, seen].all()]
         if not places:
             if token < since:
                 continue
             return f"token {token}, id and positions {key}, of {len(ids)}: {'visibility' if key in written else 'key'}"
         free = [place for place in places if place not in taken] or places
         # What was fed last was written last; all the rest in the order in which it was fed.
-        chosen = free[-1] if since and token >= since else free[0]
-        taken.add(chosen)
-        match[token] = frozenset({chosen})
+        match[token] = free[-1] if since and token >= since else free[0]
+        taken.add(match[token])
     return match
-
-
-def sees(row, seen):
-    return row == frozenset().union(*seen)
 
 
 def difference(oracle, context, match, mask):
@@ -224,18 +219,17 @@ def difference(oracle, context, match, mask):
     embeds = list(backbone.embed(context.token_ids))
     visual, deep = [False] * len(mask), {}
     before = 0
-    for token, places in match.items():
-        for place in places:
-            embeds[place], visual[place] = oracle.embeds[token], oracle.visual[token]
+    for token, place in match.items():
+        embeds[place], visual[place] = oracle.embeds[token], oracle.visual[token]
     for token, shown in enumerate(oracle.visual):
         if shown:
-            for place in match.get(token, ()):
-                deep[place] = before
+            if token in match:
+                deep[match[token]] = before
             before += 1
     stack = [oracle.deepstack[deep[place]] for place in sorted(deep)] if oracle.deepstack else []
     whole = Oracle(
         backbone, embeds=embeds, positions=list(context.positions.T), deepstack=stack, visual=visual,
         sees=[set(row.nonzero()[:, 0].tolist()) for row in mask],
     ).one_forward()  # fmt: skip
-    logits = [(place, row) for token, row in oracle.logits for place in match.get(token, ())]
+    logits = [(match[token], row) for token, row in oracle.logits if token in match]
     return max((float((whole[place] - row).abs().max()) for place, row in logits), default=0.0)
