@@ -305,9 +305,8 @@ class Probe(Part):
 class About(Part):
     """What a question is about: a class of the video's events, from which its truth can be worked out anew.
 
-    `label`: this label and subject; without a subject an act of anyone, or what the picture shows. `caption`, `line`:
-    told or spoken in the words of `text`. `subject`: all it takes part in. Else all of a domain. `every`: followed to
-    the video's end.
+    `label`: this label and subject; with no subject an act of anyone, or what the picture shows. `caption`, `line`: in
+    the words of `text`. `subject`: all it takes part in. Else all of a domain. `every`: followed to the video's end.
     """
 
     kind: Literal["label", "caption", "line", "subject", "scene", "camera", "changes", "shots"]

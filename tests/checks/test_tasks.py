@@ -2,7 +2,7 @@
 
 import pytest
 
-from datasets_build.builders import questions, streaming_qa
+from datasets_build.builders import counting, streaming_qa
 from datasets_build.checks.causality import QUESTION_LAWS
 from datasets_build.checks.laws import Known
 from datasets_build.checks.tasks import LONGEST_LIST, MODES, NEW_SHOT, TASK_LAWS, is_not_yet, number_in
@@ -214,7 +214,7 @@ def test_counts_are_the_events_listed(row, laws):
 
 
 def test_what_is_too_many_to_list_needs_no_list_but_events():
-    assert LONGEST_LIST == questions._MANY
+    assert LONGEST_LIST == counting._MANY
     many = {f"p{k}": event(f"p{k}", 100 * k, 100 * k, "shot_start", None) for k in range(LONGEST_LIST + 1)}
     row = qa("count_so_far", 2_400, [watched(0, 2_400)], [answer(2_400, f"{len(many)} so far.")])
     known = Known(KNOWN.video, CLOCK, many)
