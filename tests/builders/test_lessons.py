@@ -34,7 +34,7 @@ def build(out):
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
-    out = write_out(tmp_path_factory.mktemp("lessons") / "out", [lesson(f"l{k}", seconds=20) for k in range(8)])
+    out = write_out(tmp_path_factory.mktemp("lessons") / "out", [lesson(f"l{k}", seconds=20) for k in range(6)])
     build(out)
     return out
 
@@ -55,7 +55,7 @@ def test_every_law_holds(built):
 
 def test_there_are_at_least_two_dozen_questions_a_video_of_every_task(rows):
     per_video = Counter(row.video_id for row in rows)
-    assert len(per_video) == 8
+    assert len(per_video) == 6
     assert min(per_video.values()) >= 24
     tasks = Counter(row.task for row in rows)
     assert set(tasks) == {"colour", "shape", "before", "count_so_far", "happened_yet", "tell_me_when"}
@@ -79,7 +79,7 @@ def test_no_answer_is_the_same_most_of_the_time(rows):
             asked = SUBJECT.sub("it", row.question)
             groups.setdefault((row.task, asked), Counter())[row.answers[0].text] += 1
     for group, counts in groups.items():
-        if counts.total() >= 40:
+        if counts.total() >= 30:
             assert max(counts.values()) <= 0.7 * counts.total(), (group, counts)
 
 

@@ -117,7 +117,7 @@ def test_what_enters_across_a_cut_or_is_there_during_a_fade_is_not_certain():
     assert looks.alone_at(made.timeline, at(4_420)) is None
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(st.integers(0, 2**32), st.data())
 def test_what_is_answered_is_what_the_script_draws(seed, data):
     scene, script = lesson("drawn", seconds=20, seed=seed), script_of("drawn", 20, seed)
@@ -134,7 +134,7 @@ def test_what_is_answered_is_what_the_script_draws(seed, data):
             assert [actor.kind for actor in there] == [shape.replies[0].text]
 
 
-@settings(max_examples=12)
+@settings(max_examples=8)
 @given(st.integers(0, 2**32), st.sampled_from([WORDS, TEACHER]), st.integers(1, 8), st.sampled_from([0, 700 * MS]))
 def test_every_law_holds_on_every_lesson(seed, teacher, answers, settle):
     scene = lesson("lawful", seconds=20, seed=seed)
@@ -151,19 +151,19 @@ def test_every_law_holds_on_every_lesson(seed, teacher, answers, settle):
 
 def test_all_colours_and_shapes_come_up_about_as_often():
     answers = {"colour": [], "shape": []}
-    for seed in range(30):
+    for seed in range(20):
         scene = lesson("even", seconds=20, seed=seed)
         for made in questions_of(scene.video, lesson_desk(scene, seed), ASKED, seed=seed):
             if made.task in answers:
                 answers[made.task].append(made.answers[0].text)
     for said_so in answers.values():
-        assert len(said_so) > 90
+        assert len(said_so) > 60
         assert len(set(said_so)) == 4
         assert max(map(said_so.count, set(said_so))) < 0.5 * len(said_so)
 
 
 def test_nobody_asks_before_things_have_settled():
-    for seed in range(8):
+    for seed in range(3):
         scene = lesson("settled", seconds=20, seed=seed)
         made = lesson_desk(scene, seed, settle_ns=700 * MS)
         config = StreamingQAConfig(tasks=LESSON_TASKS, per_minute=90.0, facts=made.limits)

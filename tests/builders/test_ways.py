@@ -44,6 +44,7 @@ def test_every_way_has_a_function_and_the_usual_ones_come_first():
     assert set(LONG).isdisjoint(BARGING), "what must wait is nothing to barge in with"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", sorted(set(WAYS) - {"now", "is_on"}))
 def test_a_dialogue_asks_in_the_ways_that_it_is_told(way):
     found = Counter()
@@ -63,17 +64,18 @@ def test_several_ways_take_turns():
     assert min(found.values()) > 1
 
 
+@pytest.mark.slow
 def test_who_barges_in_asks_in_the_ways_that_the_dialogue_has():
     speech = SpeechConfig(user_chars_per_s=60, assistant_chars_per_s=8, least_said=2, least_left=2)
     cut = []
-    for seed in range(4):
+    for seed in range(2):
         row = talk("barging", seed, ways=("colour", "shape", "shots"), interruptions=1.0, speech=speech)
         cut += [turn for turn in row.turns if turn.truncated_at_char is not None]
         barging = {turn.task for turn in row.turns if turn.interrupts is not None}
         assert barging <= {"colour", "shape", "count_so_far"}
     assert cut
     assert all(2 <= turn.truncated_at_char <= len(turn.intended_text) - 2 for turn in cut)
-    for seed in range(4):
+    for seed in range(2):
         usual = SpeechConfig(user_chars_per_s=60, assistant_chars_per_s=8)
         row = talk("barging", seed, ways=("colour", "shape", "shots"), interruptions=1.0, speech=usual)
         assert not [turn for turn in row.turns if turn.truncated_at_char is not None], "one word is too short for it"
@@ -85,7 +87,7 @@ def test_where_nothing_barges_in_nothing_is_cut():
 
 
 def test_in_a_dialogue_too_nobody_asks_before_things_have_settled():
-    for seed in range(4):
+    for seed in range(2):
         facts = FactsConfig(settle_ns=700 * MS)
         scene = lesson("settled", seconds=30, seed=seed)
         desk = lesson_desk(scene, seed, settle_ns=700 * MS)

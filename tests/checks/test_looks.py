@@ -38,7 +38,7 @@ class Built:
         build_streaming_qa(out, ASKED.model_copy(update={"per_minute": 160.0, "least": 110}))
         self.rows = list(read_table(out / QA, StreamingQA))
         self.talks = []
-        for seed in range(3):
+        for seed in range(2):
             build_dialogue(out, TALKATIVE.model_copy(update={"seed": seed}), force=True)
             self.talks += read_table(out / TALK, Dialogue)
         atlas = Atlas(out)
