@@ -98,12 +98,16 @@ class Left:
         if len(kept) < 5:
             kept.append(key)
 
-    def add(self, other: Left) -> None:
-        """Counts what another counted."""
-        for (source, reason), count in other.counts.items():
-            self.counts[source, reason] += count
-            kept = self.keys.setdefault((source, reason), [])
-            kept += other.keys[source, reason][: 5 - len(kept)]
+    def copy(self) -> Left:
+        """The counts of this moment."""
+        other = Left()
+        other.become(self)
+        return other
+
+    def become(self, other: Left) -> None:
+        """Takes the counts of another, such as those of an earlier moment."""
+        self.counts = Counter(other.counts)
+        self.keys = {key: list(kept) for key, kept in other.keys.items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -129,6 +133,7 @@ class Desk:
 
     def written(self, make: Callable[[Stretch], Sequence[Script]], stretch: Stretch) -> list[Example]:
         """The examples of a stretch, cut in two where one of them is too long, as often as it takes."""
+        before = self.left.copy()
         scripts = [script for script in make(stretch) if any(line.learn for line in script.lines)]
         examples = [self.writer.write(script) for script in scripts]
         long = [example for example in examples if longest_window(example) > self.limit]
@@ -139,6 +144,8 @@ class Desk:
             for example in long:
                 self.left.out(example.source, "longer than pack.tokens", example.key)
             return [example for example in examples if example not in long]
+        # The halves count anew what they leave out.
+        self.left.become(before)
         return [example for half in halves for example in self.written(make, half)]
 
 
