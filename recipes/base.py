@@ -17,11 +17,14 @@ from transformers import (
     Qwen3VLConfig,
 )
 
-from models.backbone import MODEL_CLASSES
+from models.backbone import MODEL_CLASSES, family_of
+from models.checks import family_of_folder, processor_of_folder
+from models.hub import local_folder
 from models.package import load_base
+from models.patches import FrameFormat
 from models.tiny import processor_of
 from recipes.errors import RecipeError
-from recipes.settings import MadeConfig, ModelConfig
+from recipes.settings import DataConfig, MadeConfig, ModelConfig
 from recipes.tokenizer import learn_tokenizer
 
 DECISIONS = ("<|silence|>", "<|standby|>", "<|respond|>")
@@ -67,7 +70,7 @@ def make_base(config: ModelConfig, *, texts: Iterable[str], seed: int) -> Base:
     dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16}[config.dtype]
     if config.made is not None:
         return _from_nothing(config, config.made, texts=texts, seed=seed, dtype=dtype)
-    loaded = load_base(str(config.source), dtype=dtype, attention=config.attention)
+    loaded = load_base(str(config.source), dtype=dtype, attention=config.attention, revision=config.revision)
     base = Base(model=loaded.model, processor=loaded.processor)
     _add_decisions(base, seed=seed)
     return base
@@ -78,6 +81,31 @@ def load_stage(folder: Path, config: ModelConfig) -> Base:
     dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16}[config.dtype]
     loaded = load_base(str(folder), dtype=dtype, attention=config.attention)
     return Base(model=loaded.model, processor=loaded.processor)
+
+
+def frames_of(config: ModelConfig, data: DataConfig, *, folder: Path | None) -> FrameFormat:
+    """How frames become patches of a model, without its weights.
+
+    Args:
+        config: which model.
+        data: bounds of a frame.
+        folder: of the package that a stage begins with; None: what the configuration names.
+
+    Raises:
+        PackageError: the checkpoint or its processor cannot be loaded.
+    """
+    if folder is None and config.made is not None:
+        # Sizes do not depend on what the tokenizer has learned.
+        tokenizer = learn_tokenizer((), family=config.family, vocabulary=config.made.vocabulary)
+        sizes = made_config(config.family, config.made, tokenizer)
+        processor = processor_of(sizes, tokenizer)
+    else:
+        path = local_folder(folder or str(config.source), revision=config.revision)
+        found, sizes = family_of_folder(path)
+        processor = processor_of_folder(path, found, sizes)
+    return FrameFormat.from_processor(
+        processor, family_of(sizes), min_pixels=data.min_pixels, max_pixels=data.max_pixels
+    )
 
 
 def _from_nothing(
@@ -117,7 +145,7 @@ def made_config(family: str, made: MadeConfig, tokenizer: PreTrainedTokenizerBas
         "num_heads": made.vision_heads, "patch_size": made.patch, "spatial_merge_size": 2, "temporal_patch_size": 2,
         "out_hidden_size": made.width,
     }  # fmt: skip
-    ids = {
+    ids: dict[str, Any] = {
         name: tokenizer.convert_tokens_to_ids(token)
         for name, token in (
             ("image_token_id", "<|image_pad|>"),
@@ -144,8 +172,8 @@ def _add_decisions(base: Base, *, seed: int) -> None:
     if not missing:
         return
     base.tokenizer.add_special_tokens({"additional_special_tokens": missing})
-    embeddings = base.model.get_input_embeddings()
-    if len(base.tokenizer) > embeddings.weight.shape[0]:
+    embeddings: Any = base.model.get_input_embeddings()
+    if len(base.tokenizer) > len(embeddings.weight):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             base.model.resize_token_embeddings(len(base.tokenizer))

@@ -245,7 +245,8 @@ class ServeConfig(Config):
 class RunConfig(Config):
     """A run: `out` is its folder, `seed` decides all that is random.
 
-    `peak_tflops` is what the device can do, for utilisation in the log; 0 measures it at the start.
+    `peak_tflops` is what the device can do, for utilisation in the log; 0 measures it at the start. `license` is that
+    of the weights, which the base model passes on.
     """
 
     name: str = "run"
@@ -253,6 +254,7 @@ class RunConfig(Config):
     seed: int = Field(default=0, ge=0)
     threads: int = Field(default=0, ge=0)
     peak_tflops: float = Field(default=0.0, ge=0)
+    license: str = "unknown"
     layout: str = "branch"
     system_prompt: str = "You are a helpful assistant."
     model: ModelConfig

@@ -27,7 +27,7 @@ STATE, WEIGHTS, OPTIMIZER, RANDOM, SHARDS = "state.json", "model.safetensors", "
 _NAME = re.compile(r"checkpoint-(\d{6,})")
 _SAMPLES = 64
 # What may change between a checkpoint and the run that goes on from it: none of it changes what a step computes.
-_FREE = ("name", "out", "threads", "peak_tflops", "data.cache", "data.workers", "evaluate", "serve")
+_FREE = ("name", "out", "threads", "peak_tflops", "license", "data.cache", "data.workers", "evaluate", "serve")
 _FREE_OF_STAGE = ("steps", "save_every", "keep", "log_every")
 
 
@@ -172,6 +172,12 @@ def _counts(name: str, stage: StageName) -> bool:
 def _is_free(name: str, stage: StageName) -> bool:
     free = (*_FREE, *(f"{stage}.{field}" for field in _FREE_OF_STAGE))
     return any(name == part or name.startswith(f"{part}.") for part in free)
+
+
+def essential_digest(settings: Mapping[str, str], stage: StageName) -> str:
+    """SHA-256 over the settings that decide what a step of a stage computes."""
+    kept = {name: value for name, value in settings.items() if _counts(name, stage) and not _is_free(name, stage)}
+    return config_digest(kept)
 
 
 def frozen_digest(model: nn.Module) -> str:

@@ -103,7 +103,7 @@ def test_a_changed_setting_is_allowed_refused_or_none_of_this_stages_business(tm
     path = tmp_path_factory.getbasetemp() / "checkpoint-000005"
     now = checkpoint.settings_of(CONFIG)
     then = saved_of(settings=now | {name: "other"})
-    free = {"name", "out", "threads", "peak_tflops", "data.cache", "data.workers"}
+    free = {"name", "out", "threads", "peak_tflops", "license", "data.cache", "data.workers"}
     free |= {f"align.{field}" for field in ("steps", "save_every", "keep", "log_every")}
     if name.startswith(("stream.", "interact.")):
         assert checkpoint.check_same(then, path, settings=now, frozen="f", stage="align") == []

@@ -1,0 +1,111 @@
+"""The command line of a stage: a configuration and `key=value` settings, and what a run says about itself."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+
+from datasets_build.core.config import ConfigError, load_config
+from datasets_build.core.files import DataError
+from datasets_build.core.progress import set_up_logging
+from models.errors import StreamError
+from recipes.settings import ModulesConfig, RunConfig, StageName
+
+ConfigOption = Annotated[
+    Path, typer.Option("--config", "-c", metavar="FILE", help="YAML file of a run, such as recipes/configs/tiny.yaml.")
+]
+OverridesArgument = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[KEY=VALUE]...",
+        help="Settings by full path, such as out=out/mine, or of the stage, such as steps=100; lr=1e-5 sets the rate "
+        "of every part that trains.",
+    ),
+]
+_PARTS = ("vision", "merger", "language", "head")
+
+
+def read_run(path: Path, overrides: Sequence[str], stage: StageName | None) -> RunConfig:
+    """The settings of a run from a file and the command line.
+
+    Args:
+        path: the YAML file.
+        overrides: `key=value`; a key that is no section of a run belongs to the stage, and `lr` sets the learning rate
+            of every part of the stage's model that trains.
+        stage: which; None leaves only full paths.
+
+    Raises:
+        ConfigError: an unknown key or a value that does not fit.
+    """
+    full = [_full(override, stage) for override in overrides if stage is None or not override.startswith("lr=")]
+    run = load_config(RunConfig, path, full)
+    rates = [override.partition("=")[2] for override in overrides if override.startswith("lr=")]
+    if not rates or stage is None:
+        return run
+    modules: ModulesConfig = run.stage(stage).modules
+    chosen = {"vision": modules.vision, "merger": modules.merger, "language": modules.language, "head": modules.head}
+    full += [f"{stage}.modules.{part}.lr={rates[-1]}" for part in _PARTS if chosen[part].train != "frozen"]
+    return load_config(RunConfig, path, full)
+
+
+def _full(override: str, stage: StageName | None) -> str:
+    first = override.partition("=")[0].split(".")[0]
+    if stage is None or not first or first in RunConfig.model_fields:
+        return override
+    return f"{stage}.{override}"
+
+
+def set_up_process(run: RunConfig, *, quiet: bool) -> None:
+    """Logging and threads of a process; one that is quiet tells only what went wrong."""
+    set_up_logging()
+    ours, theirs = logging.getLogger("recipes"), logging.getLogger("datasets_build")
+    ours.handlers[:] = theirs.handlers
+    ours.setLevel(logging.WARNING if quiet else logging.INFO)
+    ours.propagate = False
+    if run.threads:
+        torch.set_num_threads(run.threads)
+
+
+def run_stage(main: Callable[..., int]) -> None:
+    """Runs a stage's script as a program: errors that a person can mend are one sentence and exit code 1.
+
+    The exit code of a run that was asked to stop is the signal's, 143 or 130.
+    """
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command()(main)
+    try:
+        code = app(standalone_mode=False)
+    except (DataError, StreamError, ConfigError) as error:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201 - a command line prints
+        code = 1
+    except typer.Exit as done:
+        code = done.exit_code
+    except KeyboardInterrupt:
+        print("stopped at once; repeat the command to go on from the last checkpoint", file=sys.stderr)  # noqa: T201
+        code = 130
+    except Exception as error:
+        # Wrong use of the command line, which typer tells when it is asked to.
+        shown = getattr(error, "show", None)
+        if shown is None:
+            raise
+        shown()
+        code = 2
+    _leave(int(code or 0))
+
+
+def _leave(code: int) -> None:
+    if torch.distributed.is_initialized():
+        if code:
+            # Others may wait for this process in a collective that it will never join.
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+        torch.distributed.destroy_process_group()
+    sys.exit(code)

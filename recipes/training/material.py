@@ -1,0 +1,210 @@
+"""From settings to what a stage trains on and with: checks first, then data, model, objective and feed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from accelerate import Accelerator
+from peft.tuners.lora import LoraModel
+
+from models.backbone import Family, family_of
+from models.layouts import LAYOUTS
+from models.patches import FrameFormat
+from models.prompts import Prompts
+from recipes.base import Base, frames_of, load_stage, make_base
+from recipes.data.batch import Batch
+from recipes.data.collate import collate
+from recipes.data.corpus import Corpus
+from recipes.data.example import Example
+from recipes.data.features import Sightings
+from recipes.data.feed import Feed as StepFeed
+from recipes.data.feed import Share
+from recipes.data.frames import DecodeError, Frames
+from recipes.data.mix import Mix, make_mix, needs, texts_of
+from recipes.data.plan import Plan
+from recipes.data.rows import Format
+from recipes.data.script import Writer
+from recipes.errors import RecipeError
+from recipes.learner import Learner
+from recipes.settings import STAGES, RunConfig, StageName
+from recipes.training.checkpoint import frozen_digest
+from recipes.training.cursor import Cursor, Fed
+from recipes.training.loop import is_sharded
+from recipes.training.modules import freeze
+from recipes.training.objective import Objective, Wording
+
+
+def begins_with(run: RunConfig, stage: StageName) -> Path | None:
+    """The folder of the model that a stage begins with; None is the base.
+
+    Raises:
+        RecipeError: it is a stage of this run that has not been finished, or a folder that is not there.
+    """
+    name = run.stage(stage).begin_with
+    if name == "base":
+        return None
+    if name in STAGES:
+        folder = Path(run.out) / name / "package"
+        if not folder.is_dir():
+            number = STAGES.index(name) + 1
+            raise RecipeError(
+                f"{stage}.begin_with: stage {name} has left no package at {folder}; train it first "
+                f"(python -m recipes train --stage {number} --config …), or set {stage}.begin_with to base or a package"
+            )
+        return folder
+    folder = Path(name)
+    if not folder.is_dir():
+        raise RecipeError(
+            f"{stage}.begin_with: {name} is no folder; expected base, {', '.join(STAGES)}, or a package's folder"
+        )
+    return folder
+
+
+def open_corpus(run: RunConfig, stage: StageName) -> Corpus:
+    """The data of a run with the datasets that a stage needs, checked before the model is loaded."""
+    began = begins_with(run, stage)
+    frames = frames_of(run.model, run.data, folder=began)
+    return Corpus.open(run.data, frames, needs=needs(run.stage(stage).mix))
+
+
+def open_base(run: RunConfig, stage: StageName, corpus: Corpus) -> Base:
+    """The model that a stage begins with."""
+    folder = begins_with(run, stage)
+    if folder is not None:
+        return load_stage(folder, run.model)
+    return make_base(run.model, texts=texts_of(corpus, run), seed=run.seed)
+
+
+def write_examples(run: RunConfig, stage: StageName, corpus: Corpus, base: Base) -> Mix:
+    """The examples of a stage."""
+    writer = Writer(
+        prompts=Prompts(base.tokenizer, family_of(base.model.config)),
+        layout=LAYOUTS[run.layout],
+        decision_ids=base.decision_ids,
+        system_prompt=run.system_prompt,
+    )
+    return make_mix(corpus, run, stage, writer)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Trainee:
+    """A model as a stage trains it.
+
+    Attributes:
+        base: model and processor; the model has the stage's freeze map, and its adapters.
+        tuner: what holds the adapters; None: there are none.
+        objective: the model with the stage's losses.
+        frozen: fingerprint of what does not train.
+    """
+
+    base: Base
+    tuner: LoraModel | None
+    objective: Objective
+    frozen: str
+
+
+def make_trainee(run: RunConfig, stage: StageName, base: Base, counts: Sequence[float]) -> Trainee:
+    """Freezes a model as a stage says and gives it the stage's losses.
+
+    Args:
+        run: the settings.
+        stage: which.
+        base: the model it begins with; changed in place.
+        counts: how many decisions of each state the data has.
+    """
+    settings = run.stage(stage)
+    tuner = freeze(base.model, settings.modules, seed=run.seed)
+    learner = Learner(base.model, checkpointing=run.model.checkpointing)
+    end = Prompts(base.tokenizer, family_of(base.model.config)).turn_end
+    objective = Objective(
+        learner,
+        settings.losses,
+        counts=[round(count) for count in counts],
+        wording=Wording(decision_ids=base.decision_ids, end_id=end),
+    )
+    return Trainee(base=base, tuner=tuner, objective=objective, frozen=frozen_digest(base.model))
+
+
+class StageFeed:
+    """The data side of a stage as the loop asks for it."""
+
+    def __init__(
+        self, run: RunConfig, stage: StageName, mix: Mix, corpus: Corpus, trainee: Trainee, *, accelerator: Accelerator
+    ) -> None:
+        settings, family = run.stage(stage), family_of(trainee.base.model.config)
+        self._format = _format(run, trainee.base, family, tau=settings.losses.consistency.tau)
+        self._mix, self._settings, self._data = mix, settings, run.data
+        self._sightings = _sightings(run, stage, corpus, trainee, frames=self._format.frames, accelerator=accelerator)
+        self._plan = Plan.of(mix, settings.pack)
+        if settings.pack.rows < accelerator.num_processes:
+            raise RecipeError(
+                f"{stage}.pack.rows: found {settings.pack.rows}, expected at least one row for each of "
+                f"{accelerator.num_processes} processes"
+            )
+        self._share = Share(rank=accelerator.process_index, world=accelerator.num_processes, micro=settings.pack.micro)
+
+    def steps(self, cursor: Cursor) -> Iterator[Fed]:
+        """Steps from a cursor to the stage's last."""
+        mine = cursor.skipped[self._share.rank :: self._share.world]
+        with StepFeed(
+            self._mix.examples,
+            self._plan,
+            self._sightings,
+            self._format,
+            share=self._share,
+            workers=self._data.workers,
+            max_skipped=self._data.max_skipped,
+            skipped=mine,
+        ) as feed:
+            for step in feed.steps(cursor.step, self._settings.steps):
+                after = feed.cursor(step.number + 1)
+                skipped = tuple(sorted(feed.skipped))
+                yield Fed(batches=step.batches, cursor=Cursor(epoch=after.epoch, step=after.step, skipped=skipped))
+
+    def pairs(self) -> Iterator[Batch]:
+        """This process's share of all pairs of traces, each in a batch of its own; those it cannot decode left out."""
+        pairs = [example for example in self._mix.examples if example.rival is not None]
+        for example in pairs[self._share.rank :: self._share.world]:
+            both = _with_rival(example)
+            try:
+                shown = self._sightings.shown([grid for each in both for grid in each.grids])
+            except DecodeError:
+                continue
+            yield from collate([both], shown, self._format)
+
+
+def _with_rival(example: Example) -> list[Example]:
+    assert example.rival is not None
+    return [example, example.rival]
+
+
+def _format(run: RunConfig, base: Base, family: Family, *, tau: float) -> Format:
+    pad = base.tokenizer.pad_token_id
+    frames = FrameFormat.from_processor(
+        base.processor, family, min_pixels=run.data.min_pixels, max_pixels=run.data.max_pixels
+    )
+    return Format(
+        layout=LAYOUTS[run.layout],
+        clock=family.clock,
+        frames=frames,
+        decision_ids=base.decision_ids,
+        pad_id=int(pad) if isinstance(pad, int) else 0,
+        tau=tau,
+    )
+
+
+def _sightings(
+    run: RunConfig, stage: StageName, corpus: Corpus, trainee: Trainee, *, frames: FrameFormat, accelerator: Accelerator
+) -> Sightings:
+    modules = run.stage(stage).modules
+    # Features hold what the merger made of them; and a tower in shards works inside a forward alone.
+    learns = modules.vision.train != "frozen" or modules.merger.train != "frozen" or is_sharded(accelerator)
+    cache = Path(run.data.cache) if run.data.cache else Path(run.out) / "cache"
+    return Sightings(
+        Frames(corpus.footage(), frames, decoder=run.data.decoder, cache=cache),
+        frames,
+        tower=None if learns else trainee.objective.learner.tower,
+        cache=cache,
+    )
