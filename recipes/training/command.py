@@ -11,6 +11,7 @@ from typing import Annotated
 
 import torch
 import typer
+from transformers.utils import logging as transformers_logging
 
 from datasets_build.core.config import ConfigError, load_config
 from datasets_build.core.files import DataError
@@ -69,6 +70,8 @@ def set_up_process(run: RunConfig, *, quiet: bool) -> None:
     ours.handlers[:] = theirs.handlers
     ours.setLevel(logging.WARNING if quiet else logging.INFO)
     ours.propagate = False
+    # Bars of loading and saving would tear our own.
+    transformers_logging.disable_progress_bar()
     if run.threads:
         torch.set_num_threads(run.threads)
 

@@ -1,0 +1,142 @@
+"""Command line: `python -m recipes VERB …`: train stages under accelerate, and package what they made.
+
+Exit codes: 0, 1 for an error that a person can mend, 2 for wrong use, 130 after Ctrl-C and 143 after SIGTERM; a stage
+then has finished its step and saved it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import psutil
+import torch
+import typer
+
+from datasets_build.core.files import DataError
+from models.errors import StreamError
+from recipes.package import package_run
+from recipes.settings import STAGES, StageName
+from recipes.training.command import ConfigOption, OverridesArgument, read_run
+from recipes.training.material import begins_with
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
+ACCELERATE = Path(__file__).with_name("accelerate")
+SCRIPTS = {"align": "stage1_align", "stream": "stage2_stream", "interact": "stage3_interact"}
+LauncherOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--accelerate", metavar="FILE", help="Config of accelerate; cpu.yaml, or gpu1.yaml where there is a GPU."
+    ),
+]
+StageOption = Annotated[int, typer.Option("--stage", "-s", min=1, max=3, help="1 align, 2 stream, 3 interact.")]
+
+
+@app.command()
+def train(
+    stage: StageOption,
+    config: ConfigOption,
+    overrides: OverridesArgument = None,
+    accelerate: LauncherOption = None,
+) -> None:
+    """Train one stage, from its newest checkpoint if there is one, and package it."""
+    name = STAGES[stage - 1]
+    # What is wrong with the settings is told here, before processes are started.
+    begins_with(read_run(config, overrides or [], name), name)
+    code = _launch(name, config, overrides or [], accelerate)
+    if code:
+        raise typer.Exit(code)
+
+
+@app.command("train-all")
+def train_all(config: ConfigOption, overrides: OverridesArgument = None, accelerate: LauncherOption = None) -> None:
+    """Train the three stages one behind the other; what is finished is not trained again. Settings by full path."""
+    run = read_run(config, overrides or [], None)
+    for name in STAGES:
+        code = _launch(name, config, overrides or [], accelerate)
+        if code:
+            raise typer.Exit(code)
+    typer.echo(package_run(Path(run.out), None))
+
+
+@app.command()
+def package(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.")],
+    stage: Annotated[int | None, typer.Option("--stage", "-s", min=1, max=3, help="Which; the last one.")] = None,
+) -> None:
+    """Put the package of a run's last finished stage, with its card, at RUN/package."""
+    typer.echo(package_run(run, None if stage is None else STAGES[stage - 1]))
+
+
+def _launch(stage: StageName, config: Path, overrides: Sequence[str], accelerate: Path | None) -> int:
+    """Runs a stage's script under accelerate's launcher; its exit code, or the signal's that was passed on."""
+    chosen = accelerate or ACCELERATE / ("gpu1.yaml" if torch.cuda.is_available() else "cpu.yaml")
+    if not chosen.is_file():
+        raise typer.BadParameter(f"{chosen} is no file; expected a config of accelerate, as in {ACCELERATE}")
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(chosen)]
+    command += ["--num_cpu_threads_per_process", os.environ.get("OMP_NUM_THREADS", str(_threads(chosen)))]
+    # Quiet: a stage has said what was wrong, in one sentence.
+    command += ["--quiet", "-m", f"recipes.{SCRIPTS[stage]}", "--config", str(config), *overrides]
+    # A session of its own, so that Ctrl-C reaches it once, by way of this process.
+    started = subprocess.Popen(command, start_new_session=True)
+    with _passed_on(started) as passed:
+        code = started.wait()
+    return 128 + passed[0] if passed and code else code
+
+
+def _threads(accelerate: Path) -> int:
+    """Threads for each process of a machine."""
+    cores = len(os.sched_getaffinity(0))
+    return max(1, cores // 2) if accelerate.name == "cpu2.yaml" else cores
+
+
+@contextmanager
+def _passed_on(started: subprocess.Popen[bytes]) -> Iterator[list[int]]:
+    """Passes SIGTERM and SIGINT on to the processes that train; the launcher ends after them."""
+    passed: list[int] = []
+
+    def pass_on(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signature of a handler
+        passed.append(number)
+        try:
+            children = psutil.Process(started.pid).children(recursive=True)
+        except psutil.NoSuchProcess:
+            return
+        for child in children:
+            # The launcher would end at once and leave them alone.
+            if "recipes." in " ".join(_words(child)):
+                child.send_signal(number)
+
+    before = {number: signal.signal(number, pass_on) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield passed
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _words(process: psutil.Process) -> list[str]:
+    try:
+        words: list[str] = process.cmdline()
+    except psutil.Error:
+        return []
+    return words
+
+
+def main() -> int:
+    """Run the command line; an error that a person can mend is one sentence and exit code 1."""
+    try:
+        app()
+    except (DataError, StreamError) as error:
+        print(f"error: {error}", file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
