@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 import numpy as np
-from scipy import stats
 
 from recipes.data.frame_events import names_in
 from recipes.errors import RecipeError
@@ -273,26 +272,19 @@ def _decision_figures() -> dict[str, Counted]:
 def interval(scores: Sequence[VideoScores], counted: Counted, *, seed: int) -> tuple[float, float] | None:
     """The 95 % percentile interval of a figure when videos are drawn again with replacement (Efron, 1979).
 
+    A draw that holds nothing to count is left out.
+
+    Args:
+        scores: of all videos.
+        counted: the figure.
+        seed: of the draws.
+
     Returns:
         Low and high; None for fewer than two videos, or where the figure means nothing.
     """
     if len(scores) < 2 or counted(scores)[0] is None:
         return None
-
-    def statistic(places: np.ndarray) -> float:
-        value = counted([scores[int(place)] for place in places])[0]
-        return float("nan") if value is None else value
-
-    found = stats.bootstrap(
-        (np.arange(len(scores)),),
-        statistic,
-        vectorized=False,
-        n_resamples=RESAMPLES,
-        method="percentile",
-        rng=np.random.default_rng(seed),
-    )
-    values = found.bootstrap_distribution
-    # A draw that holds none of what is counted says nothing.
-    values = values[~np.isnan(values)]
-    low, high = np.percentile(values, [2.5, 97.5])
+    draws = np.random.default_rng(seed).integers(len(scores), size=(RESAMPLES, len(scores)))
+    found = (counted([scores[place] for place in draw])[0] for draw in draws.tolist())
+    low, high = np.percentile([value for value in found if value is not None], [2.5, 97.5])
     return float(low), float(high)
