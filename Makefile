@@ -1,7 +1,7 @@
 # streamvl: one target per artefact. `make` prints them.
 PYTHON ?= python3
 VENV   ?= .venv
-RUN    := $(VENV)/bin/python
+PY     := $(VENV)/bin/python
 OUT    ?= out/mine
 CONFIG ?=
 WORKERS ?= $(shell nproc 2>/dev/null || echo 2)
@@ -10,6 +10,10 @@ MODEL  ?= out/tiny
 VIDEO  ?= out/demo/videos/real/bikes.mp4
 ASK    ?= What happens here?
 AT     ?=
+STAGE  ?= 1
+LESSONS ?= out/lessons
+DRAWN  ?=
+RUN    ?=
 ARGS   ?=
 
 # Paths go through the environment, so that quotes, spaces and dollars in them reach the program as they are.
@@ -20,27 +24,35 @@ export STREAMVL_MODEL  := $(value MODEL)
 export STREAMVL_VIDEO  := $(value VIDEO)
 export STREAMVL_ASK    := $(value ASK)
 export STREAMVL_AT     := $(value AT)
+export STREAMVL_LESSONS := $(value LESSONS)
+export STREAMVL_RUN    := $(value RUN)
 config := $(if $(CONFIG),--config "$$STREAMVL_CONFIG")
 force  := $(if $(FORCE),--force)
-build  := $(RUN) -m datasets_build
+build  := $(PY) -m datasets_build
 # Without a model or a film of the user's own: a tiny random one, and a clip of the demo.
 tiny   := $(if $(filter out/tiny,$(MODEL)),out/tiny)
+recipe := $(if $(CONFIG),"$$STREAMVL_CONFIG",recipes/configs/tiny.yaml)
+# The tiny recipes learn from drawn lessons, which are built where they are not there yet.
+lessons := $(if $(or $(filter-out recipes/configs/tiny%,$(CONFIG)),$(wildcard out/lessons/check.json)),,lessons)
+drawn   := --config datasets_build/configs/lessons.yaml
+amount  := $(if $(DRAWN),index.world.videos=$(DRAWN))
 clip   := $(if $(filter out/demo/videos/real/bikes.mp4,$(VIDEO)),out/demo/videos/real/bikes.mp4)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo data watch compare test test-all check bench clean
+.PHONY: help setup demo data lessons train train-all package evaluate verify watch compare test test-all check bench clean
 
 help:  ## this page
-	@echo "streamvl: raw video to training data for real-time video-language models"
+	@echo "streamvl: raw video to training data, and to a trained real-time video-language model"
 	@echo
 	@awk -F '## ' '/^[a-z-]+:.*##/ {split($$1, name, ":"); printf "  make %-10s %s\n", name[1], $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "  make data VIDEOS=dir [OUT=dir] [CONFIG=file.yaml] [WORKERS=n] [FORCE=1] [ARGS='key=value …']"
+	@echo "  make train STAGE=1 [CONFIG=recipes/configs/tiny.yaml] [ARGS='steps=200 lr=1e-4 out=out/mine …']"
 
 # Written last, so a set-up that was cut off is done again.
 $(VENV)/ready: pyproject.toml constraints.txt
-	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
-	$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[demo,dev]'
+	test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[demo,dev]'
 	touch $@
 
 setup: $(VENV)/ready  ## make the virtual environment (every other target does it by itself)
@@ -58,34 +70,57 @@ data: $(VENV)/ready  ## your own folder: make data VIDEOS=dir
 	$(build) report "$$STREAMVL_OUT" $(config) $(ARGS)
 	@$(build) summary "$$STREAMVL_OUT"
 
+lessons: $(VENV)/ready  ## simple drawn videos that a model learns from, from nothing: make lessons [LESSONS=dir] [DRAWN=160]
+	$(build) index --out "$$STREAMVL_LESSONS" $(drawn) --workers $(WORKERS) -- "$$STREAMVL_LESSONS/videos" $(amount)
+	$(build) perceive "$$STREAMVL_LESSONS" $(drawn) --workers $(WORKERS) $(amount)
+	$(build) build "$$STREAMVL_LESSONS" $(drawn) $(amount)
+	$(build) check "$$STREAMVL_LESSONS" $(drawn) $(amount)
+
+train: $(VENV)/ready $(lessons)  ## one stage under accelerate: make train STAGE=1 [CONFIG=file.yaml]
+	$(PY) -m recipes train --stage $(STAGE) --config $(recipe) $(ARGS)
+
+train-all: $(VENV)/ready $(lessons)  ## the three stages and the package: make train-all [CONFIG=file.yaml]
+	$(PY) -m recipes train-all --config $(recipe) $(ARGS)
+
+verify: $(VENV)/ready $(lessons)  ## proofs on the first batches before time is spent: make verify STAGE=1 [CONFIG=file.yaml]
+	$(PY) -m recipes verify --stage $(STAGE) --config $(recipe) $(ARGS)
+
+package: $(VENV)/ready  ## what a run has learned, ready to stream: make package RUN=dir
+	@test -n "$$STREAMVL_RUN" || { echo "error: say which run: make package RUN=out/tiny_run" >&2; exit 1; }
+	$(PY) -m recipes package "$$STREAMVL_RUN" $(ARGS)
+
+evaluate: $(VENV)/ready  ## held-out records as live streams, beside baselines: make evaluate RUN=dir
+	@test -n "$$STREAMVL_RUN" || { echo "error: say which run: make evaluate RUN=out/tiny_run" >&2; exit 1; }
+	$(PY) -m recipes evaluate "$$STREAMVL_RUN" $(ARGS)
+
 out/tiny: $(VENV)/ready
-	$(RUN) -m models tiny --overwrite out/tiny
+	$(PY) -m models tiny --overwrite out/tiny
 
 out/demo/videos/real/bikes.mp4: $(VENV)/ready
 	$(build) demo-videos out/demo/videos
 
 watch: $(VENV)/ready $(tiny) $(clip)  ## a model watches a film as if live: make watch [MODEL=dir] [VIDEO=file] [ASK=…] [AT=seconds]
-	$(RUN) -m models watch --ask "$$STREAMVL_ASK" $(if $(AT),--at "$$STREAMVL_AT") $(ARGS) -- "$$STREAMVL_MODEL" "$$STREAMVL_VIDEO"
+	$(PY) -m models watch --ask "$$STREAMVL_ASK" $(if $(AT),--at "$$STREAMVL_AT") $(ARGS) -- "$$STREAMVL_MODEL" "$$STREAMVL_VIDEO"
 
 compare: $(VENV)/ready $(tiny) $(clip)  ## one question, four ways: make compare [MODEL=dir] [VIDEO=file] [ASK=…]
-	$(RUN) -m models compare --ask "$$STREAMVL_ASK" $(ARGS) -- "$$STREAMVL_MODEL" "$$STREAMVL_VIDEO"
+	$(PY) -m models compare --ask "$$STREAMVL_ASK" $(ARGS) -- "$$STREAMVL_MODEL" "$$STREAMVL_VIDEO"
 
 test: $(VENV)/ready  ## the tests that take minutes at most
-	$(RUN) -m pytest -m "not slow" -n $(WORKERS)
+	$(PY) -m pytest -m "not slow" -n $(WORKERS)
 
 test-all: $(VENV)/ready  ## every test, slow ones too
-	$(RUN) -m pytest -n $(WORKERS)
+	$(PY) -m pytest -n $(WORKERS)
 
 check: $(VENV)/ready  ## formatting, lint, types and import directions
-	$(RUN) -m ruff format --check .
-	$(RUN) -m ruff check .
-	$(RUN) -m mypy
+	$(PY) -m ruff format --check .
+	$(PY) -m ruff check .
+	$(PY) -m mypy
 	$(VENV)/bin/lint-imports
 
 bench: $(VENV)/ready  ## ratios against baselines in the same run: perceive, vision, streaming
-	$(RUN) -m tests.bench.perceive
-	$(RUN) -m tests.bench.vision
-	$(RUN) -m tests.bench.streaming
+	$(PY) -m tests.bench.perceive
+	$(PY) -m tests.bench.vision
+	$(PY) -m tests.bench.streaming
 
 clean:  ## remove out/demo, out/tiny, caches and the virtual environment
 	rm -rf out/demo out/tiny $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -16,7 +16,7 @@ from datasets_build.core.stage import package_version
 from models.layouts import LAYOUTS
 from models.model_card import Metric, ModelCard, TrainingData, TrainingProvenance
 from models.package import SaveOptions, load_package, save_package
-from models.settings import SERVED_LAYOUTS, StreamingSettings
+from models.settings import StreamingSettings
 from recipes.base import DECISIONS
 from recipes.errors import RecipeError
 from recipes.settings import STAGES, RunConfig, StageName
@@ -36,11 +36,8 @@ def streaming_settings(run: RunConfig) -> StreamingSettings:
     A layout that no session can serve, since its replies see what comes later, is packaged as `branch`.
     """
     serve = run.serve
-    layout = run.layout if run.layout in SERVED_LAYOUTS else "branch"
-    if layout != run.layout:
-        log.warning("layout %s cannot be streamed; the package says %s", run.layout, layout)
     return StreamingSettings(
-        layout=LAYOUTS[layout].name,
+        layout=run.layout,
         memory=serve.memory,
         window_s=serve.window_s,
         slots=serve.slots,

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from models.errors import PoolFullError
-from models.settings import SERVED_LAYOUTS
+from models.layouts import LAYOUTS
 from recipes.errors import RecipeError
 from recipes.evaluation.replay import Conversation, Ear, How, how_to_replay
 from recipes.settings import DataConfig, EvaluateConfig, MadeConfig, ModelConfig, RunConfig, ServeConfig
@@ -80,7 +80,7 @@ def test_questions_know_nothing_of_each_other():
         near([alone], [whole.replies[k]])
 
 
-@pytest.mark.parametrize("layout", SERVED_LAYOUTS)
+@pytest.mark.parametrize("layout", sorted(LAYOUTS))
 def test_a_branch_is_as_good_as_a_session_of_its_own(layout):
     for begin in (0.2, 2.6):
         branched, apart = (
