@@ -21,27 +21,10 @@ from recipes.data.stored import Stored
 from recipes.errors import RecipeError
 from tests.drawn import frame_number
 from tests.models.small import backbone
-from tests.recipes.data.lessons import build, desk, drawn_scene, frame_format, gradient, how, open_corpus
+from tests.recipes.data.lessons import desk, frame_format, gradient, how, open_corpus
 
 # Nothing is written there.
 NOWHERE = Path("nowhere")
-
-
-@pytest.fixture(scope="module")
-def drawn(tmp_path_factory):
-    """Two short videos whose pictures are there, and one that is cut off in the middle of its data."""
-    out = tmp_path_factory.mktemp("drawn") / "out"
-    scenes = [drawn_scene(out / "videos", f"film-{k}", frames=150, seed=k) for k in range(3)]
-    broken = out / "videos" / scenes[2].video.uri
-    whole = broken.read_bytes()
-    # The index stands in front or behind; what is lost is the middle of the pictures.
-    broken.write_bytes(whole[: len(whole) // 3] + bytes(len(whole) // 3) + whole[2 * (len(whole) // 3) :])
-    return build(out, scenes)
-
-
-@pytest.fixture(scope="module")
-def films(drawn):
-    return open_corpus(drawn).footage()
 
 
 def frames_of(films, cache, **more):
