@@ -8,7 +8,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from recipes.evaluation.script import LETTERS, Ask, Due, Script
+from recipes.data.questions import LETTERS
+from recipes.evaluation.script import Ask, Due, Script
 from recipes.evaluation.trace import Reply
 
 _WORDS = (

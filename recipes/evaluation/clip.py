@@ -14,8 +14,9 @@ from datasets_build.core.records import Event, Split, Video
 from datasets_build.video import decoder_for, read
 from recipes.data.corpus import Corpus, Material
 from recipes.data.frame_events import name_of, on_between
+from recipes.data.questions import is_standing
 from recipes.errors import CorpusError
-from recipes.evaluation.script import Ask, Script, asks_of, dialogue, is_standing, standing
+from recipes.evaluation.script import Ask, Script, asks_of, dialogue, standing
 from recipes.evaluation.trace import Variant
 
 Picture = npt.NDArray[np.uint8]

@@ -51,7 +51,7 @@ def _accuracy(axes: Axes, evaluation: Evaluation) -> None:
             axes.plot([figure.majority] * 2, [place - 0.38, place + 0.38], color=WARM, linewidth=2, label=label)
     names = [f"{figure.name.removeprefix('accuracy/')} ({figure.n})" for figure in figures]
     axes.set_yticks(range(len(figures)), names)
-    axes.set_xlim(0, 1)
+    axes.set_xlim(0, 1.01)
     axes.set_xlabel("share of right answers")
     axes.set_title("Answers by task")
     if figures:

@@ -11,10 +11,10 @@ from datasets_build.core.clock import NS_PER_S
 from datasets_build.core.decisions import pending_spans
 from datasets_build.core.records import Dialogue, StreamingQA, Turn
 from recipes.data.example import State
+from recipes.data.questions import is_standing, put_question
 from recipes.errors import RecipeError
 
 Kind = Literal["standing", "dialogue"]
-LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,18 +111,6 @@ class Script:
     waits: tuple[tuple[int, int], ...] = ()
     acknowledges: bool = False
     barges: tuple[tuple[int, str], ...] = ()
-
-
-def is_standing(row: StreamingQA) -> bool:
-    """Whether its answers come later than the question, so that it takes a session of its own."""
-    later = any(answer.t_ns > row.ask_ns for answer in row.answers)
-    return bool(row.answers) and (row.mode in ("proactive", "forward") or later)
-
-
-def put_question(row: StreamingQA) -> str:
-    """The words of a question, with its options on lines of their own."""
-    lines = [f"{letter}. {text}" for letter, text in zip(LETTERS, row.options, strict=False)]
-    return "\n".join([row.question, *lines])
 
 
 def asks_of(row: StreamingQA) -> list[Ask]:

@@ -5,14 +5,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datasets_build.core.records import Answer, Dialogue, Evidence, Probe, Provenance, StreamingQA, Turn
+from recipes.data.questions import is_standing, put_question
 from recipes.errors import RecipeError
 from recipes.evaluation.script import (
     Due,
     Heard,
     asks_of,
     dialogue,
-    is_standing,
-    put_question,
     reference,
     seconds_ns,
     standing,
