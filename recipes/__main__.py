@@ -24,8 +24,9 @@ from datasets_build.core.files import DataError
 from models.errors import StreamError
 from recipes.package import package_run
 from recipes.settings import STAGES, StageName
-from recipes.training.command import ConfigOption, OverridesArgument, read_run
+from recipes.training.command import ConfigOption, OverridesArgument, read_run, set_up_process
 from recipes.training.material import begins_with
+from recipes.verify.preflight import preflight
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 ACCELERATE = Path(__file__).with_name("accelerate")
@@ -64,6 +65,21 @@ def train_all(config: ConfigOption, overrides: OverridesArgument = None, acceler
         if code:
             raise typer.Exit(code)
     typer.echo(package_run(Path(run.out), None))
+
+
+@app.command()
+def verify(stage: StageOption, config: ConfigOption, overrides: OverridesArgument = None) -> None:
+    """Prove on a stage's own first batches what it sees, learns and changes; exit code 1 if anything is not so."""
+    name = STAGES[stage - 1]
+    run = read_run(config, overrides or [], name)
+    set_up_process(run, quiet=True)
+    wrong = 0
+    for finding in preflight(run, name):
+        wrong += not finding.ok
+        print(f"{'ok   ' if finding.ok else 'WRONG'} {finding.check:<10} {finding.words}", flush=True)
+    print(f"{wrong} of these facts do not hold" if wrong else "all of these facts hold")
+    if wrong:
+        raise typer.Exit(1)
 
 
 @app.command()

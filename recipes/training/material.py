@@ -128,16 +128,26 @@ def make_trainee(run: RunConfig, stage: StageName, base: Base, counts: Sequence[
 
 
 class StageFeed:
-    """The data side of a stage as the loop asks for it."""
+    """The data side of a stage as the loop asks for it.
+
+    Attributes:
+        format: how examples become tensors.
+        frames: pixels of grids.
+        sightings: what grids show, in batches.
+        plan: which examples stand in which step.
+    """
 
     def __init__(
         self, run: RunConfig, stage: StageName, mix: Mix, corpus: Corpus, trainee: Trainee, *, accelerator: Accelerator
     ) -> None:
         settings, family = run.stage(stage), family_of(trainee.base.model.config)
-        self._format = _format(run, trainee.base, family, tau=settings.losses.consistency.tau)
+        self.format = _format(run, trainee.base, family, tau=settings.losses.consistency.tau)
         self._mix, self._settings, self._data = mix, settings, run.data
-        self._sightings = _sightings(run, stage, corpus, trainee, frames=self._format.frames, accelerator=accelerator)
-        self._plan = Plan.of(mix, settings.pack)
+        cache = Path(run.data.cache) if run.data.cache else Path(run.out) / "cache"
+        self.frames = Frames(corpus.footage(), self.format.frames, decoder=run.data.decoder, cache=cache)
+        tower = None if _encodes(run, stage, accelerator) else trainee.objective.learner.tower
+        self.sightings = Sightings(self.frames, self.format.frames, tower=tower, cache=cache)
+        self.plan = Plan.of(mix, settings.pack)
         if settings.pack.rows < accelerator.num_processes:
             raise RecipeError(
                 f"{stage}.pack.rows: found {settings.pack.rows}, expected at least one row for each of "
@@ -150,9 +160,9 @@ class StageFeed:
         mine = cursor.skipped[self._share.rank :: self._share.world]
         with StepFeed(
             self._mix.examples,
-            self._plan,
-            self._sightings,
-            self._format,
+            self.plan,
+            self.sightings,
+            self.format,
             share=self._share,
             workers=self._data.workers,
             max_skipped=self._data.max_skipped,
@@ -169,10 +179,10 @@ class StageFeed:
         for example in pairs[self._share.rank :: self._share.world]:
             both = _with_rival(example)
             try:
-                shown = self._sightings.shown([grid for each in both for grid in each.grids])
+                shown = self.sightings.shown([grid for each in both for grid in each.grids])
             except DecodeError:
                 continue
-            yield from collate([both], shown, self._format)
+            yield from collate([both], shown, self.format)
 
 
 def _with_rival(example: Example) -> list[Example]:
@@ -195,16 +205,8 @@ def _format(run: RunConfig, base: Base, family: Family, *, tau: float) -> Format
     )
 
 
-def _sightings(
-    run: RunConfig, stage: StageName, corpus: Corpus, trainee: Trainee, *, frames: FrameFormat, accelerator: Accelerator
-) -> Sightings:
+def _encodes(run: RunConfig, stage: StageName, accelerator: Accelerator) -> bool:
+    """Whether every batch goes through the tower: features hold what the merger made of them, too."""
     modules = run.stage(stage).modules
-    # Features hold what the merger made of them; and a tower in shards works inside a forward alone.
-    learns = modules.vision.train != "frozen" or modules.merger.train != "frozen" or is_sharded(accelerator)
-    cache = Path(run.data.cache) if run.data.cache else Path(run.out) / "cache"
-    return Sightings(
-        Frames(corpus.footage(), frames, decoder=run.data.decoder, cache=cache),
-        frames,
-        tower=None if learns else trainee.objective.learner.tower,
-        cache=cache,
-    )
+    # A tower in shards works inside a forward alone.
+    return modules.vision.train != "frozen" or modules.merger.train != "frozen" or is_sharded(accelerator)

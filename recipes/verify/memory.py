@@ -13,11 +13,6 @@ from recipes.verify.finding import Finding
 _MIB = 2**20
 
 
-def longest(batches: list[Batch]) -> Batch:
-    """The batch with the most places in its mask, which is what memory goes by."""
-    return max(batches, key=lambda batch: batch.token_ids.numel() * batch.block_of.shape[1])
-
-
 def check_memory(objective: Objective, batch: Batch) -> Finding:
     """Takes one batch forward and backward, and tells what it took."""
     device = objective.learner.backbone.device
