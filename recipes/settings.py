@@ -61,7 +61,7 @@ class DataConfig(Config):
     `folders` are outputs of `datasets_build`. `fps` frames a second are seen, as a fraction such as `2` or
     `30000/1001`; frames further apart than `max_gap_s` share no grid. A frame takes at most `max_pixels`. Frames and
     features are kept in `cache`; empty: beside the run. A run ends where more than `max_skipped` of its samples cannot
-    be decoded.
+    be decoded. `workers` threads make batches ahead.
     """
 
     folders: tuple[str, ...] = Field(min_length=1)

@@ -7,7 +7,7 @@ from tests.recipes.data.lessons import build, drawn_scene, made_scenes, open_cor
 
 @pytest.fixture(scope="session")
 def made_folder(tmp_path_factory):
-    """Five videos without pictures, with all datasets."""
+    """Four videos without pictures, with all datasets."""
     return build(tmp_path_factory.mktemp("made") / "out", made_scenes())
 
 
@@ -20,7 +20,7 @@ def corpus(made_folder):
 def drawn(tmp_path_factory):
     """Two short videos whose pictures are there, and a third that breaks off in the middle of its data."""
     out = tmp_path_factory.mktemp("drawn") / "out"
-    scenes = [drawn_scene(out / "videos", f"film-{k}", frames=150 - 10 * k, seed=k) for k in range(3)]
+    scenes = [drawn_scene(out / "videos", f"film-{k}", frames=100 - 10 * k, seed=k) for k in range(3)]
     broken = out / "videos" / scenes[2].video.uri
     whole = broken.read_bytes()
     # The index stands in front or behind; what is lost is the middle of the pictures.

@@ -31,7 +31,7 @@ def clock_at(times):
 
 
 @given(TIMES, st.integers(1, 20))
-@settings(max_examples=50)
+@settings(max_examples=25)
 def test_grids_are_those_that_a_session_makes(times, gap):
     pairer = Pairer(gap)
     frame = torch.zeros(2, 2, 3, dtype=torch.uint8)
@@ -41,7 +41,7 @@ def test_grids_are_those_that_a_session_makes(times, gap):
 
 
 @given(TIMES, st.integers(1, 20), st.integers(0, 80))
-@settings(max_examples=50)
+@settings(max_examples=25)
 def test_the_frame_that_waits_is_the_one_that_a_session_would_show(times, gap, at):
     footage = footage_of(clock_at(times), fps="1000000000", max_gap_s=gap / SECOND)
     pairer = Pairer(gap)
@@ -81,7 +81,7 @@ def test_the_last_of_an_odd_number_of_frames_waits_for_ever():
 
 
 @given(st.floats(1, 40), st.floats(0.5, 20), st.floats(0, 10))
-@settings(max_examples=50)
+@settings(max_examples=25)
 def test_every_grid_is_learned_in_one_stretch(seconds, length, overlap):
     footage = footage_of(steady(max(1.0, seconds)))
     found = footage.stretches(round(length * SECOND), overlap_ns=round(min(overlap, length / 2) * SECOND))

@@ -24,7 +24,7 @@ def plan_of(sizes, *, tokens=64, rows=4, seed=0, passes=None):
 
 
 @given(SIZES, st.integers(1, 9), st.integers(0, 3))
-@settings(max_examples=50)
+@settings(max_examples=25)
 def test_each_example_stands_once_in_an_epoch_and_rows_hold(sizes, rows, seed):
     plan = plan_of(sizes, rows=rows, seed=seed)
     for epoch in range(3):
@@ -37,10 +37,10 @@ def test_each_example_stands_once_in_an_epoch_and_rows_hold(sizes, rows, seed):
 
 
 @given(SIZES, st.integers(1, 9))
-@settings(max_examples=50)
+@settings(max_examples=25)
 def test_steps_are_full_and_nothing_vanishes_between_epochs(sizes, rows):
     plan = plan_of(sizes, rows=rows)
-    steps = plan.steps_of(4) + 1
+    steps = plan.steps_of(2) + 1
     ours = [plan.step(number) for number in range(steps)]
     assert all(len(step) == rows for step in ours)
     taken = Counter(row for step in ours for row in step)
@@ -55,7 +55,7 @@ def test_steps_are_full_and_nothing_vanishes_between_epochs(sizes, rows):
 
 
 @given(SIZES, st.integers(1, 9), st.integers(1, 5))
-@settings(max_examples=50)
+@settings(max_examples=25)
 def test_shares_of_processes_are_the_step(sizes, rows, world):
     plan = plan_of(sizes, rows=rows)
     for number in (0, 3):
@@ -117,7 +117,7 @@ class _Named:
 
 
 @given(st.integers(1, 30), st.sampled_from([0.25, 0.5, 1.0, 1.5, 2.0, 0.1]), st.integers(0, 4))
-@settings(max_examples=50)
+@settings(max_examples=25)
 def test_weights_say_how_often_an_example_stands_in_epochs(count, weight, seed):
     mix = Mix([_Named("a") for _ in range(count)], {"a": weight}, NOTHING, seed=seed)
     taken = Counter()
