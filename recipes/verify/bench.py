@@ -37,7 +37,7 @@ class Bench:
 
     Attributes:
         learner: with the freeze map of the stage.
-        examples: of the first steps.
+        examples: of the first steps, each without its rival.
         scripts: behind them, by key.
         sightings: what their grids show.
         how: the format of batches.
@@ -50,11 +50,11 @@ class Bench:
     how: Format
 
     def few(self) -> list[Example]:
-        """The shortest example of each source, rivals left out."""
+        """The shortest example of each source."""
         found: dict[str, Example] = {}
         for example in sorted(self.examples, key=lambda example: example.tokens):
             found.setdefault(example.source, example)
-        return [replace(example, rival=None) for example in found.values()]
+        return list(found.values())
 
     def batches(self, rows: Sequence[Sequence[Example]]) -> list[Batch]:
         """Rows of examples as batches on the learner's device."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from accelerate import Accelerator
@@ -104,7 +104,18 @@ def first_examples(ready: Prepared) -> list[Example]:
     places = dict.fromkeys(place for step in steps for row in step for place in row)
     found = [ready.mix.examples[place] for place in places]
     missing = set(ready.mix.weights) - {example.source for example in found}
-    return found + [next(example for example in ready.mix.examples if example.source == source) for source in missing]
+    found += [example for example in _one_of_each(ready.mix.examples) if example.source in missing]
+    # Both traces of a pair are looked at, each by itself.
+    both = [each for example in found for each in (example, example.rival) if each is not None]
+    return [replace(example, rival=None) for example in both]
+
+
+def _one_of_each(examples: Sequence[Example]) -> list[Example]:
+    """The first example of each source."""
+    first: dict[str, Example] = {}
+    for example in examples:
+        first.setdefault(example.source, example)
+    return list(first.values())
 
 
 def _first_row(ready: Prepared) -> list[Example]:

@@ -25,13 +25,13 @@ class Sight:
     Attributes:
         said: index in `Example.said`.
         grid: index in `Example.grids`.
-        may: whether the laws of time and of turns let it.
+        may: whether the laws of time and of turns let it; None: it may, by way of an earlier reply, and need not.
         does: whether other pictures there change what is said.
     """
 
     said: int
     grid: int
-    may: bool
+    may: bool | None
     does: bool
 
 
@@ -40,7 +40,7 @@ def check_sight(bench: Bench) -> list[Finding]:
     findings = []
     for example in bench.few():
         seen = sights(bench, example)
-        leaks = [sight for sight in seen if sight.does and not sight.may]
+        leaks = [sight for sight in seen if sight.does and sight.may is False]
         blind = [sight for sight in seen if sight.may and not sight.does]
         words = f"{example.source}: {len(example.said)} things said × {len(example.grids)} grids of {example.key}: "
         if leaks:
@@ -73,13 +73,17 @@ def sights(bench: Bench, example: Example) -> list[Sight]:
     return found
 
 
-def may_see(bench: Bench, example: Example, said: int, grid: int) -> bool:
-    """Whether a thing said may see a grid: both its frames were there, and it was shown to that turn."""
+def may_see(bench: Bench, example: Example, said: int, grid: int) -> bool | None:
+    """Whether a thing said may see a grid: both its frames were there, and it was shown to that turn.
+
+    A lone frame is shown to one turn; where that turn stays in the dialogue, later ones know what was said of it.
+    """
     frames = [block for block in example.blocks if block.kind is Kind.FRAMES]
     learned = [block for block in example.blocks if block.learn is not None]
     block, looker = frames[grid], learned[said]
     if block.passing and block.turn != looker.turn:
-        return False
+        stays = any(other.turn == block.turn and not other.passing for other in example.blocks)
+        return None if stays and block.t1_ns <= example.said[said].t_ns else False
     if bench.how.layout.visibility.replies_see == "all":
         return True
     return block.t1_ns <= example.said[said].t_ns

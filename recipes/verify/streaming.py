@@ -76,8 +76,12 @@ class Replay:
         return [t_ns for t_ns in footage.times if t_ns >= first]
 
     def _watch(self, script: Script, times: Sequence[int]) -> None:
+        decided = {line.t_ns for line in script.lines if not line.question}
         for t_ns in times[self._added :]:
             self.session.add_frame(self._picture(script, t_ns).numpy(), t_ns)
+            if t_ns not in decided:
+                # Nothing is decided about its grid, and silence leaves nothing behind.
+                list(self.session.speak(take="silence"))
         self._added = max(self._added, len(times))
 
     def _picture(self, script: Script, t_ns: int) -> Tensor:
