@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs, broadcast_object_list, gather_object
+from accelerate.utils import DistributedDataParallelKwargs, DistributedType, broadcast_object_list, gather_object
 
 from recipes.errors import CheckpointError
 from recipes.settings import RunConfig, StageConfig, StageName
@@ -71,7 +71,7 @@ class Ended:
 
 def make_accelerator() -> Accelerator:
     """Accelerate as its launcher or torchrun set it up: a CPU where there is no GPU."""
-    ddp = DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)
+    ddp = DistributedDataParallelKwargs(gradient_as_bucket_view=True)
     accelerator = Accelerator(cpu=not torch.cuda.is_available(), kwargs_handlers=[ddp])
     deepspeed = accelerator.state.deepspeed_plugin
     if deepspeed is not None:
@@ -82,12 +82,7 @@ def make_accelerator() -> Accelerator:
 
 def is_sharded(accelerator: Accelerator) -> bool:
     """Whether weights and the optimizer's state are spread over processes."""
-    return str(accelerator.distributed_type) in (
-        "DistributedType.FSDP",
-        "DistributedType.DEEPSPEED",
-        "FSDP",
-        "DEEPSPEED",
-    )
+    return accelerator.distributed_type in (DistributedType.FSDP, DistributedType.DEEPSPEED)
 
 
 def set_up(accelerator: Accelerator, objective: Objective, job: Job) -> Running:
