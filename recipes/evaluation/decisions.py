@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
-from dataclasses import astuple, dataclass, field, fields
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -53,10 +52,7 @@ class Decided:
     earned: float = 0.0
 
     def __add__(self, other: Decided) -> Decided:
-        mine, theirs = astuple(self), astuple(other)
-        sums = {part.name: one + two for part, one, two in zip(fields(self), mine, theirs, strict=True)}
-        table = tuple(one + two for one, two in zip(self.confusion, other.confusion, strict=True))
-        return Decided(**{**sums, "confusion": table})
+        return total((self, other))
 
     @property
     def precision(self) -> float:
@@ -140,7 +136,25 @@ def decided(matched: Matched, *, tolerance: Tolerance = EXACT) -> Decided:
 
 def total(parts: Iterable[Decided]) -> Decided:
     """The sum of some counts."""
-    return functools.reduce(Decided.__add__, parts, Decided())
+    rows = list(parts)
+    return Decided(
+        due=sum(row.due for row in rows),
+        hit=sum(row.hit for row in rows),
+        early=sum(row.early for row in rows),
+        late=sum(row.late for row in rows),
+        missed=sum(row.missed for row in rows),
+        responses=sum(row.responses for row in rows),
+        false=sum(row.false for row in rows),
+        duplicate=sum(row.duplicate for row in rows),
+        asked=sum(row.asked for row in rows),
+        asked_hit=sum(row.asked_hit for row in rows),
+        delays_ns=tuple(delay for row in rows for delay in row.delays_ns),
+        quiet=sum(row.quiet for row in rows),
+        silent=sum(row.silent for row in rows),
+        silent_right=sum(row.silent_right for row in rows),
+        confusion=tuple(sum(row.confusion[place] for row in rows) for place in range(9)),
+        earned=sum(row.earned for row in rows),
+    )
 
 
 def _grids(matched: Matched) -> list[int]:

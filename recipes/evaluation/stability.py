@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -9,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from recipes.data.example import STATES, State
-from recipes.evaluation.decisions import Decided, decided, first_chance
+from recipes.evaluation.decisions import Decided, decided, first_chance, total
 from recipes.evaluation.matching import EXACT, Matched, Tolerance, match
 from recipes.evaluation.script import reference
 from recipes.evaluation.trace import Decision, Speech, Talk
@@ -161,13 +162,11 @@ def sweep(
     tolerance: Tolerance = EXACT,
 ) -> list[Point]:
     """What each threshold would bring about, over conversations with the borders of their videos."""
+    parts = [_counts(matched, borders_ns, thresholds, tolerance) for matched, borders_ns in talks]
     points = []
-    for threshold in thresholds:
-        counts, found = Steady(), Decided()
-        for matched, borders_ns in talks:
-            again = match(matched.script, rethreshold(matched.talk, threshold), tolerance=tolerance)
-            counts += steady(matched, borders_ns, threshold=threshold)
-            found += decided(again, tolerance=tolerance)
+    for place, threshold in enumerate(thresholds):
+        found = total(row[place][0] for row in parts)
+        counts = functools.reduce(Steady.__add__, (row[place][1] for row in parts), Steady())
         points.append(
             Point(
                 threshold=threshold,
@@ -180,6 +179,21 @@ def sweep(
             )
         )
     return points
+
+
+def _counts(
+    matched: Matched, borders_ns: Sequence[int], thresholds: Sequence[float | None], tolerance: Tolerance
+) -> list[tuple[Decided, Steady]]:
+    """The counts at each threshold; those that decide alike are counted once."""
+    known: dict[tuple[State, ...], tuple[Decided, Steady]] = {}
+    found = []
+    for threshold in thresholds:
+        states = tuple(choose(decision.chances, threshold) for decision in matched.talk.decisions)
+        if states not in known:
+            again = match(matched.script, rethreshold(matched.talk, threshold), tolerance=tolerance)
+            known[states] = decided(again, tolerance=tolerance), steady(matched, borders_ns, threshold=threshold)
+        found.append(known[states])
+    return found
 
 
 def at_reference(points: Sequence[Point], like: Point, *, accuracy: float = 0.005, lag_ns: float = 0.0) -> Point | None:
