@@ -80,7 +80,10 @@ def test_questions_know_nothing_of_each_other():
         near([alone], [whole.replies[k]])
 
 
-@pytest.mark.parametrize("layout", sorted(LAYOUTS))
+@pytest.mark.parametrize(
+    "layout",
+    [pytest.param(name, marks=() if name in ("branch", "group") else pytest.mark.slow) for name in sorted(LAYOUTS)],
+)
 def test_a_branch_is_as_good_as_a_session_of_its_own(layout):
     for begin in (0.2, 2.6):
         branched, apart = (
