@@ -148,7 +148,7 @@ def _steps(running: Running, feed: Feed, job: Job, *, journal: Journal | None, b
     waiting = time.monotonic()
     for fed in feed.steps(begin.cursor):
         waited = time.monotonic() - waiting
-        rates = set_rates(running.optimizer, rate_share(step, config.steps, config.optim))
+        rates = set_rates(running.optimizer, rate_share(step, config.steps, config.optim), config.modules)
         taken = take_step(running, fed.batches, step=step, stop=bool(stop))
         step += 1
         due = step % config.log_every == 0 or step == config.steps

@@ -6,7 +6,8 @@ import math
 
 import torch
 
-from recipes.settings import OptimConfig
+from recipes.settings import ModulesConfig, OptimConfig
+from recipes.training.modules import module_config
 
 
 def rate_share(step: int, steps: int, optim: OptimConfig) -> float:
@@ -30,9 +31,11 @@ def rate_share(step: int, steps: int, optim: OptimConfig) -> float:
     return 1.0 - (1.0 - optim.least) * fallen
 
 
-def set_rates(optimizer: torch.optim.Optimizer, share: float) -> dict[str, float]:
-    """Gives each group of an optimizer its share of its greatest rate; returns the rate of each part by name."""
+def set_rates(optimizer: torch.optim.Optimizer, share: float, modules: ModulesConfig) -> dict[str, float]:
+    """Gives each group of an optimizer its share of its part's rate; returns the rate of each part by name."""
+    rates = {}
     for group in optimizer.param_groups:
-        group.setdefault("greatest_lr", group["lr"])
-        group["lr"] = group["greatest_lr"] * share
-    return {group["module"]: group["lr"] for group in optimizer.param_groups}
+        # From the settings each time: what a sharded checkpoint brings back of a group is its last rate alone.
+        group["lr"] = module_config(modules, group["module"]).lr * share
+        rates[str(group["module"])] = float(group["lr"])
+    return rates

@@ -54,7 +54,7 @@ def test_every_parameter_is_in_exactly_one_module(family):
 
 
 def test_an_unknown_name_is_refused():
-    with pytest.raises(RecipeError, match="decoder.layers"):
+    with pytest.raises(RecipeError, match=r"decoder\.layers"):
         module_of("decoder.layers.0.weight")
 
 

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recipes.settings import OptimConfig
+from recipes.settings import ModuleConfig, ModulesConfig, OptimConfig
 from recipes.training.schedule import rate_share, set_rates
 
 optims = st.builds(
@@ -45,15 +45,14 @@ def test_the_forms_differ_half_way():
     assert at["cosine"] == pytest.approx(0.8535533906)
 
 
-def test_rates_are_shares_of_the_greatest_however_often_they_are_set():
+def test_rates_are_shares_of_the_settings_whatever_an_optimizer_remembers():
+    modules = ModulesConfig(vision=ModuleConfig(lr=0.1), language=ModuleConfig(lr=0.01))
     one, two = torch.nn.Parameter(torch.zeros(1)), torch.nn.Parameter(torch.zeros(1))
     optimizer = torch.optim.AdamW(
         [{"params": [one], "lr": 0.1, "module": "vision"}, {"params": [two], "lr": 0.01, "module": "language"}]
     )
-    assert set_rates(optimizer, 0.5) == {"vision": 0.05, "language": 0.005}
-    assert set_rates(optimizer, 0.0) == {"vision": 0.0, "language": 0.0}
-    assert set_rates(optimizer, 1.0) == {"vision": 0.1, "language": 0.01}
-    kept = optimizer.state_dict()
-    set_rates(optimizer, 0.1)
-    optimizer.load_state_dict(kept)
-    assert set_rates(optimizer, 1.0) == {"vision": 0.1, "language": 0.01}
+    assert set_rates(optimizer, 0.5, modules) == {"vision": 0.05, "language": 0.005}
+    assert [group["lr"] for group in optimizer.param_groups] == [0.05, 0.005]
+    assert set_rates(optimizer, 0.0, modules) == {"vision": 0.0, "language": 0.0}
+    optimizer.load_state_dict(optimizer.state_dict())
+    assert set_rates(optimizer, 1.0, modules) == {"vision": 0.1, "language": 0.01}
