@@ -102,9 +102,9 @@ def derive(
     ordered = [(blocks[index], (known_ns, tie)) for known_ns, tie, index in arrived]
     if rule.order == "frames_first":
         ordered.sort(key=lambda item: item[0].kind.said)
-    pieces = placed(ordered, layout.positions, clock=_clock(blocks, layout, clock), cursor=cursor)
+    pieces = placed(ordered, layout.positions, clock=_clock(blocks, layout, clock), cursor=cursor, window_ns=window_ns)
     if rule.predicting_row:
-        pieces = with_predicting_rows(pieces)
+        pieces = with_predicting_rows(pieces, forgets=window_ns is not None)
     return _assembled(pieces, rule, window_ns)
 
 

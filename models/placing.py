@@ -44,17 +44,35 @@ class _Line:
     stamp: int = 0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Anchor:
+    """Where replies begin under `shared` from a moment on.
+
+    Attributes:
+        when: the moment.
+        position: where they begin.
+        frames: whether there are frames; else text that came before all frames.
+        until_ns: when memory lets them go; None: never.
+    """
+
+    when: When
+    position: int
+    frames: bool = False
+    until_ns: int | None = None
+
+
 class _Lines:
     """The counts of a document, and those of its turns while they hold passing blocks."""
 
-    def __init__(self, rule: PositionRule, clock: Clock, cursor: Cursor, *, first: When) -> None:
+    def __init__(self, rule: PositionRule, clock: Clock, cursor: Cursor, *, first: When, window_ns: int | None) -> None:
         self._rule = rule
         self._clock = clock
         begin = _Line(cursor=cursor)
         self._lines = {"heard": begin, "beside": begin, "spoken": _Line(cursor=Cursor(next=rule.offset))}
         self._own: dict[tuple[int, str], _Line] = {}
         # Where a reply begins under `shared`: at the newest frames, and before any frames behind the input so far.
-        self._anchors: dict[int, list[tuple[When, int]]] = {0: [((first[0], 0), cursor.next)]}
+        self._anchors: dict[int, list[_Anchor]] = {0: [_Anchor(when=(first[0], 0), position=cursor.next)]}
+        self._window_ns = window_ns
         # Turns that have seen frames; 0 is the document.
         self._came: set[int] = set()
         self._stamp = 0
@@ -73,27 +91,36 @@ class _Lines:
         known_to = block.turn if block.passing else 0
         if block.kind is Kind.FRAMES:
             self._came.add(known_to)
-            self._anchors.setdefault(known_to, []).append((when, int(positions[0, 0])))
+            until_ns = None if self._window_ns is None or block.pinned else block.t1_ns + self._window_ns
+            anchor = _Anchor(when=when, position=int(positions[0, 0]), frames=True, until_ns=until_ns)
+            self._anchors.setdefault(known_to, []).append(anchor)
         elif not came:
-            self._anchors.setdefault(known_to, []).append((when, self._line("heard", block).cursor.next))
+            anchor = _Anchor(when=when, position=self._line("heard", block).cursor.next)
+            self._anchors.setdefault(known_to, []).append(anchor)
         return positions
 
     def _place_spoken(self, block: Block, when: When) -> Tensor:
         line = self._line("spoken", block)
-        newest, position = self._newest(block, when)
-        if self._rule.reply == "shared" and newest != line.anchor:
-            return self._put("spoken", block, Cursor(next=position), anchor=newest)
-        return self._put("spoken", block, line.cursor, anchor=line.anchor)
+        newest = self._newest(block, when) if self._rule.reply == "shared" else None
+        if newest is not None and newest.when != line.anchor:
+            return self._put("spoken", block, Cursor(next=newest.position), anchor=newest.when)
+        return self._put("spoken", block, line.cursor, anchor=None if newest is None else newest.when)
 
-    def _newest(self, block: Block, when: When) -> tuple[When, int]:
-        """The newest frames that had arrived before a reply, and where they begin."""
-        found = []
+    def _newest(self, block: Block, when: When) -> _Anchor | None:
+        """The newest frames that had arrived before a reply, unless all frames are forgotten by then."""
+        found: list[_Anchor] = []
+        gone = False
         for known_to in {0, block.turn}:
             anchors = self._anchors.get(known_to, [])
-            at = bisect_left(anchors, (when, -1)) - 1
-            if at >= 0:
-                found.append(anchors[at])
-        return max(found)
+            for at in range(bisect_left(anchors, when, key=lambda anchor: anchor.when) - 1, -1, -1):
+                anchor = anchors[at]
+                if anchor.until_ns is None or when[0] < anchor.until_ns:
+                    found.append(anchor)
+                    break
+                gone = True
+        newest = max(found, key=lambda anchor: anchor.when, default=None)
+        # Behind forgotten frames nothing begins where only text had come.
+        return None if newest is None or (gone and not newest.frames) else newest
 
     def _line(self, name: str, block: Block) -> _Line:
         """Where a count goes on for a block: behind what it sees of it."""
@@ -117,7 +144,9 @@ class _Lines:
         return positions
 
 
-def placed(ordered: Ordered, rule: PositionRule, *, clock: Clock, cursor: Cursor) -> list[Piece]:
+def placed(
+    ordered: Ordered, rule: PositionRule, *, clock: Clock, cursor: Cursor, window_ns: int | None = None
+) -> list[Piece]:
     """Give positions to blocks in sequence order.
 
     Args:
@@ -125,18 +154,20 @@ def placed(ordered: Ordered, rule: PositionRule, *, clock: Clock, cursor: Cursor
         rule: Where positions go.
         clock: The family's temporal rule, with its origin where the rule counts through the whole stream.
         cursor: Where positions begin.
+        window_ns: After so long frames are forgotten, and no reply begins where they stand.
 
     Raises:
         TimeError: grids that run backwards in one vision segment.
     """
-    lines = _Lines(rule, clock, cursor, first=min(when for _, when in ordered))
+    lines = _Lines(rule, clock, cursor, first=min(when for _, when in ordered), window_ns=window_ns)
     return [Piece(block=block, when=when, positions=lines.place(block, when)) for block, when in ordered]
 
 
 class _Inputs:
     """When input arrived, for the document and for each turn that holds some of its own."""
 
-    def __init__(self, pieces: Sequence[Piece]) -> None:
+    def __init__(self, pieces: Sequence[Piece], *, forgets: bool) -> None:
+        self._forgets = forgets
         self._times: dict[int, list[When]] = {}
         for piece in pieces:
             if not piece.block.kind.said:
@@ -146,7 +177,8 @@ class _Inputs:
 
     def parts(self, said: Piece, after: Piece) -> bool:
         """Whether what is said next sees other input than what was said before."""
-        if self._count(0, said.when) != self._count(0, after.when):
+        forgot = self._forgets and said.when[0] != after.when[0]
+        if forgot or self._count(0, said.when) != self._count(0, after.when):
             return True
         own, others = said.block.turn, after.block.turn
         if own == others:
@@ -157,12 +189,16 @@ class _Inputs:
         return bisect_left(self._times.get(turn, []), when)
 
 
-def with_predicting_rows(pieces: Sequence[Piece]) -> list[Piece]:
+def with_predicting_rows(pieces: Sequence[Piece], *, forgets: bool = False) -> list[Piece]:
     """Make the last token of a reply a block that arrives just before the next reply, if input arrives between them.
 
     A turn that passes holds a copy of that token, and does not see the token itself.
+
+    Args:
+        pieces: In sequence order.
+        forgets: Whether frames are forgotten as time passes; then what the next reply sees changes with time alone.
     """
-    inputs, followers = _Inputs(pieces), _followers(pieces)
+    inputs, followers = _Inputs(pieces, forgets=forgets), _followers(pieces)
     # What goes before a piece in the sequence, and what a piece becomes.
     before: dict[int, Piece] = {}
     done: list[Piece] = []

@@ -308,7 +308,10 @@ def test_packing_leaves_the_parts_alone():
 def test_a_window_hides_old_frames_and_nothing_else(name, blocks, window_ns):
     whole = derived(name, blocks)
     context = derive(blocks, LAYOUTS[name], clock=CLOCK, window_ns=window_ns)
-    assert torch.equal(context.positions, whole.positions)
+    heard = torch.tensor([not context.blocks[at].kind.said for at in context.block_of])
+    # A reply that is to begin at frames that are forgotten goes on where the one before ended.
+    stays = heard if name == "overlap_shared" else torch.ones_like(heard)
+    assert torch.equal(context.positions[:, stays], whole.positions[:, stays])
     assert torch.equal(context.labels, whole.labels)
     for row, column in (whole.sees & ~context.sees).nonzero().tolist():
         looks, seen = context.blocks[row], context.blocks[column]

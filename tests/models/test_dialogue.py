@@ -108,7 +108,8 @@ def test_finish_places_the_end_behind_its_round_and_does_it_once():
         said, end, before = dialogue.rounds[-1], dialogue.end, dialogue.visible()
         reply = one._state.row.entry(said.entries[-1])
         live = {entry.id for entry in one._state.row.live()}
-        watch(one, 4, 8)
+        # A frame that waits for its partner; a grid would be fed behind the end.
+        watch(one, 4, 5)
         [draft] = dialogue.finish()
         assert draft.entry.block.token_ids == said.unfed
         # It is a part of its reply: there, then, and with its eyes.
@@ -128,6 +129,18 @@ def test_only_replies_that_were_there_at_a_time_are_finished_for_it():
         dialogue, asked_ns = one._state.dialogue, one.history[0].t_ns
         assert dialogue.finish(asked_ns - 1) == []
         assert len(dialogue.finish(asked_ns)) == 1
+
+
+def test_an_end_is_fed_before_the_next_grid_which_may_push_out_what_it_sees():
+    with opened(4) as one:
+        ask(one)
+        unfed, oracle = one.history[-1].unfed, listen(one)
+        watch(one, 4, 6)
+        assert one.history[-1].unfed == ()
+        end, grid = oracle.fed[-2:]
+        assert end.entry.block.token_ids == unfed
+        assert grid.entry.block.kind is Kind.FRAMES
+        assert not set(end.entry.slots.tolist()) & set(grid.sees.tolist())
 
 
 def test_finish_without_rounds_has_nothing_to_place():
