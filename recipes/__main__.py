@@ -21,7 +21,9 @@ import torch
 import typer
 
 from datasets_build.core.files import DataError
+from datasets_build.core.progress import set_up_logging
 from models.errors import StreamError
+from recipes.evaluation.stages import evaluate_run
 from recipes.package import package_run
 from recipes.settings import STAGES, StageName
 from recipes.training.command import ConfigOption, OverridesArgument, read_run, set_up_process
@@ -80,6 +82,18 @@ def verify(stage: StageOption, config: ConfigOption, overrides: OverridesArgumen
     print(f"{wrong} of these facts do not hold" if wrong else "all of these facts hold")
     if wrong:
         raise typer.Exit(1)
+
+
+@app.command()
+def evaluate(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.")],
+    overrides: OverridesArgument = None,
+    stage: Annotated[int | None, typer.Option("--stage", "-s", min=1, max=3, help="Which; all finished ones.")] = None,
+) -> None:
+    """Replay held-out records as live streams through each finished stage, beside baselines that see nothing."""
+    set_up_logging()
+    evaluate_run(run, None if stage is None else [STAGES[stage - 1]], overrides=overrides or [])
+    typer.echo((run / "evaluation.md").read_text(encoding="utf-8"))
 
 
 @app.command()

@@ -13,12 +13,12 @@ from torch import Tensor
 
 from datasets_build.core.files import DataError, read_json
 from datasets_build.core.stage import package_version
-from models.layouts import LAYOUTS
 from models.model_card import Metric, ModelCard, TrainingData, TrainingProvenance
 from models.package import SaveOptions, load_package, save_package
 from models.settings import StreamingSettings
 from recipes.base import DECISIONS
 from recipes.errors import RecipeError
+from recipes.evaluation.stages import write_recipe
 from recipes.settings import STAGES, RunConfig, StageName
 from recipes.training.logs import read_curves
 from recipes.training.loop import is_sharded
@@ -31,10 +31,7 @@ PACKAGE = "package"
 
 
 def streaming_settings(run: RunConfig) -> StreamingSettings:
-    """How the model of a run is streamed: as it was trained.
-
-    A layout that no session can serve, since its replies see what comes later, is packaged as `branch`.
-    """
+    """How the model of a run is streamed: as it was trained."""
     serve = run.serve
     return StreamingSettings(
         layout=run.layout,
@@ -118,6 +115,7 @@ def package_stage(run: RunConfig, stage: StageName, trainee: Trainee, running: R
             card=card_of(run, stage, recipe),
             options=SaveOptions(overwrite=True),
         )
+        write_recipe(run, stage)
         log.info("package: %s", folder)
     accelerator.wait_for_everyone()
     return folder

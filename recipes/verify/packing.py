@@ -29,7 +29,6 @@ def check_packing(bench: Bench, row: Sequence[Example]) -> Finding:
     words = f"{len(row)} examples in a row of {sum(example.tokens for example in row)} tokens: "
     if found <= close:
         return Finding(check="packing", ok=True, words=f"{words}packed equals unpacked to {found:.1e}")
-    keys = ", ".join(example.key for example in row[:3])
     words += (
         f"packed differs from unpacked by {found:.1e} ({', '.join(example.key for example in row[:3])}); documents "
     )
