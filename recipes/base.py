@@ -51,8 +51,9 @@ class Base:
     @property
     def decision_ids(self) -> tuple[int, int, int]:
         """Ids of silence, standby and respond."""
-        silence, standby, respond = self.tokenizer.convert_tokens_to_ids(list(DECISIONS))
-        return int(silence), int(standby), int(respond)
+        vocabulary = self.tokenizer.get_vocab()
+        silence, standby, respond = (int(vocabulary[token]) for token in DECISIONS)
+        return silence, standby, respond
 
 
 def make_base(config: ModelConfig, *, texts: Iterable[str], seed: int) -> Base:

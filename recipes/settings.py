@@ -272,6 +272,6 @@ class RunConfig(Config):
             raise ValueError(f"found {name!r}, expected one of {', '.join(LAYOUTS)}")
         return name
 
-    def stage(self, name: StageName) -> AlignConfig | StreamConfig | InteractConfig:
+    def stage(self, name: StageName) -> StageConfig:
         """The settings of a stage."""
         return {"align": self.align, "stream": self.stream, "interact": self.interact}[name]

@@ -19,7 +19,7 @@ ABOUT = {
     "pyproject.toml": "dependencies, packages, and every tool's settings",
     "datasets_build/configs/default.yaml": "a config to copy: every section, every default",
     "datasets_build/configs/demo.yaml": "the config of `make demo`",
-    "datasets_build/configs/lessons.yaml": "the config of `make lessons`: drawn videos that a model learns from, from nothing",
+    "datasets_build/configs/lessons.yaml": "the config of `make lessons`: drawn videos to learn from, from nothing",
     "datasets_build/core/card.md": "template of a dataset card",
     "datasets_build/report/page.css": "the report's looks, light and dark",
     "datasets_build/report/page.html": "the report's page, a Jinja template",

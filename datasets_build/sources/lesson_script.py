@@ -34,7 +34,7 @@ _CONTRAST = 250  # of neighbouring backdrops, over the sum of their channels: mo
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Manner:
-    """What goes for a whole video: rests and times without a shape, in ms, and how often shapes leave, change, go on."""
+    """What goes for a whole video: rests and times without a shape in ms, how often shapes leave, change, go on."""
 
     rests: tuple[int, int]
     gaps: tuple[int, int]
