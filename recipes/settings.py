@@ -147,6 +147,7 @@ class StageConfig(Config):
     pack: PackConfig = PackConfig()
     losses: Losses = Losses()
     mix: dict[str, float] = Field(default_factory=dict)
+    window_s: float = Field(default=24.0, gt=0)
     save_every: int = Field(default=200, ge=1)
     keep: int = Field(default=2, ge=1)
     log_every: int = Field(default=10, ge=1)
@@ -163,7 +164,6 @@ class AlignConfig(StageConfig):
     """Stage 1. Sources: `captions` (what an event looks like, after it), `frame_events` (what is on at a grid)."""
 
     mix: dict[str, float] = Field(default={"captions": 1.0, "frame_events": 1.0})
-    window_s: float = Field(default=24.0, gt=0)
 
 
 class StreamConfig(StageConfig):
@@ -181,7 +181,6 @@ class StreamConfig(StageConfig):
     mix: dict[str, float] = Field(
         default={"sliding_window": 1.0, "incremental": 1.0, "realtime": 2.0, "frame_events": 0.5}
     )
-    window_s: float = Field(default=24.0, gt=0)
     overlap_s: float = Field(default=12.0, ge=0)
     sink_rounds: int = Field(default=4, ge=0)
     carry_s: float = Field(default=12.0, gt=0)
