@@ -88,22 +88,20 @@ def _opens(item: Instant, standing: Sequence[StreamingQA]) -> bool:
 
 def _fits(row: StreamingQA, material: Material, stretch: Stretch, left: Left) -> bool:
     """Whether a standing question is asked and first answered in a stretch that has shown what proves it."""
-    begin, end = material.footage.span(stretch)
+    footage, first = material.footage, row.answers[0]
+    begin, end = footage.span(stretch)
     if not begin <= row.ask_ns < end:
         return False
-    first = row.answers[0]
-    evidence = [part for part in row.evidence if part.start_ns <= first.t_ns]
-    if first.t_ns < end and shows(material.footage, stretch, evidence, at_ns=max(first.t_ns, row.ask_ns)):
-        return True
-    # Half a round would teach that a request is never answered.
-    if first.t_ns >= end:
-        left.out(SOURCE, "answered behind the stretch", row.id)
-        return False
-    place = due_place(material.footage.grids, first.t_ns)
-    shown = place < stretch.stop and shows(
-        material.footage, stretch, evidence, at_ns=material.footage.grids[place].t1_ns
-    )
-    if not shown or first.t_ns <= row.ask_ns:
+    at_ns = row.ask_ns
+    if first.t_ns > row.ask_ns:
+        place = due_place(footage.grids, first.t_ns)
+        if place >= stretch.stop:
+            # Half a round would teach that a request is never answered.
+            left.out(SOURCE, "answered behind the stretch", row.id)
+            return False
+        at_ns = footage.grids[place].t1_ns
+    evidence = [part for part in row.evidence if part.start_ns <= max(first.t_ns, row.ask_ns)]
+    if not shows(footage, stretch, evidence, at_ns=at_ns):
         left.out(SOURCE, "evidence is not shown", row.id)
         return False
     return True
