@@ -172,6 +172,7 @@ def test_a_video_in_two_folders_is_refused(made_folder, folder):
         open_corpus(made_folder, folder)
 
 
+@pytest.mark.slow
 def test_two_folders_make_one_corpus(made_folder, tmp_path):
     scenes = made_scenes()[:1]
     for scene in scenes:

@@ -79,7 +79,7 @@ def test_segments_count_what_began_or_ended_and_turns_that_stay():
 
 
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=8), st.integers(1, 6))
-@settings(max_examples=25)
+@settings(max_examples=10)
 def test_windows_begin_where_their_time_begins(places, seconds):
     lines = tuple(decide(place) for place in sorted(set(places)))
     example = writer().write(script_of(*lines, carry_ns=seconds * SECOND))

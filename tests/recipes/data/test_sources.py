@@ -73,8 +73,15 @@ def test_what_is_learned_is_seen_and_nothing_comes_too_early(corpus, name):
     assert proven > 0 or name == "frame_events"
 
 
-@pytest.mark.parametrize("layout", ["interleave", "group", "overlap_shared"])
-@pytest.mark.parametrize("name", ["sliding_window", "realtime", "dialogue"])
+@pytest.mark.parametrize(
+    ("name", "layout"),
+    [
+        ("dialogue", "interleave"),
+        ("dialogue", "group"),
+        ("sliding_window", "overlap_shared"),
+        *(pytest.param("realtime", layout, marks=pytest.mark.slow) for layout in ("interleave", "group", "gap")),
+    ],
+)
 def test_other_layouts_write_examples_that_pack(corpus, name, layout):
     material = corpus.materials["train"][0]
     for example in make(name, material, desk(layout=layout))[:2]:
