@@ -20,7 +20,7 @@ from recipes.data.script import Desk, Left, Writer
 from recipes.data.traces import preferences
 from recipes.data.windows import incremental, sliding_window
 from recipes.errors import RecipeError
-from recipes.settings import RunConfig, StageName
+from recipes.settings import RunConfig, StageName, StreamConfig
 
 Make = Callable[[Material, Desk], list[Example]]
 NEEDS: Mapping[str, tuple[Dataset, ...]] = {
@@ -161,15 +161,22 @@ def texts_of(corpus: Corpus, config: RunConfig) -> Iterable[str]:
 def _makers(config: RunConfig, stage: StageName, materials: Sequence[Material]) -> dict[str, Make]:
     replies = replies_by_task(materials)
     window_s = config.stage(stage).window_s
+    # Beside stage 2, a window is as long as those of the stage, and half of it is shared.
+    windows = config.stream if stage == "stream" else short_windows(config.stream, window_s)
     return {
         "captions": lambda material, desk: captions(material, config.align, desk),
         "frame_events": lambda material, desk: frame_events(material, window_s, desk),
-        "sliding_window": lambda material, desk: sliding_window(material, config.stream, desk),
+        "sliding_window": lambda material, desk: sliding_window(material, windows, desk),
         "incremental": lambda material, desk: incremental(material, config.stream, desk),
         "realtime": lambda material, desk: realtime(material, config.stream, desk),
         "dialogue": lambda material, desk: dialogues(material, config.interact, desk, replies=replies),
         "preference": lambda material, desk: preferences(material, config.interact, desk, replies=replies),
     }
+
+
+def short_windows(settings: StreamConfig, window_s: float) -> StreamConfig:
+    """The settings of sliding windows of another length."""
+    return settings.model_copy(update={"window_s": window_s, "overlap_s": min(settings.overlap_s, window_s / 2)})
 
 
 def tokens_of(example: Example) -> int:
