@@ -19,6 +19,7 @@ from typing import Annotated
 import psutil
 import torch
 import typer
+from transformers.utils import logging as transformers_logging
 
 from datasets_build.core.files import DataError
 from datasets_build.core.progress import set_up_logging
@@ -161,6 +162,7 @@ def _words(process: psutil.Process) -> list[str]:
 
 def main() -> int:
     """Run the command line; an error that a person can mend is one sentence and exit code 1."""
+    transformers_logging.disable_progress_bar()
     try:
         app()
     except (DataError, StreamError) as error:

@@ -11,6 +11,8 @@ from __future__ import annotations
 import logging
 from typing import Final
 
+import typer
+
 from recipes.package import package_stage
 from recipes.training.command import ConfigOption, OverridesArgument, read_run, run_stage, set_up_process
 from recipes.training.loop import Job, make_accelerator, set_up, train
@@ -21,7 +23,7 @@ STAGE: Final = "align"
 log = logging.getLogger(f"recipes.{STAGE}")
 
 
-def main(config: ConfigOption, overrides: OverridesArgument = None) -> int:
+def main(config: ConfigOption, overrides: OverridesArgument = None) -> None:
     """Train stage 1 to its last step and package it."""
     run = read_run(config, overrides or [], STAGE)
     # What this stage goes on from must be there before anything else costs time.
@@ -47,9 +49,8 @@ def main(config: ConfigOption, overrides: OverridesArgument = None) -> int:
         ended = train(running, feed, job, stop=stop, frozen=trainee.frozen)
         if ended.stopped:
             log.warning("stopped after step %d, which is saved; repeat the command to go on", ended.step)
-            return stop.exit_code
+            raise typer.Exit(stop.exit_code)
         package_stage(run, STAGE, trainee, running, recipe=config)
-    return 0
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import torch
 import typer
 from transformers.utils import logging as transformers_logging
 
-from datasets_build.core.config import ConfigError, load_config
+from datasets_build.core.config import load_config
 from datasets_build.core.files import DataError
 from datasets_build.core.progress import set_up_logging
 from models.errors import StreamError
@@ -76,31 +76,22 @@ def set_up_process(run: RunConfig, *, quiet: bool) -> None:
         torch.set_num_threads(run.threads)
 
 
-def run_stage(main: Callable[..., int]) -> None:
+def run_stage(main: Callable[..., None]) -> None:
     """Runs a stage's script as a program: errors that a person can mend are one sentence and exit code 1.
 
     The exit code of a run that was asked to stop is the signal's, 143 or 130.
     """
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command()(main)
+    code = 0
     try:
-        code = app(standalone_mode=False)
-    except (DataError, StreamError, ConfigError) as error:
+        app()
+    except (DataError, StreamError) as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201 - a command line prints
         code = 1
-    except typer.Exit as done:
-        code = done.exit_code
-    except KeyboardInterrupt:
-        print("stopped at once; repeat the command to go on from the last checkpoint", file=sys.stderr)  # noqa: T201
-        code = 130
-    except Exception as error:
-        # Wrong use of the command line, which typer tells when it is asked to.
-        shown = getattr(error, "show", None)
-        if shown is None:
-            raise
-        shown()
-        code = 2
-    _leave(int(code or 0))
+    except SystemExit as done:
+        code = done.code if isinstance(done.code, int) else 0
+    _leave(code)
 
 
 def _leave(code: int) -> None:

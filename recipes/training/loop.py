@@ -153,17 +153,26 @@ def _steps(running: Running, feed: Feed, job: Job, *, journal: Journal | None, b
         step += 1
         due = step % config.log_every == 0 or step == config.steps
         sources = gather_sources(running.accelerator, taken.sources) if due else {}
+        skipped = len(whole_cursor(running.accelerator, fed.cursor).skipped) if due else 0
         if journal is not None:
-            noted = Noted(step=step, taken=taken, rates=rates, sources=sources, skipped=len(fed.cursor.skipped))
+            noted = Noted(step=step, taken=taken, rates=rates, sources=sources, skipped=skipped)
             journal.note(noted, waited_s=waited)
         if step % config.save_every == 0 or step == config.steps or taken.stop:
             if journal is not None:
                 journal.flush()
-            save(running, job, step=step, cursor=fed.cursor, frozen=begin.frozen)
+            save(running, job, step=step, cursor=whole_cursor(running.accelerator, fed.cursor), frozen=begin.frozen)
         if step == config.steps or taken.stop:
             return Ended(step=step, stopped=taken.stop and step < config.steps)
         waiting = time.monotonic()
     raise CheckpointError(f"stage {job.stage}: the data ended after step {step} of {config.steps}")
+
+
+def whole_cursor(accelerator: Accelerator, cursor: Cursor) -> Cursor:
+    """The cursor with what any process has skipped."""
+    if accelerator.num_processes == 1:
+        return cursor
+    skipped = {key for part in gather_object([list(cursor.skipped)]) for key in part}
+    return Cursor(epoch=cursor.epoch, step=cursor.step, skipped=tuple(sorted(skipped)))
 
 
 def _compute_dtype(running: Running) -> torch.dtype:
