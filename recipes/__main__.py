@@ -11,12 +11,11 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Annotated
 
-import psutil
 import torch
 import typer
 from transformers.utils import logging as transformers_logging
@@ -115,11 +114,16 @@ def _launch(stage: StageName, config: Path, overrides: Sequence[str], accelerate
     command += ["--num_cpu_threads_per_process", os.environ.get("OMP_NUM_THREADS", str(_threads(chosen)))]
     # Quiet: a stage has said what was wrong, in one sentence.
     command += ["--quiet", "-m", f"recipes.{SCRIPTS[stage]}", "--config", str(config), *overrides]
-    # A session of its own, so that Ctrl-C reaches it once, by way of this process.
-    started = subprocess.Popen(command, start_new_session=True)
-    with _passed_on(started) as passed:
+    # The launcher ignores what is passed on, and ends after the processes that it started; those take it as their own.
+    started = subprocess.Popen(command, start_new_session=True, preexec_fn=_ignore)
+    with _passed_on(started.pid) as passed:
         code = started.wait()
     return 128 + passed[0] if passed and code else code
+
+
+def _ignore() -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _threads(accelerate: Path) -> int:
@@ -129,20 +133,14 @@ def _threads(accelerate: Path) -> int:
 
 
 @contextmanager
-def _passed_on(started: subprocess.Popen[bytes]) -> Iterator[list[int]]:
-    """Passes SIGTERM and SIGINT on to the processes that train; the launcher ends after them."""
+def _passed_on(group: int) -> Iterator[list[int]]:
+    """Passes SIGTERM and SIGINT on to a group of processes, each as SIGTERM, which may come twice without harm."""
     passed: list[int] = []
 
     def pass_on(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signature of a handler
         passed.append(number)
-        try:
-            children = psutil.Process(started.pid).children(recursive=True)
-        except psutil.NoSuchProcess:
-            return
-        for child in children:
-            # The launcher would end at once and leave them alone.
-            if "recipes." in " ".join(_words(child)):
-                child.send_signal(number)
+        with suppress(ProcessLookupError):
+            os.killpg(group, signal.SIGTERM)
 
     before = {number: signal.signal(number, pass_on) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
@@ -150,14 +148,6 @@ def _passed_on(started: subprocess.Popen[bytes]) -> Iterator[list[int]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _words(process: psutil.Process) -> list[str]:
-    try:
-        words: list[str] = process.cmdline()
-    except psutil.Error:
-        return []
-    return words
 
 
 def main() -> int:

@@ -273,4 +273,6 @@ class RunConfig(Config):
 
     def stage(self, name: StageName) -> StageConfig:
         """The settings of a stage."""
-        return {"align": self.align, "stream": self.stream, "interact": self.interact}[name]
+        if name == "align":
+            return self.align
+        return self.stream if name == "stream" else self.interact

@@ -79,9 +79,10 @@ def open_base(run: RunConfig, stage: StageName, corpus: Corpus) -> Base:
 
 def write_examples(run: RunConfig, stage: StageName, corpus: Corpus, base: Base) -> Mix:
     """The examples of a stage."""
-    writer = Writer(
-        prompts=Prompts(base.tokenizer, family_of(base.model.config)),
-        layout=LAYOUTS[run.layout],
+    writer = Writer.of(
+        base.tokenizer,
+        family_of(base.model.config),
+        LAYOUTS[run.layout],
         decision_ids=base.decision_ids,
         system_prompt=run.system_prompt,
     )

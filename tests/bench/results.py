@@ -95,10 +95,7 @@ def report(out: Path, seeds: int) -> str:
     variants = list(variant_jobs(out, seeds))
     stages = compare({STAGE_NAMES[stage]: read_all(main, stage) for stage in STAGES})
     losses = compare(
-        {
-            name: read_all([job for job in variants if job.out.name.startswith(name)], "stream")
-            for name in VARIANTS
-        }
+        {name: read_all([job for job in variants if job.out.name.startswith(name)], "stream") for name in VARIANTS}
         | {"both": read_all(main, "stream")},
         baselines=False,
     )
