@@ -21,7 +21,9 @@ from recipes.training.material import begins_with
 ROOT = Path(__file__).resolve().parents[2]
 TINY = ROOT / "recipes" / "configs" / "tiny.yaml"
 SCRIPTS = {"align": "stage1_align", "stream": "stage2_stream", "interact": "stage3_interact"}
-SMALL = ["steps=3", "log_every=1", "save_every=2", "pack.rows=4", "pack.micro=2"]
+# Drawn frames of 320 × 240 pixels become 112 × 84.
+SEEN = ["data.min_pixels=9408", "data.max_pixels=9408"]
+SMALL = [*SEEN, "steps=3", "log_every=1", "save_every=2", "pack.rows=4", "pack.micro=2"]
 
 
 def program(*words, **more):
@@ -108,6 +110,7 @@ def test_a_stopped_launch_ends_with_the_signals_code_and_goes_on(lessons, tmp_pa
     words += [
         f"out={tmp_path}/run",
         f"data.folders=[{lessons}]",
+        *SEEN,
         "steps=2000",
         "log_every=1",
         "pack.rows=4",
