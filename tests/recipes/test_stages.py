@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from models.layouts import LAYOUTS
 from models.package import load_package
 from recipes.errors import RecipeError
 from recipes.package import package_run, streaming_settings
@@ -54,7 +55,8 @@ def test_a_package_streams_as_the_run_was_trained():
     settings = streaming_settings(run)
     assert (settings.layout, settings.window_s, settings.max_gap_s) == ("group", 12.5, 1.5)
     assert (settings.system_prompt, settings.max_pixels) == (run.system_prompt, run.data.max_pixels)
-    assert streaming_settings(read_run(TINY, ["layout=origin"], None)).layout == "branch"
+    for layout in LAYOUTS:
+        assert streaming_settings(read_run(TINY, [f"layout={layout}"], None)).layout == layout
 
 
 def test_a_run_without_a_finished_stage_has_nothing_to_package(tmp_path):
