@@ -1,8 +1,8 @@
 """What each stage and each loss buys on drawn lessons, over seeds: `python -m tests.bench.results OUT [--seeds 3]`.
 
-Trains the tiny recipe once per seed, and its second stage again for each loss that is left out, from the same
-first stage; evaluates all of them on held-out lessons; writes OUT/results.md. Takes hours on two cores. What is finished
-is not done again.
+Trains the tiny recipe once per seed, and its second stage again for each loss left out, from the same first stage;
+evaluates all of them on held-out lessons; writes OUT/results.md. Takes hours on two cores. What is finished is not
+done again.
 """
 
 from __future__ import annotations
