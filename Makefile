@@ -57,9 +57,15 @@ $(VENV)/ready: pyproject.toml constraints.txt
 
 setup: $(VENV)/ready  ## make the virtual environment (every other target does it by itself)
 
-demo: $(VENV)/ready  ## real clips and drawn videos to three datasets and a page, in out/demo
+demo: $(VENV)/ready  ## raw video to datasets, three stages on a tiny model, a package, and two clips streamed, in out/demo
 	$(build) demo-videos out/demo/videos
 	$(MAKE) --no-print-directory data VIDEOS=out/demo/videos OUT=out/demo CONFIG=datasets_build/configs/demo.yaml
+	$(MAKE) --no-print-directory lessons LESSONS=out/demo/lessons DRAWN=24
+	$(PY) -m recipes train-all --config recipes/configs/demo.yaml
+	@echo "a real clip, through the package in out/demo/run/package:"
+	$(PY) -m models watch --speak --ask "What happened last?" -- out/demo/run/package out/demo/videos/real/bikes.mp4
+	@echo "a drawn clip:"
+	$(PY) -m models watch --speak --ask "What colour is it?" --ask "Which shape is it?" --at 3 --at 3 -- out/demo/run/package "$$(ls out/demo/lessons/videos/*.mp4 | head -1)"
 
 data: $(VENV)/ready  ## your own folder: make data VIDEOS=dir
 	@test -n "$$STREAMVL_VIDEOS" || { echo "error: say which folder: make data VIDEOS=dir [OUT=dir]" >&2; exit 1; }

@@ -28,6 +28,7 @@ from recipes.settings import DataConfig, MadeConfig, ModelConfig
 from recipes.tokenizer import learn_tokenizer
 
 DECISIONS = ("<|silence|>", "<|standby|>", "<|respond|>")
+DECISION_WORDS = dict(zip(DECISIONS, (" silence", " wait", " respond"), strict=True))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -168,13 +169,26 @@ def made_config(family: str, made: MadeConfig, tokenizer: PreTrainedTokenizerBas
 
 
 def _add_decisions(base: Base, *, seed: int) -> None:
-    """Gives a published tokenizer the three decision tokens, and rows of the embeddings for them."""
-    missing = [token for token in DECISIONS if token not in base.tokenizer.get_vocab()]
+    """Gives a published tokenizer the decision tokens that it lacks, with rows that say what their words say.
+
+    The spare rows of a published vocabulary are alike, so three tokens that began with them could not be told apart
+    where embeddings are frozen.
+    """
+    missing = {token: word for token, word in DECISION_WORDS.items() if token not in base.tokenizer.get_vocab()}
     if not missing:
         return
-    base.tokenizer.add_special_tokens({"additional_special_tokens": missing})
+    words = {token: base.tokenizer(word, add_special_tokens=False)["input_ids"] for token, word in missing.items()}
+    base.tokenizer.add_special_tokens({"additional_special_tokens": list(missing)})
     embeddings: Any = base.model.get_input_embeddings()
     if len(base.tokenizer) > len(embeddings.weight):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             base.model.resize_token_embeddings(len(base.tokenizer))
+    vocabulary = base.tokenizer.get_vocab()
+    layers: list[Any] = [base.model.get_input_embeddings(), base.model.get_output_embeddings()]
+    with torch.no_grad():
+        # A tied head is the same tensor, and is given the same rows again.
+        for weight in (layer.weight for layer in layers):
+            rows = {vocabulary[token]: weight[ids].float().mean(0) for token, ids in words.items()}
+            for place, row in rows.items():
+                weight[place] = row.to(weight.dtype)
