@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -38,14 +38,14 @@ class Bench:
     Attributes:
         learner: with the freeze map of the stage.
         examples: of the first steps, each without its rival.
-        scripts: behind them, by key.
+        writer: wrote them, and knows the script behind each.
         sightings: what their grids show.
         how: the format of batches.
     """
 
     learner: Learner
     examples: Sequence[Example]
-    scripts: Mapping[str, Script]
+    writer: RecordingWriter
     sightings: Sightings
     how: Format
 

@@ -18,3 +18,8 @@ class Finding:
     check: str
     ok: bool
     words: str
+
+
+def seconds(t_ns: int) -> str:
+    """A time as it is told, such as `1.500 s`."""
+    return f"{t_ns / 1e9:.3f} s"

@@ -13,15 +13,18 @@ from models.streaming import StreamingModel
 from recipes.data.batch import Batch
 from recipes.data.corpus import Corpus
 from recipes.data.example import Example
-from recipes.data.mix import Mix, make_mix
+from recipes.data.frames import DecodeError
+from recipes.data.mix import Mix, Report, make_mix
+from recipes.errors import RecipeError
 from recipes.package import streaming_settings
-from recipes.settings import RunConfig, StageName
+from recipes.settings import PackConfig, RunConfig, StageName
 from recipes.training.material import StageFeed, Trainee, make_trainee, open_base, open_corpus
 from recipes.verify.bench import Bench, RecordingWriter
 from recipes.verify.finding import Finding
 from recipes.verify.gradients import check_gradients
-from recipes.verify.memory import check_memory
-from recipes.verify.packing import check_packing
+from recipes.verify.memory import Load, check_memory, heaviest, loads
+from recipes.verify.packing import check_carried, check_packing
+from recipes.verify.positions import check_positions
 from recipes.verify.rows import check_labels
 from recipes.verify.sight import check_sight
 from recipes.verify.streaming import check_streaming
@@ -52,28 +55,78 @@ def preflight(run: RunConfig, stage: StageName) -> Iterator[Finding]:
     """Checks a stage, one finding after the other as they come.
 
     Raises:
-        RecipeError: what a stage itself would refuse before it begins.
+        RecipeError: what a stage itself would refuse before it begins, or none of its first examples has pictures.
     """
     ready = prepare(run, stage)
-    yield Finding(check="data", ok=True, words=ready.mix.report.text().replace("\n", "; "))
-    examples = first_examples(ready)
+    yield from told_data(ready.mix.report)
+    examples, failed = _readable(ready, first_examples(ready))
+    yield _told_frames(run, examples, failed)
     learner = ready.trainee.objective.learner.eval()
     bench = Bench(
         learner=learner,
         examples=examples,
-        scripts=ready.writer.scripts,
+        writer=ready.writer,
         sightings=ready.feed.sightings,
         how=ready.feed.format,
     )
     yield check_labels(bench, ready.trainee.base.tokenizer)
+    row = _first_row(ready, examples)
+    yield from check_positions(bench, [*([example] for example in examples), row])
     yield from check_sight(bench)
-    yield check_packing(bench, _first_row(ready))
+    yield check_packing(bench, row)
+    for example in bench.few():
+        if example.cuts:
+            yield check_carried(bench, example)
     settings = streaming_settings(run)
     with StreamingModel(learner.backbone, ready.trainee.base.processor, settings) as model:
         yield from check_streaming(bench, model, ready.feed.frames)
     learner.train()
-    yield check_gradients(ready.trainee.objective, bench.batches([[example] for example in bench.few()]))
-    yield check_memory(ready.trainee.objective, _largest(run, stage, bench, ready))
+    modules = run.stage(stage).modules
+    yield check_gradients(ready.trainee.objective, bench.batches([[example] for example in bench.few()]), modules)
+    every = _loads(ready, run.stage(stage).pack)
+    yield check_memory(ready.trainee.objective, _made(bench, every), of=len(every))
+
+
+def told_data(report: Report) -> list[Finding]:
+    """What the data are, a finding for each source, and one for videos that are not used."""
+    found = []
+    for source, count in report.examples.items():
+        words = f"{source}: {count} examples, {report.tokens[source]} tokens, {report.said[source]} things learned"
+        left = [f"{much} {reason}" for (name, reason), (much, _) in report.left.items() if name == source]
+        words += f"; left out: {', '.join(left)}" if left else ""
+        if not count:
+            words += "; there is nothing to learn: set its weight to 0, or look at what was left out"
+        found.append(Finding(check="data", ok=count > 0, words=words))
+    if report.unused:
+        uri, reason = next(iter(report.unused.items()))
+        words = f"{len(report.unused)} videos are not used, such as {uri}: {reason}"
+        found.append(Finding(check="data", ok=True, words=words))
+    return found
+
+
+def _readable(ready: Prepared, examples: Sequence[Example]) -> tuple[list[Example], list[DecodeError]]:
+    """The examples whose pictures can be decoded, and what was wrong with the others."""
+    kept: list[Example] = []
+    failed: list[DecodeError] = []
+    for example in examples:
+        try:
+            ready.feed.sightings.shown(example.grids)
+        except DecodeError as error:
+            failed.append(error)
+        else:
+            kept.append(example)
+    if not kept:
+        raise RecipeError(f"preflight: none of {len(examples)} examples can be looked at; {failed[0]}")
+    return kept, failed
+
+
+def _told_frames(run: RunConfig, kept: Sequence[Example], failed: Sequence[DecodeError]) -> Finding:
+    count = len(kept) + len(failed)
+    if not failed:
+        return Finding(check="frames", ok=True, words=f"the pictures of all {count} examples looked at are there")
+    words = f"{len(failed)} of {count} examples looked at have pictures that cannot be decoded, such as {failed[0]}; "
+    words += "a run leaves such examples out; index these videos anew, or mend them"
+    return Finding(check="frames", ok=len(failed) <= run.data.max_skipped * count, words=words)
 
 
 def prepare(run: RunConfig, stage: StageName) -> Prepared:
@@ -118,18 +171,38 @@ def _one_of_each(examples: Sequence[Example]) -> list[Example]:
     return list(first.values())
 
 
-def _first_row(ready: Prepared) -> list[Example]:
-    """The first row that holds several examples, or else the first row."""
+def _first_row(ready: Prepared, examples: Sequence[Example]) -> list[Example]:
+    """The first row with several examples whose pictures are there, or else the first example of all."""
+    known = {example.key for example in examples}
     rows = [[ready.mix.examples[place] for place in row] for row in ready.feed.plan.step(0)]
-    shared = [row for row in rows if len(row) > 1]
-    return [replace(example, rival=None) for example in (shared or rows)[0]]
+    kept = [[replace(example, rival=None) for example in row if example.key in known] for row in rows]
+    return next((row for row in kept if len(row) > 1), [examples[0]])
 
 
-def _largest(run: RunConfig, stage: StageName, bench: Bench, ready: Prepared) -> Batch:
-    """The longest rows of the first epoch, as many as go through together."""
-    plan = ready.feed.plan
-    longest = sorted(plan.rows(0), key=plan.tokens, reverse=True)[: run.stage(stage).pack.micro]
-    rows = [[ready.mix.examples[place] for place in row] for row in longest]
-    with_rivals = [[each for one in row for each in (one, one.rival) if each is not None] for row in rows]
-    # What goes through the decoder at once is a square of places.
-    return max(bench.batches(with_rivals), key=lambda batch: batch.token_ids.numel() * batch.block_of.shape[1])
+def _loads(ready: Prepared, pack: PackConfig) -> list[Load]:
+    """All batches of the first epoch, of one step at least."""
+    plan, examples = ready.feed.plan, ready.mix.examples
+    steps = [
+        [tuple(each for place in row for each in (examples[place], examples[place].rival) if each) for row in rows]
+        for rows in (plan.step(number) for number in range(max(1, plan.steps_of(1))))
+    ]
+    return loads(steps, pack.micro)
+
+
+def _made(bench: Bench, every: Sequence[Load]) -> list[list[Batch]]:
+    """The heaviest batches; where pictures of one cannot be decoded, the heaviest of the others."""
+    left = list(every)
+    while left:
+        chosen = heaviest(left)
+        made = [(load, _batches(bench, load)) for load in chosen]
+        if all(batches for _, batches in made):
+            return [batches for _, batches in made]
+        left = [load for load in left if not any(load is bad and not batches for bad, batches in made)]
+    return []
+
+
+def _batches(bench: Bench, load: Load) -> list[Batch]:
+    try:
+        return bench.batches(load.rows)
+    except DecodeError:
+        return []

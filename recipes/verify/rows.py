@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import torch
 from transformers import PreTrainedTokenizerBase
 
-from recipes.data.example import STATES, Example
+from recipes.data.batch import Batch
+from recipes.data.example import STATES, Example, Said
 from recipes.verify.bench import Bench
-from recipes.verify.finding import Finding
+from recipes.verify.finding import Finding, seconds
+
+_TODO = "look at which tokens of its blocks are learned (models.transcript)"
 
 
 def check_labels(bench: Bench, tokenizer: PreTrainedTokenizerBase) -> Finding:
@@ -15,27 +21,53 @@ def check_labels(bench: Bench, tokenizer: PreTrainedTokenizerBase) -> Finding:
     for example in bench.examples:
         wrong = _wrong(bench, tokenizer, example)
         if wrong:
-            return Finding(check="labels", ok=False, words=f"{example.key}: {wrong}")
+            return Finding(check="labels", ok=False, words=f"{example.source}: {example.key}: {wrong}")
         looked += len(example.said)
-    return Finding(check="labels", ok=True, words=f"{looked} things said carry loss, and nothing else does")
+    words = f"{looked} things said in {len(bench.examples)} examples carry loss, and nothing else does"
+    return Finding(check="labels", ok=True, words=words)
 
 
 def _wrong(bench: Bench, tokenizer: PreTrainedTokenizerBase, example: Example) -> str:
     """What is supervised and should not be, or the other way round; empty: nothing."""
-    end = tokenizer.convert_tokens_to_ids("<|im_end|>")
+    batches = bench.batches([[example]])
     targets: dict[int, list[int]] = {}
-    for batch in bench.batches([[example]]):
+    for batch in batches:
         for place, target in zip(batch.answer.tolist(), batch.targets.tolist(), strict=True):
             targets.setdefault(place, []).append(target)
     for place, said in enumerate(example.said):
-        found = targets.get(place, [])
-        expected = [] if said.state is None else [bench.how.decision_ids[STATES.index(said.state)]]
-        expected += tokenizer(said.text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+        found, expected = targets.get(place, []), _taught(bench, tokenizer, said)
         # A reply that was cut short has no end to learn; a decision to be silent has none at all.
-        if found not in ([*expected, end], expected):
+        if found not in ([*expected, tokenizer.convert_tokens_to_ids("<|im_end|>")], expected):
             return (
-                f"{said.task} at {said.t_ns} ns should teach {tokenizer.decode(expected)!r}, but supervised are "
-                f"{tokenizer.decode(found)!r}; look at how its blocks are written"
+                f"{said.task} said at {seconds(said.t_ns)} should teach {tokenizer.decode(expected)!r}, but supervised "
+                f"are {tokenizer.decode(found)!r}; {_TODO}"
             )
     extra = sorted(set(targets) - set(range(len(example.said))))
-    return f"{len(extra)} runs of supervised tokens belong to nothing that is said" if extra else ""
+    if extra:
+        words = tokenizer.decode(targets[extra[0]])
+        return f"{len(extra)} runs of supervised tokens, such as {words!r}, belong to nothing that is said; {_TODO}"
+    return _displaced(batches, example, tokenizer)
+
+
+def _taught(bench: Bench, tokenizer: PreTrainedTokenizerBase, said: Said) -> list[int]:
+    """The tokens of a thing said, without its end."""
+    state = [] if said.state is None else [bench.how.decision_ids[STATES.index(said.state)]]
+    words = tokenizer(said.text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+    return [*state, *map(int, words)]
+
+
+def _displaced(batches: Sequence[Batch], example: Example, tokenizer: PreTrainedTokenizerBase) -> str:
+    """Which row predicts another token than the one behind it; windows stand in another order."""
+    if example.cuts:
+        return ""
+    (batch,) = batches
+    behind = batch.token_ids.flatten()[batch.rows + 1]
+    wrong = torch.nonzero(behind != batch.targets)[:, 0].tolist()
+    if not wrong:
+        return ""
+    said, row = example.said[int(batch.answer[wrong[0]])], wrong[0]
+    return (
+        f"{said.task} said at {seconds(said.t_ns)}: row {int(batch.rows[row])} should predict "
+        f"{tokenizer.decode([int(behind[row])])!r}, the token behind it, but its target is "
+        f"{tokenizer.decode([int(batch.targets[row])])!r}; look at how rows are chosen (recipes.data.rows)"
+    )

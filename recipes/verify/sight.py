@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from models.blocks import Kind
+from models.blocks import Block, Kind
 from recipes.data.batch import Batch
 from recipes.data.example import Example, GridRef
 from recipes.verify.bench import Bench
-from recipes.verify.finding import Finding
+from recipes.verify.finding import Finding, seconds
 
 # What no frame reaches is as it was to the last bit; sums in another order may differ a little on an accelerator.
 NOTHING = 1e-6
@@ -44,9 +44,11 @@ def check_sight(bench: Bench) -> list[Finding]:
         blind = [sight for sight in seen if sight.may and not sight.does]
         words = f"{example.source}: {len(example.said)} things said × {len(example.grids)} grids of {example.key}: "
         if leaks:
-            words += _told(example, leaks[0], "sees") + f" ({len(leaks)} such): the future or another turn leaks in"
+            words += _told(example, leaks[0], "sees") + f" ({len(leaks)} such): the future or another turn leaks in; "
+            words += f"look at who sees whom under layout {bench.how.layout.name}"
         elif blind:
-            words += _told(example, blind[0], "does not see") + f" ({len(blind)} such): its video is hidden from it"
+            words += _told(example, blind[0], "does not see") + f" ({len(blind)} such): its video is hidden from it; "
+            words += f"look at who sees whom under layout {bench.how.layout.name}, and at where its pictures go"
         else:
             words += "each sees exactly the frames that it may"
         findings.append(Finding(check="sight", ok=not leaks and not blind, words=words))
@@ -76,17 +78,29 @@ def sights(bench: Bench, example: Example) -> list[Sight]:
 def may_see(bench: Bench, example: Example, said: int, grid: int) -> bool | None:
     """Whether a thing said may see a grid: both its frames were there, and it was shown to that turn.
 
-    A lone frame is shown to one turn; where that turn stays in the dialogue, later ones know what was said of it.
+    A lone frame is shown to one turn; where that turn stays in the dialogue, later ones know what was said of it, and
+    where replies see all input, earlier ones too. Windows show of all input what has come.
     """
     frames = [block for block in example.blocks if block.kind is Kind.FRAMES]
-    learned = [block for block in example.blocks if block.learn is not None]
-    block, looker = frames[grid], learned[said]
+    block, looker = frames[grid], _sayers(example)[said]
+    everything = bench.how.layout.visibility.replies_see == "all"
+    past = block.t1_ns <= example.said[said].t_ns
     if block.passing and block.turn != looker.turn:
         stays = any(other.turn == block.turn and not other.passing for other in example.blocks)
-        return None if stays and block.t1_ns <= example.said[said].t_ns else False
-    if bench.how.layout.visibility.replies_see == "all":
-        return True
-    return block.t1_ns <= example.said[said].t_ns
+        return None if stays and (everything or past) else False
+    if everything and example.cuts:
+        return True if past else None
+    return everything or past
+
+
+def _sayers(example: Example) -> list[Block]:
+    """The block in which each thing said begins: one may go on over the end of a block."""
+    found, open_run = [], False
+    for block in example.blocks:
+        if block.learn is not None and not (open_run and block.learn[0] == 0):
+            found.append(block)
+        open_run = block.learn is not None and block.learn[1] == len(block.token_ids)
+    return found
 
 
 def _spans(batch: Batch) -> list[tuple[int, int]]:
@@ -117,15 +131,11 @@ def _in_order(example: Example) -> list[int]:
 
 def _told(example: Example, sight: Sight, verb: str) -> str:
     said, grid = example.said[sight.said], example.grids[sight.grid]
-    return f"{said.task} said at {_seconds(said.t_ns)} {verb} the frames at {_span(grid)}"
+    return f"{said.task} said at {seconds(said.t_ns)} {verb} the frames at {_span(grid)}"
 
 
 def _span(grid: GridRef) -> str:
-    return f"{_seconds(grid.t0_ns)} to {_seconds(grid.t1_ns)}"
-
-
-def _seconds(t_ns: int) -> str:
-    return f"{t_ns / 1e9:.3f} s"
+    return f"{seconds(grid.t0_ns)} to {seconds(grid.t1_ns)}"
 
 
 def moved(clean: Tensor, other: Tensor) -> Tensor:

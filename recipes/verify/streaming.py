@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -17,9 +17,9 @@ from models.session import Session
 from models.streaming import StreamingModel
 from recipes.data.example import STATES, Example, GridRef
 from recipes.data.frames import Frames
-from recipes.data.script import Line, Script
+from recipes.data.script import Line, Script, Writer
 from recipes.verify.bench import Bench, difference
-from recipes.verify.finding import Finding
+from recipes.verify.finding import Finding, seconds
 from recipes.verify.packing import CLOSE_HALF
 
 CLOSE = 1e-3
@@ -108,24 +108,22 @@ class Replay:
 def check_streaming(bench: Bench, model: StreamingModel, frames: Frames) -> list[Finding]:
     """One finding for each source: its shortest example is streamed, all that is said being given.
 
-    Only streams whose decisions come after their own grid alone, and none with other pictures in its place, can be told
-    to a session; the others are said to be left out.
+    What cannot be told to a session line by line is left out, and said to be: windows that carry their cache, which
+    `check_carried` proves, and videos that show other pictures in the place of their own.
     """
     findings = []
     for example in bench.few():
-        script = bench.scripts.get(example.key)
+        script = bench.writer.scripts.get(example.key)
         if script is None or script.shown or script.carry_ns is not None:
+            why = "its windows are compared with one forward instead" if example.cuts else "it shows other pictures"
+            words = f"{example.source}: {example.key} is not streamed: {why}"
+            findings.append(Finding(check="streaming", ok=True, words=words))
             continue
         findings.append(_compare(bench, model, frames, example=example, script=script))
     return findings
 
 
 def _compare(bench: Bench, model: StreamingModel, frames: Frames, *, example: Example, script: Script) -> Finding:
-    batches = bench.batches([[example]])
-    hidden = bench.hidden(batches)
-    with torch.no_grad():
-        expected = bench.learner.project(hidden.to(bench.learner.backbone.dtype)).float()
-    answer = torch.cat([batch.answer for batch in batches])
     settings = replace(
         model.settings,
         memory="all",
@@ -135,25 +133,64 @@ def _compare(bench: Bench, model: StreamingModel, frames: Frames, *, example: Ex
         system_prompt=script.system or model.settings.system_prompt,
         mode="incremental",
     )
-    worst, where = 0.0, ""
     tokens = [_tokens(bench, model, line) for line in script.lines]
     with model.session(settings) as session:
         found = Replay(session, bench, frames).scores(script, tokens)
+    worst, where = 0.0, ""
     learned = [k for k, line in enumerate(script.lines) if line.learn]
-    for place, k in enumerate(learned):
-        wanted = expected[answer == place]
+    for k, wanted in zip(learned, _expected(bench, script, learned), strict=True):
         gap = difference(found[k][: len(wanted)], wanted)
         if gap > worst:
-            worst, where = gap, f"{script.lines[k].task} at {script.lines[k].t_ns / 1e9:.3f} s"
+            worst, where = gap, f"{script.lines[k].task} said at {seconds(script.lines[k].t_ns)}"
     close = CLOSE if bench.learner.backbone.dtype == torch.float32 else CLOSE_HALF
     words = f"{example.source}: {len(learned)} things said of {example.key}: "
     if worst <= close:
-        return Finding(check="streaming", ok=True, words=f"{words}a session finds what training finds, to {worst:.1e}")
-    return Finding(
-        check="streaming",
-        ok=False,
-        words=f"{words}a session's scores differ by {worst:.1e} ({where}); training and serving do not see the same",
+        words += f"a session finds what training finds, to {worst:.1e}"
+        if bench.how.layout.retold:
+            words += f", each as of its time: what comes later moves what was said before (layout {_name(bench)})"
+        return Finding(check="streaming", ok=True, words=words)
+    words += (
+        f"a session's scores differ by {worst:.1e} ({where}); training and serving do not see the same: compare the "
+        f"system prompt, data.fps, the size and the normalisation of frames, and the layout ({_name(bench)}) of the two"
     )
+    return Finding(check="streaming", ok=False, words=words)
+
+
+def _name(bench: Bench) -> str:
+    return bench.how.layout.name
+
+
+def _expected(bench: Bench, script: Script, learned: Sequence[int]) -> list[Tensor]:
+    """What training finds for each learned line: float32 (supervised tokens, vocabulary).
+
+    Where what comes later moves what was said before, a session knows as much of it as has come: then the document ends
+    with the line.
+    """
+    seen = _since(script)
+    if not bench.how.layout.retold:
+        return _scores(bench, Writer.write(bench.writer, seen))
+    parts = [replace(seen, lines=seen.lines[: k + 1]) for k in learned]
+    return [_scores(bench, Writer.write(bench.writer, part))[-1] for part in parts]
+
+
+def _since(script: Script) -> Script:
+    """The same stretch as a stream that begins with it, as a session must be shown it: its texts count time from there.
+
+    In training they count it from the begin of the video, as in a session that has let go what came before.
+    """
+    footage, first = script.footage, script.footage.grids[script.stretch.first].t0_ns
+    begin = bisect_left(footage.times, first)
+    return replace(script, footage=replace(footage, times=footage.times[begin:], waits=footage.waits[begin:]))
+
+
+def _scores(bench: Bench, example: Example) -> list[Tensor]:
+    """Float32 (supervised tokens, vocabulary) for each thing said in an example."""
+    batches = bench.batches([[example]])
+    hidden = bench.hidden(batches)
+    with torch.no_grad():
+        scores = bench.learner.project(hidden.to(bench.learner.backbone.dtype)).float()
+    answer = torch.cat([batch.answer for batch in batches])
+    return [scores[answer == place] for place in range(len(example.said))]
 
 
 def _tokens(bench: Bench, model: StreamingModel, line: Line) -> tuple[int, ...]:
