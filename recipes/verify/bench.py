@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from transformers import Cache
 
+from models.layouts import LAYOUTS, Layout
 from recipes.data.batch import Batch, Sights
 from recipes.data.collate import collate
 from recipes.data.example import Example
@@ -48,6 +49,11 @@ class Bench:
     writer: RecordingWriter
     sightings: Sightings
     how: Format
+
+    @property
+    def layout(self) -> Layout:
+        """What the layout of the format is to be, by its name."""
+        return LAYOUTS[self.how.layout.name]
 
     def few(self) -> list[Example]:
         """The shortest example of each source."""

@@ -55,9 +55,9 @@ def check_carried(bench: Bench, example: Example) -> Finding:
         example: one that is cut at windows.
     """
     words = f"{example.source}: {len(example.cuts) + 1} windows of {example.key}: "
-    if bench.how.layout.visibility.replies_see == "all":
+    if bench.layout.visibility.replies_see == "all":
         words += (
-            f"under layout {bench.how.layout.name} each reply sees the whole video, which windows cannot show; leave "
+            f"under layout {bench.layout.name} each reply sees the whole video, which windows cannot show; leave "
             f"{example.source} out of the mix, or take a layout whose replies see the past"
         )
         return Finding(check="carried", ok=False, words=words)

@@ -259,7 +259,7 @@ def check_positions(bench: Bench, rows: Sequence[Sequence[Example]]) -> list[Fin
         bench: the learner and the format.
         rows: examples that share a row.
     """
-    layout, tokens = bench.how.layout.name, 0
+    layout, tokens = bench.layout.name, 0
     for row in rows:
         wanted = [_fed(example, layout, bench.how.clock.tokens_per_second) for example in row]
         wrong = _mismatch(bench.batches([row]), [(example, part) for example, part in zip(row, wanted, strict=True)])

@@ -45,10 +45,10 @@ def check_sight(bench: Bench) -> list[Finding]:
         words = f"{example.source}: {len(example.said)} things said × {len(example.grids)} grids of {example.key}: "
         if leaks:
             words += _told(example, leaks[0], "sees") + f" ({len(leaks)} such): the future or another turn leaks in; "
-            words += f"look at who sees whom under layout {bench.how.layout.name}"
+            words += f"look at who sees whom under layout {bench.layout.name}"
         elif blind:
             words += _told(example, blind[0], "does not see") + f" ({len(blind)} such): its video is hidden from it; "
-            words += f"look at who sees whom under layout {bench.how.layout.name}, and at where its pictures go"
+            words += f"look at who sees whom under layout {bench.layout.name}, and at where its pictures go"
         else:
             words += "each sees exactly the frames that it may"
         findings.append(Finding(check="sight", ok=not leaks and not blind, words=words))
@@ -83,7 +83,7 @@ def may_see(bench: Bench, example: Example, said: int, grid: int) -> bool | None
     """
     frames = [block for block in example.blocks if block.kind is Kind.FRAMES]
     block, looker = frames[grid], _sayers(example)[said]
-    everything = bench.how.layout.visibility.replies_see == "all"
+    everything = bench.layout.visibility.replies_see == "all"
     past = block.t1_ns <= example.said[said].t_ns
     if block.passing and block.turn != looker.turn:
         stays = any(other.turn == block.turn and not other.passing for other in example.blocks)
