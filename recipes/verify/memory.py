@@ -102,9 +102,11 @@ def check_memory(objective: Objective, heavy: Sequence[Sequence[Batch]], *, of: 
         told.append(_shape(batches))
         try:
             _there_and_back(objective, batches)
-        except (torch.OutOfMemoryError, MemoryError) as error:
+        except (MemoryError, RuntimeError) as error:
+            if not _lacks_memory(error):
+                raise
             words = (
-                f"a batch of {told[-1]}, among the heaviest of {of}, does not fit ({error or type(error).__name__}); "
+                f"a batch of {told[-1]}, among the heaviest of {of}, does not fit ({_first_line(error)}); "
                 "lower pack.tokens or pack.micro (of windows, max_s or carry_s), or set model.checkpointing"
             )
             return Finding(check="memory", ok=False, words=words)
@@ -116,6 +118,15 @@ def check_memory(objective: Objective, heavy: Sequence[Sequence[Batch]], *, of: 
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     words = f"the heaviest of {of} batches, {'; '.join(told)}: fits, peak {peak} MiB (without the optimizer's state)"
     return Finding(check="memory", ok=True, words=words)
+
+
+def _lacks_memory(error: Exception) -> bool:
+    """On a CPU, torch has no error of its own for it."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0].strip() or type(error).__name__
 
 
 def _shape(batches: Sequence[Batch]) -> str:
