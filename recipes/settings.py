@@ -161,7 +161,11 @@ class StageConfig(Config):
 
 
 class AlignConfig(StageConfig):
-    """Stage 1. Sources: `captions` (what an event looks like, after it), `frame_events` (what is on at a grid)."""
+    """Stage 1.
+
+    Sources: `captions` (what an event looks like, after it), `frame_events` (what is on at a grid) and `moments` (what
+    the picture shows, at every grid at which a streaming question's answer is true).
+    """
 
     mix: dict[str, float] = Field(default={"captions": 1.0, "frame_events": 1.0})
 

@@ -15,6 +15,7 @@ from recipes.data.dialogues import NOT_SO, dialogues, replies_by_task
 from recipes.data.example import STATES, Example
 from recipes.data.frame_events import NONE, frame_events
 from recipes.data.frame_events import QUESTION as EVENTS_QUESTION
+from recipes.data.moments import moments
 from recipes.data.realtime import realtime
 from recipes.data.script import Desk, Left, Writer
 from recipes.data.traces import preferences
@@ -26,6 +27,7 @@ Make = Callable[[Material, Desk], list[Example]]
 NEEDS: Mapping[str, tuple[Dataset, ...]] = {
     "captions": (),
     "frame_events": ("frame_events",),
+    "moments": ("streaming_qa",),
     "sliding_window": ("streaming_qa",),
     "incremental": ("streaming_qa",),
     "realtime": ("streaming_qa",),
@@ -166,6 +168,7 @@ def _makers(config: RunConfig, stage: StageName, materials: Sequence[Material]) 
     return {
         "captions": lambda material, desk: captions(material, config.align, desk),
         "frame_events": lambda material, desk: frame_events(material, window_s, desk),
+        "moments": lambda material, desk: moments(material, window_s, desk),
         "sliding_window": lambda material, desk: sliding_window(material, windows, desk),
         "incremental": lambda material, desk: incremental(material, config.stream, desk),
         "realtime": lambda material, desk: realtime(material, config.stream, desk),
