@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from transformers import Cache
 
+from models.blocks import Block
 from models.layouts import LAYOUTS, Layout
 from recipes.data.batch import Batch, Sights
 from recipes.data.collate import collate
@@ -103,3 +104,16 @@ def difference(found: Tensor, expected: Tensor) -> float:
     if not found.numel():
         return 0.0
     return float((found - expected).abs().max() / expected.abs().max().clamp(min=1e-12))
+
+
+def sayers(example: Example) -> list[list[Block]]:
+    """The blocks that say each thing said: one may go on over the end of a block."""
+    found: list[list[Block]] = []
+    open_run = False
+    for block in example.blocks:
+        if block.learn is not None:
+            if not (open_run and block.learn[0] == 0):
+                found.append([])
+            found[-1].append(block)
+        open_run = block.learn is not None and block.learn[1] == len(block.token_ids)
+    return found

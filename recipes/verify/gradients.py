@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import torch
 from torch import nn
 
@@ -12,23 +15,34 @@ from recipes.training.objective import Objective
 from recipes.verify.finding import Finding
 
 
-def check_gradients(objective: Objective, batches: list[Batch], modules: ModulesConfig) -> Finding:
+def check_gradients(
+    objective: Objective, batches: Sequence[Batch], modules: ModulesConfig, *, steps: Sequence[int] = (0,)
+) -> Finding:
     """Takes all losses of some batches backward, and changes no weight.
 
     Args:
         objective: the model with its losses.
         batches: of the stage.
         modules: the freeze map that the settings ask for.
+        steps: of the optimizer, one after the other; ramps decide which losses count at each.
     """
+    for step in steps:
+        try:
+            _backward(objective, batches, step)
+            finding = _found(objective.learner.model, modules)
+        finally:
+            objective.zero_grad(set_to_none=True)
+        if not finding.ok:
+            return replace(finding, words=f"{finding.words} (step {step})")
+    return finding
+
+
+def _backward(objective: Objective, batches: Sequence[Batch], step: int) -> None:
     carried = None
-    try:
-        for batch in batches:
-            totals, found = objective(batch, 0, carried if batch.past else None, None)
-            carried = found.cache
-            totals.sum().backward()
-        return _found(objective.learner.model, modules)
-    finally:
-        objective.zero_grad(set_to_none=True)
+    for batch in batches:
+        totals, found = objective(batch, step, carried if batch.past else None, None)
+        carried = found.cache
+        totals.sum().backward()
 
 
 def _found(model: nn.Module, modules: ModulesConfig) -> Finding:

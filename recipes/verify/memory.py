@@ -86,13 +86,14 @@ def heaviest(found: Sequence[Load]) -> list[Load]:
     return list({id(load): load for load in chosen}.values())
 
 
-def check_memory(objective: Objective, heavy: Sequence[Sequence[Batch]], *, of: int) -> Finding:
+def check_memory(objective: Objective, heavy: Sequence[Sequence[Batch]], *, of: int, step: int = 0) -> Finding:
     """Takes the heaviest batches forward and backward, windows with the cache that they carry, and tells what it took.
 
     Args:
         objective: the model with its losses.
         heavy: each one batch, or all windows of one document in order.
         of: among how many batches they are the heaviest.
+        step: of the optimizer; late, so that all losses count.
     """
     device = objective.learner.backbone.device
     if device.type == "cuda":
@@ -101,7 +102,7 @@ def check_memory(objective: Objective, heavy: Sequence[Sequence[Batch]], *, of: 
     for batches in heavy:
         told.append(_shape(batches))
         try:
-            _there_and_back(objective, batches)
+            _there_and_back(objective, batches, step)
         except (MemoryError, RuntimeError) as error:
             if not _lacks_memory(error):
                 raise
@@ -137,10 +138,10 @@ def _shape(batches: Sequence[Batch]) -> str:
     return f"{told} behind {last.past} that are carried ({last.keys[0][0]})" if last.past else told
 
 
-def _there_and_back(objective: Objective, batches: Sequence[Batch]) -> None:
+def _there_and_back(objective: Objective, batches: Sequence[Batch], step: int) -> None:
     """Forward and backward of batches in their order; gradients add up, as in a step."""
     carried = None
     for batch in batches:
-        totals, found = objective(batch, 0, carried if batch.past else None, None)
+        totals, found = objective(batch, step, carried if batch.past else None, None)
         totals.sum().backward()
         carried = found.cache

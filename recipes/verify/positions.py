@@ -1,4 +1,4 @@
-"""Do positions equal the reference: docs/layouts.md read anew, block by block, and the rule of transformers.
+"""Do positions equal the reference: docs/layouts.md read anew, block by block.
 
 The reading shares no code with `models.placing`: for each block it looks at all blocks that exist for it, which is slow
 and plain.
@@ -6,16 +6,14 @@ and plain.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from typing import Any, Literal
+from typing import Literal
 
 import torch
-from torch import Tensor
 
-from models.blocks import Block, Kind, derive
-from models.layouts import LAYOUTS
+from models.blocks import Block, Kind
 from models.positions import SECOND_NS
 from recipes.data.batch import Batch
 from recipes.data.example import Example
@@ -226,10 +224,10 @@ def _with_last_tokens(laid: Sequence[_Laid]) -> list[_Laid]:
         cut = any(_inputs(laid, laid[k]) != _inputs(laid, one) for k in stays)
         for k in after:
             if k not in stays and (cut or _inputs(laid, laid[k]) != _inputs(laid, one)):
-                before[k] = _last(one, laid[k].when)
+                before[k] = _last(one, laid[k], passing=True)
         if cut:
             head = replace(one, block=one.block.part(0, len(one.ids) - 1), ids=one.ids[:-1]) if one.ids[1:] else None
-            parts[place] = [*([head] if head else []), _last(one, laid[stays[0]].when)]
+            parts[place] = [*([head] if head else []), _last(one, laid[stays[0]], passing=one.block.passing)]
     return [
         part
         for place, one in enumerate(laid)
@@ -246,14 +244,15 @@ def _inputs(laid: Sequence[_Laid], said: _Laid) -> set[When]:
     }
 
 
-def _last(one: _Laid, after: When) -> _Laid:
-    """The last token of a reply, as it arrives just before another."""
+def _last(one: _Laid, after: _Laid, *, passing: bool) -> _Laid:
+    """The last token of a reply, as it arrives just before another; a copy passes with that."""
     count = len(one.ids)
-    return replace(one, block=one.block.part(count - 1, count), ids=one.ids[-1:], when=(after[0], after[1] - 1))
+    block = replace(one.block.part(count - 1, count), turn=after.block.turn, passing=passing)
+    return replace(one, block=block, ids=one.ids[-1:], when=(after.when[0], after.when[1] - 1))
 
 
-def check_positions(bench: Bench, rows: Sequence[Sequence[Example]]) -> list[Finding]:
-    """Positions of rows as training feeds them against the reading of docs/layouts.md, then against transformers.
+def check_positions(bench: Bench, rows: Sequence[Sequence[Example]]) -> Finding:
+    """Positions of rows as training feeds them against the reading of docs/layouts.md.
 
     Args:
         bench: the learner and the format.
@@ -264,10 +263,10 @@ def check_positions(bench: Bench, rows: Sequence[Sequence[Example]]) -> list[Fin
         wanted = [_fed(example, layout, bench.how.clock.tokens_per_second) for example in row]
         wrong = _mismatch(bench.batches([row]), [(example, part) for example, part in zip(row, wanted, strict=True)])
         if wrong:
-            return [Finding(check="positions", ok=False, words=f"{wrong}, under layout {layout}; {_TODO}")]
+            return Finding(check="positions", ok=False, words=f"{wrong}, under layout {layout}; {_TODO}")
         tokens += sum(map(len, wanted))
     words = f"{tokens} tokens of {sum(map(len, rows))} examples stand where layout {layout} puts them"
-    return [Finding(check="positions", ok=True, words=words), check_published(bench)]
+    return Finding(check="positions", ok=True, words=words)
 
 
 _TODO = "train with the layout of docs/layouts.md, and look at what changed positions between blocks and batch"
@@ -297,76 +296,3 @@ def _mismatch(batches: Sequence[Batch], wanted: Sequence[tuple[Example, Sequence
         example = wanted[-1][0]
         return f"{example.source}: the row of {example.key}: found {len(ids)} tokens, expected {at}"
     return ""
-
-
-def check_published(bench: Bench) -> Finding:
-    """Positions under `origin` of a made-up video with a question before or behind it, against `get_rope_index`.
-
-    Compared are all tokens up to the end of the video, and those behind one that is no longer than its picture is wide:
-    behind a longer one, transformers 5 goes on inside the video's own time.
-    """
-    compared = 0
-    for behind, count in ((False, 4), (True, 4), (True, _short(bench))):
-        blocks = _made_up(bench, count, behind=behind)
-        ours = derive(blocks, LAYOUTS["origin"], clock=bench.how.clock).positions
-        token_ids = torch.tensor([token for block in blocks for token in block.token_ids])
-        theirs = _published(bench, token_ids, blocks)
-        last = max(place for place, block in enumerate(blocks) if block.grids)
-        whole = count <= _short(bench)
-        stop = len(token_ids) if whole else sum(len(block.token_ids) for block in blocks[: last + 1])
-        different = (ours != theirs)[:, :stop].any(dim=0).nonzero()[:, 0].tolist()
-        if different:
-            place = different[0]
-            words = (
-                f"a question {'behind' if behind else 'before'} a video of {count} grids, token {place}: found "
-                f"{tuple(ours[:, place].tolist())}, expected {tuple(theirs[:, place].tolist())} as transformers places "
-                "it; compare the clock of the run's format with the model's configuration"
-            )
-            return Finding(check="positions", ok=False, words=words)
-        compared += stop
-    words = f"{compared} tokens of a question before and behind a made-up video stand as transformers places them"
-    return Finding(check="positions", ok=True, words=words)
-
-
-def _short(bench: Bench) -> int:
-    """How many grids a second apart last no longer than a picture is wide or high."""
-    grid = _pictures(bench).grids[0]
-    rate = bench.how.clock.tokens_per_second
-    return next((n for n in range(4, 1, -1) if (n - 1) * rate < max(grid.height, grid.width)), 1)
-
-
-def _pictures(bench: Bench) -> Block:
-    return next(block for example in bench.examples for block in example.blocks if block.grids)
-
-
-def _made_up(bench: Bench, count: int, *, behind: bool) -> list[Block]:
-    """A system turn, a question, and `count` grids a second apart."""
-    prompts, frames = bench.writer.prompts, _pictures(bench)
-    words, begin = prompts.text("What is it?"), prompts.system("")
-    before, after = (begin, (*prompts.seam(), *words)) if behind else ((*words, *begin), prompts.seam())
-    blocks = [Block(kind=Kind.SYSTEM, t0_ns=0, t1_ns=0, token_ids=before)]
-    for place in range(count):
-        grid = replace(frames.grids[0], t_ns=place * SECOND_NS)
-        t1_ns = (place + 1) * SECOND_NS
-        blocks.append(replace(frames, t0_ns=place * SECOND_NS, t1_ns=t1_ns, grids=(grid,), turn=0, passing=False))
-    if after:
-        end_ns = count * SECOND_NS
-        blocks.append(Block(kind=Kind.QUERY, t0_ns=end_ns, t1_ns=end_ns, token_ids=after))
-    return blocks
-
-
-def _published(bench: Bench, token_ids: Tensor, blocks: Sequence[Block]) -> Tensor:
-    """(3, L) of one made-up video, as the model's own class places it."""
-    family, model = bench.writer.prompts.family, bench.learner.model
-    grids = [grid for block in blocks for grid in block.grids]
-    shape = torch.tensor([[len(grids), family.merge * grids[0].height, family.merge * grids[0].width]])
-    ids = token_ids[None]
-    kinds = torch.where(ids == family.video_id, 2, 0)
-    step = torch.tensor([1.0])
-    inner: Any = model if family.name == "qwen2_5_omni" else model.model
-    ask: Callable[..., tuple[Tensor, Tensor]] = inner.get_rope_index
-    if family.name == "qwen2_5_omni":
-        return ask(ids, video_grid_thw=shape, second_per_grids=step)[0][:, 0]
-    if family.name == "qwen3_vl":
-        return ask(ids, kinds, video_grid_thw=shape)[0][:, 0]
-    return ask(ids, kinds, video_grid_thw=shape, second_per_grid_ts=step)[0][:, 0]

@@ -17,7 +17,7 @@ from recipes.data.frames import DecodeError
 from recipes.data.mix import Mix, Report, make_mix
 from recipes.errors import RecipeError
 from recipes.package import streaming_settings
-from recipes.settings import PackConfig, RunConfig, StageName
+from recipes.settings import PackConfig, RunConfig, StageConfig, StageName
 from recipes.training.material import StageFeed, Trainee, make_trainee, open_base, open_corpus
 from recipes.verify.bench import Bench, RecordingWriter
 from recipes.verify.finding import Finding
@@ -25,6 +25,7 @@ from recipes.verify.gradients import check_gradients
 from recipes.verify.memory import Load, check_memory, heaviest, loads
 from recipes.verify.packing import check_carried, check_packing
 from recipes.verify.positions import check_positions
+from recipes.verify.published import check_published
 from recipes.verify.rows import check_labels
 from recipes.verify.sight import check_sight
 from recipes.verify.streaming import check_streaming
@@ -71,7 +72,8 @@ def preflight(run: RunConfig, stage: StageName) -> Iterator[Finding]:
     )
     yield check_labels(bench, ready.trainee.base.tokenizer)
     row = _first_row(ready, examples)
-    yield from check_positions(bench, [*([example] for example in examples), row])
+    yield check_positions(bench, [*([example] for example in examples), row])
+    yield check_published(bench)
     yield from check_sight(bench)
     yield check_packing(bench, row)
     for example in bench.few():
@@ -81,10 +83,16 @@ def preflight(run: RunConfig, stage: StageName) -> Iterator[Finding]:
     with StreamingModel(learner.backbone, ready.trainee.base.processor, settings) as model:
         yield from check_streaming(bench, model, ready.feed.frames)
     learner.train()
-    modules = run.stage(stage).modules
-    yield check_gradients(ready.trainee.objective, bench.batches([[example] for example in bench.few()]), modules)
-    every = _loads(ready, run.stage(stage).pack)
-    yield check_memory(ready.trainee.objective, _made(bench, every), of=len(every))
+    yield from _backward(ready, bench, run.stage(stage))
+
+
+def _backward(ready: Prepared, bench: Bench, settings: StageConfig) -> Iterator[Finding]:
+    """What needs gradients, with the losses that count at first, and with those that count at last."""
+    objective, last = ready.trainee.objective, max(0, settings.steps - 1)
+    batches = bench.batches([[example] for example in bench.few()])
+    yield check_gradients(objective, batches, settings.modules, steps=sorted({0, last}))
+    every = _loads(ready, settings.pack)
+    yield check_memory(objective, _made(bench, every), of=len(every), step=last)
 
 
 def told_data(report: Report) -> list[Finding]:

@@ -9,9 +9,11 @@ from transformers import PreTrainedTokenizerBase
 
 from recipes.data.batch import Batch
 from recipes.data.example import STATES, Example, Said
-from recipes.verify.bench import Bench
+from recipes.verify.bench import Bench, sayers
 from recipes.verify.finding import Finding, seconds
 
+# Weights are kept in float32.
+CLOSE = 1e-6
 _TODO = "look at which tokens of its blocks are learned (models.transcript)"
 
 
@@ -46,7 +48,7 @@ def _wrong(bench: Bench, tokenizer: PreTrainedTokenizerBase, example: Example) -
     if extra:
         words = tokenizer.decode(targets[extra[0]])
         return f"{len(extra)} runs of supervised tokens, such as {words!r}, belong to nothing that is said; {_TODO}"
-    return _displaced(batches, example, tokenizer)
+    return _displaced(batches, example, tokenizer) or _unweighed(bench, batches, example)
 
 
 def _taught(bench: Bench, tokenizer: PreTrainedTokenizerBase, said: Said) -> list[int]:
@@ -71,3 +73,24 @@ def _displaced(batches: Sequence[Batch], example: Example, tokenizer: PreTrained
         f"{tokenizer.decode([int(behind[row])])!r}, the token behind it, but its target is "
         f"{tokenizer.decode([int(batch.targets[row])])!r}; look at how rows are chosen (recipes.data.rows)"
     )
+
+
+def _unweighed(bench: Bench, batches: Sequence[Batch], example: Example) -> str:
+    """Which supervised row counts in no loss, in two, or in that of decisions without being one."""
+    weights = [{block.loss_weight for block in blocks} for blocks in sayers(example)]
+    for batch in batches:
+        decisions = set(batch.decisions.at.tolist())
+        for row, place in enumerate(batch.answer.tolist()):
+            said, target, weight = example.said[place], int(batch.targets[row]), float(batch.weights[row])
+            decides = not said.asked and target in bench.how.decision_ids
+            expected = {0.0} if decides else weights[place]
+            if (row in decisions) == decides and any(abs(weight - each) < CLOSE for each in expected):
+                continue
+            where = "the loss of decisions" if row in decisions else "the cross entropy"
+            return (
+                f"{said.task} said at {seconds(said.t_ns)}: token {target} counts in {where} with weight {weight:g} "
+                f"beside it, expected {'a decision' if decides else 'a word'} of weight "
+                f"{' or '.join(f'{each:g}' for each in sorted(expected))}; look at the weights of rows "
+                "(recipes.data.rows)"
+            )
+    return ""

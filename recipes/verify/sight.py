@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from models.blocks import Block, Kind
+from models.blocks import Kind
 from recipes.data.batch import Batch
 from recipes.data.example import Example, GridRef
-from recipes.verify.bench import Bench
+from recipes.verify.bench import Bench, sayers
 from recipes.verify.finding import Finding, seconds
 
 # What no frame reaches is as it was to the last bit; sums in another order may differ a little on an accelerator.
@@ -82,7 +82,7 @@ def may_see(bench: Bench, example: Example, said: int, grid: int) -> bool | None
     where replies see all input, earlier ones too. Windows show of all input what has come.
     """
     frames = [block for block in example.blocks if block.kind is Kind.FRAMES]
-    block, looker = frames[grid], _sayers(example)[said]
+    block, looker = frames[grid], sayers(example)[said][0]
     everything = bench.layout.visibility.replies_see == "all"
     past = block.t1_ns <= example.said[said].t_ns
     if block.passing and block.turn != looker.turn:
@@ -91,16 +91,6 @@ def may_see(bench: Bench, example: Example, said: int, grid: int) -> bool | None
     if everything and example.cuts:
         return True if past else None
     return everything or past
-
-
-def _sayers(example: Example) -> list[Block]:
-    """The block in which each thing said begins: one may go on over the end of a block."""
-    found, open_run = [], False
-    for block in example.blocks:
-        if block.learn is not None and not (open_run and block.learn[0] == 0):
-            found.append(block)
-        open_run = block.learn is not None and block.learn[1] == len(block.token_ids)
-    return found
 
 
 def _spans(batch: Batch) -> list[tuple[int, int]]:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from models.layouts import LAYOUTS
-from recipes.verify.bench import difference
+from recipes.verify.bench import difference, sayers
 from tests.recipes.verify.benches import of_layout
 
 
@@ -71,3 +71,12 @@ def test_the_layout_is_that_of_the_name(ready):
 def test_differences_are_shares_of_the_greatest_value():
     assert difference(torch.empty(0), torch.empty(0)) == 0
     assert difference(torch.tensor([2.0, 1.0]), torch.tensor([2.0, 0.5])) == 0.25
+
+
+def test_what_is_said_over_the_end_of_a_block_is_said_once(ready):
+    """A reply that was shown a frame without a partner ends in a block of its own."""
+    bench = ready().bench
+    counts = [len(blocks) for example in bench.examples for blocks in sayers(example)]
+    assert set(counts) == {1, 2}
+    for example in bench.examples:
+        assert len(sayers(example)) == len(example.said)

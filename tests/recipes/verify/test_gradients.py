@@ -4,10 +4,11 @@ import pytest
 import torch
 from torch import nn
 
+from recipes.losses.settings import Ramp
 from recipes.settings import ModuleConfig, ModulesConfig
 from recipes.training.modules import freeze
 from recipes.verify.gradients import check_gradients
-from tests.recipes.training.small import WHOLE, batches_of, example, in_windows, objective_of
+from tests.recipes.training.small import ALL_LOSSES, WHOLE, batches_of, example, in_windows, objective_of
 
 FROZEN = ModulesConfig()
 
@@ -125,3 +126,21 @@ def test_the_settings_count_not_the_weights_themselves():
     freeze(objective.learner.model, FROZEN, seed=0)
     assert check(objective, FROZEN).ok
     assert not check(objective, WHOLE).ok
+
+
+def test_losses_that_count_late_are_met_too():
+    late = ALL_LOSSES.model_copy(
+        update={"consistency": ALL_LOSSES.consistency.model_copy(update={"ramp": Ramp(begin=5, end=9)})}
+    )
+    objective = objective_of(losses=late)
+    asked = []
+    objective.register_forward_pre_hook(lambda _, given: asked.append(given[1]))
+    assert check_gradients(objective, batches_of([[example()]]), WHOLE, steps=[0, 9]).ok
+    assert asked == [0, 9]
+    name, weight = first(objective, "language_model.layers.0")
+    # What goes wrong late alone is told with its step.
+    weight.register_hook(lambda grad: grad * (float("nan") if asked[-1] else 1.0))
+    finding = check_gradients(objective, batches_of([[example()]]), WHOLE, steps=[0, 9])
+    assert not finding.ok
+    assert name in finding.words
+    assert finding.words.endswith("(step 9)")

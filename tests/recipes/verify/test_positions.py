@@ -1,6 +1,7 @@
 """The reading of docs/layouts.md is that of its pictures and of `derive`; positions that part from it are told."""
 
 import re
+from collections import Counter
 from dataclasses import replace
 from fractions import Fraction
 from itertools import groupby
@@ -15,10 +16,10 @@ from models.blocks import Block, Kind, derive
 from models.layouts import LAYOUTS
 from models.positions import Clock, Grid
 from models.transcript import Reply, Sight, Transcript
-from recipes.verify.positions import RULES, check_positions, check_published, expected
+from recipes.verify.positions import RULES, check_positions, expected
 from recipes.verify.preflight import _first_row
 from tests.recipes.data.lessons import DECISIONS, SECOND, writer
-from tests.recipes.verify.benches import meddled, narrowed, of_layout
+from tests.recipes.verify.benches import meddled, of_layout
 
 DOCS = Path("docs/layouts.md").read_text(encoding="utf-8")
 TWICE = Fraction(2)
@@ -107,10 +108,9 @@ def test_the_reading_is_that_of_derive(layout):
 def test_rows_of_each_layout_stand_as_they_should(ready, layout):
     case = ready("stream", layout)
     rows = [*([example] for example in case.bench.examples), _first_row(case.prepared, case.bench.examples)]
-    docs, published = check_positions(case.bench, rows)
-    assert docs.ok, docs.words
-    assert published.ok, published.words
-    assert f"layout {layout}" in docs.words
+    finding = check_positions(case.bench, rows)
+    assert finding.ok, finding.words
+    assert f"layout {layout}" in finding.words
 
 
 @pytest.mark.parametrize("family", ["qwen2_5_vl", "qwen3_vl"])
@@ -118,11 +118,11 @@ def test_windows_stand_as_they_should(ready, family):
     case = ready("stream", "branch", family)
     carried = [[example] for example in case.bench.examples if example.cuts]
     assert carried
-    assert all(finding.ok for finding in check_positions(case.bench, carried))
+    assert check_positions(case.bench, carried).ok
 
 
 def told(bench, rows):
-    (finding,) = check_positions(bench, rows)
+    finding = check_positions(bench, rows)
     assert not finding.ok
     assert finding.check == "positions"
     assert "expected" in finding.words
@@ -185,16 +185,51 @@ def test_tokens_that_are_missing_or_too_many_are_told(ready):
     assert f"expected {example.tokens}" in told(more, [[example]])
 
 
-def test_another_clock_than_the_models_is_told(ready):
-    case = ready()
-    clock = replace(case.bench.how.clock, tokens_per_second=Fraction(25))
-    finding = check_published(replace(case.bench, how=replace(case.bench.how, clock=clock)))
-    assert not finding.ok
-    assert "as transformers places it" in finding.words
-    assert "compare the clock" in finding.words
+def twice_beside():
+    """A question asked aside and one that stays, about the same frames."""
+    write = Transcript(writer("group").prompts, LAYOUTS["group"], system_prompt="", decision_tokens=DECISIONS)
+    write.see(Sight(t0_ns=0, last_ns=1, height=1, width=1))
+    write.ask("q", Reply(text="ab"), t_ns=SECOND)
+    write.see(Sight(t0_ns=2 * SECOND, last_ns=2 * SECOND, height=1, width=1))
+    write.ask("p", Reply(text="c"), t_ns=3 * SECOND, aside=True)
+    write.ask("r", Reply(text="d"), t_ns=4 * SECOND)
+    return write.blocks()
 
 
-@pytest.mark.parametrize("family", ["qwen2_5_vl", "qwen3_vl"])
-def test_transformers_agrees(ready, family):
-    case = ready("stream", "branch", family)
-    assert check_published(narrowed(case.bench, case.of("realtime"))).ok
+def test_a_turn_that_passes_holds_a_copy_of_the_last_token():
+    blocks = twice_beside()
+    tokens = expected(blocks, "group", rate=TWICE)
+    assert len(tokens) == sum(len(block.token_ids) for block in blocks) + 1
+    # The same numbers in a layout without rows that predict.
+    whole = expected(blocks, "batch", rate=TWICE)
+    copied = Counter((token.token_id, token.ids) for token in tokens)
+    copied.subtract((token.token_id, token.ids) for token in whole)
+    (copy,) = copied.elements()
+    spoken = [token for token in whole if token.block.kind is Kind.REPLY and not token.block.passing]
+    assert copy in [(token.token_id, token.ids) for token in spoken]
+    assert any((token.token_id, token.ids) == copy for token in tokens if token.block.passing)
+
+
+def test_what_passes_moves_nothing_else():
+    blocks = twice_beside()
+    without = [block for block in blocks if not block.passing]
+    for layout in LAYOUTS:
+        stays = [
+            (token.token_id, token.ids) for token in expected(blocks, layout, rate=TWICE) if not token.block.passing
+        ]
+        alone = [(token.token_id, token.ids) for token in expected(without, layout, rate=TWICE)]
+        assert sorted(stays) == sorted(alone)
+
+
+def test_the_table_of_the_page_is_the_rules():
+    (table,) = re.findall(r"\| layout \| `reply`.*?\n\n", DOCS, flags=re.DOTALL)
+    for line in table.splitlines()[2:]:
+        if not line:
+            continue
+        name, reply, offset, clock, beside, order, *_, predicts = (
+            cell.strip(" `") for cell in line.strip("|").split("|")
+        )
+        rule = RULES[name]
+        assert (rule.reply, rule.offset, rule.stream) == (reply, int(offset), clock == "stream")
+        assert (rule.beside, rule.frames_first) == (beside == "yes", order == "frames_first")
+        assert rule.predicts == (predicts == "yes")

@@ -129,3 +129,45 @@ def test_rows_that_predict_another_place_are_told(ready):
     assert not finding.ok
     assert "should predict" in finding.words
     assert "its target is" in finding.words
+
+
+def weighed(case, example, weigh):
+    bench = meddled(case.bench, weigh, examples=[example])
+    finding = check_labels(bench, case.tokenizer)
+    assert not finding.ok
+    assert "look at the weights of rows" in finding.words
+    return finding.words
+
+
+def test_a_word_that_carries_no_loss_is_told(ready):
+    case = ready()
+
+    def nothing(batch):
+        weights = batch.weights.clone()
+        weights[0] = 0
+        return replace(batch, weights=weights)
+
+    words = weighed(case, case.of("sliding_window"), nothing)
+    assert "counts in the cross entropy with weight 0 beside it, expected a word of weight 1" in words
+
+
+def test_a_decision_that_counts_twice_is_told(ready):
+    case = ready()
+    words = weighed(case, case.of("realtime"), lambda batch: replace(batch, weights=torch.ones_like(batch.weights)))
+    assert "expected a decision of weight 0" in words
+
+
+def test_a_decision_that_counts_in_no_loss_is_told(ready):
+    case = ready()
+
+    def lost(batch):
+        return replace(batch, decisions=replace(batch.decisions, at=batch.decisions.at[1:]))
+
+    assert "expected a decision" in weighed(case, case.of("realtime"), lost)
+
+
+def test_weights_of_the_example_are_met(ready):
+    case = ready()
+    example = case.of("sliding_window")
+    blocks = tuple(replace(block, loss_weight=0.3) if block.learn else block for block in example.blocks)
+    assert check_labels(narrowed(case.bench, replace(example, blocks=blocks)), case.tokenizer).ok
