@@ -24,6 +24,7 @@ from models.prompts import Prompts
 from models.tiny import byte_tokenizer, special, tiny_config, tiny_processor
 from recipes.data.batch import Batch
 from recipes.data.collate import collate
+from recipes.data.example import Example
 from recipes.data.rows import Format
 from recipes.learner import Learner
 from recipes.losses.settings import Losses
@@ -103,7 +104,7 @@ def batches_of(load: Load) -> tuple[Batch, Batch]:
             rescale=frames.rescale, min_pixels=load.side**2, max_pixels=load.side**2, enlarge=frames.enlarge,
         )  # fmt: skip
     prompts = Prompts(byte_tokenizer("qwen2_5_vl"), family)
-    films, room = [], load.tokens
+    films, room = list[Example](), load.tokens
     while True:
         film = document(f"film {len(films)}", prompts, frames, decision_ids=DECISIONS, grids=load.grids, side=load.side)
         if film.tokens > room:

@@ -288,7 +288,7 @@ def test_the_exit_code_tells_whether_all_bounds_hold(tmp_path, monkeypatch, valu
 
 def test_a_command_that_fails_says_which(tmp_path, monkeypatch):
     monkeypatch.setattr(training_data.sys, "executable", "false")
-    with pytest.raises(RuntimeError, match="datasets_build index .* ended with 1"):
+    with pytest.raises(RuntimeError, match=r"datasets_build index .* ended with 1"):
         training_data.draw(tmp_path / "lessons", videos=6)
 
 

@@ -1,6 +1,6 @@
 """What a training step costs, against a padded batch with the plain transformers model and loss.
 
-Run by `python -m tests.bench.training [--lessons FOLDER] [--videos 8] [--steps 7] [--only tiny]` The
+Run by `python -m tests.bench.training [--lessons FOLDER] [--videos 8] [--steps 7] [--only tiny]`. The
 questions of stage 1 are learned twice: as this project packs them, and each as a sample of its own, [system turn,
 frames so far, question, answer], padded on the right to the longest of its batch, through the stock forward with
 `labels`. Pixels, positions, weights at the start, AdamW and clipping are the same, one thread of torch, and all take
