@@ -25,7 +25,7 @@ def told(bench, example):
     return finding.words
 
 
-@pytest.mark.parametrize("layout", ["branch", "group", "origin"])
+@pytest.mark.parametrize("layout", ["group", "origin"])
 def test_each_layout_shows_what_it_may(ready, layout):
     case = ready("stream", layout)
     for finding in check_sight(case.bench):

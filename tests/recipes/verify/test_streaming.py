@@ -132,3 +132,12 @@ def test_positions_of_another_layout_are_told(alone):
     case, bench = alone("realtime")
     layout = replace(LAYOUTS["branch"], positions=replace(LAYOUTS["branch"].positions, beside=False))
     told(case, replace(bench, how=replace(bench.how, layout=layout)))
+
+
+def test_a_video_with_other_pictures_is_said_to_be_left_out(alone):
+    case, bench = alone()
+    key = case.of("frame_events").key
+    spoiled = replace(bench.writer.scripts[key], shown=((0, 1),))
+    (finding,) = findings(case, replace(bench, writer=replace(bench.writer, scripts={key: spoiled})))
+    assert finding.ok
+    assert "is not streamed: it shows other pictures" in finding.words
