@@ -117,7 +117,8 @@ def check_memory(objective: Objective, heavy: Sequence[Sequence[Batch]], *, of: 
         peak = torch.cuda.max_memory_allocated(device) // _MIB
     else:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    words = f"the heaviest of {of} batches, {'; '.join(dict.fromkeys(told))}: fits, peak {peak} MiB (without the optimizer's state)"
+    shapes = "; ".join(dict.fromkeys(told))
+    words = f"the heaviest of {of} batches, {shapes}: fits, peak {peak} MiB (without the optimizer's state)"
     return Finding(check="memory", ok=True, words=words)
 
 

@@ -109,15 +109,14 @@ class Replay:
 def check_streaming(bench: Bench, model: StreamingModel, frames: Frames) -> list[Finding]:
     """One finding for each source: its shortest example is streamed, all that is said being given.
 
-    What cannot be told to a session line by line is left out, and said to be: windows that carry their cache, which
-    `check_carried` proves, and videos that show other pictures in the place of their own.
+    A video that shows other pictures in the place of its own cannot be told to a session, and is said to be left out.
+    Of windows that carry their cache one forward is compared; that they equal it, `check_carried` proves.
     """
     findings = []
     for example in bench.few():
         script = bench.writer.scripts.get(example.key)
-        if script is None or script.shown or script.carry_ns is not None:
-            why = "its windows are compared with one forward instead" if example.cuts else "it shows other pictures"
-            words = f"{example.source}: {example.key} is not streamed: {why}"
+        if script is None or script.shown:
+            words = f"{example.source}: {example.key} is not streamed: it shows other pictures than its own"
             findings.append(Finding(check="streaming", ok=True, words=words))
             continue
         findings.append(_compare(bench, model, frames, example=example, script=script))
@@ -194,11 +193,13 @@ def _expected(bench: Bench, script: Script, learned: Sequence[int]) -> list[Tens
 def _since(script: Script) -> Script:
     """The same stretch as a stream that begins with it, as a session must be shown it: its texts count time from there.
 
-    In training they count it from the begin of the video, as in a session that has let go what came before.
+    In training they count it from the begin of the video, as in a session that has let go what came before. Windows are
+    put together: a session has none.
     """
     footage, first = script.footage, script.footage.grids[script.stretch.first].t0_ns
     begin = bisect_left(footage.times, first)
-    return replace(script, footage=replace(footage, times=footage.times[begin:], waits=footage.waits[begin:]))
+    shorter = replace(footage, times=footage.times[begin:], waits=footage.waits[begin:])
+    return replace(script, footage=shorter, carry_ns=None)
 
 
 def _scores(bench: Bench, example: Example) -> list[Tensor]:
