@@ -129,7 +129,8 @@ def _compare(bench: Bench, model: StreamingModel, frames: Frames, *, example: Ex
         memory="all",
         window_s=None,
         history_rounds=len(script.lines) + 1,
-        slots=2 * example.tokens + 1024,
+        # With too little room a session forgets its oldest rounds.
+        slots=max(model.settings.slots, 4 * example.tokens + 4096),
         system_prompt=script.system or model.settings.system_prompt,
         mode="incremental",
     )

@@ -56,7 +56,9 @@ def alone(ready):
     return of
 
 
-@pytest.mark.parametrize(("family", "layout"), [("qwen2_5_vl", "origin"), ("qwen3_vl", "branch")])
+@pytest.mark.parametrize(
+    ("family", "layout"), [("qwen2_5_vl", "origin"), ("qwen2_5_vl", "branch"), ("qwen3_vl", "branch")]
+)
 def test_a_session_finds_what_training_finds(ready, layout, family):
     case = ready("stream", layout, family)
     found = findings(case)
