@@ -123,10 +123,11 @@ check: $(VENV)/ready  ## formatting, lint, types and import directions
 	$(PY) -m mypy
 	$(VENV)/bin/lint-imports
 
-bench: $(VENV)/ready  ## ratios against baselines in the same run: perceive, vision, streaming
+bench: $(VENV)/ready  ## ratios against baselines in the same run: perceive, vision, streaming, training
 	$(PY) -m tests.bench.perceive
 	$(PY) -m tests.bench.vision
 	$(PY) -m tests.bench.streaming
+	$(PY) -m tests.bench.training
 
 clean:  ## remove out/demo, out/tiny, caches and the virtual environment
 	rm -rf out/demo out/tiny $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
