@@ -75,6 +75,7 @@ def test_a_build_leaves_what_the_readme_says(built):
     assert (built / "rejects.jsonl").read_text() == ""
 
 
+@pytest.mark.slow
 def test_repeating_every_stage_changes_nothing(videos, out):
     before = tree_bytes(out)
     for verb in VERBS:
@@ -132,6 +133,7 @@ def test_a_changed_config_over_an_output_names_the_field_and_touches_nothing(out
     assert tree_bytes(out) == before
 
 
+@pytest.mark.slow
 def test_a_forced_rebuild_of_an_early_stage_makes_later_ones_speak_up(out):
     assert cli("perceive", out, "perceive.shots.threshold=2.5", "--force").returncode == 0
     assert "input.perceive" in refused(cli("build", out))
@@ -191,6 +193,7 @@ def test_an_output_that_cannot_be_made_is_one_sentence(videos, out):
     assert out in refused(cli("index", videos, "--out", out))
 
 
+@pytest.mark.slow
 def test_an_empty_or_home_path_is_understood(videos, tmp_path):
     assert cli("index", videos, "--out", "").returncode == 2
     shutil.copytree(videos, tmp_path / "clips")

@@ -187,6 +187,7 @@ def test_a_picture_without_a_number_reads_as_none():
     assert frame_number(blend) is None
 
 
+@pytest.mark.slow
 def test_a_long_video_is_drawn_frame_by_frame(tmp_path: Path):
     spec = LongSpec(minutes=1)
     truth = draw_long(tmp_path / "long.mp4", spec)

@@ -99,7 +99,8 @@ def quick(videos, tmp_path_factory):
     return tree_bytes(out)
 
 
-@pytest.mark.parametrize("verb", ["index", pytest.param("perceive", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("verb", ["index", "perceive"])
 def test_one_kill_per_stage_leaves_no_trace(videos, quick, tmp_path, verb):
     """Nor do two workers leave any."""
     out = tmp_path / "out"

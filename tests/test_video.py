@@ -192,6 +192,7 @@ def test_even_a_trusted_decoder_is_held_against_the_clock(sample):
         read(made.path, made.probe.clock, [0], decoder=DecoderTrust(name="decord", trusted=True), fallback=False)
 
 
+@pytest.mark.slow
 def test_damage_is_a_refusal(sample):
     made = sample("repeated.mkv")
     assert not check_decoder(made.path, made.probe, "torchcodec").trusted

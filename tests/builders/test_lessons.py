@@ -58,7 +58,7 @@ def test_there_are_at_least_two_dozen_questions_a_video_of_every_task(rows):
     assert len(per_video) == 6
     assert min(per_video.values()) >= 24
     tasks = Counter(row.task for row in rows)
-    assert set(tasks) == {"colour", "shape", "before", "count_so_far", "happened_yet", "tell_me_when"}
+    assert set(tasks) == {"colour", "shape", "before", "count_so_far", "happened_yet", "tell_me_when", "next"}
     assert min(tasks.values()) >= 24
 
 

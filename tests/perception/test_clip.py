@@ -65,6 +65,7 @@ def test_batching_does_not_change_an_embedding(folder):
     assert np.allclose(whole, single, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_worker_describes_the_model(folder):
     config = ClipConfig(model=f"local-dir:{folder}")
     with Worker() as worker:

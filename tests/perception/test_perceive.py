@@ -64,6 +64,7 @@ def test_any_number_of_workers_gives_the_same_bytes(out):
     assert tree_bytes(out / "perceive") == first
 
 
+@pytest.mark.slow
 def test_a_changed_setting_is_refused_by_name(out):
     perceive(out, PerceiveConfig(), workers=2)
     before = tree_bytes(out)
@@ -98,6 +99,7 @@ def test_a_file_that_changed_or_went_stops_the_run_and_costs_nothing(out):
     assert perceive(out, PerceiveConfig(), workers=2).counts()["videos"] == 3
 
 
+@pytest.mark.slow
 def test_a_video_that_no_decoder_finishes_costs_a_row_and_not_the_run(out):
     # The index promises more frames than the file has: both decoders say so, the other videos go on.
     bad = read_videos(out)[1]

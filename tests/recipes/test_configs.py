@@ -56,7 +56,7 @@ BILLIONS = {"qwen2_5_vl_3b": 3.75, "qwen2_5_vl_7b": 8.29, "qwen2_5_omni_7b": 8.9
 
 
 def test_every_config_is_there():
-    assert {path.stem for path in CONFIGS} == {"tiny", "tiny_qwen3_vl", *SIZES}
+    assert {path.stem for path in CONFIGS} == {"tiny", "tiny_qwen3_vl", "demo", *SIZES}
     assert {path.stem for path in (RECIPES / "accelerate").glob("*.yaml")} == set(LAUNCHERS)
 
 
