@@ -155,7 +155,7 @@ def main() -> int:
     transformers_logging.disable_progress_bar()
     try:
         app()
-    except (DataError, StreamError) as error:
+    except (DataError, StreamError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
     return 1
 

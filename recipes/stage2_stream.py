@@ -46,7 +46,7 @@ def main(config: ConfigOption, overrides: OverridesArgument = None) -> None:
         job = Job.of(run, STAGE)
         feed = StageFeed(run, STAGE, mix, corpus, trainee, accelerator=accelerator)
         running = set_up(accelerator, trainee.objective, job)
-        ended = train(running, feed, job, stop=stop, frozen=trainee.frozen)
+        ended = train(running, feed, job, stop=stop, began=trainee.began)
         if ended.stopped:
             log.warning("stopped after step %d, which is saved; repeat the command to go on", ended.step)
             raise typer.Exit(stop.exit_code)

@@ -50,8 +50,8 @@ def main(config: ConfigOption, overrides: OverridesArgument = None) -> None:
 
         # Preference compares with the model as it is now, before any checkpoint is loaded.
         if run.interact.losses.interaction.weight > 0:
-            running = with_references(running, reference_scores(running, feed.pairs(), job))
-        ended = train(running, feed, job, stop=stop, frozen=trainee.frozen)
+            running = with_references(running, reference_scores(running, feed.pairs(), job, began=trainee.began))
+        ended = train(running, feed, job, stop=stop, began=trainee.began)
         if ended.stopped:
             log.warning("stopped after step %d, which is saved; repeat the command to go on", ended.step)
             raise typer.Exit(stop.exit_code)

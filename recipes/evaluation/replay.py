@@ -251,6 +251,7 @@ class Conversation:
         self._session = session
         self._ear = ear
         self._heard = script.heard
+        self._standing = script.kind == "standing"
         self._next = 0
         self._how = how
         self._state_of = state_of
@@ -266,7 +267,13 @@ class Conversation:
             self._write(answer, t_ns=turn.t_ns, heard=self._next - 1)
 
     def decide(self) -> None:
-        """Lets the model decide about the grids that have come in."""
+        """Lets the model decide about the grids that have come in.
+
+        Before a standing question is asked there is nothing to decide for it: each of them would count the same grids.
+        """
+        if self._standing and not self._next:
+            list(self._session.speak(take="silence"))
+            return
         turns = self._turns()
         for turn_ns, state, chances, answer in turns:
             self.decisions.append(Decision(t_ns=turn_ns, state=state, chances=chances))

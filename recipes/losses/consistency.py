@@ -15,7 +15,7 @@ from torch.utils.checkpoint import checkpoint
 from recipes.errors import RecipeError
 from recipes.losses.answers import CHUNK
 from recipes.losses.part import Part, check_rows, weighted_sum
-from recipes.losses.rows import STATES, DecisionRows, decision_logits, follows, widened
+from recipes.losses.rows import RESPOND, STATES, DecisionRows, decision_logits, follows, widened
 
 # MS-TCN clips a squared difference of log-probabilities here (yabufarha/ms-tcn, model.py).
 TRUNCATION = 16.0
@@ -29,7 +29,10 @@ def ramp(step: int, warm: int) -> float:
 def gates(rows: DecisionRows, alike: Tensor | None = None) -> Tensor:
     """Seconds for which each row and the next one should agree; 0 where they may differ.
 
-    g_t = 1[same segment(t, t + 1)] 1[both learned] 1[1 - cos(f_t, f_{t+1}) < tau] (t_{t+1} - t_t)
+    g_t = 1[same segment(t, t + 1)] 1[both learned] 1[t did not end a response] 1[1 - cos(f_t, f_{t+1}) < tau] dt
+
+    What the model says is a border as well: behind it there is nothing left to say, and a row that responds must not
+    learn to be silent from the one behind it.
 
     Args:
         rows: the decision rows; a segment ends at an annotated event boundary and at a user's turn.
@@ -41,6 +44,8 @@ def gates(rows: DecisionRows, alike: Tensor | None = None) -> Tensor:
     # Across documents there are no seconds, whatever their segments' numbers.
     same = follows(rows.segment) & rows.learned
     same &= torch.cat([rows.learned[1:], rows.learned[:1]])
+    speaks = rows.states == RESPOND
+    same &= ~speaks | torch.cat([speaks[1:], speaks[:1]])
     if alike is not None:
         check_rows(len(rows), {"alike": alike})
         same &= alike

@@ -97,8 +97,8 @@ class LatencyLoss(Config):
     """What delay costs, in one of three forms; the ramp is that of the price, not of the likelihood it stands in.
 
     weighted: `alpha`, `beta`, `tau_s` and `scale_s` change the weights of the decision loss.
-    survival: a term of weight `weight` with tilt `lam`, `gamma` for what could be said, and `delay` times the expected
-    delay with `rho` for its variance.
+    survival: a term of weight `weight` with tilt `lam`, and `delay` times the expected delay with `rho` for its
+    variance.
     compute: `gain` changes the weights of answers past their deadline by the measured `context`, `first_s` and
     `token_s`, and `length` weighs the prior on short answers.
     """
@@ -110,7 +110,6 @@ class LatencyLoss(Config):
     tau_s: Positive = 2.0
     scale_s: Positive = 1.0
     lam: NotNegative = 0.1
-    gamma: Share = 0.3
     delay: NotNegative = 0.0
     rho: NotNegative = 0.1
     gain: NotNegative = 1.0

@@ -40,7 +40,7 @@ class Saved:
         step: how many steps were taken.
         cursor: where the data stands.
         settings: the resolved configuration, every setting under its full path.
-        frozen: fingerprint of all that does not train, which the checkpoint leaves out.
+        began: fingerprint of the weights that the stage began with; a checkpoint leaves out those that do not train.
         processes: how many took part.
         sharded: weights and optimizer lie in shards of accelerate, for as many processes.
         files: size of each file.
@@ -50,7 +50,7 @@ class Saved:
     step: int
     cursor: Cursor
     settings: Mapping[str, str]
-    frozen: str
+    began: str
     processes: int
     sharded: bool
     files: Mapping[str, int]
@@ -112,9 +112,9 @@ def read_saved(path: Path) -> Saved:
 
 def _from_json(path: Path, content: dict[str, Json]) -> Saved:
     stage, step, settings, files = (content.get(name) for name in ("stage", "step", "settings", "files"))
-    frozen, processes, sharded = (content.get(name) for name in ("frozen", "processes", "sharded"))
+    began, processes, sharded = (content.get(name) for name in ("began", "processes", "sharded"))
     fits = isinstance(settings, dict) and isinstance(files, dict) and isinstance(step, int) and stage in STAGES
-    if not fits or not isinstance(frozen, str) or not isinstance(processes, int) or not isinstance(sharded, bool):
+    if not fits or not isinstance(began, str) or not isinstance(processes, int) or not isinstance(sharded, bool):
         raise CheckpointError(f"{path / STATE}: fields are missing or ill-typed; the checkpoint is damaged: delete it")
     assert isinstance(settings, dict)
     assert isinstance(files, dict)
@@ -124,7 +124,7 @@ def _from_json(path: Path, content: dict[str, Json]) -> Saved:
         step=step,
         cursor=Cursor.from_json(content.get("cursor")),
         settings={name: str(value) for name, value in settings.items()},
-        frozen=frozen,
+        began=began,
         processes=processes,
         sharded=sharded,
         files={name: size for name, size in files.items() if isinstance(size, int)},
@@ -136,14 +136,14 @@ def settings_of(config: RunConfig) -> dict[str, str]:
     return flatten(config)
 
 
-def check_same(saved: Saved, path: Path, *, settings: Mapping[str, str], frozen: str, stage: StageName) -> list[str]:
+def check_same(saved: Saved, path: Path, *, settings: Mapping[str, str], began: str, stage: StageName) -> list[str]:
     """Refuses a checkpoint that belongs to another run; returns what differs and may, as `name: old → new`.
 
     `steps`, `save_every`, `keep` and `log_every` of the stage may change, and what names, times, evaluates or serves a
     run; so may the other stages. With more steps a schedule that falls goes on along its new course.
 
     Raises:
-        CheckpointError: another setting differs, which the message names, or what is frozen has other weights.
+        CheckpointError: another setting differs, which the message names, or the stage began with another model.
     """
     if saved.stage != stage:
         raise CheckpointError(f"{path}: is of stage {saved.stage}, expected {stage}")
@@ -157,10 +157,10 @@ def check_same(saved: Saved, path: Path, *, settings: Mapping[str, str], frozen:
             f"{path}: was made with other settings ({shown}); put them back, or use another out, "
             f"or delete {path.parent} to begin the stage anew"
         )
-    if saved.frozen != frozen:
+    if saved.began != began:
         raise CheckpointError(
-            f"{path}: the weights that do not train are others than when it was made; the model it began with has "
-            f"changed: bring it back, or delete {path.parent} to begin the stage anew"
+            f"{path}: the model that the stage began with has changed since; "
+            f"bring it back, or delete {path.parent} to begin the stage anew"
         )
     return [told[name] for name in differ]
 
@@ -180,14 +180,13 @@ def essential_digest(settings: Mapping[str, str], stage: StageName) -> str:
     return config_digest(kept)
 
 
-def frozen_digest(model: nn.Module) -> str:
-    """Fingerprint of all weights that do not train: names, shapes, types, and samples of every one."""
+def begin_digest(model: nn.Module) -> str:
+    """Fingerprint of the weights that a stage begins with: names, shapes, types, and samples of every one."""
     digest = hashlib.blake2b(digest_size=16)
     for name, weight in model.named_parameters():
-        if not weight.requires_grad:
-            flat = weight.detach().flatten()
-            few = flat[:: -(-len(flat) // _SAMPLES)].double().cpu().numpy().tobytes()
-            digest.update(f"{name} {tuple(weight.shape)} {weight.dtype}".encode() + few)
+        flat = weight.detach().flatten()
+        few = flat[:: -(-len(flat) // _SAMPLES)].double().cpu().numpy().tobytes()
+        digest.update(f"{name} {tuple(weight.shape)} {weight.dtype} {weight.requires_grad}".encode() + few)
     return digest.hexdigest()
 
 
@@ -287,7 +286,7 @@ def publish(aside: Path, saved: Saved, *, keep: int) -> Path:
             "cursor": cursor,
             "config_sha256": saved.digest,
             "settings": settings,
-            "frozen": saved.frozen,
+            "began": saved.began,
             "processes": saved.processes,
             "sharded": saved.sharded,
             "files": files,

@@ -86,7 +86,7 @@ def run_stage(main: Callable[..., None]) -> None:
     code = 0
     try:
         app()
-    except (DataError, StreamError) as error:
+    except (DataError, StreamError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201 - a command line prints
         code = 1
     except SystemExit as done:

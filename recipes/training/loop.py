@@ -103,7 +103,7 @@ def set_up(accelerator: Accelerator, objective: Objective, job: Job) -> Running:
     )
 
 
-def train(running: Running, feed: Feed, job: Job, *, stop: Stop, frozen: str) -> Ended:
+def train(running: Running, feed: Feed, job: Job, *, stop: Stop, began: str) -> Ended:
     """Trains a stage from its newest checkpoint, or from its beginning, to its last step.
 
     Args:
@@ -111,14 +111,14 @@ def train(running: Running, feed: Feed, job: Job, *, stop: Stop, frozen: str) ->
         feed: the data side.
         job: the stage.
         stop: whether somebody asked to stop; then the step that runs is finished and saved.
-        frozen: fingerprint of what does not train (`checkpoint.frozen_digest`), taken before `set_up`.
+        began: fingerprint of the weights that the stage begins with (`checkpoint.begin_digest`), taken before `set_up`.
 
     Raises:
         DivergedError: a loss is not finite; the last checkpoint stays.
         CheckpointError: the newest checkpoint belongs to another run.
     """
     accelerator, config = running.accelerator, job.config
-    step, cursor = resume(running, job, frozen=frozen)
+    step, cursor = resume(running, job, began=began)
     if step >= config.steps:
         return Ended(step=step, stopped=False)
     peak = job.peak_tflops * 1e12 or measure_peak(accelerator.device, _compute_dtype(running))
@@ -127,12 +127,10 @@ def train(running: Running, feed: Feed, job: Job, *, stop: Stop, frozen: str) ->
         log.info("peak of a device: %.3g TFLOP/s, %s", peak / 1e12, told)
     journal = Journal(job.folder, steps=config.steps, every=config.log_every, peak=peak * accelerator.num_processes)
     if not accelerator.is_main_process:
-        return _steps(
-            running, feed, job, journal=None, begin=_Begin(step=step, cursor=cursor, frozen=frozen), stop=stop
-        )
+        return _steps(running, feed, job, journal=None, begin=_Begin(step=step, cursor=cursor, began=began), stop=stop)
     with journal.opened(step, f"stage {job.stage}"):
         return _steps(
-            running, feed, job, journal=journal, begin=_Begin(step=step, cursor=cursor, frozen=frozen), stop=stop
+            running, feed, job, journal=journal, begin=_Begin(step=step, cursor=cursor, began=began), stop=stop
         )
 
 
@@ -140,7 +138,7 @@ def train(running: Running, feed: Feed, job: Job, *, stop: Stop, frozen: str) ->
 class _Begin:
     step: int
     cursor: Cursor
-    frozen: str
+    began: str
 
 
 def _steps(running: Running, feed: Feed, job: Job, *, journal: Journal | None, begin: _Begin, stop: Stop) -> Ended:
@@ -160,7 +158,7 @@ def _steps(running: Running, feed: Feed, job: Job, *, journal: Journal | None, b
         if step % config.save_every == 0 or step == config.steps or taken.stop:
             if journal is not None:
                 journal.flush()
-            save(running, job, step=step, cursor=whole_cursor(running.accelerator, fed.cursor), frozen=begin.frozen)
+            save(running, job, step=step, cursor=whole_cursor(running.accelerator, fed.cursor), began=begin.began)
         if step == config.steps or taken.stop:
             return Ended(step=step, stopped=taken.stop and step < config.steps)
         waiting = time.monotonic()
@@ -181,7 +179,7 @@ def _compute_dtype(running: Running) -> torch.dtype:
     return running.objective.learner.backbone.dtype
 
 
-def save(running: Running, job: Job, *, step: int, cursor: Cursor, frozen: str) -> None:
+def save(running: Running, job: Job, *, step: int, cursor: Cursor, began: str) -> None:
     """Writes a checkpoint; all processes call it, and it appears when it is whole."""
     accelerator = running.accelerator
     states = gather_object([random_state()]) if accelerator.num_processes > 1 else [random_state()]
@@ -202,7 +200,7 @@ def save(running: Running, job: Job, *, step: int, cursor: Cursor, frozen: str) 
             step=step,
             cursor=cursor,
             settings=job.settings,
-            frozen=frozen,
+            began=began,
             processes=accelerator.num_processes,
             sharded=sharded,
             files={},
@@ -211,7 +209,7 @@ def save(running: Running, job: Job, *, step: int, cursor: Cursor, frozen: str) 
     accelerator.wait_for_everyone()
 
 
-def resume(running: Running, job: Job, *, frozen: str) -> tuple[int, Cursor]:
+def resume(running: Running, job: Job, *, began: str) -> tuple[int, Cursor]:
     """Goes back to the newest checkpoint that is whole: the step after it, and where the data stands.
 
     Raises:
@@ -225,7 +223,7 @@ def resume(running: Running, job: Job, *, frozen: str) -> tuple[int, Cursor]:
     if found[0] is None:
         return 0, Cursor()
     path, saved = found[0]
-    changed = checkpoint.check_same(saved, path, settings=job.settings, frozen=frozen, stage=job.stage)
+    changed = checkpoint.check_same(saved, path, settings=job.settings, began=began, stage=job.stage)
     if saved.sharded != is_sharded(accelerator) or (saved.sharded and saved.processes != accelerator.num_processes):
         here = f"{accelerator.num_processes} processes {'with' if is_sharded(accelerator) else 'without'} shards"
         there = f"{saved.processes} processes {'with' if saved.sharded else 'without'} shards"

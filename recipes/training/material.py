@@ -29,7 +29,7 @@ from recipes.data.script import Writer
 from recipes.errors import RecipeError
 from recipes.learner import Learner
 from recipes.settings import STAGES, RunConfig, StageName
-from recipes.training.checkpoint import frozen_digest
+from recipes.training.checkpoint import begin_digest
 from recipes.training.cursor import Cursor, Fed
 from recipes.training.loop import is_sharded
 from recipes.training.modules import freeze
@@ -97,13 +97,13 @@ class Trainee:
         base: model and processor; the model has the stage's freeze map, and its adapters.
         tuner: what holds the adapters; None: there are none.
         objective: the model with the stage's losses.
-        frozen: fingerprint of what does not train.
+        began: fingerprint of the weights that it begins with.
     """
 
     base: Base
     tuner: LoraModel | None
     objective: Objective
-    frozen: str
+    began: str
 
 
 def make_trainee(run: RunConfig, stage: StageName, base: Base, counts: Sequence[float]) -> Trainee:
@@ -125,7 +125,7 @@ def make_trainee(run: RunConfig, stage: StageName, base: Base, counts: Sequence[
         counts=[round(count) for count in counts],
         wording=Wording(decision_ids=base.decision_ids, end_id=end),
     )
-    return Trainee(base=base, tuner=tuner, objective=objective, frozen=frozen_digest(base.model))
+    return Trainee(base=base, tuner=tuner, objective=objective, began=begin_digest(base.model))
 
 
 class StageFeed:

@@ -22,7 +22,7 @@ from recipes.training.terms import documents_of
 FILE = "reference.json"
 
 
-def reference_scores(running: Running, batches: Iterable[Batch], job: Job) -> References:
+def reference_scores(running: Running, batches: Iterable[Batch], job: Job, *, began: str) -> References:
     """Of each trace, (2,) mean log-probability of its decisions and of its words; from the folder where they are there.
 
     It must be called before a checkpoint is loaded. All processes call it, each with its share of the pairs.
@@ -31,11 +31,12 @@ def reference_scores(running: Running, batches: Iterable[Batch], job: Job) -> Re
         running: the model with the weights that the stage begins with.
         batches: with the pairs of this process.
         job: the stage; scores of other settings are refused.
+        began: fingerprint of those weights; scores of others are refused too.
 
     Raises:
         CheckpointError: the folder holds scores of another configuration, or they cannot be read.
     """
-    path, digest = job.folder / FILE, essential_digest(job.settings, job.stage)
+    path, digest = job.folder / FILE, f"{essential_digest(job.settings, job.stage)}/{began}"
     if path.exists():
         return _read(path, digest)
     # At the last step every ramp is over.
@@ -72,5 +73,7 @@ def _read(path: Path, digest: str) -> References:
     if not isinstance(content, dict) or not isinstance(scores, dict):
         raise CheckpointError(f"{path}: holds no scores; delete it, and it is made anew")
     if content.get("digest") != digest:
-        raise CheckpointError(f"{path}: was made with other settings; delete {path.parent} to begin the stage anew")
+        raise CheckpointError(
+            f"{path}: was made with other settings or for another model; delete {path.parent} to begin the stage anew"
+        )
     return {key: torch.tensor(pair) for key, pair in scores.items()}

@@ -50,6 +50,17 @@ def test_gates_are_seconds_within_a_segment():
     assert gates(labels).tolist() == [0.5, 0.5, 0, 0.5, 0]
 
 
+def test_gates_shut_behind_a_row_that_responds():
+    """What is said is a border: a row that responds must not learn from the silence behind it."""
+    labels = rows("ssRss")
+    gate_s = gates(labels)
+    assert gate_s.tolist() == [1, 1, 0, 1, 0]
+    logits = torch.zeros(5, 3, dtype=torch.float64, requires_grad=True)
+    strong = logits + torch.tensor([0.0, 0.0, 3.0]) * torch.tensor([0.0, 0, 1, 0, 0])[:, None]
+    decision_consistency(strong, labels, gate_s=gate_s, smoothing=None).total.backward()
+    assert logits.grad[2].abs().max() == 0
+
+
 def test_gates_shut_between_documents_of_the_same_segment_number():
     assert gates(packed(rows("ss"), rows("ss"))).tolist() == [1, 0, 1, 0]
 

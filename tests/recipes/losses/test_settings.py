@@ -82,7 +82,7 @@ def test_the_ramp_of_latency_is_that_of_its_prices():
         now = latency.at(step)
         found = (now.alpha, now.beta, now.lam, now.delay, now.gain, now.length)
         assert found == (share, share, 0.1 * share, share, share, 0.5 * share)
-        assert (now.weight, now.gamma, now.tau_s) == (1, 0.3, 2), "what is no price stays"
+        assert (now.weight, now.rho, now.tau_s) == (1, 0.1, 2), "what is no price stays"
     assert Losses(latency=latency).scales(0)["latency.survival"] == 1
 
 

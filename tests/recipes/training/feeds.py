@@ -22,7 +22,7 @@ from recipes.settings import (
     OptimConfig,
     RunConfig,
 )
-from recipes.training.checkpoint import frozen_digest
+from recipes.training.checkpoint import begin_digest
 from recipes.training.cursor import Cursor, Fed
 from recipes.training.logs import TIMED, read_curves
 from recipes.training.loop import Job, make_accelerator, set_up, train
@@ -104,11 +104,11 @@ def run(config, *, hook=None, stop=None, seed=5, objective=None):
     accelerator = fresh_accelerator()
     if objective is None:
         objective = objective_of(losses=config.align.losses, modules=config.align.modules, seed=seed)
-    frozen = frozen_digest(objective.learner.model)
+    began = begin_digest(objective.learner.model)
     job = Job.of(config, "align")
     running = set_up(accelerator, objective, job)
     feed = ToyFeed(process=accelerator.process_index, processes=accelerator.num_processes, hook=hook)
-    ended = train(running, feed, job, stop=Stop() if stop is None else stop, frozen=frozen)
+    ended = train(running, feed, job, stop=Stop() if stop is None else stop, began=began)
     return ended, digest_of(objective), objective
 
 

@@ -29,7 +29,7 @@ def saved_of(step=5, **changes):
         "step": step,
         "cursor": Cursor(epoch=1, step=2, skipped=("x",)),
         "settings": checkpoint.settings_of(CONFIG),
-        "frozen": "f",
+        "began": "f",
         "processes": 1,
         "sharded": False,
         "files": {},
@@ -106,22 +106,22 @@ def test_a_changed_setting_is_allowed_refused_or_none_of_this_stages_business(tm
     free = {"name", "out", "threads", "peak_tflops", "license", "data.cache", "data.workers"}
     free |= {f"align.{field}" for field in ("steps", "save_every", "keep", "log_every")}
     if name.startswith(("stream.", "interact.")):
-        assert checkpoint.check_same(then, path, settings=now, frozen="f", stage="align") == []
+        assert checkpoint.check_same(then, path, settings=now, began="f", stage="align") == []
     elif name in free or name.startswith(("evaluate.", "serve.")):
-        told = checkpoint.check_same(then, path, settings=now, frozen="f", stage="align")
+        told = checkpoint.check_same(then, path, settings=now, began="f", stage="align")
         assert told == [f"{name}: other → {now[name]}"]
     else:
         with pytest.raises(CheckpointError, match="other settings") as error:
-            checkpoint.check_same(then, path, settings=now, frozen="f", stage="align")
+            checkpoint.check_same(then, path, settings=now, began="f", stage="align")
         assert f"({name}: other → {now[name]})" in str(error.value)
 
 
-def test_another_stage_and_other_frozen_weights_are_refused(tmp_path):
+def test_another_stage_and_another_beginning_are_refused(tmp_path):
     now = checkpoint.settings_of(CONFIG)
     with pytest.raises(CheckpointError, match="is of stage align, expected stream"):
-        checkpoint.check_same(saved_of(), tmp_path, settings=now, frozen="f", stage="stream")
-    with pytest.raises(CheckpointError, match="do not train are others"):
-        checkpoint.check_same(saved_of(), tmp_path, settings=now, frozen="g", stage="align")
+        checkpoint.check_same(saved_of(), tmp_path, settings=now, began="f", stage="stream")
+    with pytest.raises(CheckpointError, match="the stage began with has changed"):
+        checkpoint.check_same(saved_of(), tmp_path, settings=now, began="g", stage="align")
 
 
 def test_another_architecture_is_refused_by_name(tmp_path):
@@ -139,12 +139,14 @@ def test_another_architecture_is_refused_by_name(tmp_path):
 
 @settings(max_examples=20)
 @given(place=st.integers(0, 3), scale=st.floats(1.01, 2))
-def test_the_fingerprint_of_what_is_frozen_sees_it_alone(place, scale):
+def test_the_fingerprint_of_a_beginning_sees_every_part_and_what_trains(place, scale):
     torch.manual_seed(1)
     model = Small()
-    before = checkpoint.frozen_digest(model)
+    before = checkpoint.begin_digest(model)
     with torch.no_grad():
         model.one.weight.flatten()[place] *= scale
-        assert checkpoint.frozen_digest(model) == before
+        between = checkpoint.begin_digest(model)
         model.two.weight.flatten()[place] *= scale
-        assert checkpoint.frozen_digest(model) != before
+        after = checkpoint.begin_digest(model)
+    model.two.requires_grad_(not model.two.weight.requires_grad)
+    assert len({before, between, after, checkpoint.begin_digest(model)}) == 4

@@ -24,20 +24,20 @@ def pairs():
 
 def test_scores_are_made_once_and_kept_whatever_is_learned_later(tmp_path):
     running, job = prepared(tmp_path)
-    first = reference_scores(running, pairs(), job)
+    first = reference_scores(running, pairs(), job, began="b")
     assert set(first) == {"p/better", "p/worse", "q/better", "q/worse"}
     assert all(scores.shape == (2,) and (scores < 0).all() for scores in first.values())
     take_step(running, pairs(), step=0, stop=False)
-    again = reference_scores(running, [], job)
+    again = reference_scores(running, [], job, began="b")
     assert all(torch.equal(again[key], scores) for key, scores in first.items())
     (job.folder / FILE).unlink()
-    learned = reference_scores(running, pairs(), job)
+    learned = reference_scores(running, pairs(), job, began="b")
     assert any(not torch.allclose(learned[key], scores) for key, scores in first.items())
 
 
 def test_with_references_the_margin_starts_from_nothing(tmp_path):
     running, job = prepared(tmp_path)
-    references = reference_scores(running, pairs(), job)
+    references = reference_scores(running, pairs(), job, began="b")
     with_them = take_step(with_references(running, references), pairs(), step=0, stop=False)
     fresh, _ = prepared(tmp_path / "other")
     without = take_step(fresh, pairs(), step=0, stop=False)
@@ -52,7 +52,7 @@ def test_with_references_the_margin_starts_from_nothing(tmp_path):
 
 def test_a_pair_without_a_score_is_refused(tmp_path):
     running, job = prepared(tmp_path)
-    half = reference_scores(running, pairs()[:1], job)
+    half = reference_scores(running, pairs()[:1], job, began="b")
     with pytest.raises(RecipeError, match="no reference score for q/better"):
         take_step(with_references(running, half), pairs(), step=0, stop=False)
 
@@ -66,15 +66,22 @@ def test_strange_scores_are_refused(tmp_path, content, told):
     job.folder.mkdir(parents=True)
     (job.folder / FILE).write_text(content)
     with pytest.raises(CheckpointError, match=told):
-        reference_scores(running, pairs(), job)
+        reference_scores(running, pairs(), job, began="b")
 
 
 def test_more_steps_keep_the_scores_and_other_losses_do_not(tmp_path):
     running, job = prepared(tmp_path)
-    reference_scores(running, pairs(), job)
+    reference_scores(running, pairs(), job, began="b")
     _, longer = prepared(tmp_path, steps=50)
-    assert set(reference_scores(running, [], longer)) == {"p/better", "p/worse", "q/better", "q/worse"}
+    assert set(reference_scores(running, [], longer, began="b")) == {"p/better", "p/worse", "q/better", "q/worse"}
     _, other = prepared(tmp_path, begin_with="elsewhere")
     with pytest.raises(CheckpointError, match="other settings"):
-        reference_scores(running, [], other)
+        reference_scores(running, [], other, began="b")
     assert json.loads((job.folder / FILE).read_text())["digest"]
+
+
+def test_scores_of_another_beginning_are_refused(tmp_path):
+    running, job = prepared(tmp_path)
+    reference_scores(running, pairs(), job, began="b")
+    with pytest.raises(CheckpointError, match="for another model"):
+        reference_scores(running, [], job, began="c")
