@@ -23,7 +23,7 @@ from models.hub import local_folder
 from models.package import load_base
 from models.patches import FrameFormat
 from models.tiny import processor_of
-from recipes.errors import RecipeError
+from recipes.errors import CheckpointError, RecipeError
 from recipes.settings import DataConfig, MadeConfig, ModelConfig
 from recipes.tokenizer import learn_tokenizer
 
@@ -79,8 +79,14 @@ def make_base(config: ModelConfig, *, texts: Iterable[str], seed: int) -> Base:
 
 
 def load_stage(folder: Path, config: ModelConfig) -> Base:
-    """The model of a finished stage, from its package."""
+    """The model of a finished stage, from its package. Raises CheckpointError where it is of another family."""
     dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16}[config.dtype]
+    family, _ = family_of_folder(folder)
+    if family.name != config.family:
+        raise CheckpointError(
+            f"{folder}: holds a model of family {family.name}, expected {config.family} (model.family); "
+            "use the configuration that it was trained with, or begin with another package"
+        )
     loaded = load_base(str(folder), dtype=dtype, attention=config.attention)
     return Base(model=loaded.model, processor=loaded.processor)
 

@@ -111,7 +111,8 @@ def load_config(model: type[C], path: Path | None, overrides: Sequence[str] = ()
     Raises:
         ConfigError: unknown key, ill-typed or missing value, with its full path and where it came from.
     """
-    tree = read_yaml(path) if path else {}
+    # An alias (*name) puts one mapping in two places; an override of one must not reach the other.
+    tree: dict[str, Json] = json.loads(_as_json(read_yaml(path))) if path else {}
     for override in overrides:
         _assign(tree, override)
     for name, field in model.model_fields.items():

@@ -122,3 +122,17 @@ def test_flattening_names_every_leaf():
 def test_settings_are_frozen():
     with pytest.raises(ValueError, match="frozen"):
         Root().seed = 3
+
+
+def test_an_override_of_an_alias_reaches_its_own_place_alone(tmp_path):
+    class Part(Config):
+        rate: float = 1.0
+
+    class Whole(Config):
+        one: Part = Part()
+        two: Part = Part()
+
+    path = tmp_path / "c.yaml"
+    path.write_text("one: &same {rate: 2.0}\ntwo: *same\n")
+    found = load_config(Whole, path, ["one.rate=3.0"])
+    assert (found.one.rate, found.two.rate) == (3.0, 2.0)

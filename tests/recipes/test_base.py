@@ -12,7 +12,7 @@ from models.settings import StreamingSettings
 from models.streaming import StreamingModel
 from models.tiny import byte_tokenizer, processor_of, tiny_config
 from recipes.base import DECISION_WORDS, DECISIONS, load_stage, make_base
-from recipes.errors import RecipeError
+from recipes.errors import CheckpointError, RecipeError
 from recipes.settings import MadeConfig, ModelConfig
 
 SMALL = MadeConfig(
@@ -51,6 +51,20 @@ def test_a_model_from_nothing_is_packaged_and_streams(tmp_path, family):
         for k in range(2):
             session.add_frame(torch.randint(0, 255, (56, 56, 3), dtype=torch.uint8).numpy(), k * 500_000_000)
         assert [turn.state for turn in session.speak(take="silence")] == ["silence"]
+
+
+def test_a_package_of_another_architecture_is_refused_before_it_is_loaded(tmp_path):
+    base = make_base(ModelConfig(made=SMALL), texts=TEXTS, seed=1)
+    folder = save_package(
+        tmp_path / "p",
+        model=base.model,
+        processor=base.processor,
+        settings=StreamingSettings(),
+        card=ModelCard(name="small", license="apache-2.0"),
+    )
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(CheckpointError, match="family qwen2_5_vl, expected qwen3_vl"):
+        load_stage(folder, ModelConfig(family="qwen3_vl", made=SMALL))
 
 
 def test_the_seed_decides_the_weights():
