@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal, TypeVar, get_args
 
 from datasets_build.core.dataset import SPLITS
 from datasets_build.core.files import DataError, read_json
@@ -145,6 +145,18 @@ def check_folder(out: Path, needs: Iterable[Dataset]) -> None:
                 f"{out / stage}: was built before {', '.join(stale)} was made anew; run `python -m datasets_build "
                 "build` again, so that its times are those of the videos"
             )
+
+
+def dataset_digests(config: DataConfig) -> dict[str, str]:
+    """The fingerprint of each table of records that a run reads, by `folder/stage`."""
+    found = {}
+    for name in config.folders:
+        for stage in (*STAGES, *get_args(Dataset)):
+            path = Path(name) / stage / "manifest.json"
+            content = read_json(path) if path.is_file() else None
+            if isinstance(content, dict):
+                found[f"{name}/{stage}"] = str(content.get("fingerprint"))
+    return found
 
 
 def _check_manifest(folder: Path, manifest: Json) -> None:

@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from datasets_build.core.files import DataError, read_json, write_bytes, write_jsonl
+from datasets_build.core.files import DataError, write_bytes, write_jsonl
 from datasets_build.core.progress import track
 from datasets_build.core.records import Reject
 from models.errors import StreamError
 from models.manifest import read_manifest
 from models.patches import FrameFormat
 from models.streaming import StreamingModel
-from recipes.data.corpus import Corpus
+from recipes.data.corpus import Corpus, dataset_digests
 from recipes.data.frame_events import QUESTION
 from recipes.errors import RecipeError
 from recipes.evaluation.baselines import fit_clock, fit_majority
@@ -43,7 +43,6 @@ from recipes.settings import RunConfig
 log = logging.getLogger(__name__)
 VARIANTS: tuple[Variant, Variant] = ("seen", "blind")
 THRESHOLDS = tuple(round(0.05 * k, 2) for k in range(1, 20))
-DATASETS = ("index", "events", "streaming_qa", "frame_events", "dialogue")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,7 +187,7 @@ def trace_key(package: Path, how: How, config: RunConfig) -> str:
     code = Path(__file__).parent
     digest = hashlib.blake2b(digest_size=8)
     parts = [model_digest(package), repr(how), config.data.fps, repr(config.data.max_gap_s), config.data.decoder]
-    parts += [f"{name}={value}" for name, value in dataset_digests(config).items()]
+    parts += [f"{name}={value}" for name, value in dataset_digests(config.data).items()]
     for name in ("replay.py", "clip.py", "script.py", "trace.py"):
         parts.append(hashlib.sha256((code / name).read_bytes()).hexdigest())
     digest.update("\0".join(parts).encode())
@@ -202,18 +201,6 @@ def model_digest(package: Path) -> str:
     return hashlib.sha256("\0".join([*files, repr(manifest.settings)]).encode()).hexdigest()
 
 
-def dataset_digests(config: RunConfig) -> dict[str, str]:
-    """The fingerprint of each dataset of a run, by `folder/dataset`."""
-    found = {}
-    for name in config.data.folders:
-        for dataset in DATASETS:
-            path = Path(name) / dataset / "manifest.json"
-            content = read_json(path) if path.is_file() else None
-            if isinstance(content, dict):
-                found[f"{name}/{dataset}"] = str(content.get("fingerprint"))
-    return found
-
-
 def _about(package: Path, config: RunConfig, *, layout: str, videos: int, rejected: int) -> About:
     return About(
         package=str(package),
@@ -222,6 +209,6 @@ def _about(package: Path, config: RunConfig, *, layout: str, videos: int, reject
         split=config.evaluate.split,
         videos=videos,
         rejected=rejected,
-        datasets=dataset_digests(config),
+        datasets=dataset_digests(config.data),
         config=config.model_dump_json(),
     )

@@ -159,7 +159,7 @@ def check_same(saved: Saved, path: Path, *, settings: Mapping[str, str], began: 
         )
     if saved.began != began:
         raise CheckpointError(
-            f"{path}: the model that the stage began with has changed since; "
+            f"{path}: the model or the data that the stage began with has changed since; "
             f"bring it back, or delete {path.parent} to begin the stage anew"
         )
     return [told[name] for name in differ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +18,7 @@ from models.prompts import Prompts
 from recipes.base import Base, frames_of, load_stage, make_base
 from recipes.data.batch import Batch
 from recipes.data.collate import collate
-from recipes.data.corpus import Corpus
+from recipes.data.corpus import Corpus, dataset_digests
 from recipes.data.example import Example
 from recipes.data.features import Sightings
 from recipes.data.feed import Feed as StepFeed
@@ -125,7 +127,14 @@ def make_trainee(run: RunConfig, stage: StageName, base: Base, counts: Sequence[
         counts=[round(count) for count in counts],
         wording=Wording(decision_ids=base.decision_ids, end_id=end),
     )
-    return Trainee(base=base, tuner=tuner, objective=objective, began=begin_digest(base.model))
+    return Trainee(base=base, tuner=tuner, objective=objective, began=_beginning(run, base))
+
+
+def _beginning(run: RunConfig, base: Base) -> str:
+    """Fingerprint of what a stage begins with: weights, tokenizer, and the datasets by their own fingerprints."""
+    vocabulary = sorted(base.tokenizer.get_vocab().items())
+    told = json.dumps([begin_digest(base.model), vocabulary, sorted(dataset_digests(run.data).items())])
+    return hashlib.blake2b(told.encode(), digest_size=16).hexdigest()
 
 
 class StageFeed:

@@ -98,7 +98,9 @@ class Replay:
             newest = max(line.t_ns, 0)
             self.session.ask(line.question, t_ns=newest, options=options).run()
         else:
-            given = replace(options, sampling=Sampling(given=said[1:]))
+            # The decision is taken before the reply is written, and is none of its tokens.
+            stop = StopRule(max_new_tokens=max(1, len(said) - 1), repeats=0)
+            given = AnswerOptions(sampling=Sampling(given=said[1:]), stop=stop)
             *_, turn = self.session.speak(options=given, take=line.state or "silence")
             assert turn.state == (line.state or "silence")
         if moment is not None:

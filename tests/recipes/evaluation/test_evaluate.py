@@ -8,10 +8,11 @@ import pytest
 from models.model_card import ModelCard
 from models.streaming import StreamingModel
 from models.tiny import tiny_config
+from recipes.data.corpus import dataset_digests
 from recipes.errors import RecipeError
 from recipes.evaluation import evaluate as module
 from recipes.evaluation.clip import Pictures, clips_of
-from recipes.evaluation.evaluate import dataset_digests, evaluate, model_digest, replay_all, trace_key
+from recipes.evaluation.evaluate import evaluate, model_digest, replay_all, trace_key
 from recipes.evaluation.replay import Replay, how_to_replay
 from recipes.evaluation.report import read_evaluation
 from recipes.settings import EvaluateConfig, ServeConfig
@@ -61,7 +62,7 @@ def test_everything_is_written(done, package, config):
     assert len(list((out / "plots").glob("*.png"))) == 4
     assert (found.about.videos, found.about.rejected, found.about.layout) == (1, 1, "branch")
     assert found.about.model_sha256 == model_digest(package)
-    assert found.about.datasets == dataset_digests(config)
+    assert found.about.datasets == dataset_digests(config.data)
     assert len(found.about.datasets) == 5
     assert json.loads(found.about.config)["evaluate"]["max_new_tokens"] == 2
     assert found.figure("accuracy/all").n >= 3

@@ -120,7 +120,7 @@ def test_another_stage_and_another_beginning_are_refused(tmp_path):
     now = checkpoint.settings_of(CONFIG)
     with pytest.raises(CheckpointError, match="is of stage align, expected stream"):
         checkpoint.check_same(saved_of(), tmp_path, settings=now, began="f", stage="stream")
-    with pytest.raises(CheckpointError, match="the stage began with has changed"):
+    with pytest.raises(CheckpointError, match="the model or the data that the stage began with has changed"):
         checkpoint.check_same(saved_of(), tmp_path, settings=now, began="g", stage="align")
 
 
