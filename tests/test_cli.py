@@ -208,6 +208,7 @@ def test_a_failing_command_leaves_an_empty_folder_alone(tmp_path):
     assert (tmp_path / "mine").is_dir()
 
 
+@pytest.mark.slow
 def test_summary_reads_only_our_folders_and_says_what_is_stale(out):
     (out / "clips").mkdir()
     (out / "clips/manifest.json").write_text("foreign")

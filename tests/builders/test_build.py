@@ -269,6 +269,7 @@ build_all(write_out(Path(sys.argv[1]), three()))
 """
 
 
+@pytest.mark.slow
 def test_the_bytes_do_not_depend_on_the_hash_seed(out, tmp_path):
     root = Path(__file__).resolve().parents[2]
     for seed in ("1", "2"):

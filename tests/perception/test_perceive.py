@@ -56,6 +56,7 @@ def test_every_video_is_perceived_in_index_order(out):
     assert perceive(out, PerceiveConfig(), workers=1).reused
 
 
+@pytest.mark.slow
 def test_any_number_of_workers_gives_the_same_bytes(out):
     perceive(out, PerceiveConfig(), workers=1)
     first = tree_bytes(out / "perceive")
@@ -81,6 +82,7 @@ def test_without_an_index_the_command_is_named(tmp_path):
         perceive(tmp_path, PerceiveConfig(), workers=1)
 
 
+@pytest.mark.slow
 def test_a_file_that_changed_or_went_stops_the_run_and_costs_nothing(out):
     _, second, third = read_videos(out)
     clips = out.parent / "clips"
@@ -125,6 +127,7 @@ def perceive_or_die(task):
     perceive_one(task)
 
 
+@pytest.mark.slow
 def test_a_crashed_worker_costs_one_process_and_the_fallback_is_recorded(out, monkeypatch):
     monkeypatch.setattr(perceive_stage, "perceive_one", perceive_or_die)
     stage = perceive(out, PerceiveConfig(fallback="decord"), workers=1)
@@ -144,6 +147,7 @@ def test_a_video_past_its_deadline_is_left_out_with_a_reason(out):
     assert not (out / "perceive").exists()
 
 
+@pytest.mark.slow
 def test_weights_that_cannot_be_loaded_stop_the_run_before_it_starts(out):
     config = PerceiveConfig(clip=ClipConfig(model="local-dir:/no/such/folder"))
     with pytest.raises((ClipError, ValueError), match="cannot be loaded"):

@@ -135,7 +135,7 @@ def test_more_steps_go_on_and_another_rate_is_refused(whole, tmp_path):
 def test_another_model_is_refused(tmp_path):
     config = config_of(tmp_path, steps=1, modules=ADAPTED)
     run(config)
-    with pytest.raises(CheckpointError, match="the model it began with has changed"):
+    with pytest.raises(CheckpointError, match="the model or the data that the stage began with has changed"):
         run(config, seed=6)
 
 
