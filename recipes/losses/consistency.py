@@ -36,7 +36,7 @@ def gates(rows: DecisionRows, alike: Tensor | None = None) -> Tensor:
 
     Args:
         rows: the decision rows; a segment ends at an annotated event boundary and at a user's turn.
-        alike: (n,) bool, the picture hardly changes to the next row (`alike_frames`); None looks at labels only.
+        alike: (n,) bool, the picture hardly changes to the next row (`Decisions.still`); None looks at labels only.
 
     Returns:
         (n,) seconds; 0 on the last row of a segment.
@@ -50,15 +50,6 @@ def gates(rows: DecisionRows, alike: Tensor | None = None) -> Tensor:
         check_rows(len(rows), {"alike": alike})
         same &= alike
     return rows.steps_s() * same
-
-
-def alike_frames(features: Tensor, tau: float = 0.1) -> Tensor:
-    """Returns (n,) bool: 1 - cos of a row's mean frozen vision feature (n, d) and the next row's is below tau.
-
-    Annotated boundaries miss changes; smoothing over one would teach the model to see it late. The last row is False.
-    """
-    near = 1 - functional.cosine_similarity(features[:-1], features[1:], dim=-1) < tau
-    return torch.cat([near, near.new_zeros(min(1, len(features)))])
 
 
 def future_targets(

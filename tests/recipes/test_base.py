@@ -13,25 +13,15 @@ from models.streaming import StreamingModel
 from models.tiny import byte_tokenizer, processor_of, tiny_config
 from recipes.base import DECISION_WORDS, DECISIONS, load_stage, make_base
 from recipes.errors import CheckpointError, RecipeError
-from recipes.settings import MadeConfig, ModelConfig
+from recipes.settings import ModelConfig
+from tests.recipes.training.small import MADE
 
-SMALL = MadeConfig(
-    vocabulary=320,
-    layers=2,
-    width=32,
-    heads=2,
-    key_value_heads=1,
-    mlp=32,
-    vision_depth=2,
-    vision_width=32,
-    vision_mlp=32,
-)
 TEXTS = ["What colour is it?", "red"]
 
 
 @pytest.mark.parametrize("family", ["qwen2_5_vl", "qwen3_vl"])
 def test_a_model_from_nothing_is_packaged_and_streams(tmp_path, family):
-    config = ModelConfig(family=family, made=SMALL)
+    config = ModelConfig(family=family, made=MADE)
     base = make_base(config, texts=TEXTS, seed=1)
     assert isinstance(base.model, MODEL_CLASSES[family])
     assert family_of(base.model.config).name == family
@@ -54,7 +44,7 @@ def test_a_model_from_nothing_is_packaged_and_streams(tmp_path, family):
 
 
 def test_a_package_of_another_architecture_is_refused_before_it_is_loaded(tmp_path):
-    base = make_base(ModelConfig(made=SMALL), texts=TEXTS, seed=1)
+    base = make_base(ModelConfig(made=MADE), texts=TEXTS, seed=1)
     folder = save_package(
         tmp_path / "p",
         model=base.model,
@@ -64,11 +54,11 @@ def test_a_package_of_another_architecture_is_refused_before_it_is_loaded(tmp_pa
     )
     (folder / "model.safetensors").unlink()
     with pytest.raises(CheckpointError, match="family qwen2_5_vl, expected qwen3_vl"):
-        load_stage(folder, ModelConfig(family="qwen3_vl", made=SMALL))
+        load_stage(folder, ModelConfig(family="qwen3_vl", made=MADE))
 
 
 def test_the_seed_decides_the_weights():
-    made = [make_base(ModelConfig(made=SMALL), texts=TEXTS, seed=seed).model.state_dict() for seed in (3, 3, 4)]
+    made = [make_base(ModelConfig(made=MADE), texts=TEXTS, seed=seed).model.state_dict() for seed in (3, 3, 4)]
     name = "model.language_model.layers.0.self_attn.q_proj.weight"
     assert torch.equal(made[0][name], made[1][name])
     assert not torch.equal(made[0][name], made[2][name])
@@ -76,7 +66,7 @@ def test_the_seed_decides_the_weights():
 
 def test_a_family_that_is_not_made_is_told():
     with pytest.raises(RecipeError, match="qwen2_5_omni is not made from nothing"):
-        make_base(ModelConfig(family="qwen2_5_omni", made=SMALL), texts=TEXTS, seed=0)
+        make_base(ModelConfig(family="qwen2_5_omni", made=MADE), texts=TEXTS, seed=0)
 
 
 @pytest.fixture
@@ -117,6 +107,6 @@ def test_a_checkpoint_is_given_decision_tokens_that_can_be_told_apart(plain_chec
 
 
 def test_a_model_is_a_checkpoint_or_made_and_never_both():
-    for given in ({}, {"source": "x", "made": SMALL}):
+    for given in ({}, {"source": "x", "made": MADE}):
         with pytest.raises(ValueError, match="exactly one"):
             ModelConfig(**given)

@@ -9,7 +9,6 @@ from torch.nn import functional
 
 from recipes.errors import RecipeError
 from recipes.losses.consistency import (
-    alike_frames,
     calm_loss,
     decision_consistency,
     feature_consistency,
@@ -74,13 +73,6 @@ def test_gates_shut_where_the_picture_changes():
     assert gates(rows("ssss"), alike).tolist() == [1, 0, 1, 0]
     with pytest.raises(RecipeError, match="alike: found shape"):
         gates(rows("ssss"), alike[:3])
-
-
-def test_alike_frames_look_at_the_angle_to_the_next():
-    features = torch.tensor([[1.0, 0], [2, 0.1], [0, 1], [0, 5]])
-    assert alike_frames(features).tolist() == [True, False, True, False]
-    assert alike_frames(features, tau=1.0).tolist() == [True, True, True, False]
-    assert alike_frames(features[:0]).tolist() == []
 
 
 @settings(max_examples=25)

@@ -24,10 +24,22 @@ from recipes.losses.settings import (
     Losses,
     Ramp,
 )
-from recipes.settings import ModuleConfig, ModulesConfig
+from recipes.settings import MadeConfig, ModuleConfig, ModulesConfig
 from recipes.training.modules import freeze
 from recipes.training.objective import Objective, Wording
 
+# A model from nothing that is made in no time.
+MADE = MadeConfig(
+    vocabulary=320,
+    layers=2,
+    width=32,
+    heads=2,
+    key_value_heads=1,
+    mlp=32,
+    vision_depth=2,
+    vision_width=32,
+    vision_mlp=32,
+)
 SECOND = 1_000_000_000
 STATES = ("silence", "standby", "respond")
 DECISION_IDS = tuple(special(f"<|{state}|>") for state in STATES)

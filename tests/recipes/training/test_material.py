@@ -5,32 +5,21 @@ import json
 import torch
 
 from recipes.base import make_base
-from recipes.settings import DataConfig, MadeConfig, ModelConfig, ModuleConfig, ModulesConfig, RunConfig, StreamConfig
+from recipes.settings import DataConfig, ModelConfig, ModuleConfig, ModulesConfig, RunConfig, StreamConfig
 from recipes.training.material import make_trainee
-
-SMALL = MadeConfig(
-    vocabulary=320,
-    layers=1,
-    width=32,
-    heads=2,
-    key_value_heads=1,
-    mlp=32,
-    vision_depth=2,
-    vision_width=32,
-    vision_mlp=32,
-)
+from tests.recipes.training.small import MADE
 
 
 def run_of(folder):
     full = ModuleConfig(train="full", lr=1e-3)
     modules = ModulesConfig(vision=full, merger=full, language=full, head=full)
     return RunConfig(
-        model=ModelConfig(made=SMALL), data=DataConfig(folders=(str(folder),)), stream=StreamConfig(modules=modules)
+        model=ModelConfig(made=MADE), data=DataConfig(folders=(str(folder),)), stream=StreamConfig(modules=modules)
     )
 
 
 def began(folder, *, texts=("a red square",), seed=1, scale=1.0):
-    base = make_base(ModelConfig(made=SMALL), texts=texts, seed=seed)
+    base = make_base(ModelConfig(made=MADE), texts=texts, seed=seed)
     with torch.no_grad():
         base.model.model.visual.merger.ln_q.weight.mul_(scale)
     return make_trainee(run_of(folder), "stream", base, (1, 1, 1)).began
