@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -67,7 +67,7 @@ class Script:
         footage: the video.
         stretch: which of its grids are seen; those behind the last line are left out.
         lines: in the order in which they happen.
-        borders: instants, rising, at which something begins or ends; users' turns that stay are added.
+        borders: instants, rising, at which something begins or ends; users' turns that stay are borders as well.
         carry_ns: length of the windows over which the cache is carried; None: one forward sees it whole.
         system: what the model is told to be; empty: what the run says.
         shown: other pictures than its own at some grids, by their place in the video (a spoiled video).
@@ -223,8 +223,7 @@ class _Page:
         self._window = 0
         self._newest_ns = -1
         self._shown = dict(script.shown)
-        asked = [line.t_ns for line in script.lines if line.question and not line.aside]
-        self._borders = sorted({*script.borders, *asked})
+        self._asked = sorted({line.t_ns for line in script.lines if line.question and not line.aside})
 
     def example(self) -> Example:
         script = self._script
@@ -322,12 +321,18 @@ class _Page:
                 text=line.text,
                 state=line.state,
                 asked=bool(line.question),
-                segment=bisect_right(self._borders, line.t_ns),
+                segment=self._segment(line),
                 evidence_ns=line.evidence_ns,
                 window_end_ns=line.window_end_ns,
                 grid=grid,
             )
         )
+
+    def _segment(self, line: Line) -> int:
+        """How many borders lie before a line."""
+        # A frame shows what begins at its time, but the decision about it comes before what is asked then.
+        heard = bisect_right if line.question else bisect_left
+        return bisect_right(self._script.borders, line.t_ns) + heard(self._asked, line.t_ns)
 
 
 def in_order(lines: Iterable[Line]) -> tuple[Line, ...]:

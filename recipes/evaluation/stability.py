@@ -95,9 +95,18 @@ def choose(chances: Sequence[float], threshold: float | None = None) -> State:
     return "silence" if chances[0] >= chances[1] else "standby"
 
 
-def segments(grids_ns: Sequence[int], borders_ns: Sequence[int]) -> list[int]:
-    """The number of the segment that each grid lies in; a border at a grid's time belongs to that grid."""
-    return [bisect_right(borders_ns, t_ns) for t_ns in grids_ns]
+def segments(grids_ns: Sequence[int], borders_ns: Sequence[int], turns_ns: Sequence[int] = ()) -> list[int]:
+    """The number of the segment that each grid lies in.
+
+    A grid shows what begins or ends at its time, so such a border belongs to it; what a user says then is heard behind
+    the decision about it.
+
+    Args:
+        grids_ns: when each grid is known.
+        borders_ns: when events begin and end, rising.
+        turns_ns: when users' turns are heard, rising.
+    """
+    return [bisect_right(borders_ns, t_ns) + bisect_left(turns_ns, t_ns) for t_ns in grids_ns]
 
 
 def steady(matched: Matched, borders_ns: Sequence[int], *, threshold: float | None = None) -> Steady:
@@ -113,8 +122,7 @@ def steady(matched: Matched, borders_ns: Sequence[int], *, threshold: float | No
     """
     decisions = matched.talk.decisions
     grids = [decision.t_ns for decision in decisions]
-    turns = [heard.t_ns for heard in matched.script.heard]
-    lies = segments(grids, sorted({*borders_ns, *turns}))
+    lies = segments(grids, borders_ns, sorted(heard.t_ns for heard in matched.script.heard))
     right = reference(matched.script, grids)
     chosen = [choose(decision.chances, threshold) for decision in decisions]
     pairs = [k for k in range(1, len(grids)) if lies[k] == lies[k - 1] and right[k] == right[k - 1]]

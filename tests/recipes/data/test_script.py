@@ -17,6 +17,8 @@ from recipes.data.frames import Frames
 from recipes.data.questions import instants, put_question
 from recipes.data.script import Left, Line, Script, borders_of, in_order, longest_window
 from recipes.errors import RecipeError
+from recipes.losses.consistency import gates
+from recipes.losses.rows import DecisionRows
 from tests.builders.made import steady, video_of
 from tests.drawn import VideoSpec, draw_video, frame_number
 from tests.recipes.data.lessons import SECOND, desk, frame_format, how, writer
@@ -76,6 +78,42 @@ def test_segments_count_what_began_or_ended_and_turns_that_stay():
     lines = in_order([decide(0), decide(3), ask(4.2), ask(4.4, aside=True), decide(6), ask(8.2)])
     example = writer().write(script_of(*lines, borders=borders))
     assert [said.segment for said in example.said] == [1, 2, 3, 3, 4, 5]
+
+
+@given(st.lists(st.integers(0, 9), max_size=4), st.lists(st.integers(0, 9), max_size=3), st.integers(0, 1))
+@settings(max_examples=25)
+def test_a_turn_at_the_time_of_a_grid_parts_it_from_the_next_one(turns, events, shift):
+    """The decision about a grid is taken before what is asked at its time, and after what begins in it."""
+    footage = footage_of()
+    times = [grid.t1_ns for grid in footage.grids]
+    asked = sorted({times[place] + shift for place in turns})
+    borders = tuple(sorted({times[place] for place in events}))
+    questions = [Line(t_ns=t_ns, task="t", question="Q?", text="yes") for t_ns in asked]
+    decisions = [decide(place) for place in range(10)]
+    lines = in_order([*questions, *decisions])
+    decided = [said.segment for said in writer().write(script_of(*lines, borders=borders)).said if not said.asked]
+    for place, (before, after) in enumerate(pairwise(decided)):
+        heard = any(times[place] <= t_ns < times[place + 1] for t_ns in asked)
+        begun = any(times[place] < t_ns <= times[place + 1] for t_ns in borders)
+        assert (before != after) == (heard or begun)
+
+
+def test_the_gate_is_shut_across_a_question_at_the_time_of_a_grid():
+    footage = footage_of()
+    asked = Line(t_ns=footage.grids[3].t1_ns, task="t", question="Q?", text="yes")
+    example = writer().write(script_of(*in_order([*(decide(place) for place in range(6)), asked])))
+    decided = [said for said in example.said if not said.asked]
+    times = torch.tensor([said.t_ns / SECOND for said in decided], dtype=torch.float64)
+    rows = DecisionRows(
+        states=torch.zeros(6, dtype=torch.int64),
+        document=torch.zeros(6, dtype=torch.int64),
+        segment=torch.tensor([said.segment for said in decided]),
+        time_s=times,
+        evidence_s=torch.full_like(times, float("inf")),
+        window_s=torch.full_like(times, float("inf")),
+        learned=torch.ones(6, dtype=torch.bool),
+    )
+    assert (gates(rows) > 0).tolist() == [True, True, True, False, True, False]
 
 
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=8), st.integers(1, 6))
