@@ -10,6 +10,7 @@ from datasets_build.core.clock import NS_PER_S
 from datasets_build.core.decisions import pending_spans
 from datasets_build.core.records import Dialogue, Turn
 from recipes.data.corpus import Material
+from recipes.data.cut import cut_at_tokens
 from recipes.data.example import Example
 from recipes.data.footage import Footage, Stretch
 from recipes.data.realtime import Due, decision_lines, due_place, scheduled
@@ -40,7 +41,7 @@ def dialogues(
         replies: what is said anywhere, by task (`replies_by_task`); wrong replies are taken from it.
     """
     examples = []
-    for dialogue in material.dialogues:
+    for dialogue in (cut_at_tokens(row, desk.writer.prompts) for row in material.dialogues):
 
         def make(stretch: Stretch, dialogue: Dialogue = dialogue) -> list[Script]:
             lines = dialogue_lines(dialogue, material, stretch, left=desk.left)
@@ -86,7 +87,7 @@ def dialogue_lines(dialogue: Dialogue, material: Material, stretch: Stretch, *, 
     """All turns up to the end of a stretch, and a decision after each grid of it in which nobody speaks.
 
     A turn before the stretch stands as text behind its first grid. What is said is learned where the stretch learns and
-    has shown what proves it.
+    has shown what proves it. A reply that was interrupted before its first token is none.
     """
     footage = material.footage
     rounds, later = _rounds(dialogue)
@@ -95,13 +96,20 @@ def dialogue_lines(dialogue: Dialogue, material: Material, stretch: Stretch, *, 
     dues = scheduled([_due(turn, dialogue, material, stretch, left=left) for turn in later], footage.grids, whole, left)
     speech = [(item.user.end_ns, item.reply.end_ns) for item in rounds if item.reply]
     speech += [(footage.grids[due.place].t1_ns + 1, due.until_ns) for due in dues]
+    # Where a reply was interrupted before its first token, no decision leads to what happened.
+    unsaid = {due.place for due in dues if not due.text}
+    dues = [due for due in dues if due.text]
     spoken = {due.place for due in dues}
     # What came before the stretch is said again as text; what comes behind it is not known yet.
     places = [
         place
         for place in range(stretch.stop)
         if place in spoken
-        or (place >= stretch.learn and not any(a <= footage.grids[place].t1_ns < b for a, b in speech))
+        or (
+            place >= stretch.learn
+            and place not in unsaid
+            and not any(a <= footage.grids[place].t1_ns < b for a, b in speech)
+        )
     ]
     at_once = {item.user.end_ns for item in rounds if item.reply}
     waits = [(span.start_ns, span.end_ns) for span in pending_spans(dialogue.turns) if span.start_ns not in at_once]
@@ -174,7 +182,8 @@ def _ask(item: Round, later: Sequence[Turn], material: Material, stretch: Stretc
         text=reply.text,
         learn=reply.learn and shown and bool(reply.text),
         loss_weight=reply.loss_weight,
-        ended=reply.truncated_at_char is None,
+        # Of no word there is nothing but the end.
+        ended=reply.truncated_at_char is None or not reply.text,
         evidence_ns=_known(reply),
         window_end_ns=reply.window_end_ns,
         name=reply.id,

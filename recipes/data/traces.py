@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datasets_build.core.clock import NS_PER_S
 from datasets_build.core.records import Dialogue
 from recipes.data.corpus import Material
+from recipes.data.cut import cut_at_tokens
 from recipes.data.dialogues import dialogue_lines, script_of, stretches_of, wrong_reply
 from recipes.data.example import Example
 from recipes.data.footage import Footage, Stretch
@@ -237,7 +238,7 @@ def preferences(
     into a row.
     """
     examples = []
-    for dialogue in material.dialogues:
+    for dialogue in (cut_at_tokens(row, desk.writer.prompts) for row in material.dialogues):
         for stretch in stretches_of(dialogue, material.footage, settings.window_s):
             examples += _pairs(dialogue, material, stretch, settings, desk, replies)
     return examples
