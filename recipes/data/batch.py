@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from recipes.losses.rows import DecisionRows
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Sights:
@@ -38,27 +40,17 @@ class Sights:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Decisions:
-    """The decisions of a batch, n of them, in the order of rows, documents and time.
+class Decisions(DecisionRows):
+    """The decisions of a batch, n of them, in the order of rows, documents (numbered through the batch) and time.
+
+    Those of the worse trace of a pair are not `learned`: they teach by comparison alone.
 
     Attributes:
         at: int64 (n,), which supervised row decides.
-        states: int64 (n,), 0 silence, 1 standby, 2 respond.
-        document: int64 (n,), numbered through the batch.
-        segment: int64 (n,), number of the stretch without a border, within the document.
-        time_s: float64 (n,), when.
-        evidence_s: float64 (n,), when what is to be said next can be known; inf: nothing is to come.
-        window_s: float64 (n,), until when that would be in time; inf: no limit.
         still: bool (n,), whether the picture has hardly changed by the next decision of the document.
     """
 
     at: Tensor
-    states: Tensor
-    document: Tensor
-    segment: Tensor
-    time_s: Tensor
-    evidence_s: Tensor
-    window_s: Tensor
     still: Tensor
 
     def to(self, device: torch.device) -> Decisions:
@@ -71,6 +63,8 @@ class Decisions:
             time_s=self.time_s.to(device),
             evidence_s=self.evidence_s.to(device),
             window_s=self.window_s.to(device),
+            learned=self.learned.to(device),
+            weight=self.weight.to(device),
             still=self.still.to(device),
         )
 

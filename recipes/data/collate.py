@@ -69,6 +69,7 @@ def _batch(rows: Sequence[Row], shown: Mapping[GridRef, Shown], how: Format) -> 
     source = torch.tensor([sources.index(example.source) for example in examples], dtype=torch.int64)
     rivals, utilities = _rivals(examples)
     decides = torch.cat([row.decides for row in rows])
+    weights = torch.cat([row.weights for row in rows])
     return Batch(
         keys=tuple(tuple(example.key for example in row.examples) for row in rows),
         token_ids=torch.stack([_padded(row.token_ids, length, how.pad_id) for row in rows]),
@@ -81,13 +82,13 @@ def _batch(rows: Sequence[Row], shown: Mapping[GridRef, Shown], how: Format) -> 
         sights=_sights([grid for row in rows for grid in row.grids], shown, how),
         rows=torch.cat([row.rows + k * length for k, row in enumerate(rows)]),
         targets=torch.cat([row.targets for row in rows]),
-        weights=torch.cat([row.weights for row in rows]),
+        weights=weights.masked_fill(decides, 0.0),
         answer=answer,
         said_at_s=_seconds([item.t_ns for item in said])[answer],
         evidence_s=_seconds([item.evidence_ns for item in said])[answer],
         source=source[document],
         sources=sources,
-        decisions=_decisions(examples, answer[decides], decides.nonzero()[:, 0], shown, how.tau),
+        decisions=_decisions(examples, answer, decides.nonzero()[:, 0], weights=weights, shown=shown, tau=how.tau),
         twins=_twins(examples, answer),
         rivals=rivals,
         utilities=utilities,
@@ -145,11 +146,18 @@ def _sights(grids: Sequence[GridRef], shown: Mapping[GridRef, Shown], how: Forma
 
 
 def _decisions(
-    examples: Sequence[Example], answer: Tensor, at: Tensor, shown: Mapping[GridRef, Shown], tau: float
+    examples: Sequence[Example],
+    answer: Tensor,
+    at: Tensor,
+    *,
+    weights: Tensor,
+    shown: Mapping[GridRef, Shown],
+    tau: float,
 ) -> Decisions:
-    """The rows that decide: `answer` (n,) is what each says among all that the examples say."""
+    """The rows `at` which is decided: `answer` (S,) is what each row says among all that the examples say."""
     said = [(k, item) for k, example in enumerate(examples) for item in example.said]
-    taken = [said[place] for place in answer.tolist()]
+    taken = [said[place] for place in answer[at].tolist()]
+    worse = {example.rival.key for example in examples if example.rival is not None}
     pictures = [
         shown[examples[k].grids[item.grid]].thumbnail if item.grid >= 0 else torch.zeros(0) for k, item in taken
     ]
@@ -165,6 +173,8 @@ def _decisions(
         time_s=_seconds([item.t_ns for _, item in taken]),
         evidence_s=_seconds([item.evidence_ns for _, item in taken]),
         window_s=_seconds([item.window_end_ns for _, item in taken]),
+        learned=torch.tensor([examples[k].key not in worse for k, _ in taken], dtype=torch.bool),
+        weight=weights[at],
         still=torch.tensor([*still, False][: len(taken)], dtype=torch.bool),
     )
 
@@ -256,6 +266,8 @@ def _chosen(decisions: Decisions, kept: Tensor, new: Tensor) -> Decisions:
         time_s=decisions.time_s[kept],
         evidence_s=decisions.evidence_s[kept],
         window_s=decisions.window_s[kept],
+        learned=decisions.learned[kept],
+        weight=decisions.weight[kept],
         still=still,
     )
 

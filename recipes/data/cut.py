@@ -22,7 +22,9 @@ def cut_text(text: str, whole: str, prompts: Prompts) -> str:
     """
     tokens = prompts.text(whole) if whole.startswith(text) else ()
     for count in range(len(tokens), 0, -1):
-        said = prompts.tokenizer.decode(tokens[:count], skip_special_tokens=False, clean_up_tokenization_spaces=False)
+        said = prompts.tokenizer.decode(
+            list(tokens[:count]), skip_special_tokens=False, clean_up_tokenization_spaces=False
+        )
         assert isinstance(said, str)
         # A text may be written with other tokens when nothing stands behind it; half a character is none.
         if text.startswith(said) and prompts.text(said) == tokens[:count]:

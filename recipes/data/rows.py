@@ -53,7 +53,7 @@ class Row:
         grids: what the visual tokens show, in their order.
         rows: int64 (s,), the places that predict.
         targets: int64 (s,), what they predict.
-        weights: float32 (s,), of each in the cross entropy; 0 for decisions that are taken after a grid.
+        weights: float32 (s,), how much the record of each counts.
         answer: int64 (s,), which of `said` a row is a part of.
         decides: bool (s,), decisions that are taken after a grid.
         cuts: places at which windows begin, by rising place.
@@ -112,7 +112,7 @@ def pack_row(examples: Sequence[Example], how: Format) -> Row:
         grids=_shown(context, order, examples),
         rows=place[learned - 1],
         targets=targets,
-        weights=context.loss_weights[learned].masked_fill(decides, 0.0),
+        weights=context.loss_weights[learned],
         answer=answer,
         decides=decides,
         cuts=_cuts(context, examples[0], place) if carried else (),

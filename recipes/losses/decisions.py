@@ -52,8 +52,8 @@ def class_weights(counts: Sequence[int], *, balance: Balance, beta: float = 0.99
 
 
 def row_weights(rows: DecisionRows, balance: Tensor) -> Tensor:
-    """Returns (n,) the weight (3,) of each row's state; 0 on rows that are not learned."""
-    return balance.to(rows.states.device)[rows.states] * rows.learned
+    """Returns (n,) the weight (3,) of each row's state, times that of its record; 0 on rows that are not learned."""
+    return balance.to(rows.states.device)[rows.states] * rows.weight * rows.learned
 
 
 def decision_loss(logits: Tensor, rows: DecisionRows, *, weights: Tensor) -> Part:

@@ -25,6 +25,7 @@ class DecisionRows:
         evidence_s: (n,) floating, when that which is to be said next can be known; inf where nothing comes.
         window_s: (n,) floating, when the window for saying it ends; inf where there is none.
         learned: (n,) bool, whether the row may teach the model anything.
+        weight: (n,) floating, at least 0: how much its record counts in the losses of the labelled states.
     """
 
     states: Tensor
@@ -34,12 +35,14 @@ class DecisionRows:
     evidence_s: Tensor
     window_s: Tensor
     learned: Tensor
+    weight: Tensor
 
     def __post_init__(self) -> None:
         """Check shapes, states and the order of rows.
 
         Raises:
-            RecipeError: tensors of different lengths, an unknown state, or times that do not rise in a document.
+            RecipeError: tensors of different lengths, an unknown state, a weight below 0, or times that do not rise in
+                a document.
         """
         check_rows(
             len(self.states),
@@ -51,30 +54,21 @@ class DecisionRows:
                 "evidence_s": self.evidence_s,
                 "window_s": self.window_s,
                 "learned": self.learned,
+                "weight": self.weight,
             },
         )
         if self.learned.dtype != torch.bool:
             raise RecipeError(f"learned: found {self.learned.dtype}, expected torch.bool")
         if bool(((self.states < SILENCE) | (self.states > RESPOND)).any()):
             raise RecipeError(f"states: found {self.states.tolist()}, expected 0 silence, 1 standby or 2 respond")
+        if not bool((self.weight >= 0).all()):
+            raise RecipeError(f"weight: found {self.weight.tolist()}, expected at least 0")
         if bool((follows(self.document) & ~(self.steps_s() > 0)).any()):
             raise RecipeError("time_s: does not rise within a document; sort the rows by document and time")
 
     def __len__(self) -> int:
         """Returns the number of rows."""
         return len(self.states)
-
-    def to(self, device: torch.device) -> "DecisionRows":
-        """Returns the same rows on a device."""
-        return DecisionRows(
-            states=self.states.to(device),
-            document=self.document.to(device),
-            segment=self.segment.to(device),
-            time_s=self.time_s.to(device),
-            evidence_s=self.evidence_s.to(device),
-            window_s=self.window_s.to(device),
-            learned=self.learned.to(device),
-        )
 
     def steps_s(self) -> Tensor:
         """Returns (n,) the seconds from each row to the next one; 0 on the last row of a document."""

@@ -44,6 +44,8 @@ def blank_batch(device: torch.device) -> Batch:
             time_s=real,
             evidence_s=real,
             window_s=real,
+            learned=none.bool(),
+            weight=real,
             still=none.bool(),
         ),
         twins=none.reshape(0, 2),

@@ -39,20 +39,6 @@ TERMS: tuple[TermName, ...] = (
 )
 
 
-def decision_rows(batch: Batch) -> DecisionRows:
-    """The rows that decide, as the losses read them; the worse trace of a pair teaches no decision by itself."""
-    found = batch.decisions
-    return DecisionRows(
-        states=found.states,
-        document=found.document,
-        segment=found.segment,
-        time_s=found.time_s,
-        evidence_s=found.evidence_s,
-        window_s=found.window_s,
-        learned=~torch.isin(found.document, batch.rivals[:, 1]),
-    )
-
-
 def compared_rows(batch: Batch, losses: Losses) -> Tensor:
     """Bool (S,): words of a trace that stands against another, where that counts."""
     if losses.interaction.weight <= 0:
@@ -96,10 +82,10 @@ class View:
     step: int
     end_id: int
 
-    @cached_property
+    @property
     def rows(self) -> DecisionRows:
         """The decisions."""
-        return decision_rows(self.batch)
+        return self.batch.decisions
 
     @cached_property
     def episodes(self) -> Episodes:

@@ -1,6 +1,6 @@
 """Rows and batches: each supervised row predicts its token, and packing, windows and features change no result."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 import torch
@@ -15,6 +15,7 @@ from recipes.data.example import Example, GridRef, Said
 from recipes.data.rows import pack_row
 from recipes.errors import RecipeError
 from recipes.learner import Learner
+from recipes.losses.decisions import row_weights
 from tests.models.small import backbone
 from tests.recipes.data.lessons import DECISIONS, SECOND, gradient, how, writer
 
@@ -131,8 +132,8 @@ def bytes_of(ids):
 def test_decisions_after_a_grid_stand_apart_from_words():
     row = pack_row([some_film()], how())
     assert int(row.decides.sum()) == 5
-    assert bool((row.weights[row.decides] == 0).all())
-    assert bool((row.weights[~row.decides] == 1).all())
+    (batch,) = collate([[some_film()]], shown_of(some_film()), how())
+    assert torch.equal(batch.weights, (~row.decides).float())
     assert set(row.targets[row.decides].tolist()) == set(DECISIONS)
     # A decision token with which a reply to a question begins is a word like others.
     film = Film().see().ask("", state="standby").done()
@@ -244,6 +245,8 @@ def test_rivals_are_found_by_their_keys():
     assert batch.rivals.tolist() == [[1, 2]]
     assert batch.utilities.tolist() == [[2.0, 0.0]]
     assert set(batch.document.tolist()) == {0, 1, 2}
+    # The worse trace teaches by comparison alone.
+    assert torch.equal(batch.decisions.learned, batch.decisions.document != 2)
     with pytest.raises(RecipeError, match="not in the batch"):
         collate([[better]], shown, how())
 
@@ -311,3 +314,28 @@ def test_any_film_keeps_its_words_in_order(moves):
     row = pack_row([example], how())
     assert [bytes_of(row.targets[row.answer == k]) for k in range(len(row.said))] == [s.text for s in example.said]
     assert len(row.token_ids) == example.tokens
+
+
+@pytest.mark.parametrize("cuts", [(), (1,)])
+def test_a_record_counts_as_much_as_it_says_in_its_words_and_in_its_decisions(cuts):
+    film = Film("a").see().decide("silence").see(cut=1 in cuts)
+    reply = Reply(text="Now.", loss_weight=0.5)
+    film.transcript.decide("respond", reply=reply, loss_weight=0.5)
+    film._note("Now.", True, state="respond")
+    example = film.see().decide("standby").done()
+    batches = collate([[example]], shown_of(example), how())
+    assert len(batches) == 1 + len(cuts)
+    decisions = torch.cat([batch.decisions.weight for batch in batches])
+    assert decisions.tolist() == [1.0, 0.5, 1.0]
+    words = torch.cat([batch.weights[batch.text] for batch in batches])
+    assert words.tolist() == [0.5] * (len("Now.") + 1)
+    states = torch.cat([row_weights(batch.decisions, torch.tensor([1.0, 2.0, 4.0])) for batch in batches])
+    assert states.tolist() == [1.0, 2.0, 2.0]
+
+
+def test_decisions_move_whole():
+    one, two = some_film("worse"), some_film("b")
+    (batch,) = collate([[replace(two, rival=one), one]], shown_of(one, two), how())
+    there = batch.decisions.to(torch.device("cpu"))
+    for field in fields(batch.decisions):
+        assert torch.equal(getattr(there, field.name), getattr(batch.decisions, field.name))

@@ -112,6 +112,7 @@ def test_the_gate_is_shut_across_a_question_at_the_time_of_a_grid():
         evidence_s=torch.full_like(times, float("inf")),
         window_s=torch.full_like(times, float("inf")),
         learned=torch.ones(6, dtype=torch.bool),
+        weight=torch.ones(6),
     )
     assert (gates(rows) > 0).tolist() == [True, True, True, False, True, False]
 

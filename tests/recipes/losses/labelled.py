@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from recipes.losses.rows import RESPOND, SILENCE, STANDBY, DecisionRows
 
-FIELDS = ("states", "document", "segment", "time_s", "evidence_s", "window_s", "learned")
+FIELDS = ("states", "document", "segment", "time_s", "evidence_s", "window_s", "learned", "weight")
 LETTERS = {"s": SILENCE, "b": STANDBY, "R": RESPOND}
 
 
@@ -20,6 +20,7 @@ def rows(
     window_s: float | Sequence[float] = math.inf,
     segment: Sequence[int] | None = None,
     learned: Sequence[bool] | None = None,
+    weight: Sequence[float] | None = None,
 ) -> DecisionRows:
     """One document that begins at 0 s; `states` spells s silence, b standby, R respond."""
     n = len(states)
@@ -31,6 +32,7 @@ def rows(
         evidence_s=torch.tensor([evidence_s] * n if isinstance(evidence_s, float) else evidence_s, dtype=torch.float64),
         window_s=torch.tensor([window_s] * n if isinstance(window_s, float) else window_s, dtype=torch.float64),
         learned=torch.tensor(learned if learned is not None else [True] * n, dtype=torch.bool),
+        weight=torch.tensor(weight if weight is not None else [1.0] * n, dtype=torch.float64),
     )
 
 
@@ -73,6 +75,7 @@ def documents(draw: st.DrawFn, *, most: int = 10) -> DecisionRows:
             [begin + waits[number][1] for begin, number in zip(evidence, changes, strict=True)], dtype=torch.float64
         ),
         learned=torch.tensor(draw(st.lists(st.sampled_from([True, True, True, False]), min_size=n, max_size=n))),
+        weight=torch.tensor(draw(st.lists(st.sampled_from([1.0, 1.0, 0.5]), min_size=n, max_size=n))).double(),
     )
 
 

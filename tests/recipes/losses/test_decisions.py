@@ -75,6 +75,17 @@ def test_rows_that_are_not_learned_weigh_nothing():
         assert slope[0].abs().sum() > 0
 
 
+@pytest.mark.parametrize("loss", [decision_loss, focal_loss])
+def test_a_record_that_counts_half_is_half_a_row(loss):
+    """Two rows of weight 0.5 are one row of weight 1, in the total and in the divisor."""
+    logits, balance = logits_of(1).detach(), torch.tensor([1.0, 5.0, 9.0]).double()
+    whole, twice = rows("R"), rows("RR", weight=[0.5, 0.5])
+    one = loss(logits, whole, weights=row_weights(whole, balance))
+    other = loss(logits.expand(2, 3), twice, weights=row_weights(twice, balance))
+    torch.testing.assert_close((one.total, one.weight), (other.total, other.weight))
+    assert float(one.weight) == 9
+
+
 def test_focal_without_gamma_is_cross_entropy():
     labels, logits = rows("ssbRs"), logits_of(5)
     weights = row_weights(labels, torch.tensor([0.5, 1.0, 4.0]).double())

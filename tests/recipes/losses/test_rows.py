@@ -19,13 +19,6 @@ def test_no_rows_are_rows():
     assert follows(torch.zeros(0)).shape == (0,)
 
 
-def test_rows_move_whole():
-    labels = rows("sbR", evidence_s=1.0, window_s=2.0, segment=[0, 1, 1], learned=[True, False, True])
-    there = labels.to(torch.device("cpu"))
-    for name in FIELDS:
-        assert torch.equal(getattr(there, name), getattr(labels, name))
-
-
 def test_follows_compares_with_the_next_row():
     assert follows(torch.tensor([1, 1, 2, 2, 2])).tolist() == [True, False, True, True, False]
 
@@ -67,3 +60,10 @@ def test_logits_are_three_per_row():
 def test_half_precision_is_widened_and_double_kept():
     assert widened(torch.zeros(1, dtype=torch.bfloat16)).dtype == torch.float32
     assert decision_logits(torch.zeros(2, 3, dtype=torch.float64), rows("ss")).dtype == torch.float64
+
+
+@pytest.mark.parametrize("weight", [-0.5, float("nan")])
+def test_a_weight_is_at_least_0(weight):
+    with pytest.raises(RecipeError, match="weight: found"):
+        rows("ss", weight=[1.0, weight])
+    assert rows("ss", weight=[0.0, 2.0]).weight.tolist() == [0, 2]
