@@ -94,6 +94,7 @@ class Batch:
         twins: int64 (k, 2), supervised rows that say the same word, one grid apart: before, after.
         rivals: int64 (p, 2), documents of a chosen and of a rejected trace.
         utilities: float64 (p, 2), what they are worth.
+        worded: bool (p,), whether the two differ in what is said or shown; else they differ in timing alone.
         document: int64 (S,), document of each supervised row.
         text: bool (S,), rows that say words; the others decide.
         tokens: how many tokens are no padding.
@@ -120,6 +121,7 @@ class Batch:
     twins: Tensor
     rivals: Tensor
     utilities: Tensor
+    worded: Tensor
     document: Tensor
     text: Tensor
     tokens: int
@@ -145,6 +147,7 @@ class Batch:
             twins=self.twins.to(device),
             rivals=self.rivals.to(device),
             utilities=self.utilities.to(device),
+            worded=self.worded.to(device),
             document=self.document.to(device),
             text=self.text.to(device),
         )

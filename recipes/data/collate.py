@@ -67,7 +67,7 @@ def _batch(rows: Sequence[Row], shown: Mapping[GridRef, Shown], how: Format) -> 
     examples = [example for row in rows for example in row.examples]
     sources = tuple(sorted({example.source for example in examples}))
     source = torch.tensor([sources.index(example.source) for example in examples], dtype=torch.int64)
-    rivals, utilities = _rivals(examples)
+    rivals, utilities, worded = _rivals(examples)
     decides = torch.cat([row.decides for row in rows])
     weights = torch.cat([row.weights for row in rows])
     return Batch(
@@ -92,6 +92,7 @@ def _batch(rows: Sequence[Row], shown: Mapping[GridRef, Shown], how: Format) -> 
         twins=_twins(examples, answer),
         rivals=rivals,
         utilities=utilities,
+        worded=worded,
         document=document,
         text=~decides,
         tokens=sum(len(row.token_ids) for row in rows),
@@ -201,8 +202,8 @@ def _twins(examples: Sequence[Example], answer: Tensor) -> Tensor:
     return torch.cat(pairs) if pairs else torch.empty(0, 2, dtype=torch.int64)
 
 
-def _rivals(examples: Sequence[Example]) -> tuple[Tensor, Tensor]:
-    """Documents of chosen and rejected traces, and their utilities, each (p, 2)."""
+def _rivals(examples: Sequence[Example]) -> tuple[Tensor, Tensor, Tensor]:
+    """Documents of chosen and rejected traces, their utilities, each (p, 2), and whether they differ in words (p,)."""
     place = {example.key: k for k, example in enumerate(examples)}
     pairs = [(example, example.rival) for example in examples if example.rival is not None]
     lone = [rival.key for _, rival in pairs if rival.key not in place]
@@ -213,7 +214,21 @@ def _rivals(examples: Sequence[Example]) -> tuple[Tensor, Tensor]:
     return (
         torch.tensor(documents, dtype=torch.int64).reshape(-1, 2),
         torch.tensor(worth, dtype=torch.float64).reshape(-1, 2),
+        torch.tensor([_is_worded(chosen, rival) for chosen, rival in pairs], dtype=torch.bool),
     )
+
+
+def _is_worded(chosen: Example, rival: Example) -> bool:
+    """Whether the worse trace says what the better one never says, or says it of other pictures.
+
+    One that says the same too early, too late, twice or not at all has nothing wrong in its words.
+    """
+    words, others = (
+        {(item.text, item.state) for item in example.said if item.asked}
+        | {(item.text, "respond") for item in example.said if item.text}
+        for example in (chosen, rival)
+    )
+    return not others <= words or chosen.grids != rival.grids
 
 
 def _windows(batch: Batch, row: Row) -> list[Batch]:

@@ -117,7 +117,8 @@ def trace_scores(decisions: Tensor, texts: Tensor, *, nu: float | Tensor = 1.0) 
     Args:
         decisions: (traces,) mean log q of the decisions taken.
         texts: (traces,) mean log p of the text tokens said; 0 where nothing was said.
-        nu: weight of the text; (traces,) to give 0 to pairs that differ in timing alone, whose text is to stay.
+        nu: weight of the text, as a tensor one for each trace: 0 for pairs that differ in timing alone, whose text is
+            to stay.
 
     Returns:
         (traces,).

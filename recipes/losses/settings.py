@@ -154,7 +154,10 @@ class LatencyLoss(Config):
 
 
 class InteractionLoss(LossTerm):
-    """Preference between traces; opt-in. See `interaction_loss` for beta, eta and mu, `trace_scores` for nu."""
+    """Preference between traces; opt-in. See `interaction_loss` for beta, eta and mu, `trace_scores` for nu.
+
+    Pairs that differ in timing alone are judged by their decisions, whatever nu is.
+    """
 
     weight: NotNegative = 0.0
     beta: Positive = 2.0

@@ -51,6 +51,7 @@ def blank_batch(device: torch.device) -> Batch:
         twins=none.reshape(0, 2),
         rivals=none.reshape(0, 2),
         utilities=real.reshape(0, 2),
+        worded=none.bool(),
         document=none,
         text=none.bool(),
         tokens=0,

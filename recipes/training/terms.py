@@ -221,7 +221,9 @@ def _preferred(view: View, reference: Tensor | None) -> Part:
     chosen = view.losses.interaction
     traces = view.traces()[view.batch.rivals]
     began = torch.zeros_like(traces) if reference is None else reference.to(traces)
-    policy, before = (trace_scores(each[..., 0], each[..., 1], nu=chosen.nu) for each in (traces, began))
+    # What is said at the wrong time is not wrong in its words: they are neither pushed up nor down.
+    nu = (chosen.nu * view.batch.worded.to(traces.dtype))[:, None]
+    policy, before = (trace_scores(each[..., 0], each[..., 1], nu=nu) for each in (traces, began))
     utilities = view.batch.utilities
     return interaction_loss(
         Pairs(chosen=policy[:, 0], rejected=policy[:, 1]),

@@ -244,6 +244,7 @@ def test_rivals_are_found_by_their_keys():
     (batch,) = collate([[some_film("x"), better, worse]], shown, how())
     assert batch.rivals.tolist() == [[1, 2]]
     assert batch.utilities.tolist() == [[2.0, 0.0]]
+    assert batch.worded.tolist() == [False]
     assert set(batch.document.tolist()) == {0, 1, 2}
     # The worse trace teaches by comparison alone.
     assert torch.equal(batch.decisions.learned, batch.decisions.document != 2)
@@ -339,3 +340,37 @@ def test_decisions_move_whole():
     there = batch.decisions.to(torch.device("cpu"))
     for field in fields(batch.decisions):
         assert torch.equal(getattr(there, field.name), getattr(batch.decisions, field.name))
+
+
+def trace(key, *states, text="Now.", asked="Yes.", state=None, video="v"):
+    """One decision after each grid, and a question behind the second one."""
+    film = Film(key, video=video)
+    for place, decided in enumerate(states):
+        film.see().decide(decided, text if decided == "respond" else "")
+        if place == 1:
+            film.ask(asked, aside=False, state=state)
+    return film.done()
+
+
+@pytest.mark.parametrize(
+    ("worse", "worded"),
+    [
+        ({"states": ("respond", "silence", "silence", "silence")}, False),
+        ({"states": ("silence", "silence", "silence", "respond")}, False),
+        ({"states": ("silence", "silence", "respond", "respond")}, False),
+        ({"states": ("silence",) * 4}, False),
+        ({"text": "Later."}, True),
+        ({"asked": "No."}, True),
+        # Who is asked and is silent says something else; so does who begins with another sign.
+        ({"asked": "", "state": "silence"}, True),
+        ({"state": "standby"}, True),
+        ({"video": "w"}, True),
+    ],
+)
+def test_a_pair_differs_in_words_or_in_timing_alone(worse, worded):
+    states = ("silence", "silence", "respond", "silence")
+    better = trace("better", *states)
+    rival = trace("worse", *worse.pop("states", states), **worse)
+    pair = [replace(better, rival=rival, utility=1.0), rival]
+    (batch,) = collate([pair], shown_of(better, rival), how())
+    assert batch.worded.tolist() == [worded]

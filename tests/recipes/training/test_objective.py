@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 
 import pytest
@@ -6,7 +7,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recipes.errors import RecipeError
-from recipes.losses.settings import AnswerLoss, ConsistencyLoss, DecisionLoss, LatencyLoss, Losses, Ramp
+from recipes.losses.settings import (
+    AnswerLoss,
+    ConsistencyLoss,
+    DecisionLoss,
+    InteractionLoss,
+    LatencyLoss,
+    Losses,
+    Ramp,
+)
 from recipes.training.modules import module_of
 from recipes.training.objective import Objective
 from recipes.training.terms import TERMS, documents_of
@@ -161,6 +170,31 @@ def test_preference_starts_at_its_margin_and_moves_with_the_reference():
     ahead = own.clone()
     ahead[0, 1] += 1.0
     assert objective(batch, 3, None, ahead)[0][term] < objective(batch, 3, None, own)[0][term]
+
+
+@pytest.mark.parametrize(("text", "worded"), [("yes", False), ("no", True)])
+def test_words_are_compared_only_where_a_pair_differs_in_them(text, worded):
+    """Of a pair that differs in timing alone the words of neither trace move."""
+    losses = Losses(interaction=InteractionLoss(weight=1.0, nu=0.5))
+    objective = objective_of(losses=losses)
+    better, worse = pair()
+    worse = example("p/other", states=("respond", "silence", "silence"), text=text, utility=worse.utility)
+    (batch,) = batches_of([[replace(better, rival=worse), worse]])
+    assert batch.worded.tolist() == [worded]
+    term = TERMS.index("interaction")
+    _, found = objective(batch, 0)
+    own = found.traces[batch.rivals]
+    equal = float(objective(batch, 0, None, own)[0][term].detach())
+    for column, moves in ((0, True), (1, worded)):
+        ahead = own.clone()
+        ahead[0, 1, column] += 1.0
+        moved = float(objective(batch, 0, None, ahead)[0][term].detach())
+        assert (abs(moved - equal) > 1e-3) is moves
+    # The guard holds what is compared: decisions, and words with their weight.
+    chosen = losses.interaction
+    guard = chosen.mu * float(own[0, 0, 0] + (chosen.nu if worded else 0.0) * own[0, 0, 1])
+    gap = chosen.eta * float(batch.utilities[0] @ torch.tensor([1.0, -1.0]).double())
+    assert equal == pytest.approx(math.log1p(math.exp(gap)) - guard, rel=1e-5)
 
 
 @pytest.mark.parametrize("family", ["qwen2_5_vl", "qwen3_vl"])
