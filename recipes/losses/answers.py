@@ -1,7 +1,6 @@
-"""Cross entropy of the supervised text rows, a chunk at a time, so that the logits of all rows never exist at once."""
+"""Log-probabilities of the supervised text rows, a chunk at a time: the logits of all rows never exist at once."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -9,23 +8,10 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from recipes.errors import RecipeError
-from recipes.losses.part import Part, check_rows, weighted_sum
+from recipes.losses.part import check_rows
 from recipes.losses.rows import widened
 
 CHUNK = 1024
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Answers:
-    """What the text rows cost.
-
-    Attributes:
-        part: sum of weight x negative log-probability, over the sum of weights.
-        log_probs: (m,) without a graph: log-probability of each target, for curves per source.
-    """
-
-    part: Part
-    log_probs: Tensor
 
 
 def target_log_probs(
@@ -63,25 +49,3 @@ def target_log_probs(
         piece: Tensor = checkpoint(one, hidden[here], targets[here], use_reentrant=False, preserve_rng_state=False)
         pieces.append(piece)
     return torch.cat(pieces)
-
-
-def answer_loss(
-    hidden: Tensor, project: Callable[[Tensor], Tensor], *, targets: Tensor, weights: Tensor, chunk: int = CHUNK
-) -> Answers:
-    """Weighted cross entropy of text rows, over the sum of their weights.
-
-    L = - sum_i w_i log p(y_i) / sum_i w_i. The divisor holds the weights too: showlab/videollm-online and
-    maifoundations/Streamo divide by the number of labels, so that a change of weights there changes the learning rate.
-
-    Args:
-        hidden: (m, d) states of the supervised rows.
-        project: (k, d) → (k, V), the output projection.
-        targets: (m,) int64 below V.
-        weights: (m,) at least 0, without a graph.
-        chunk: rows of logits at a time.
-
-    Raises:
-        RecipeError: shapes that do not fit, or a chunk below 1.
-    """
-    log_probs = target_log_probs(hidden, project, targets=targets, chunk=chunk)
-    return Answers(part=weighted_sum(-log_probs, weights), log_probs=log_probs.detach())

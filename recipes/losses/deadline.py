@@ -95,8 +95,8 @@ def lateness(timing: Timing, profile: Profile, *, scale_s: float = 1.0) -> Tenso
 def deadline_weights(timing: Timing, profile: Profile, *, gain: float = 1.0, scale_s: float = 1.0) -> Tensor:
     """Factor of each answer token's weight: 1 + k sigmoid((f_i - deadline_i) / s) past its deadline, else 1.
 
-    Times the rows' own weights it goes into `answer_loss`, which divides by the sum of weights. Late tokens, the end of
-    the answer above all, are learned better than early ones of the same answer.
+    Times the rows' own weights it goes into the cross entropy, which is divided by the sum of weights. Late tokens, the
+    end of the answer above all, are learned better than early ones of the same answer.
 
     Args:
         timing: of the m supervised rows.

@@ -160,6 +160,7 @@ def parts_of(view: View, reference: Tensor | None) -> dict[TermName, Part]:
     losses, latency = view.losses, view.losses.latency.at(view.step)
     calm, gate_s, logits, rows = losses.consistency, view.gate_s, view.logits, view.rows
     terms: dict[str, Callable[[], Part]] = {
+        # The divisor holds the weights too: divided by the number of labels, a change of weights would change the rate.
         "answer": lambda: weighted_sum(-view.log_probs, view.answer_weights[view.spoken]),
         "decision": lambda: _decided(view),
         "consistency.decisions": lambda: decision_consistency(

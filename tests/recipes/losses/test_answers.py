@@ -6,8 +6,8 @@ from torch import nn
 from torch.nn import functional
 
 from recipes.errors import RecipeError
-from recipes.losses.answers import answer_loss, target_log_probs
-from recipes.losses.part import add_parts
+from recipes.losses.answers import target_log_probs
+from recipes.losses.part import add_parts, weighted_sum
 
 
 def drawn(rows, *, width=4, words=7, seed=0):
@@ -19,6 +19,11 @@ def drawn(rows, *, width=4, words=7, seed=0):
     return hidden, head, targets, weights
 
 
+def cost(hidden, project, targets, weights, *, chunk=1024):
+    """The cross entropy of the text rows, as the objective puts it together."""
+    return weighted_sum(-target_log_probs(hidden, project, targets=targets, chunk=chunk), weights)
+
+
 def plain(hidden, head, targets, weights):
     return functional.cross_entropy(head(hidden), targets, reduction="none") @ weights / weights.sum()
 
@@ -28,9 +33,9 @@ def plain(hidden, head, targets, weights):
 def test_chunks_change_neither_value_nor_gradient(rows, chunk, seed):
     hidden, head, targets, weights = drawn(rows, seed=seed)
     wanted = torch.autograd.grad(plain(hidden, head, targets, weights), [hidden, *head.parameters()])
-    made = answer_loss(hidden, head, targets=targets, weights=weights, chunk=chunk)
-    torch.testing.assert_close(made.part.mean(), plain(hidden, head, targets, weights))
-    found = torch.autograd.grad(made.part.mean(), [hidden, *head.parameters()])
+    made = cost(hidden, head, targets, weights, chunk=chunk)
+    torch.testing.assert_close(made.mean(), plain(hidden, head, targets, weights))
+    found = torch.autograd.grad(made.mean(), [hidden, *head.parameters()])
     for one, other in zip(found, wanted, strict=True):
         torch.testing.assert_close(one, other)
 
@@ -38,7 +43,7 @@ def test_chunks_change_neither_value_nor_gradient(rows, chunk, seed):
 def test_gradients_in_double_precision():
     hidden, head, targets, weights = drawn(5)
     assert torch.autograd.gradcheck(
-        lambda h, w: answer_loss(h, lambda k: k @ w.T, targets=targets, weights=weights, chunk=2).part.total,
+        lambda h, w: cost(h, lambda k: k @ w.T, targets, weights, chunk=2).total,
         (hidden, head.weight.detach().requires_grad_()),
     )
 
@@ -52,45 +57,42 @@ def test_no_more_than_a_chunk_of_logits_exists_at_once():
         return head(states)
 
     with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(tuple(t.shape)) or t, lambda t: t):
-        part = answer_loss(hidden, project, targets=targets, weights=weights, chunk=4).part
+        part = cost(hidden, project, targets, weights, chunk=4)
     assert sizes == [4, 4, 1]
     assert not [shape for shape in kept if shape[-1:] == (7,)], "logits are kept for the backward pass"
     part.total.backward()
     assert sorted(sizes) == [1, 1, 4, 4, 4, 4], "each chunk is computed once more, by itself"
 
 
-def test_log_probs_are_those_of_each_row_and_have_no_graph():
-    hidden, head, targets, weights = drawn(6)
-    made = answer_loss(hidden, head, targets=targets, weights=weights, chunk=4)
+def test_log_probs_are_those_of_each_row():
+    hidden, head, targets, _ = drawn(6)
+    made = target_log_probs(hidden, head, targets=targets, chunk=4)
     wanted = head(hidden).log_softmax(-1).gather(1, targets[:, None]).squeeze(1)
-    torch.testing.assert_close(made.log_probs, wanted.detach())
-    assert not made.log_probs.requires_grad
-    assert target_log_probs(hidden, head, targets=targets).requires_grad
+    torch.testing.assert_close(made, wanted)
+    assert made.requires_grad
 
 
 @pytest.mark.parametrize("factor", [0.1, 7.0])
 def test_the_scale_of_weights_changes_nothing(factor):
     hidden, head, targets, weights = drawn(6)
-    one = answer_loss(hidden, head, targets=targets, weights=weights).part.mean()
-    other = answer_loss(hidden, head, targets=targets, weights=factor * weights).part.mean()
+    one = cost(hidden, head, targets, weights).mean()
+    other = cost(hidden, head, targets, factor * weights).mean()
     torch.testing.assert_close(one, other)
 
 
 def test_micro_batches_add_up():
     hidden, head, targets, weights = drawn(7)
-    whole = answer_loss(hidden, head, targets=targets, weights=weights).part
-    halves = [
-        answer_loss(hidden[cut], head, targets=targets[cut], weights=weights[cut]).part
-        for cut in (slice(0, 2), slice(2, 7))
-    ]
+    whole = cost(hidden, head, targets, weights)
+    halves = [cost(hidden[cut], head, targets[cut], weights[cut]) for cut in (slice(0, 2), slice(2, 7))]
     torch.testing.assert_close(add_parts(halves).mean(), whole.mean())
 
 
 def test_no_rows_keep_the_graph_through_the_projection():
     hidden, head, targets, weights = drawn(0)
-    made = answer_loss(hidden, head, targets=targets, weights=weights)
-    made.part.total.backward()
-    assert (made.part.total, made.part.weight, made.log_probs.shape) == (0, 0, (0,))
+    made = cost(hidden, head, targets, weights)
+    made.total.backward()
+    assert (made.total, made.weight) == (0, 0)
+    assert target_log_probs(hidden, head, targets=targets).shape == (0,)
     assert torch.equal(head.weight.grad, torch.zeros_like(head.weight))
     assert hidden.grad is not None
 
@@ -98,23 +100,23 @@ def test_no_rows_keep_the_graph_through_the_projection():
 def test_rows_without_weight_get_no_gradient():
     hidden, head, targets, weights = drawn(3)
     weights[1] = 0
-    answer_loss(hidden, head, targets=targets, weights=weights).part.total.backward()
+    cost(hidden, head, targets, weights).total.backward()
     assert torch.equal(hidden.grad[1], torch.zeros(4, dtype=torch.float64))
     assert hidden.grad[0].abs().sum() > 0
 
 
 def test_half_precision_logits_are_widened():
     hidden, head, targets, weights = drawn(5)
-    made = answer_loss(hidden.bfloat16(), head.bfloat16(), targets=targets, weights=weights)
-    assert made.log_probs.dtype == torch.float32
-    assert made.part.total.dtype == torch.float32
+    made = target_log_probs(hidden.bfloat16(), head.bfloat16(), targets=targets)
+    assert made.dtype == torch.float32
+    assert weighted_sum(-made, weights).total.dtype == torch.float32
 
 
 def test_shapes_that_do_not_fit_are_refused():
     hidden, head, targets, weights = drawn(4)
     with pytest.raises(RecipeError, match="targets: found shape"):
-        answer_loss(hidden, head, targets=targets[:3], weights=weights)
+        target_log_probs(hidden, head, targets=targets[:3])
     with pytest.raises(RecipeError, match="weights: found shape"):
-        answer_loss(hidden, head, targets=targets, weights=weights[:, None])
+        cost(hidden, head, targets, weights[:, None])
     with pytest.raises(RecipeError, match="chunk: found 0"):
-        answer_loss(hidden, head, targets=targets, weights=weights, chunk=0)
+        target_log_probs(hidden, head, targets=targets, chunk=0)

@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recipes.errors import RecipeError
-from recipes.losses.answers import answer_loss
+from recipes.losses.answers import target_log_probs
 from recipes.losses.deadline import Profile, Timing, deadline_weights, finish_s, lateness, length_loss
+from recipes.losses.part import weighted_sum
 from tests.recipes.losses.labelled import gradient
 
 PROFILE = Profile(context=(0, 1000, 4000), first_s=(0.1, 0.3, 1.5), token_s=(0.02, 0.02, 0.05))
@@ -78,7 +79,8 @@ def test_late_tokens_pull_harder_than_early_ones():
     hidden = torch.zeros(4, 5).double().requires_grad_()
     weights = deadline_weights(timing(4, deadline=0.33), PROFILE)
     targets = torch.zeros(4, dtype=torch.int64)
-    slope = gradient(answer_loss(hidden, lambda h: h, targets=targets, weights=weights).part.total, hidden)
+    log_probs = target_log_probs(hidden, lambda h: h, targets=targets)
+    slope = gradient(weighted_sum(-log_probs, weights).total, hidden)
     sizes = slope.norm(dim=-1)
     assert sizes[0] == sizes[1] < sizes[2] < sizes[3]
 
