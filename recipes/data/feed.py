@@ -40,6 +40,23 @@ class Step:
     made_s: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Stock:
+    """What steps are made of.
+
+    Attributes:
+        examples: that the plan speaks of.
+        plan: which of them stand in which step.
+        sightings: what their grids show.
+        how: the format of batches.
+    """
+
+    examples: Sequence[Example]
+    plan: Plan
+    sightings: Sightings
+    how: Format
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Share:
     """Which part of each step a process takes, and how many rows go through together."""
@@ -69,10 +86,7 @@ class Feed:
     Steps are pure functions of their number, so threads that make them ahead change nothing but the time.
 
     Args:
-        examples: that the plan speaks of.
-        plan: which of them stand in which step.
-        sightings: what their grids show.
-        how: the format of batches.
+        stock: what they are made of.
         share: which part of each step is this process's.
         workers: threads that work ahead; 0: each step is made when it is asked for.
         max_skipped: share of the examples that may be skipped; of a process, that of its part.
@@ -81,22 +95,16 @@ class Feed:
 
     def __init__(
         self,
-        examples: Sequence[Example],
-        plan: Plan,
-        sightings: Sightings,
-        how: Format,
+        stock: Stock,
         *,
         share: Share,
         workers: int = 1,
         max_skipped: float = 0.02,
         skipped: Sequence[str] = (),
     ) -> None:
-        self._examples = examples
-        self._plan = plan
-        self._sightings = sightings
-        self._how = how
+        self._stock = stock
         self._share = share
-        self._most = max_skipped * len(examples) / share.world
+        self._most = max_skipped * len(stock.examples) / share.world
         self._pool = ThreadPoolExecutor(max_workers=workers, thread_name_prefix="feed") if workers else None
         self._ahead = workers + 1 if workers else 0
         self._open = True
@@ -138,7 +146,7 @@ class Feed:
 
     def cursor(self, number: int) -> Cursor:
         """Where training stands before a step."""
-        return self._plan.cursor(number)
+        return self._stock.plan.cursor(number)
 
     def close(self) -> None:
         """Ends the threads, after the steps that they are at; harmless when it is done."""
@@ -150,14 +158,14 @@ class Feed:
         self.skipped.update(made.skipped)
         if made.failed and len(self.skipped) > self._most:
             raise SkipLimitError(
-                f"data: {len(self.skipped)} of {len(self._examples)} examples cannot be decoded, expected at most "
-                f"{self._most:g} (data.max_skipped); the last: {made.failed[-1]}; mend the videos, index them anew, or "
-                "allow more"
+                f"data: {len(self.skipped)} of {len(self._stock.examples)} examples cannot be decoded, expected at "
+                f"most {self._most:g} (data.max_skipped); the last: {made.failed[-1]}; mend the videos, index them "
+                "anew, or allow more"
             ) from made.failed[-1]
 
     def _made(self, number: int) -> _Made:
         begun = time.perf_counter()
-        rows = self._plan.share(number, rank=self._share.rank, world=self._share.world)
+        rows = self._stock.plan.share(number, rank=self._share.rank, world=self._share.world)
         shown: dict[GridRef, Shown] = {}
         failed: list[DecodeError] = []
         skipped: list[str] = []
@@ -166,7 +174,7 @@ class Feed:
         full = [row for row in kept if row]
         batches: list[Batch] = []
         for begin in range(0, len(full), self._share.micro):
-            batches += collate(full[begin : begin + self._share.micro], shown, self._how)
+            batches += collate(full[begin : begin + self._share.micro], shown, self._stock.how)
         return _Made(
             batches=tuple(batches),
             failed=tuple(failed),
@@ -180,11 +188,11 @@ class Feed:
         """The examples of a row whose frames can be decoded, each with its rival behind it."""
         kept: list[Example] = []
         for place in row:
-            example = self._examples[place]
+            example = self._stock.examples[place]
             both = [example] if example.rival is None else [example, example.rival]
             try:
                 new = [grid for each in both for grid in each.grids if grid not in shown]
-                shown |= self._sightings.shown(new)
+                shown |= self._stock.sightings.shown(new)
             except DecodeError as error:
                 failed.append(error)
                 skipped.append(example.key)

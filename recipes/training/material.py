@@ -22,7 +22,7 @@ from recipes.data.corpus import Corpus, dataset_digests
 from recipes.data.example import Example
 from recipes.data.features import Sightings
 from recipes.data.feed import Feed as StepFeed
-from recipes.data.feed import Share
+from recipes.data.feed import Share, Stock
 from recipes.data.frames import DecodeError, Frames
 from recipes.data.mix import Mix, make_mix, needs, texts_of
 from recipes.data.plan import Plan
@@ -169,10 +169,7 @@ class StageFeed:
         """Steps from a cursor to the stage's last."""
         mine = cursor.skipped[self._share.rank :: self._share.world]
         with StepFeed(
-            self._mix.examples,
-            self.plan,
-            self.sightings,
-            self.format,
+            Stock(examples=self._mix.examples, plan=self.plan, sightings=self.sightings, how=self.format),
             share=self._share,
             workers=self._data.workers,
             max_skipped=self._data.max_skipped,

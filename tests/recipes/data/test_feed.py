@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from recipes.data.features import Sightings
-from recipes.data.feed import Feed, Share
+from recipes.data.feed import Feed, Share, Stock
 from recipes.data.frame_events import frame_events
 from recipes.data.frames import DecodeError, Frames
 from recipes.data.mix import Mix, Report
@@ -19,6 +19,10 @@ from recipes.settings import InteractConfig, PackConfig, StreamConfig
 from tests.recipes.data.lessons import desk, frame_format, how, open_corpus
 
 NOTHING = Report(examples={}, tokens={}, said={}, tasks={}, left={}, unused={})
+
+
+def stock_of(mix, plan, sightings):
+    return Stock(examples=mix.examples, plan=plan, sightings=sightings, how=how())
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +50,7 @@ def feed_of(found, films):
         frames = Frames(films, frame_format(), decoder="decord", cache=cache)
         sightings = Sightings(frames, frame_format(), tower=None, cache=cache)
         more = {"max_skipped": 1.0 if whole else 0.0} | more
-        made.append(Feed(mix.examples, plan, sightings, how(), share=share or Share(), **more))
+        made.append(Feed(stock_of(mix, plan, sightings), share=share or Share(), **more))
         return made[-1]
 
     yield make
@@ -149,7 +153,7 @@ class _Broken:
 @pytest.mark.parametrize("workers", [0, 1])
 def test_what_goes_wrong_ahead_reaches_the_caller(found, workers):
     mix, plan, _ = found
-    feed = Feed(mix.examples, plan, _Broken(), how(), share=Share(), workers=workers)
+    feed = Feed(stock_of(mix, plan, _Broken()), share=Share(), workers=workers)
     with feed, pytest.raises(ZeroDivisionError, match="a bug"):
         next(feed.steps(0, 2))
 
@@ -185,7 +189,7 @@ def test_waiting_is_measured(found, films):
     mix, plan, cache = found
     frames = Frames(films, frame_format(), decoder="decord", cache=cache)
     slow = _Slow(Sightings(frames, frame_format(), tower=None, cache=cache))
-    with Feed(mix.examples, plan, slow, how(), share=Share(), workers=0, max_skipped=1.0) as feed:
+    with Feed(stock_of(mix, plan, slow), share=Share(), workers=0, max_skipped=1.0) as feed:
         (step,) = feed.steps(0, 1)
     assert step.waited_s >= step.made_s >= 0.05
 
