@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from datasets_build.core.clock import NS_PER_S
 from recipes.data.example import STATES
-from recipes.evaluation.answers import judge_due
+from recipes.evaluation.answers import Mark, judge_due
 from recipes.evaluation.matching import EXACT, Matched, Outcome, Tolerance
 from recipes.evaluation.script import Due, reference, window
 
@@ -32,6 +34,8 @@ class Decided:
             decided as silence.
         confusion: counts of the right state (row) and the decided one (column), row by row.
         earned: utility of each thing due, summed, in [0, due].
+        left_out: hits that the user cut off before they could be judged; they earn nothing, and need not.
+        watched_ns: how long decisions were taken.
     """
 
     due: int = 0
@@ -50,6 +54,8 @@ class Decided:
     silent_right: int = 0
     confusion: tuple[int, ...] = field(default=(0,) * 9)
     earned: float = 0.0
+    left_out: int = 0
+    watched_ns: int = 0
 
     def __add__(self, other: Decided) -> Decided:
         return total((self, other))
@@ -72,7 +78,8 @@ class Decided:
     @property
     def utility(self) -> float:
         """Mean utility of a thing due (`earned_by`)."""
-        return self.earned / self.due if self.due else 0.0
+        judged = self.due - self.left_out
+        return self.earned / judged if judged else 0.0
 
     @property
     def silence_accuracy(self) -> float:
@@ -97,6 +104,11 @@ class Decided:
         return count / self.due if self.due else 0.0
 
     @property
+    def false_per_minute(self) -> float:
+        """Responses that answer to nothing, per minute."""
+        return self.false * 60 * NS_PER_S / self.watched_ns if self.watched_ns else 0.0
+
+    @property
     def duplicate_rate(self) -> float:
         """Share of responses that repeat."""
         return self.duplicate / self.responses if self.responses else 0.0
@@ -104,6 +116,11 @@ class Decided:
     def delay_ns(self, percent: float) -> float | None:
         """A percentile of the delays, interpolated; None where there are none."""
         return float(np.percentile(self.delays_ns, percent)) if self.delays_ns else None
+
+    @property
+    def delay_mean_ns(self) -> float | None:
+        """Mean delay; None where there is none."""
+        return sum(self.delays_ns) / len(self.delays_ns) if self.delays_ns else None
 
 
 def decided(matched: Matched, *, tolerance: Tolerance = EXACT) -> Decided:
@@ -131,6 +148,8 @@ def decided(matched: Matched, *, tolerance: Tolerance = EXACT) -> Decided:
         silent_right=silent_right,
         confusion=_confusion(matched),
         earned=sum(earned_by(matched, outcome) for outcome in outcomes),
+        left_out=sum(mark.left_out for mark in map(functools.partial(_mark, matched), hits)),
+        watched_ns=_watched_ns(_grids(matched)),
     )
 
 
@@ -154,11 +173,23 @@ def total(parts: Iterable[Decided]) -> Decided:
         silent_right=sum(row.silent_right for row in rows),
         confusion=tuple(sum(row.confusion[place] for row in rows) for place in range(9)),
         earned=sum(row.earned for row in rows),
+        left_out=sum(row.left_out for row in rows),
+        watched_ns=sum(row.watched_ns for row in rows),
     )
 
 
 def _grids(matched: Matched) -> list[int]:
     return [decision.t_ns for decision in matched.talk.decisions]
+
+
+def _watched_ns(grids: Sequence[int]) -> int:
+    """From the first grid to the last, and one more step: the last one stands for as long as one between."""
+    return (grids[-1] - grids[0]) * len(grids) // (len(grids) - 1) if len(grids) > 1 else 0
+
+
+def _mark(matched: Matched, outcome: Outcome) -> Mark:
+    speech = matched.responses[outcome.speech]
+    return judge_due(matched.script, speech.text, outcome.due, video_id="", cut=speech.cut)
 
 
 def _silence(matched: Matched, tolerance: Tolerance) -> tuple[int, int, int]:
@@ -202,6 +233,5 @@ def earned_by(matched: Matched, outcome: Outcome) -> float:
     if speech is None or outcome.fate != "hit":
         return 0.0
     grids, due = _grids(matched), outcome.due
-    mark = judge_due(matched.script, speech.text, due, video_id="", cut=speech.cut)
     first, end = first_chance(due, grids), window(due, grids)[1]
-    return float(mark.right) * min(1.0, max(0, end - speech.t_ns) / (end - first))
+    return float(_mark(matched, outcome).right) * min(1.0, max(0, end - speech.t_ns) / (end - first))

@@ -20,7 +20,7 @@ class Worth:
 
     Attributes:
         utility: as in `recipes.losses.interaction.utility`.
-        due: how many things were due: the most that it can be.
+        due: how many things were due, without answers that were cut too short to be judged: the most that it can be.
         barges, stopped: how often the user broke into an answer, and how often the model let go of it then.
     """
 
@@ -54,11 +54,12 @@ def worth(matched: Matched, prices: Prices) -> Worth:
         prices: what errors cost, and how fast an answer loses its worth.
     """
     grids = [decision.t_ns for decision in matched.talk.decisions]
-    qualities, delays = [], []
+    qualities, delays, left_out = [], [], 0
     for outcome in matched.outcomes:
         speech = matched.speech_of(outcome)
         if speech is not None and outcome.fate == "hit":
             mark = judge_due(matched.script, speech.text, outcome.due, video_id="", cut=speech.cut)
+            left_out += mark.left_out
             qualities.append(float(mark.right))
             delays.append(max(0, speech.t_ns - first_chance(outcome.due, grids)) / NS_PER_S)
     barged = {turn for turn, _ in matched.script.barges}
@@ -72,7 +73,7 @@ def worth(matched: Matched, prices: Prices) -> Worth:
     )
     return Worth(
         utility=utility(result, prices),
-        due=len(matched.outcomes),
+        due=len(matched.outcomes) - left_out,
         barges=len(matched.script.barges),
         stopped=len(matched.script.barges) - resumed,
     )

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from datasets_build.core.clock import NS_PER_S
 from recipes.data.frame_events import names_in
 from recipes.errors import RecipeError
 from recipes.evaluation.answers import Mark, by_task, judge, judge_due
@@ -170,11 +171,16 @@ def all_steady(scores: Sequence[VideoScores]) -> Steady:
 def _of_marks(group: str, *, exact: bool = False) -> Counted:
     def value(scores: Sequence[VideoScores]) -> Value:
         marks = [mark for score in scores for mark in score.marks]
-        chosen = marks if group == "all" else by_task(marks).get(group, [])
+        chosen = [m for m in marks if not m.left_out] if group == "all" else by_task(marks).get(group, [])
         right = [mark.exact if exact else mark.right for mark in chosen]
         return (sum(right) / len(right) if right else None), len(right)
 
     return value
+
+
+def _left_out(scores: Sequence[VideoScores]) -> Value:
+    marks = [mark for score in scores for mark in score.marks]
+    return (sum(mark.left_out for mark in marks) / len(marks) if marks else None), len(marks)
 
 
 def _of_decided(read: Callable[[Decided], float | None], n: Callable[[Decided], int], kind: Kind | None) -> Counted:
@@ -226,6 +232,7 @@ def figures_of(scores: Sequence[VideoScores], tious: Sequence[float]) -> dict[st
     table: dict[str, Counted] = {"accuracy/all": _of_marks("all")}
     table |= {f"accuracy/{group}": _of_marks(group) for group in groups}
     table["exact/all"] = _of_marks("all", exact=True)
+    table["cut/left_out"] = _left_out
     table |= _decision_figures()
     table |= {
         "stability/flip_rate": _of_steady(lambda found: found.flip_rate, lambda found: found.pairs),
@@ -258,7 +265,11 @@ def _decision_figures() -> dict[str, Counted]:
         "decisions/late_rate": of(lambda found: found.rate(found.late)),
         "decisions/missed_rate": of(lambda found: found.rate(found.missed)),
         "decisions/false_per_due": of(lambda found: found.rate(found.false)),
+        "decisions/false_per_minute": of(
+            lambda found: found.false_per_minute, lambda found: found.watched_ns // NS_PER_S
+        ),
         "decisions/duplicate_rate": of(lambda found: found.duplicate_rate, lambda found: found.responses),
+        "decisions/delay_mean_s": of(lambda found: _seconds(found.delay_mean_ns), lambda found: found.hit),
         "decisions/delay_p50_s": of(lambda found: _seconds(found.delay_ns(50)), lambda found: found.hit),
         "decisions/delay_p95_s": of(lambda found: _seconds(found.delay_ns(95)), lambda found: found.hit),
         "decisions/silence_accuracy": of(lambda found: found.silence_accuracy, lambda found: found.quiet),

@@ -134,3 +134,32 @@ def test_first_chance_is_a_grid_or_the_question():
     assert first_chance(due(4.1), GRIDS) == 4.5 * S
     assert first_chance(due(4.1, heard=0), GRIDS) == round(4.1 * S)
     assert first_chance(due(400), GRIDS) == 400 * S
+
+
+def test_a_hit_that_the_user_cut_too_short_is_not_asked_for():
+    made = script(due(4, text="red circle moves left", end_s=8), due(10, end_s=12))
+    found = counts(made, talk(speech(4, "r", cut=True), speech(10)))
+    assert (found.hit, found.left_out, found.utility) == (2, 1, 1)
+    wrong = counts(made, talk(speech(4, "blue", cut=True), speech(10)))
+    assert (wrong.left_out, wrong.utility) == (0, 0.5)
+
+
+@settings(max_examples=25)
+@given(st.lists(SECONDS, max_size=6, unique=True))
+def test_false_starts_per_minute(times):
+    # Twenty seconds are watched, and nothing is due.
+    found = counts(script(), talk(*(speech(t) for t in times)))
+    assert found.watched_ns == 20 * S
+    assert found.false_per_minute == pytest.approx(3 * len(times))
+
+
+def test_without_grids_nothing_is_watched():
+    assert Decided(false=3).false_per_minute == 0
+    assert counts(script(), talk(grids=())).watched_ns == 0
+    assert counts(script(), talk(grids=GRIDS[:1])).watched_ns == 0
+
+
+def test_mean_delay_by_hand():
+    made = script(due(4, end_s=8), due(10, end_s=12))
+    assert counts(made, talk(speech(5), speech(10))).delay_mean_ns == S / 2
+    assert counts(made, silent(made)).delay_mean_ns is None

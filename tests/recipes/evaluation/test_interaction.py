@@ -71,18 +71,22 @@ def test_letting_go_when_interrupted():
     answer = speech(4, "2 so far.", heard=1)
     kept = barge(broken, answer)
     assert (kept.barges, kept.stopped) == (1, 1)
-    # What came out of the broken answer was right.
-    assert kept.utility == pytest.approx(2)
+    # Too little came out of the broken answer to be judged, so it is not asked for.
+    assert (kept.utility, kept.due, kept.score) == (pytest.approx(1), 1, 1)
+    half = barge(speech(3, "It was this: The red circle", heard=0, cut=True), answer)
+    assert (half.utility, half.due) == (pytest.approx(2), 2)
+    wrong = barge(speech(3, "It was this: The blue", heard=0, cut=True), answer)
+    assert (wrong.utility, wrong.due) == (pytest.approx(1), 2)
     again = barge(broken, answer, speech(5, "The red circle moves left."))
     assert (again.barges, again.stopped) == (1, 0)
-    assert again.utility == pytest.approx(2 - PRICES.false - PRICES.late)
+    assert again.utility == pytest.approx(1 - PRICES.false - PRICES.late)
 
 
 def test_an_answer_that_comes_late_after_an_interruption_costs():
     waits = speech(4, "", heard=1, state="standby")
     broken = speech(3, "It was this: The red", heard=0, cut=True)
-    assert barge(broken, waits, speech(7.5, "2 so far.")).utility == pytest.approx(1 - PRICES.late)
-    assert barge(broken, waits, speech(4.5, "2 so far.")).utility == pytest.approx(1 + math.exp(-0.5 / PRICES.scale_s))
+    assert barge(broken, waits, speech(7.5, "2 so far.")).utility == pytest.approx(-PRICES.late)
+    assert barge(broken, waits, speech(4.5, "2 so far.")).utility == pytest.approx(math.exp(-0.5 / PRICES.scale_s))
 
 
 def test_short_words_after_an_interruption_are_no_repeat():

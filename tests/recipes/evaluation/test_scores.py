@@ -1,5 +1,7 @@
 """All scores of a video, and the figures and intervals of many."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,7 +20,7 @@ from recipes.evaluation.report import (
 from recipes.evaluation.scores import figures_of, interval, score_video
 from recipes.losses.interaction import Prices
 from recipes.settings import DataConfig, EvaluateConfig, MadeConfig, ModelConfig, RunConfig
-from tests.recipes.evaluation.made import GRIDS, S, ask, clip, due, empty_trace, perfect_trace, script
+from tests.recipes.evaluation.made import GRIDS, S, ask, clip, due, empty_trace, perfect_trace, script, speech, talk
 
 CONFIG = RunConfig(
     model=ModelConfig(made=MadeConfig()), data=DataConfig(folders=("a",)), evaluate=EvaluateConfig(tious=(0.5,))
@@ -64,7 +66,7 @@ ONE = ("accuracy/", "exact/", "decisions/precision", "decisions/recall", "decisi
        "decisions/state", "decisions/at_once", "decisions/utility", "events/", "interaction/dialogue",
        "interaction/standing")  # fmt: skip
 ZERO = ("decisions/early_rate", "decisions/late_rate", "decisions/missed_rate", "decisions/false", "decisions/dup",
-        "decisions/delay", "stability/")  # fmt: skip
+        "decisions/delay", "stability/", "cut/")  # fmt: skip
 
 
 def test_a_perfect_trace_scores_one_everywhere():
@@ -76,6 +78,21 @@ def test_a_perfect_trace_scores_one_everywhere():
         else:
             assert name == "interaction/stops"
             assert value is None
+
+
+def test_accuracy_of_a_task_is_over_all_its_modes():
+    made = clip(asks=[ask("a", "red", task="colour"), ask("b", "blue", task="colour", mode="probe")])
+    trace = perfect_trace(made)
+    half = replace(trace, replies=(trace.replies[0], replace(trace.replies[1], text="red")))
+    found = values([score_video(made, half, prices=Prices())])
+    assert (found["accuracy/colour"], found["accuracy/colour/realtime"], found["accuracy/colour/probe"]) == (0.5, 1, 0)
+
+
+def test_what_was_cut_too_short_is_counted_apart():
+    made = clip(scripts=[script(due(4, text="red circle moves left"), due(10))])
+    trace = replace(perfect_trace(made), talks=(talk(speech(4, "re", cut=True), speech(10)),))
+    found = values([score_video(made, trace, prices=Prices())])
+    assert (found["accuracy/all"], found["exact/all"], found["cut/left_out"]) == (1, 1, 0.5)
 
 
 def test_an_empty_trace_recalls_nothing():
@@ -120,8 +137,6 @@ def test_an_interval_holds_the_value_and_narrows_to_it():
 
 
 def test_an_interval_is_that_of_scipy():
-    from dataclasses import replace
-
     import numpy as np
     from scipy import stats
 
