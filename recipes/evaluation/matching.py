@@ -77,48 +77,65 @@ def match(script: Script, talk: Talk, *, tolerance: Tolerance = EXACT) -> Matche
     grids = [decision.t_ns for decision in talk.decisions]
     spans = [window(due, grids, early_ns=tolerance.early_ns, late_ns=tolerance.late_ns) for due in script.dues]
     responses = _responses(script, talk)
-    free = list(range(len(responses)))
-    taken: dict[int, tuple[Fate, int]] = {}
-
-    def fits(place: int, k: int) -> bool:
-        return responses[k].heard in (-1, script.dues[place].heard)
-
+    pairs = _Pairs(script.dues, spans, responses)
     for place in sorted(range(len(spans)), key=lambda k: (spans[k][1], spans[k][0])):
-        low, high = spans[place]
-        _take(taken, free, place, "hit", [k for k in free if low <= responses[k].t_ns < high and fits(place, k)][:1])
+        pairs.take_hit(place)
     for place in range(len(spans)):
-        low, high = spans[place]
-        later = min((begin for begin, _ in spans if begin >= high), default=2**63)
-        if place not in taken:
-            _take(
-                taken,
-                free,
-                place,
-                "late",
-                [k for k in free if high <= responses[k].t_ns < later and fits(place, k)][:1],
-            )
-        if place not in taken:
-            since = max([script.dues[place].since_ns, *(end for _, end in spans if end <= low)])
-            _take(taken, free, place, "early", [k for k in free if since <= responses[k].t_ns < low][-1:])
-    outcomes = [Outcome(due=due, fate=fate, speech=k) for due, (fate, k) in _all(script.dues, taken)]
+        pairs.take_late(place)
+        pairs.take_early(place)
     return Matched(
         script=script,
         talk=talk,
         responses=responses,
-        outcomes=tuple(outcomes),
-        false=tuple(free),
+        outcomes=tuple(pairs.outcome(place) for place in range(len(spans))),
+        false=tuple(pairs.free),
         duplicates=tuple(_duplicates(script, responses)),
     )
 
 
-def _take(taken: dict[int, tuple[Fate, int]], free: list[int], place: int, fate: Fate, found: list[int]) -> None:
-    for k in found:
-        free.remove(k)
-        taken[place] = (fate, k)
+class _Pairs:
+    """Which responses are free, and which thing due has taken which of the others."""
 
+    def __init__(self, dues: Sequence[Due], spans: Sequence[tuple[int, int]], responses: Sequence[Speech]) -> None:
+        self._dues = dues
+        self._spans = spans
+        self._responses = responses
+        self._taken: dict[int, tuple[Fate, int]] = {}
+        self.free = list(range(len(responses)))
 
-def _all(dues: Sequence[Due], taken: dict[int, tuple[Fate, int]]) -> list[tuple[Due, tuple[Fate, int]]]:
-    return [(due, taken.get(place, ("missed", -1))) for place, due in enumerate(dues)]
+    def take_hit(self, place: int) -> None:
+        low, high = self._spans[place]
+        self._take(place, "hit", self._answering(place, low, high)[:1])
+
+    def take_late(self, place: int) -> None:
+        high = self._spans[place][1]
+        later = min((begin for begin, _ in self._spans if begin >= high), default=2**63)
+        self._take(place, "late", self._answering(place, high, later)[:1])
+
+    def take_early(self, place: int) -> None:
+        """A guess in reply to a question comes early too."""
+        low = self._spans[place][0]
+        since = max([self._dues[place].since_ns, *(end for _, end in self._spans if end <= low)])
+        self._take(place, "early", self._between(since, low)[-1:])
+
+    def outcome(self, place: int) -> Outcome:
+        fate, k = self._taken.get(place, ("missed", -1))
+        return Outcome(due=self._dues[place], fate=fate, speech=k)
+
+    def _between(self, begin_ns: int, end_ns: int) -> list[int]:
+        """Free responses in a half-open span."""
+        return [k for k in self.free if begin_ns <= self._responses[k].t_ns < end_ns]
+
+    def _answering(self, place: int, begin_ns: int, end_ns: int) -> list[int]:
+        """Those that may answer a thing due."""
+        asked = (-1, self._dues[place].heard)
+        return [k for k in self._between(begin_ns, end_ns) if self._responses[k].heard in asked]
+
+    def _take(self, place: int, fate: Fate, found: Sequence[int]) -> None:
+        """Gives a thing due its response, unless it has one."""
+        if found and place not in self._taken:
+            self.free.remove(found[0])
+            self._taken[place] = (fate, found[0])
 
 
 def _responses(script: Script, talk: Talk) -> tuple[Speech, ...]:
