@@ -68,6 +68,7 @@ class Due:
         heard: number of the user's turn that is replied to at once with it; -1: it is decided after a grid.
         since_ns: from when on it is awaited.
         worded: whether its words matter; those of a promise do not.
+        asked: number of the user's turn that asked for it; -1: nobody did.
     """
 
     text: str
@@ -79,6 +80,7 @@ class Due:
     heard: int
     since_ns: int
     worded: bool = True
+    asked: int = -1
 
     def __post_init__(self) -> None:
         if self.end_ns <= self.start_ns:
@@ -111,6 +113,10 @@ class Script:
     waits: tuple[tuple[int, int], ...] = ()
     acknowledges: bool = False
     barges: tuple[tuple[int, str], ...] = ()
+
+    def question(self, due: Due) -> str:
+        """The words that asked for a thing due; empty where nobody did."""
+        return self.heard[due.asked].text if due.asked >= 0 else ""
 
 
 def asks_of(row: StreamingQA) -> list[Ask]:
@@ -151,6 +157,7 @@ def standing(row: StreamingQA) -> Script:
             end_ns=max(answer.window_end_ns, answer.window_start_ns + 1),
             heard=0 if answer.t_ns <= row.ask_ns else -1,
             since_ns=row.ask_ns,
+            asked=0,
         )
         for answer in row.answers
     )
@@ -211,6 +218,7 @@ def _due(turn: Turn, users: Sequence[Turn], number: dict[str, int]) -> Due:
         since_ns=users[asked].end_ns if asked >= 0 else max(before, default=0),
         # What nothing in the video proves is a promise.
         worded=bool(turn.evidence) or turn.answerable_from_ns is None,
+        asked=asked,
     )
 
 

@@ -1,14 +1,18 @@
 """What can be had without the video."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recipes.evaluation.baselines import Clock, fit_clock, fit_majority
+from recipes.evaluation.baselines import PRIOR, TRIED, Clock, fit_clock, fit_majority
 from recipes.evaluation.decisions import decided
 from recipes.evaluation.matching import match
 from recipes.evaluation.script import reference
 from tests.recipes.evaluation.made import GRIDS, S, ask, clip, due, script
+
+GROUP = ("tell_me_when", "proactive")
 
 
 def f1_of(clock, made):
@@ -21,15 +25,17 @@ def test_what_always_comes_after_the_same_time_needs_no_video():
     assert [f1_of(clock, made) for made, _ in timed] == [1, 1, 1]
 
 
-def test_hazards_by_hand():
-    # Asked at 0 s; grids at 0.5 s are less than a second after, those at 1 and 1.5 s one second, and so on.
+def test_chances_by_hand():
+    # Asked at 0 s; in its window are the grids at 1 and 1.5 s of two, at 2 and 2.5 s of the third.
     timed = [(script(due(t, end_s=t + 1), asked_s=(0,)), GRIDS[:6]) for t in (1, 1, 2)]
-    clock = fit_clock(timed)
-    assert clock.hazards[True, 0] == 0
-    assert clock.hazards[True, 1] == pytest.approx(2 / 4)
-    # Behind a response, the time since it counts.
-    assert clock.hazards[True, 2] == 1
-    assert clock.hazards[False, 0] == 0
+    chances = fit_clock(timed).chances[GROUP]
+    mean = 6 / 18
+    drawn = {steps: (hits + PRIOR * mean) / (3 + PRIOR) for steps, hits in {1: 0, 2: 2, 3: 2}.items()}
+    assert {steps: chances[0, steps] for steps in drawn} == pytest.approx(drawn)
+    # What has been answered counts from its response, one second ago: twice at 2 s, once at 3 s.
+    assert chances[0, 4] == pytest.approx((1 + PRIOR * mean) / (1 + PRIOR))
+    assert chances[1, 2] == pytest.approx(PRIOR * mean / (3 + PRIOR))
+    assert (1, 0) not in chances
 
 
 def test_nothing_is_said_where_nothing_ever_was():
@@ -38,17 +44,36 @@ def test_nothing_is_said_where_nothing_ever_was():
     assert fit_clock([]).talk(script(due(3)), GRIDS).speeches == ()
 
 
+def clock_of(chances, threshold):
+    return Clock(chances={GROUP: chances}, thresholds={GROUP: threshold})
+
+
 def test_before_anybody_speaks_the_clock_is_silent():
-    clock = Clock(hazards={(True, k): 1.0 for k in range(61)} | {(False, k): 0.0 for k in range(61)}, threshold=0.5)
+    clock = clock_of({(0, k): 1.0 for k in range(61)}, 0.5)
     said = clock.talk(script(asked_s=(5,)), GRIDS).speeches
     assert [one.t_ns for one in said] == [round(5.5 * S)]
     assert clock.talk(script(asked_s=()), GRIDS).speeches == ()
 
 
 def test_after_a_response_the_clock_begins_anew():
-    clock = Clock(hazards={(True, 1): 0.9, (False, 2): 0.9}, threshold=0.9)
-    said = clock.talk(script(asked_s=(0,)), GRIDS).speeches
-    assert [one.t_ns / S for one in said][:3] == [1, 3, 5]
+    clock = clock_of({(0, 2): 0.9, (1, 4): 0.9, (2, 6): 0.9}, 0.9)
+    assert [one.t_ns / S for one in clock.talk(script(asked_s=(0,)), GRIDS).speeches] == [1, 3, 6]
+    # A user who speaks again is answered again.
+    assert [one.t_ns / S for one in clock.talk(script(asked_s=(0, 10)), GRIDS).speeches] == [1, 3, 6, 11, 13, 16]
+
+
+def test_tasks_and_modes_have_clocks_of_their_own():
+    soon = [(script(due(1, end_s=1.5), asked_s=(0,), mode="forward"), GRIDS)]
+    late = [(script(due(6, end_s=6.5), asked_s=(0,), mode="proactive"), GRIDS)]
+    clock = fit_clock([*soon, *late])
+    assert [f1_of(clock, made) for made, _ in (*soon, *late)] == [1, 1]
+    assert clock.talk(script(due(1), mode="counting"), GRIDS).speeches == ()
+
+
+def test_what_comes_thrice_is_said_thrice():
+    dues = [due(t, end_s=t + 1) for t in (3, 8, 14)]
+    made = script(*dues, asked_s=(0,))
+    assert f1_of(fit_clock([(made, GRIDS)]), made) == 1
 
 
 @settings(max_examples=25)
@@ -58,11 +83,13 @@ def test_no_threshold_is_better_on_what_it_was_fitted_on(rows):
     best = fit_clock(timed)
 
     def score(threshold):
-        clock = Clock(hazards=best.hazards, threshold=threshold)
+        clock = Clock(chances=best.chances, thresholds={GROUP: threshold})
         counts = [decided(match(made, clock.talk(made, grids))) for made, grids in timed]
         return sum(counts[1:], counts[0]).f1
 
-    assert score(best.threshold) >= max(score(hazard) for hazard in {*best.hazards.values(), 2.0} if hazard > 0)
+    tried = sorted({*best.chances[GROUP].values()})[-TRIED:]
+    assert len({*best.chances[GROUP].values()}) <= TRIED
+    assert score(best.thresholds.get(GROUP, 2.0)) >= max(score(chance) for chance in [*tried, 2.0])
 
 
 @settings(max_examples=25)
@@ -79,7 +106,8 @@ def test_decisions_of_the_clock_are_silence_or_response():
     made = script(due(5), asked_s=(2,))
     found = fit_clock([(made, GRIDS)]).talk(made, GRIDS)
     assert {one.state for one in found.decisions} == {"silence", "respond"}
-    assert [one.t_ns for one in found.decisions] == list(GRIDS)
+    # As in a replay, nothing is decided before the question.
+    assert [one.t_ns for one in found.decisions] == [t_ns for t_ns in GRIDS if t_ns > 2 * S]
     assert reference(made, GRIDS).count("respond") == len(found.speeches) == 1
 
 
@@ -95,12 +123,34 @@ def test_the_commonest_answer_of_each_task():
         scripts=[script(due(3, text="Now it stops."), due(6, text="It stops now."), due(9, text="It goes."))],
     )  # fmt: skip
     found = fit_majority([train])
-    assert found.answers["now", "realtime"] == "Yes, it has moved."
-    assert found.answers["count_so_far", "counting"] == "So far, 2."
-    assert found.answers["now", "choice"] == "blue"
-    assert found.answers["tell_me_when", "proactive"] == "Now it stops."
+    assert found.answer("now", "realtime", "what?") == "yes"
+    assert found.answer("count_so_far", "counting", "what?") == "So far, 2."
+    assert found.answer("now", "choice", "what?") == "blue"
+    assert found.answer("tell_me_when", "proactive", "what?") == "Now it stops."
     marks = found.marks(train)
     assert [mark.right for mark in marks] == [True, True, False, True, True, False, True, True, True, False]
+
+
+def test_each_question_has_its_own_commonest_answer():
+    def asked(key, question, text):
+        return replace(ask(key, text), question=question)
+
+    train = clip(
+        asks=[asked("a", "Has it cut?", "Yes."), asked("b", "Has it left?", "no"), asked("c", "Has it left?", "No.")],
+        scripts=[
+            script(replace(due(3, text="scene cuts"), asked=0)),
+            script(due(5, text="It goes."), due(7, text="It goes.")),
+        ],
+    )
+    found = fit_majority([train])
+    assert found.answer("now", "realtime", "Has it cut?") == "yes"
+    assert found.answer("now", "realtime", "Has it left?") == "no"
+    # One that was never asked is answered as most of its task are.
+    assert found.answer("now", "realtime", "Has it moved?") == "no"
+    assert found.answer("tell_me_when", "proactive", "tell me") == "scene cuts"
+    assert found.answer("tell_me_when", "proactive", "") == "It goes."
+    assert found.answer("new", "realtime", "What?") == ""
+    assert all(mark.right for mark in found.marks(train))
 
 
 def test_a_task_that_was_never_seen_has_no_answer():

@@ -1,5 +1,7 @@
 """What should happen, from records."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -178,3 +180,11 @@ def test_impossible_scripts_are_refused():
 
 def test_seconds_as_nanoseconds():
     assert [seconds_ns(t) for t in (0, 0.1, 2.0)] == [0, S // 10, 2 * S]
+
+
+def test_what_nobody_asked_for_has_no_question():
+    plain = made.due(3)
+    assert made.script(plain).question(plain) == ""
+    asked = replace(plain, asked=1)
+    one = made.script(asked, asked_s=(0, 2))
+    assert replace(one, heard=(one.heard[0], replace(one.heard[1], text="and then?"))).question(asked) == "and then?"
