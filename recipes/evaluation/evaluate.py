@@ -1,4 +1,4 @@
-"""Evaluates a package: replays a split in front of it and in front of grey frames, scores, reports."""
+"""Evaluates a package: replays a split in front of it, and another video in its place, scores, reports."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from datasets_build.core.files import DataError, write_bytes, write_jsonl
 from datasets_build.core.progress import track
 from datasets_build.core.records import Reject
+from datasets_build.video import VideoError
 from models.errors import StreamError
 from models.manifest import read_manifest
 from models.patches import FrameFormat
@@ -19,6 +20,7 @@ from recipes.data.corpus import Corpus, dataset_digests
 from recipes.data.frame_events import QUESTION
 from recipes.errors import RecipeError
 from recipes.evaluation.baselines import fit_clock, fit_majority
+from recipes.evaluation.blind import Elsewhere, others_for
 from recipes.evaluation.clip import Clip, Pictures, clips_of
 from recipes.evaluation.matching import Tolerance
 from recipes.evaluation.plots import draw
@@ -47,7 +49,7 @@ THRESHOLDS = tuple(round(0.05 * k, 2) for k in range(1, 20))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replayed:
-    """A clip with its traces: in front of the video, and of grey frames."""
+    """A clip with its traces: in front of the video, and of another one (`blind.Elsewhere`)."""
 
     clip: Clip
     seen: Trace
@@ -80,14 +82,14 @@ def evaluate(package: Path, config: RunConfig, out: Path) -> Evaluation:
         corpus = Corpus.open(config.data, shown, needs=())
         clips = clips_of(corpus, config.evaluate.split, most=config.evaluate.videos)
         folder = out / "traces" / trace_key(package, how, config)
-        replayed, rejects = replay_all(Replay(model, how), clips, folder, decoder=config.data.decoder)
+        train = clips_of(corpus, "train") if corpus.materials["train"] else []
+        replayed, rejects = replay_all(Replay(model, how), clips, folder, decoder=config.data.decoder, strange=train)
     write_jsonl(out / "rejects.jsonl", rejects)
     if not replayed:
         raise RecipeError(f"{out}/rejects.jsonl: all {len(clips)} videos failed, the first with: {rejects[0].reason}")
-    train = corpus.materials["train"]
     evaluation = evaluation_of(
         replayed,
-        clips_of(corpus, "train") if train else [],
+        train,
         about=_about(package, config, layout=how.settings.layout, videos=len(replayed), rejected=len(rejects)),
         config=config,
     )
@@ -98,7 +100,7 @@ def evaluate(package: Path, config: RunConfig, out: Path) -> Evaluation:
 
 
 def replay_all(
-    replay: Replay, clips: Sequence[Clip], folder: Path, *, decoder: str
+    replay: Replay, clips: Sequence[Clip], folder: Path, *, decoder: str, strange: Sequence[Clip] = ()
 ) -> tuple[list[Replayed], list[Reject]]:
     """The traces of all clips, one file each; those that are there are read.
 
@@ -107,6 +109,7 @@ def replay_all(
         clips: what to replay.
         folder: where the files are.
         decoder: who reads the videos.
+        strange: clips whose frames stand in for a clip's own; without any that can be read, grey ones do.
 
     Returns:
         The clips with their traces, and what was left out because its video cannot be read or does not fit.
@@ -117,7 +120,9 @@ def replay_all(
         (folder / variant).mkdir(parents=True, exist_ok=True)
     for clip in track(clips, total=len(clips), label="evaluate"):
         try:
-            seen, blind = (_trace(replay, clip, folder, variant=variant, decoder=decoder) for variant in VARIANTS)
+            seen = _trace(replay, folder, [Pictures(clip, decoder=decoder)], clip)
+            others = [Elsewhere(clip, other, decoder=decoder) for other in others_for(clip, strange)]
+            blind = _trace(replay, folder, [*others, Pictures(clip, decoder=decoder, variant="blind")], clip)
         except (DataError, StreamError) as error:
             log.warning("%s: left out: %s", clip.video.uri, error)
             rejects.append(
@@ -134,11 +139,19 @@ def replay_all(
     return found, rejects
 
 
-def _trace(replay: Replay, clip: Clip, folder: Path, *, variant: Variant, decoder: str) -> Trace:
-    path = folder / variant / f"{clip.video_id}.json"
+def _trace(replay: Replay, folder: Path, pictures: Sequence[Pictures], clip: Clip) -> Trace:
+    """The trace in front of the first pictures that can be read; the last ones must be."""
+    path = folder / pictures[0].variant / f"{clip.video_id}.json"
     if path.is_file():
         return read_trace(path)
-    trace = replay.trace(clip, Pictures(clip, decoder=decoder, variant=variant))
+    for place, shown in enumerate(pictures):
+        try:
+            trace = replay.trace(clip, shown)
+            break
+        except VideoError:
+            if place == len(pictures) - 1:
+                raise
+            log.warning("%s: the video in its place cannot be read, the next one is taken", clip.video.uri)
     write_trace(path, trace)
     return trace
 
@@ -188,7 +201,7 @@ def trace_key(package: Path, how: How, config: RunConfig) -> str:
     digest = hashlib.blake2b(digest_size=8)
     parts = [model_digest(package), repr(how), config.data.fps, repr(config.data.max_gap_s), config.data.decoder]
     parts += [f"{name}={value}" for name, value in dataset_digests(config.data).items()]
-    for name in ("replay.py", "clip.py", "script.py", "trace.py"):
+    for name in ("replay.py", "clip.py", "blind.py", "script.py", "trace.py"):
         parts.append(hashlib.sha256((code / name).read_bytes()).hexdigest())
     digest.update("\0".join(parts).encode())
     return digest.hexdigest()

@@ -13,7 +13,7 @@ from recipes.errors import RecipeError
 from recipes.evaluation.scores import Figure, VideoScores, all_decided, figures_of, interval
 from recipes.evaluation.stability import Point
 
-VERSION = 1
+VERSION = 2
 # Figures with an interval over videos.
 MAIN = (
     "accuracy/all",
@@ -145,8 +145,9 @@ def markdown(evaluation: Evaluation) -> str:
         f"{about.videos} videos of split {about.split}, {about.rejected} left out; layout {about.layout}; "
         f"model {about.model_sha256[:12]}.",
         "",
-        "Blind: the same model before grey frames. Clock: responses timed by the clock alone, fitted on the training "
-        "split. Majority: the commonest answer of that split. In brackets: 95 % interval over videos.",
+        "Blind: the same model before another video, of the training split. Clock: responses timed by the clock alone, "
+        "fitted on that split for each task and mode. Majority: the commonest answer to each question there. "
+        "In brackets: 95 % interval over videos.",
         "",
         "| figure | value | n | blind | clock | majority |",
         "|:--|--:|--:|--:|--:|--:|",

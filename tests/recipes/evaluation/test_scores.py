@@ -201,8 +201,8 @@ def test_a_report_of_another_version_is_refused(tmp_path):
     replayed = [Replayed(clip=one, seen=perfect_trace(one), blind=empty_trace(one)) for one in CLIPS[:1]]
     path = tmp_path / "e.json"
     write_evaluation(path, evaluation_of(replayed, [], about=ABOUT, config=CONFIG))
-    path.write_bytes(path.read_bytes().replace(b'"version": 1', b'"version": 9'))
-    with pytest.raises(RecipeError, match="version is 9, expected 1"):
+    path.write_bytes(path.read_bytes().replace(b'"version": 2', b'"version": 9'))
+    with pytest.raises(RecipeError, match="version is 9, expected 2"):
         read_evaluation(path)
     path.write_text("{")
     with pytest.raises(RecipeError, match="no whole evaluation"):

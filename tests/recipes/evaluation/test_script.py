@@ -183,8 +183,8 @@ def test_seconds_as_nanoseconds():
 
 
 def test_what_nobody_asked_for_has_no_question():
-    plain = made.due(3)
-    assert made.script(plain).question(plain) == ""
+    plain = due(3)
+    assert script(plain).question(plain) == ""
     asked = replace(plain, asked=1)
-    one = made.script(asked, asked_s=(0, 2))
+    one = script(asked, asked_s=(0, 2))
     assert replace(one, heard=(one.heard[0], replace(one.heard[1], text="and then?"))).question(asked) == "and then?"
