@@ -9,15 +9,21 @@ from recipes.errors import RecipeError
 from recipes.evaluation.report import Evaluation, show
 from recipes.evaluation.stability import Point, at_reference
 
-# What a comparison shows where it is not told.
+# What a comparison shows where it is not told: after the accuracy of all, that of each task.
 ROWS = (
     "accuracy/all",
+    "cut/left_out",
     "decisions/precision",
     "decisions/recall",
     "decisions/f1",
-    "decisions/silence_accuracy",
-    "decisions/delay_p50_s",
+    "decisions/early_rate",
+    "decisions/late_rate",
+    "decisions/missed_rate",
+    "decisions/false_per_minute",
     "decisions/duplicate_rate",
+    "decisions/silence_accuracy",
+    "decisions/delay_mean_s",
+    "decisions/delay_p50_s",
     "stability/flip_rate",
     "events/micro_f1",
     "events/map@0.5",
@@ -26,7 +32,9 @@ ROWS = (
 AT_REFERENCE = "stability/flip_rate at equal accuracy and lag"
 
 
-def compare(columns: Mapping[str, Sequence[Evaluation]], *, rows: Sequence[str] = ROWS, baselines: bool = True) -> str:
+def compare(
+    columns: Mapping[str, Sequence[Evaluation]], *, rows: Sequence[str] | None = None, baselines: bool = True
+) -> str:
     """A Markdown table.
 
     A cell is the mean over the evaluations of a column, with their standard deviation where there are two or more. The
@@ -34,7 +42,7 @@ def compare(columns: Mapping[str, Sequence[Evaluation]], *, rows: Sequence[str] 
 
     Args:
         columns: evaluations by the name of the column, one for each seed.
-        rows: names of figures; one that no evaluation has is left out.
+        rows: names of figures; one that no evaluation has is left out. None: `ROWS`, and the accuracy of each task.
         baselines: whether blind, clock and majority stand beside.
 
     Raises:
@@ -44,7 +52,7 @@ def compare(columns: Mapping[str, Sequence[Evaluation]], *, rows: Sequence[str] 
     last = list(columns.values())[-1]
     heads = [*columns, *(["blind", "clock", "majority"] if baselines else [])]
     lines = [f"| | {' | '.join(heads)} |", f"|:--|{'--:|' * len(heads)}"]
-    for row in rows:
+    for row in _all_rows(columns) if rows is None else rows:
         cells = [_cell(_values(found, row, "value")) for found in columns.values()]
         if all(cell == "–" for cell in cells):
             continue
@@ -54,6 +62,12 @@ def compare(columns: Mapping[str, Sequence[Evaluation]], *, rows: Sequence[str] 
     flips = [_cell(flips_like(found, like)) for found in columns.values()] + ["–"] * (3 if baselines else 0)
     lines.append(f"| {AT_REFERENCE} | {' | '.join(flips)} |")
     return "\n".join(lines) + "\n"
+
+
+def _all_rows(columns: Mapping[str, Sequence[Evaluation]]) -> list[str]:
+    names = {figure.name for column in columns.values() for found in column for figure in found.figures}
+    tasks = sorted(name for name in names if name.startswith("accuracy/") and name.count("/") == 1)
+    return [ROWS[0], *(name for name in tasks if name != ROWS[0]), *ROWS[1:]]
 
 
 def flips_like(evaluations: Sequence[Evaluation], like: Point) -> list[float]:

@@ -52,7 +52,11 @@ def test_stages_side_by_side(good, mute):
     assert text.splitlines()[0] == "| | stream | interact | blind | clock | majority |"
     assert row(text, "accuracy/all") == ["0.000", "1.000 ± 0.000", "0.000 ± 0.000", "–", "0.833 ± 0.000"]
     assert row(text, "decisions/precision")[0] == "–"
-    assert set(ROWS) >= {line.split("|")[1].strip() for line in text.splitlines()[2:-1]}
+    names = [line.split("|")[1].strip() for line in text.splitlines()[2:-1]]
+    assert names[:4] == ["accuracy/all", "accuracy/before", "accuracy/count_so_far", "accuracy/now"]
+    assert set(names) - {name for name in names if name.startswith("accuracy/")} <= set(ROWS)
+    for name in ("decisions/early_rate", "decisions/late_rate", "decisions/delay_mean_s", "decisions/false_per_minute"):
+        assert row(text, name)[1].startswith("0.000")
 
 
 def test_mean_and_spread_over_seeds(good, mute):
