@@ -121,11 +121,16 @@ def dialogue_lines(dialogue: Dialogue, material: Material, stretch: Stretch, *, 
 def _placed(
     lines: Sequence[Line], footage: Footage, stretch: Stretch, *, begin_ns: int, end_ns: int
 ) -> tuple[Line, ...]:
-    """Lines before the first frame move behind the first grid; none but those of the stretch is learned."""
+    """Lines before the first frame move behind the first grid; none but those of the stretch is learned.
+
+    Nor is a decision to wait about the first grid, which then comes before the turn that it should have heard.
+    """
     first = footage.grids[stretch.first]
+    moved = any(line.t_ns < first.t0_ns and line.question for line in lines)
     placed = []
     for line in lines:
-        learn = line.learn and begin_ns <= line.t_ns < end_ns
+        deaf = moved and line.state == "standby" and not line.question and line.t_ns <= first.t1_ns
+        learn = line.learn and begin_ns <= line.t_ns < end_ns and not deaf
         t_ns = line.t_ns if line.t_ns >= first.t0_ns else first.t1_ns
         if line.t_ns < end_ns and (learn or not line.aside):
             placed.append(replace(line, t_ns=t_ns, learn=learn))

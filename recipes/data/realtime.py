@@ -187,7 +187,8 @@ def decision_lines(
     """A decision after each of some grids; `waits` are half-open spans in which somebody waits for an answer.
 
     `respond` where something is due, else `standby` while somebody waits for an answer, else `silence`: the definition
-    of `datasets_build.core.decisions`, on grids of two frames.
+    of `datasets_build.core.decisions`, on grids of two frames. The decision about a grid is taken before a question of
+    the same time is heard.
     """
     at = {due.place: due for due in dues}
     lines = []
@@ -196,7 +197,7 @@ def decision_lines(
         coming = [due for due in dues if due.place >= place and due.since_ns <= t_ns]
         following = min(coming, key=lambda due: due.evidence_ns, default=None)
         due = at.get(place)
-        state: State = "respond" if due else "standby" if any(a <= t_ns < b for a, b in waits) else "silence"
+        state: State = "respond" if due else "standby" if any(a < t_ns < b for a, b in waits) else "silence"
         told = due or following
         lines.append(
             Line(

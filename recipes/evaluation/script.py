@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -226,7 +226,8 @@ def reference(script: Script, grids_ns: Sequence[int]) -> list[State]:
     """The right decision after each grid.
 
     `respond` at the first grid at or after a due thing that is not said at once; else `standby` while an answer is
-    waited for; else `silence`. A wait ends at once where its answer does.
+    waited for; else `silence`. A wait ends at once where its answer does, and begins behind the decision about a grid
+    of the same time, which is taken before the question is heard.
 
     Args:
         script: the conversation.
@@ -236,7 +237,7 @@ def reference(script: Script, grids_ns: Sequence[int]) -> list[State]:
     at_once = {script.heard[due.heard].t_ns for due in script.dues if due.heard >= 0}
     for begin, end in script.waits:
         if begin not in at_once:
-            for place in range(bisect_left(grids_ns, begin), bisect_left(grids_ns, end)):
+            for place in range(bisect_right(grids_ns, begin), bisect_left(grids_ns, end)):
                 states[place] = "standby"
     for due in script.dues:
         place = bisect_left(grids_ns, due.t_ns)

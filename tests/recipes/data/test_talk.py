@@ -72,11 +72,17 @@ def test_decisions_of_a_whole_dialogue_are_those_of_their_definition(corpus):
 
 def test_a_wait_is_standby_and_ends_with_its_answer():
     times = [type("Grid", (), {"t1_ns": k * SECOND})() for k in range(6)]
-    lines = decision_lines([due(4, evidence=3 * SECOND)], times, range(6), waits=[(SECOND, 4 * SECOND)])
+    lines = decision_lines([due(4, evidence=3 * SECOND)], times, range(6), waits=[(SECOND - 1, 4 * SECOND)])
     assert [line.state for line in lines] == ["silence", "standby", "standby", "standby", "respond", "silence"]
     assert [line.aside for line in lines] == [True, True, True, True, False, True]
     assert [line.evidence_ns for line in lines] == [3 * SECOND] * 5 + [None]
     assert lines[5].task == "watch"
+
+
+def test_the_decision_about_a_grid_does_not_know_of_a_question_of_the_same_time():
+    times = [type("Grid", (), {"t1_ns": k * SECOND})() for k in range(4)]
+    lines = decision_lines([], times, range(4), waits=[(SECOND, 3 * SECOND)])
+    assert [line.state for line in lines] == ["silence", "silence", "standby", "silence"]
 
 
 def test_nothing_is_to_come_before_it_was_asked_for():
