@@ -54,6 +54,8 @@ def _score(running: Running, batches: list[Batch], *, step: int) -> dict[str, li
     accelerator = running.accelerator
     counts = gather_object([len(batches)]) if accelerator.num_processes > 1 else [len(batches)]
     scores: dict[str, list[float]] = {}
+    # Without dropout: scores are facts, and making them must not move what is drawn by chance, nor must reading them.
+    running.model.eval()
     for k in range(max(counts)):
         # A process that has fewer passes blanks: shards of weights travel only where all take part.
         batch = batches[k].to(accelerator.device) if k < len(batches) else blank_batch(accelerator.device)
@@ -61,6 +63,7 @@ def _score(running: Running, batches: list[Batch], *, step: int) -> dict[str, li
             _, found = running.model(batch, step)
         traces: Tensor = found.traces.cpu()
         scores |= dict(zip(documents_of(batch), traces.tolist(), strict=False))
+    running.model.train()
     return scores
 
 

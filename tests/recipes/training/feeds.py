@@ -119,9 +119,9 @@ def digest_of(objective):
     return digest.hexdigest()
 
 
-def curves_of(config):
+def curves_of(config, stage="align"):
     """All that no clock decides."""
-    lines = read_curves(Path(config.out) / "align")
+    lines = read_curves(Path(config.out) / stage)
     return [{name: value for name, value in line.items() if name not in TIMED} for line in lines]
 
 

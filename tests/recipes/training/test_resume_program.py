@@ -1,0 +1,95 @@
+"""SIGTERM at any moment to the program itself; the same command again makes the package of a run that never stopped."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from datetime import date
+from pathlib import Path
+
+import pytest
+import yaml
+
+from recipes.training.checkpoint import checkpoints
+from tests.recipes.training.feeds import curves_of
+from tests.recipes.training.staged import config_of, left_by, make_lessons
+
+ROOT = Path(__file__).resolve().parents[3]
+STEPS = 30
+
+
+class Program:
+    """`python -m recipes train --stage 2` on a folder of lessons."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        run = config_of(folder / "none", make_lessons(folder / "lessons"), steps=STEPS)
+        self.file = folder / "run.yaml"
+        self.file.write_text(yaml.safe_dump(run.model_dump(mode="json")))
+        self.run = run
+
+    def config(self, name):
+        return self.run.model_copy(update={"out": str(self.folder / name)})
+
+    def start(self, name):
+        words = ["train", "--stage", "2", "--config", str(self.file), f"out={self.folder / name}"]
+        env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+        command = [sys.executable, "-m", "recipes", *words]
+        return subprocess.Popen(command, env=env, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+
+    def finish(self, name):
+        """Seconds from the start to the first checkpoint's folder, and to the end."""
+        began = time.monotonic()
+        started = self.start(name)
+        while not (self.folder / name / "stream").exists() and started.poll() is None:
+            time.sleep(0.1)
+        ready_s = time.monotonic() - began
+        _, told = started.communicate(timeout=280)
+        assert started.returncode == 0, told[-3000:]
+        return ready_s, time.monotonic() - began
+
+    def package(self, name):
+        """All files of its package."""
+        folder = self.folder / name / "stream" / "package"
+        return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory):
+    return Program(tmp_path_factory.mktemp("program"))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_program_that_is_stopped_at_random_moments_makes_the_same_package(program):
+    day = date.today()
+    ready_s, whole_s = program.finish("once")
+    chance, codes, began = random.Random(11), [], []
+    for part in (chance.uniform(0.0, 0.4), *(chance.uniform(0.4, 0.95) for _ in range(4))):
+        # The first comes while the program starts, the others while it learns.
+        moment_s = ready_s * part / 0.4 if part < 0.4 else ready_s + (part - 0.4) * (whole_s - ready_s) / 2
+        started = program.start("late")
+        with pytest.raises(subprocess.TimeoutExpired):
+            started.communicate(timeout=moment_s)
+        started.send_signal(signal.SIGTERM)
+        _, told = started.communicate(timeout=280)
+        codes.append(started.returncode)
+        saved = checkpoints(program.folder / "late" / "stream")
+        began.append(int(saved[-1].name.removeprefix("checkpoint-")) if saved else 0)
+        assert started.returncode in (143, -signal.SIGTERM), told[-3000:]
+        if started.returncode == 143:
+            assert f"stopped after step {began[-1]}, which is saved; repeat the command to go on" in told
+        if began[-1] >= STEPS - 1:
+            break
+    assert codes.count(143) >= 2
+    assert began == sorted(began)
+    program.finish("late")
+    assert left_by(program.config("late"), "stream") == left_by(program.config("once"), "stream")
+    assert [line["step"] for line in curves_of(program.config("late"), "stream")] == list(range(1, STEPS + 1))
+    if date.today() != day:
+        # The card bears the day on which it was written; a finished stage is packaged anew, and not trained.
+        program.finish("once")
+    assert program.package("late") == program.package("once")
+    assert "model.safetensors" in program.package("late")
