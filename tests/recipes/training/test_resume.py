@@ -195,4 +195,5 @@ def same_losses(one, two):
         for name in ("step", "tokens", "supervised", "skipped"):
             assert there[name] == here[name]
         for name in ("loss", "losses", "sources", "grad_norm"):
-            assert there[name] == pytest.approx(here[name], rel=1e-3)
+            # A divergence of two nearly equal distributions is a small difference of large numbers.
+            assert there[name] == pytest.approx(here[name], rel=1e-3, abs=1e-6)
