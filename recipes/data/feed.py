@@ -89,8 +89,9 @@ class Feed:
         stock: what they are made of.
         share: which part of each step is this process's.
         workers: threads that work ahead; 0: each step is made when it is asked for.
-        max_skipped: share of the examples that may be skipped; of a process, that of its part.
-        skipped: keys that were skipped before, where a run goes on.
+        max_skipped: share of all examples that may be skipped. A process counts those that it met and `skipped`; since
+            epochs are dealt out anew, it may come to meet more than its part of them.
+        skipped: keys that any process skipped before, where a run goes on.
     """
 
     def __init__(
@@ -104,7 +105,7 @@ class Feed:
     ) -> None:
         self._stock = stock
         self._share = share
-        self._most = max_skipped * len(stock.examples) / share.world
+        self._most = max_skipped * len(stock.examples)
         self._pool = ThreadPoolExecutor(max_workers=workers, thread_name_prefix="feed") if workers else None
         self._ahead = workers + 1 if workers else 0
         self._open = True

@@ -167,13 +167,12 @@ class StageFeed:
 
     def steps(self, cursor: Cursor) -> Iterator[Fed]:
         """Steps from a cursor to the stage's last."""
-        mine = cursor.skipped[self._share.rank :: self._share.world]
         with StepFeed(
             Stock(examples=self._mix.examples, plan=self.plan, sightings=self.sightings, how=self.format),
             share=self._share,
             workers=self._data.workers,
             max_skipped=self._data.max_skipped,
-            skipped=mine,
+            skipped=cursor.skipped,
         ) as feed:
             for step in feed.steps(cursor.step, self._settings.steps):
                 after = feed.cursor(step.number + 1)

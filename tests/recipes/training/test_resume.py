@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from recipes.data.feed import Feed as StepFeed
+from recipes.data.feed import Share
+from recipes.errors import SkipLimitError
 from recipes.training import checkpoint
 from tests.recipes.training.feeds import curves_of
 from tests.recipes.training.staged import DROPOUT, STEPS, config_of, left_by, make_lessons, run
@@ -57,9 +60,9 @@ def stops_of(plan, stage):
     return sorted(chance.sample(ends, 2) + chance.sample(inside, 3))
 
 
-@pytest.mark.parametrize(("stage", "stops"), [("stream", (3,)), ("interact", (1, 3))])
+@pytest.mark.parametrize(("stage", "stops"), [("stream", (1,)), ("interact", (1, 3))])
 def test_a_run_that_stops_ends_as_one_that_never_did(lessons, tmp_path, stage, stops):
-    once, late = (config_of(tmp_path / name, lessons, steps=5) for name in ("once", "late"))
+    once, late = (config_of(tmp_path / name, lessons, steps=stops[-1] + 2) for name in ("once", "late"))
     _, feed = run(once, stage)
     if stage == "interact":
         # It dies behind the scores of its reference, which are there when it begins again.
@@ -116,6 +119,24 @@ def test_the_run_holds_all_that_a_checkpoint_has_to_keep(whole_of, stage):
     stops = stops_of(feed.plan, stage)
     assert len(set(stops)) == 5
     assert all(line["loss"] == line["loss"] for line in lines)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("share", "ends"), [(0.34, False), (0.32, True)])
+def test_two_processes_may_skip_as_much_as_one(whole_of, share, ends):
+    left, feed = whole_of("interact")
+    examples, bad, ended = feed._mix.examples, left["cursor"].skipped, 0
+    assert (len(examples), len(bad)) == (6, 2)
+    for rank in range(2):
+        mine = Share(rank=rank, world=2)
+        with StepFeed(
+            examples, feed.plan, feed.sightings, feed.format, share=mine, workers=0, max_skipped=share, skipped=bad
+        ) as steps:
+            try:
+                assert len(list(steps.steps(0, STEPS))) == STEPS
+            except SkipLimitError:
+                ended += 1
+    assert bool(ended) == ends
 
 
 def spoil_random(path):
