@@ -41,7 +41,7 @@ class Program:
 
     def finish(self, name):
         started = self.start(name)
-        _, told = started.communicate(timeout=280)
+        _, told = started.communicate(timeout=400)
         assert started.returncode == 0, told[-3000:]
 
     def stop(self, name, *, behind, delay_s):
@@ -51,7 +51,7 @@ class Program:
             time.sleep(0.02)
         time.sleep(delay_s)
         started.send_signal(signal.SIGTERM)
-        _, told = started.communicate(timeout=280)
+        _, told = started.communicate(timeout=400)
         assert started.returncode == 143, told[-3000:]
         return told, self.saved(name)
 
@@ -71,7 +71,7 @@ def program(tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 def test_a_program_that_is_stopped_at_random_moments_makes_the_same_package(program):
     day = date.today()
     program.finish("once")
