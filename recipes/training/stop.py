@@ -31,7 +31,8 @@ class Stop:
 def stopping() -> Iterator[Stop]:
     """Notes SIGTERM and the first SIGINT instead of dying; a second SIGINT interrupts at once.
 
-    Signals are handled in the main thread alone, so there it must be entered.
+    Signals are handled in the main thread alone, so there it must be entered. A launcher may have blocked them until
+    now: one that is pending is noted first.
     """
     stop = Stop()
 
@@ -42,8 +43,10 @@ def stopping() -> Iterator[Stop]:
             stop.signal = signal.Signals(number)
 
     before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
+    blocked = signal.pthread_sigmask(signal.SIG_UNBLOCK, before)
     try:
         yield stop
     finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         for number, handler in before.items():
             signal.signal(number, handler)
