@@ -20,6 +20,7 @@ import torch
 import typer
 from transformers.utils import logging as transformers_logging
 
+from datasets_build.core.config import read_yaml
 from datasets_build.core.files import DataError
 from datasets_build.core.progress import set_up_logging
 from models.errors import StreamError
@@ -27,7 +28,7 @@ from recipes.evaluation.stages import evaluate_run
 from recipes.package import package_run
 from recipes.settings import STAGES, StageName
 from recipes.training.command import ConfigOption, OverridesArgument, read_run, set_up_process
-from recipes.training.material import begins_with
+from recipes.training.ready import check_run
 from recipes.verify.preflight import preflight
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
@@ -51,8 +52,8 @@ def train(
 ) -> None:
     """Train one stage, from its newest checkpoint if there is one, and package it."""
     name = STAGES[stage - 1]
-    # What is wrong with the settings is told here, before processes are started.
-    begins_with(read_run(config, overrides or [], name), name)
+    # What is wrong is told here, before processes are started.
+    check_run(read_run(config, overrides or [], name), (name,), processes=_processes(_launcher(accelerate)))
     code = _launch(name, config, overrides or [], accelerate)
     if code:
         raise typer.Exit(code)
@@ -62,6 +63,7 @@ def train(
 def train_all(config: ConfigOption, overrides: OverridesArgument = None, accelerate: LauncherOption = None) -> None:
     """Train the three stages one behind the other; what is finished is not trained again. Settings by full path."""
     run = read_run(config, overrides or [], None)
+    check_run(run, STAGES, processes=_processes(_launcher(accelerate)))
     for name in STAGES:
         code = _launch(name, config, overrides or [], accelerate)
         if code:
@@ -107,9 +109,7 @@ def package(
 
 def _launch(stage: StageName, config: Path, overrides: Sequence[str], accelerate: Path | None) -> int:
     """Runs a stage's script under accelerate's launcher; its exit code, or the signal's that was passed on."""
-    chosen = accelerate or ACCELERATE / ("gpu1.yaml" if torch.cuda.is_available() else "cpu.yaml")
-    if not chosen.is_file():
-        raise typer.BadParameter(f"{chosen} is no file; expected a config of accelerate, as in {ACCELERATE}")
+    chosen = _launcher(accelerate)
     command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(chosen)]
     command += ["--num_cpu_threads_per_process", os.environ.get("OMP_NUM_THREADS", str(_threads(chosen)))]
     # Quiet: a stage has said what was wrong, in one sentence.
@@ -119,6 +119,20 @@ def _launch(stage: StageName, config: Path, overrides: Sequence[str], accelerate
     with _passed_on(started.pid) as passed:
         code = started.wait()
     return 128 + passed[0] if passed and code else code
+
+
+def _launcher(accelerate: Path | None) -> Path:
+    """The config of accelerate."""
+    chosen = accelerate or ACCELERATE / ("gpu1.yaml" if torch.cuda.is_available() else "cpu.yaml")
+    if not chosen.is_file():
+        raise typer.BadParameter(f"{chosen} is no file; expected a config of accelerate, as in {ACCELERATE}")
+    return chosen
+
+
+def _processes(accelerate: Path) -> int:
+    """How many a config of accelerate starts, on all machines."""
+    count = read_yaml(accelerate).get("num_processes", 1)
+    return count if isinstance(count, int) else 1
 
 
 def _ignore() -> None:

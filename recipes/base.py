@@ -81,14 +81,24 @@ def make_base(config: ModelConfig, *, texts: Iterable[str], seed: int) -> Base:
 def load_stage(folder: Path, config: ModelConfig) -> Base:
     """The model of a finished stage, from its package. Raises CheckpointError where it is of another family."""
     dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16}[config.dtype]
+    check_family(folder, config)
+    loaded = load_base(str(folder), dtype=dtype, attention=config.attention)
+    return Base(model=loaded.model, processor=loaded.processor)
+
+
+def check_family(folder: Path, config: ModelConfig) -> None:
+    """Refuses a folder whose model is of another family, its weights not looked at.
+
+    Raises:
+        CheckpointError: it is of another family.
+        PackageError: it holds no model.
+    """
     family, _ = family_of_folder(folder)
     if family.name != config.family:
         raise CheckpointError(
             f"{folder}: holds a model of family {family.name}, expected {config.family} (model.family); "
             "use the configuration that it was trained with, or begin with another package"
         )
-    loaded = load_base(str(folder), dtype=dtype, attention=config.attention)
-    return Base(model=loaded.model, processor=loaded.processor)
 
 
 def frames_of(config: ModelConfig, data: DataConfig, *, folder: Path | None) -> FrameFormat:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from datasets_build.core.config import Config
 from models.layouts import LAYOUTS
-from recipes.losses.settings import Losses
+from recipes.losses.settings import InteractionLoss, Losses
 
 StageName = Literal["align", "stream", "interact"]
 STAGES: tuple[StageName, StageName, StageName] = ("align", "stream", "interact")
 Train = Literal["full", "lora", "frozen"]
+# What a stage can show: its own sources and those of the stages before it, which it may go on with.
+_ALIGN = ("captions", "frame_events", "moments", "sliding_window")
+_STREAM = (*_ALIGN, "incremental", "realtime")
+_INTERACT = (*_STREAM, "dialogue", "preference")
 
 
 class MadeConfig(Config):
@@ -136,9 +140,13 @@ class PackConfig(Config):
 class StageConfig(Config):
     """What all stages share. `mix` weighs sources of examples by name; a source that is not named is left out.
 
+    Every stage has its own `sources`, and refuses others. At least one loss counts from step 0 on.
+
     `begin_with` is the stage or package that it goes on from: `base` is the model of the run. A checkpoint is saved
     every `save_every` steps and the newest `keep` stay.
     """
+
+    sources: ClassVar[tuple[str, ...]] = ()
 
     steps: int = Field(default=1000, ge=0)
     begin_with: str = "base"
@@ -155,17 +163,31 @@ class StageConfig(Config):
     @field_validator("mix")
     @classmethod
     def _weights(cls, mix: dict[str, float]) -> dict[str, float]:
+        unknown = [source for source in mix if source not in cls.sources]
+        if unknown:
+            raise ValueError(
+                f"no source of this stage is {', '.join(unknown)}, expected some of {', '.join(cls.sources)}"
+            )
         if any(weight < 0 for weight in mix.values()) or not any(mix.values()):
             raise ValueError(f"found {mix}, expected weights of 0 or more, one of them above 0")
         return mix
+
+    @model_validator(mode="after")
+    def _learns(self) -> StageConfig:
+        # Weights only rise with their ramps: one that counts at first counts at all steps.
+        if not any(self.losses.scales(0).values()):
+            raise ValueError("losses: none counts at step 0, expected one with a weight above 0 and no ramp before it")
+        return self
 
 
 class AlignConfig(StageConfig):
     """Stage 1.
 
     Sources: `captions` (what an event looks like, after it), `frame_events` (what is on at a grid) and `moments` (what
-    the picture shows, at every grid at which a streaming question's answer is true).
+    the picture shows, at every grid at which a streaming question's answer is true); `sliding_window` as in stage 2.
     """
+
+    sources: ClassVar[tuple[str, ...]] = _ALIGN
 
     mix: dict[str, float] = Field(default={"captions": 1.0, "frame_events": 1.0})
 
@@ -173,13 +195,15 @@ class AlignConfig(StageConfig):
 class StreamConfig(StageConfig):
     """Stage 2.
 
-    Sources: `sliding_window`, `incremental`, `realtime`, three ways to show streaming questions, and `frame_events`.
+    Sources: `sliding_window`, `incremental`, `realtime`, three ways to show streaming questions, and those of stage 1.
 
     A sliding window is `window_s` long and shares `overlap_s` with the one before, in which nothing is learned; the
     last `sink_rounds` rounds before it stand in it as text. `incremental` carries the cache over windows of `carry_s`.
     `realtime` decides after every grid; of the questions in one example, at most `standing` wait for an answer at a
     time. A share of `twins` of the questions beside it is asked once more one grid later.
     """
+
+    sources: ClassVar[tuple[str, ...]] = _STREAM
 
     begin_with: str = "align"
     mix: dict[str, float] = Field(
@@ -200,13 +224,17 @@ class StreamConfig(StageConfig):
 
 
 class InteractConfig(StageConfig):
-    """Stage 3. Sources: `dialogue`, and `preference`: pairs of traces of which one is better.
+    """Stage 3. Sources: `dialogue`, `preference`: pairs of traces of which one is better, and those of stages 1 and 2.
 
+    Pairs teach by the interaction loss alone, which is on by default here; without it they are refused.
     `feedback` is the share of dialogues in which an earlier reply was wrong and the user says so. `rejects` names how
     the worse trace of a pair is made: `early`, `late`, `chatter`, `missed`, `wrong`, `barge_in`, `frames`.
     """
 
+    sources: ClassVar[tuple[str, ...]] = _INTERACT
+
     begin_with: str = "stream"
+    losses: Losses = Losses(interaction=InteractionLoss(weight=0.5))
     mix: dict[str, float] = Field(default={"dialogue": 1.0, "preference": 1.0})
     window_s: float = Field(default=60.0, gt=0)
     feedback: float = Field(default=0.2, ge=0, le=1)
@@ -218,6 +246,21 @@ class InteractConfig(StageConfig):
         "wrong",
         "barge_in",
     )
+
+    @model_validator(mode="after")
+    def _pairs(self) -> InteractConfig:
+        weight = self.mix.get("preference", 0.0)
+        if weight and not self.losses.interaction.weight:
+            raise ValueError(
+                f"mix.preference is {weight} and losses.interaction.weight is 0: its pairs would be shown and teach "
+                "nothing; give that loss a weight such as 0.5, or leave preference out of the mix"
+            )
+        if weight and not self.rejects:
+            raise ValueError(
+                f"mix.preference is {weight} and rejects is empty: there are no pairs; name some of early, late, "
+                "chatter, missed, wrong, barge_in and frames, or leave preference out of the mix"
+            )
+        return self
 
 
 class EvaluateConfig(Config):
@@ -274,6 +317,14 @@ class RunConfig(Config):
         if name not in LAYOUTS:
             raise ValueError(f"found {name!r}, expected one of {', '.join(LAYOUTS)}")
         return name
+
+    @model_validator(mode="after")
+    def _in_order(self) -> RunConfig:
+        for place, name in enumerate(STAGES):
+            begin = self.stage(name).begin_with
+            if begin in STAGES[place:]:
+                raise ValueError(f"{name}.begin_with is {begin}, expected base, an earlier stage or a package's folder")
+        return self
 
     def stage(self, name: StageName) -> StageConfig:
         """The settings of a stage."""

@@ -17,6 +17,7 @@ from recipes.package import package_stage
 from recipes.training.command import ConfigOption, OverridesArgument, read_run, run_stage, set_up_process
 from recipes.training.loop import Job, make_accelerator, set_up, train, with_references
 from recipes.training.material import StageFeed, begins_with, make_trainee, open_base, open_corpus, write_examples
+from recipes.training.ready import check_run
 from recipes.training.reference import reference_scores
 from recipes.training.stop import stopping
 
@@ -27,7 +28,8 @@ log = logging.getLogger(f"recipes.{STAGE}")
 def main(config: ConfigOption, overrides: OverridesArgument = None) -> None:
     """Train stage 3 to its last step and package it."""
     run = read_run(config, overrides or [], STAGE)
-    # What this stage goes on from must be there before anything else costs time.
+    # What this stage goes on from, its datasets and its folder must be there before anything else costs time.
+    check_run(run, (STAGE,))
     began = begins_with(run, STAGE)
     with stopping() as stop:
         accelerator = make_accelerator()

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from accelerate import Accelerator
+from accelerate import Accelerator, PartialState
 from peft.tuners.lora import LoraModel
 
 from models.backbone import Family, family_of
 from models.layouts import LAYOUTS
+from models.manifest import SETTINGS_FILE, read_manifest
 from models.patches import FrameFormat
 from models.prompts import Prompts
 from recipes.base import Base, frames_of, load_stage, make_base
@@ -28,7 +30,7 @@ from recipes.data.mix import Mix, make_mix, needs, texts_of
 from recipes.data.plan import Plan
 from recipes.data.rows import Format
 from recipes.data.script import Writer
-from recipes.errors import RecipeError
+from recipes.errors import CheckpointError, RecipeError
 from recipes.learner import Learner
 from recipes.settings import STAGES, RunConfig, StageName
 from recipes.training.checkpoint import begin_digest
@@ -37,12 +39,15 @@ from recipes.training.loop import is_sharded
 from recipes.training.modules import freeze
 from recipes.training.objective import Objective, Wording
 
+log = logging.getLogger(__name__)
+
 
 def begins_with(run: RunConfig, stage: StageName) -> Path | None:
     """The folder of the model that a stage begins with; None is the base.
 
     Raises:
-        RecipeError: it is a stage of this run that has not been finished, or a folder that is not there.
+        RecipeError: it is a stage of this run that has not been finished or was trained for another layout, or a
+            folder that is not there.
     """
     name = run.stage(stage).begin_with
     if name == "base":
@@ -55,6 +60,12 @@ def begins_with(run: RunConfig, stage: StageName) -> Path | None:
                 f"{stage}.begin_with: stage {name} has left no package at {folder}; train it first "
                 f"(python -m recipes train --stage {number} --config …), or set {stage}.begin_with to base or a package"
             )
+        trained = layout_of(folder)
+        if trained not in (None, run.layout):
+            raise CheckpointError(
+                f"{folder}: stage {name} of this run was trained for layout {trained}, expected {run.layout} (layout); "
+                f"put it back, use another out, or name that folder in {stage}.begin_with to go over to a new layout"
+            )
         return folder
     folder = Path(name)
     if not folder.is_dir():
@@ -62,6 +73,11 @@ def begins_with(run: RunConfig, stage: StageName) -> Path | None:
             f"{stage}.begin_with: {name} is no folder; expected base, {', '.join(STAGES)}, or a package's folder"
         )
     return folder
+
+
+def layout_of(folder: Path) -> str | None:
+    """The layout that a package was trained for; None where the folder is a plain checkpoint."""
+    return read_manifest(folder).settings.layout if (folder / SETTINGS_FILE).is_file() else None
 
 
 def open_corpus(run: RunConfig, stage: StageName) -> Corpus:
@@ -75,6 +91,15 @@ def open_base(run: RunConfig, stage: StageName, corpus: Corpus) -> Base:
     """The model that a stage begins with."""
     folder = begins_with(run, stage)
     if folder is not None:
+        trained = layout_of(folder)
+        if trained not in (None, run.layout) and PartialState().is_main_process:
+            log.warning(
+                "%s was trained for layout %s, and goes on with layout %s: what it has learned of times and order has "
+                "to be learned anew",
+                folder,
+                trained,
+                run.layout,
+            )
         return load_stage(folder, run.model)
     return make_base(run.model, texts=texts_of(corpus, run), seed=run.seed)
 

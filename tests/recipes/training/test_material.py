@@ -1,12 +1,19 @@
 """What a stage begins with: weights, tokenizer and data have one fingerprint, and a change of any of them is seen."""
 
 import json
+import logging
 
+import pytest
 import torch
 
+from models.model_card import ModelCard
+from models.settings import StreamingSettings
+from models.streaming import StreamingModel
+from models.tiny import tiny_config
 from recipes.base import make_base
+from recipes.data.corpus import Corpus
 from recipes.settings import DataConfig, ModelConfig, ModuleConfig, ModulesConfig, RunConfig, StreamConfig
-from recipes.training.material import make_trainee
+from recipes.training.material import make_trainee, open_base
 from tests.recipes.training.small import MADE
 
 
@@ -46,3 +53,16 @@ def test_other_weights_words_or_data_have_another(tmp_path):
         began(built(tmp_path, "y")),
     ]
     assert len({first, *others}) == 5
+
+
+@pytest.mark.parametrize(("layout", "told"), [("branch", True), ("gap", False)])
+def test_a_package_of_another_layout_is_told(tmp_path, caplog, layout, told):
+    model = StreamingModel.from_random(tiny_config("qwen2_5_vl"), settings=StreamingSettings(layout="gap"))
+    folder = model.save(tmp_path / "package", card=ModelCard(name="tiny", license="unknown"))
+    stream = StreamConfig(begin_with=str(folder))
+    run = run_of(tmp_path).model_copy(update={"stream": stream, "layout": layout})
+    base = open_base(run, "stream", Corpus({}, ()))
+    assert len(base.decision_ids) == 3
+    words = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert len(words) == told
+    assert not told or "was trained for layout gap, and goes on with layout branch" in words[0]
