@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections import OrderedDict
 from pathlib import Path
@@ -13,6 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+log = logging.getLogger(__name__)
 NAME = "values"
 
 
@@ -20,7 +22,8 @@ class Stored:
     """Tensors under keys of bytes, in a folder, with those used last in memory.
 
     Safe for several threads and processes: a key always stands for the same content, so whoever comes last changes
-    nothing. A file that is damaged counts as absent.
+    nothing. A file that is damaged counts as absent. Where the folder cannot be written, a full disk for one, that is
+    said once, and tensors are made anew each time they are wanted; what can be read still is.
 
     Args:
         folder: made when the first tensor is written.
@@ -32,6 +35,7 @@ class Stored:
         self._max_bytes = max_bytes
         self._kept: OrderedDict[bytes, Tensor] = OrderedDict()
         self._lock = Lock()
+        self._refused = False
         self.nbytes = 0
 
     def get(self, key: bytes) -> Tensor | None:
@@ -48,17 +52,34 @@ class Stored:
         return values
 
     def put(self, key: bytes, values: Tensor) -> None:
-        """Keeps a tensor."""
-        path = self._path(key)
+        """Keeps a tensor: in memory always, on disk as long as that can be written."""
+        values = values.detach().cpu().contiguous()
+        if not self._refused:
+            try:
+                self._write(self._path(key), values)
+            except (OSError, SafetensorError) as error:
+                self._refuse(error)
+        self._keep(key, values)
+
+    def _write(self, path: Path, values: Tensor) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         aside = path.with_name(f".{path.name}.{os.getpid()}.{uuid4().hex}")
-        values = values.detach().cpu().contiguous()
         try:
             save_file({NAME: values}, aside)
             aside.replace(path)
         finally:
             aside.unlink(missing_ok=True)
-        self._keep(key, values)
+
+    def _refuse(self, error: Exception) -> None:
+        with self._lock:
+            told, self._refused = self._refused, True
+        if not told:
+            log.warning(
+                "%s: cannot be written to (%s); the run goes on without keeping more there, so frames are made anew "
+                "and steps may be slower; make room, or name another folder in data.cache",
+                self._folder,
+                error,
+            )
 
     def _keep(self, key: bytes, values: Tensor) -> None:
         size = values.numel() * values.element_size()

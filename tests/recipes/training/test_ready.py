@@ -1,8 +1,6 @@
 """What would end a later stage is told before the first one begins."""
 
 import json
-import os
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -23,6 +21,7 @@ from recipes.training.command import read_run
 from recipes.training.cursor import Cursor
 from recipes.training.material import begins_with, layout_of
 from recipes.training.ready import check_out, check_run
+from tests.recipes.disks import fill, small_disk
 
 TINY = Path(__file__).resolve().parents[3] / "recipes" / "configs" / "tiny.yaml"
 BUILT = ("index", "events", "streaming_qa", "frame_events", "dialogue")
@@ -169,31 +168,13 @@ def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path, out):
     assert str(caught.value).endswith("name another folder, or mend this one")
 
 
-@pytest.fixture
-def full(tmp_path):
-    """A disk of a few kilobytes that is full."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = os.geteuid() == 0 and not subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", str(disk)], check=False, capture_output=True
-    ).returncode  # fmt: skip
-    if not mounted:
-        pytest.skip("nothing can be mounted here")
-    with (disk / "filler").open("wb", buffering=0) as file:
-        try:
-            while True:
-                file.write(bytes(1024))
-        except OSError:
-            pass
-    yield disk
-    subprocess.run(["umount", str(disk)], check=True)
-
-
-def test_a_full_disk_is_one_sentence(tmp_path, full):
+def test_a_full_disk_is_one_sentence(tmp_path):
     built(tmp_path / "data")
-    with pytest.raises(RecipeError, match=r"disk cannot be written to .*No space left"):
-        check_run(run_of(tmp_path, out=full), STAGES)
-    assert [path.name for path in full.iterdir()] == ["filler"]
+    with small_disk(tmp_path / "disk") as disk:
+        fill(disk)
+        with pytest.raises(RecipeError, match=r"disk cannot be written to .*No space left"):
+            check_run(run_of(tmp_path, out=disk), STAGES)
+        assert [path.name for path in disk.iterdir()] == ["filler"]
 
 
 def test_a_package_says_for_which_layout_it_was_trained(tmp_path, package):
