@@ -291,8 +291,9 @@ class ServeConfig(Config):
 class RunConfig(Config):
     """A run: `out` is its folder, `seed` decides all that is random.
 
-    `peak_tflops` is what the device can do, for utilisation in the log; 0 measures it at the start. `license` is that
-    of the weights, which the base model passes on.
+    `peak_tflops` is what the device can do, for utilisation in the log; 0 takes it from the data sheet of a GPU that is
+    known, or measures it at the start; the log says which. `license` is that of the weights, which the base model
+    passes on.
     """
 
     name: str = "run"

@@ -17,12 +17,13 @@ from torch.utils.tensorboard import SummaryWriter
 from datasets_build.core.files import whole_file
 from datasets_build.core.progress import LINE_EVERY_S, console
 from recipes.data.example import STATES
+from recipes.training.peak import Peak
 from recipes.training.step import Taken
 
 log = logging.getLogger(__name__)
 CURVES = "metrics.jsonl"
 # What a clock decides; all else of a line is the same in every run of one configuration.
-TIMED = ("seconds", "tokens_per_s", "supervised_per_s", "data_share", "mfu", "hardware_share")
+TIMED = ("seconds", "tokens_per_s", "supervised_per_s", "data_share", "mfu", "hardware_share", "peak_tflops")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,14 +64,14 @@ class Journal:
     means since the line before.
     """
 
-    def __init__(self, folder: Path, *, steps: int, every: int, peak: float) -> None:
+    def __init__(self, folder: Path, *, steps: int, every: int, peak: Peak) -> None:
         """Opens the curves.
 
         Args:
             folder: of the stage.
             steps: of the stage.
             every: steps from line to line.
-            peak: operations a second of all devices together.
+            peak: of all devices together.
         """
         self._folder, self._steps, self._every, self._peak = folder, steps, every, peak
         self._interval = _Interval(began=time.monotonic())
@@ -150,8 +151,10 @@ class Journal:
             "tokens_per_s": kept.tokens / seconds,
             "supervised_per_s": kept.supervised / seconds,
             "data_share": min(kept.waited / seconds, 1.0),
-            "mfu": kept.model / seconds / self._peak,
-            "hardware_share": kept.hardware / seconds / self._peak,
+            "mfu": kept.model / seconds / self._peak.flops,
+            "hardware_share": kept.hardware / seconds / self._peak.flops,
+            "peak_tflops": self._peak.flops / 1e12,
+            "peak_source": self._peak.source,
         }
 
     def _write(self, line: dict[str, object]) -> None:
@@ -172,7 +175,8 @@ class Journal:
         now = time.monotonic()
         if now - self._spoke >= LINE_EVERY_S or step == self._steps:
             self._spoke = now
-            log.info("step %d of %d: %s, utilisation %.1f %%", step, self._steps, told, 100 * float(str(line["mfu"])))
+            used = f"utilisation {100 * float(str(line['mfu'])):.1f} % {self._peak.source}"
+            log.info("step %d of %d: %s, %s", step, self._steps, told, used)
 
 
 def _curves(line: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, float]]:

@@ -16,10 +16,11 @@ from recipes.errors import CheckpointError
 from recipes.settings import RunConfig, StageConfig, StageName
 from recipes.training import checkpoint
 from recipes.training.cursor import Cursor, Feed
-from recipes.training.flops import FlopsModel, measure_peak
+from recipes.training.flops import FlopsModel
 from recipes.training.logs import Journal, Noted
 from recipes.training.modules import parameter_groups, shares
 from recipes.training.objective import Objective
+from recipes.training.peak import peak_of
 from recipes.training.random_state import random_state, restore_random_state, seed_all
 from recipes.training.schedule import rate_share, set_rates
 from recipes.training.step import References, Running, gather_sources, take_step
@@ -38,7 +39,7 @@ class Job:
         settings: all of the run's, by full path, for checkpoints.
         folder: of the stage: checkpoints, curves and package.
         seed: of all that is random.
-        peak_tflops: of each device; 0 measures it.
+        peak_tflops: of each device; 0 takes it from a data sheet or measures it (`peak_of`).
     """
 
     stage: StageName
@@ -121,11 +122,11 @@ def train(running: Running, feed: Feed, job: Job, *, stop: Stop, began: str) -> 
     step, cursor = resume(running, job, began=began)
     if step >= config.steps:
         return Ended(step=step, stopped=False)
-    peak = job.peak_tflops * 1e12 or measure_peak(accelerator.device, _compute_dtype(running))
+    peak = peak_of(accelerator.device, _compute_dtype(running), configured=job.peak_tflops)
     if accelerator.is_main_process:
-        told = "as configured" if job.peak_tflops else "measured on one product of matrices"
-        log.info("peak of a device: %.3g TFLOP/s, %s", peak / 1e12, told)
-    journal = Journal(job.folder, steps=config.steps, every=config.log_every, peak=peak * accelerator.num_processes)
+        log.info("peak of a device: %.3g TFLOP/s, %s", peak.flops / 1e12, peak.source)
+    every = peak.times(accelerator.num_processes)
+    journal = Journal(job.folder, steps=config.steps, every=config.log_every, peak=every)
     if not accelerator.is_main_process:
         return _steps(running, feed, job, journal=None, begin=_Begin(step=step, cursor=cursor, began=began), stop=stop)
     with journal.opened(step, f"stage {job.stage}"):

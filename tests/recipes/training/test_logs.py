@@ -9,6 +9,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from recipes.training.flops import Flops
 from recipes.training.logs import CURVES, TIMED, Journal, Noted, drop_lines, read_curves
+from recipes.training.peak import Peak
 from recipes.training.step import Taken
 
 
@@ -28,7 +29,7 @@ def noted(step, *, loss=2.0, skipped=0):
 
 
 def journal(folder, *, steps=10, every=1):
-    return Journal(folder, steps=steps, every=every, peak=1e9)
+    return Journal(folder, steps=steps, every=every, peak=Peak(flops=1e9, source="of a made-up sheet"))
 
 
 def test_a_line_tells_every_curve(tmp_path):
@@ -44,6 +45,7 @@ def test_a_line_tells_every_curve(tmp_path):
     assert line["tokens_per_s"] == pytest.approx(100 / line["seconds"])
     assert line["mfu"] == pytest.approx(1e6 / line["seconds"] / 1e9)
     assert line["hardware_share"] == pytest.approx(2 * line["mfu"])
+    assert (line["peak_tflops"], line["peak_source"]) == (0.001, "of a made-up sheet")
     assert set(TIMED) < set(line)
 
 
@@ -99,3 +101,4 @@ def test_a_pipe_gets_a_line_at_the_end(tmp_path, caplog):
     (told,) = [record.getMessage() for record in caplog.records]
     assert told.startswith("step 2 of 2: loss 2.0000, ")
     assert "4 skipped" in told
+    assert told.endswith(" % of a made-up sheet")
