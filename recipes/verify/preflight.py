@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from accelerate import Accelerator
@@ -22,6 +22,7 @@ from recipes.training.material import StageFeed, Trainee, make_trainee, open_bas
 from recipes.verify.bench import Bench, RecordingWriter
 from recipes.verify.finding import Finding
 from recipes.verify.gradients import check_gradients
+from recipes.verify.kinds import choose
 from recipes.verify.memory import Load, check_memory, heaviest, loads
 from recipes.verify.packing import check_carried, check_packing
 from recipes.verify.positions import check_positions
@@ -160,23 +161,19 @@ def prepare(run: RunConfig, stage: StageName) -> Prepared:
 
 
 def first_examples(ready: Prepared) -> list[Example]:
-    """The examples of the first steps, and one of every source at least."""
+    """The examples of the first steps, and one of every kind of each source, wherever in the run it stands."""
     steps = (ready.feed.plan.step(number) for number in range(STEPS))
     places = dict.fromkeys(place for step in steps for row in step for place in row)
     found = [ready.mix.examples[place] for place in places]
-    missing = set(ready.mix.weights) - {example.source for example in found}
-    found += [example for example in _one_of_each(ready.mix.examples) if example.source in missing]
-    # Both traces of a pair are looked at, each by itself.
-    both = [each for example in found for each in (example, example.rival) if each is not None]
+    chosen = choose(_apart(ready.mix.examples), ready.writer.scripts)
+    known = {example.key: example for example in [*_apart(found), *(row.example for row in chosen)]}
+    return list(known.values())
+
+
+def _apart(examples: Iterable[Example]) -> list[Example]:
+    """Both traces of a pair, each by itself."""
+    both = [each for example in examples for each in (example, example.rival) if each is not None]
     return [replace(example, rival=None) for example in both]
-
-
-def _one_of_each(examples: Sequence[Example]) -> list[Example]:
-    """The first example of each source."""
-    first: dict[str, Example] = {}
-    for example in examples:
-        first.setdefault(example.source, example)
-    return list(first.values())
 
 
 def _first_row(ready: Prepared, examples: Sequence[Example]) -> list[Example]:

@@ -20,6 +20,7 @@ from recipes.data.frames import Frames
 from recipes.data.script import Line, Script, Writer
 from recipes.verify.bench import Bench, difference
 from recipes.verify.finding import Finding, seconds
+from recipes.verify.kinds import Chosen, choose
 from recipes.verify.packing import CLOSE_HALF
 
 # Two rounded sums in another order differ by a few 1e-7; what one frame adds to a random model's states is some 1e-4.
@@ -109,23 +110,25 @@ class Replay:
 
 
 def check_streaming(bench: Bench, model: StreamingModel, frames: Frames) -> list[Finding]:
-    """One finding for each source: its shortest example is streamed, all that is said being given.
+    """A finding for each example that is streamed, one of every kind of each source, all that is said being given.
 
     A video that shows other pictures in the place of its own cannot be told to a session, and is said to be left out.
     Of windows that carry their cache one forward is compared; that they equal it, `check_carried` proves.
     """
     findings = []
-    for example in bench.few():
+    for chosen in choose(bench.examples, bench.writer.scripts):
+        example = chosen.example
         script = bench.writer.scripts.get(example.key)
         if script is None or script.shown:
             words = f"{example.source}: {example.key} is not streamed: it shows other pictures than its own"
             findings.append(Finding(check="streaming", ok=True, words=words))
             continue
-        findings.append(_compare(bench, model, frames, example=example, script=script))
+        findings.append(_compare(bench, model, frames, chosen=chosen, script=script))
     return findings
 
 
-def _compare(bench: Bench, model: StreamingModel, frames: Frames, *, example: Example, script: Script) -> Finding:
+def _compare(bench: Bench, model: StreamingModel, frames: Frames, *, chosen: Chosen, script: Script) -> Finding:
+    example = chosen.example
     settings = replace(
         model.settings,
         memory="all",
@@ -146,7 +149,8 @@ def _compare(bench: Bench, model: StreamingModel, frames: Frames, *, example: Ex
         if gap > worst:
             worst, where = gap, f"{script.lines[k].task} said at {seconds(script.lines[k].t_ns)}"
     close = CLOSE if bench.learner.backbone.dtype == torch.float32 else CLOSE_HALF
-    words = f"{example.source}: {len(learned)} of {len(example.said)} things said of {example.key}: "
+    kinds = ", ".join(chosen.kinds)
+    words = f"{example.source}: {len(learned)} of {len(example.said)} things said of {example.key} ({kinds}): "
     if worst <= close:
         words += f"a session finds what training finds, to {worst:.1e}"
         if bench.layout.retold:

@@ -1,12 +1,16 @@
 """Training that sees other pictures, other times, other words or another layout than a session is told."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 
 from models.layouts import LAYOUTS
+from recipes.verify.bench import Bench
+from recipes.verify.kinds import kinds_of
 from recipes.verify.streaming import check_streaming
 from tests.recipes.verify.benches import everything, meddled, narrowed
+
+CUT = "a decided reply cut short"
 
 
 class Late:
@@ -29,6 +33,15 @@ class Darker:
 
     def pixels(self, grid):
         return self.frames.pixels(grid) // 2
+
+
+class CutShown(Bench):
+    """Training shows the future, but only to examples in which a decided reply is cut short."""
+
+    def batches(self, rows):
+        made = Bench.batches(self, rows)
+        cut = any(CUT in kinds_of(self.writer.scripts[example.key]) for row in rows for example in row)
+        return [everything(batch) for batch in made] if cut else made
 
 
 def findings(case, bench=None, *, frames=None, **settings):
@@ -143,3 +156,37 @@ def test_a_video_with_other_pictures_is_said_to_be_left_out(alone):
     (finding,) = findings(case, replace(bench, writer=replace(bench.writer, scripts={key: spoiled})))
     assert finding.ok
     assert "is not streamed: it shows other pictures" in finding.words
+
+
+def with_a_cut(case):
+    """The bench with one more dialogue, of which a decided reply is cut short while more is still to be said."""
+    writer = case.bench.writer
+    example = case.of("dialogue")
+    script = writer.scripts[example.key]
+    place = next(k for k, line in enumerate(script.lines[:-1]) if not line.question)
+    cut = replace(script.lines[place], state="respond", text="It is a re", learn=True, aside=False, ended=False)
+    lines = (*script.lines[:place], cut, *script.lines[place + 1 :])
+    spoken = writer.write(replace(script, key=f"{script.key}/cut", lines=lines))
+    return replace(case.bench, examples=[*case.bench.examples, spoken]), spoken
+
+
+def test_a_fault_that_only_a_cut_reply_shows_is_told(ready):
+    case = ready("interact")
+    bench, spoken = with_a_cut(case)
+    bench = CutShown(**{field.name: getattr(bench, field.name) for field in fields(Bench)})
+    (before,) = findings(case, narrowed(bench, case.of("dialogue")))
+    assert before.ok
+    found = findings(case, narrowed(bench, case.of("dialogue"), spoken))
+    assert [(spoken.key in finding.words, CUT in finding.words) for finding in found if not finding.ok] == [
+        (True, True)
+    ]
+    assert [finding.words.split(":")[0] for finding in found] == ["dialogue", "dialogue"]
+
+
+@pytest.mark.parametrize("layout", ["branch", "interleave"])
+def test_a_reply_that_is_cut_short_is_streamed_as_it_is_learned(ready, layout):
+    case = ready("interact", layout)
+    _, spoken = with_a_cut(case)
+    (finding,) = findings(case, narrowed(case.bench, spoken))
+    assert finding.ok, finding
+    assert CUT in finding.words
