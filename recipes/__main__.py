@@ -95,7 +95,8 @@ def evaluate(
     """Replay held-out records as live streams through each finished stage, beside baselines that see nothing."""
     set_up_logging()
     evaluate_run(run, None if stage is None else [STAGES[stage - 1]], overrides=overrides or [])
-    typer.echo((run / "evaluation.md").read_text(encoding="utf-8"))
+    shown = run if stage is None else run / STAGES[stage - 1] / "evaluation"
+    typer.echo((shown / "evaluation.md").read_text(encoding="utf-8"))
 
 
 @app.command()

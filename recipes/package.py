@@ -11,23 +11,25 @@ from pathlib import Path
 from accelerate import Accelerator
 from torch import Tensor
 
-from datasets_build.core.files import DataError, read_json
+from datasets_build.core.files import DataError, read_json, write_json
 from datasets_build.core.stage import package_version
+from models.manifest import read_manifest
 from models.model_card import Metric, ModelCard, TrainingData, TrainingProvenance
 from models.package import SaveOptions, load_package, save_package
 from models.settings import StreamingSettings
 from recipes.base import DECISIONS
 from recipes.errors import RecipeError
-from recipes.evaluation.stages import write_recipe
+from recipes.evaluation.report import MAIN
+from recipes.evaluation.stages import evaluation_there, write_recipe
 from recipes.settings import STAGES, RunConfig, StageName
 from recipes.training.logs import read_curves
 from recipes.training.loop import is_sharded
-from recipes.training.material import Trainee, make_trainee, open_base, open_corpus
+from recipes.training.material import Trainee, begins_with, layout_of, make_trainee, open_base, open_corpus
 from recipes.training.modules import merge
 from recipes.training.step import Running
 
 log = logging.getLogger(__name__)
-PACKAGE = "package"
+PACKAGE, BEGAN = "package", "began.json"
 
 
 def streaming_settings(run: RunConfig) -> StreamingSettings:
@@ -116,6 +118,7 @@ def package_stage(run: RunConfig, stage: StageName, trainee: Trainee, running: R
             options=SaveOptions(overwrite=True),
         )
         write_recipe(run, stage)
+        write_began(run, stage)
         log.info("package: %s", folder)
     accelerator.wait_for_everyone()
     return folder
@@ -134,20 +137,22 @@ def _whole(run: RunConfig, stage: StageName, accelerator: Accelerator, running: 
 def package_run(folder: Path, stage: StageName | None) -> Path:
     """Puts the package of a run's last finished stage, or of the one that is named, at `RUN/package`.
 
-    What `RUN/evaluation.json` says under `metrics`, numbers by name, goes into its card.
+    The main figures of its evaluation, where there is one, go into its card.
 
     Raises:
-        RecipeError: there is none.
+        RecipeError: there is none, or the last one was trained from an earlier stage that has been made anew since.
     """
     done = [name for name in STAGES if (folder / name / PACKAGE).is_dir()]
     chosen = stage or (done[-1] if done else None)
     if chosen is None or chosen not in done:
         there = f"finished are {', '.join(done)}" if done else "no stage is finished"
         raise RecipeError(f"{folder}: has no package of {chosen or 'any stage'}, {there}; train it to its last step")
+    if stage is None:
+        check_chain(folder, chosen)
     loaded = load_package(folder / chosen / PACKAGE)
     assert loaded.card is not None
     provenance = loaded.card.provenance
-    metrics = (*(provenance.metrics or ()), *_measured(folder / "evaluation.json"))
+    metrics = (*(provenance.metrics or ()), *_measured(folder, chosen))
     return save_package(
         folder / PACKAGE,
         model=loaded.model,
@@ -158,10 +163,54 @@ def package_run(folder: Path, stage: StageName | None) -> Path:
     )
 
 
-def _measured(path: Path) -> tuple[Metric, ...]:
-    if not path.exists():
+def weights_digest(package: Path) -> str:
+    """SHA-256 over the names and hashes of a package's weights: the same whenever it was packaged."""
+    kept = read_manifest(package).weights
+    return hashlib.sha256("\0".join(f"{file.name}={file.sha256}" for file in kept).encode()).hexdigest()
+
+
+def write_began(run: RunConfig, stage: StageName) -> None:
+    """Writes beside a stage's package which package it was trained from."""
+    folder = begins_with(run, stage)
+    known = folder is not None and layout_of(folder) is not None
+    digest = weights_digest(folder) if folder is not None and known else None
+    write_json(Path(run.out) / stage / BEGAN, {"begin_with": run.stage(stage).begin_with, "weights_sha256": digest})
+
+
+def check_chain(run: Path, stage: StageName) -> None:
+    """Refuses a stage whose package was trained from an earlier stage of the run that has been made anew since.
+
+    Raises:
+        RecipeError: the package of the stage that it, or one before it, began with holds other weights now.
+    """
+    path = run / stage / BEGAN
+    content = read_json(path) if path.is_file() else None
+    if not isinstance(content, dict):
+        log.warning(
+            "%s: does not say which package it began with; whether it is the newest cannot be told", run / stage
+        )
+        return
+    earlier = next((name for name in STAGES if name == content.get("begin_with")), None)
+    if earlier is None:
+        return
+    package = run / earlier / PACKAGE
+    if package.is_dir() and weights_digest(package) != content.get("weights_sha256"):
+        number = STAGES.index(stage) + 1
+        raise RecipeError(
+            f"{run / stage / PACKAGE}: was trained from another package of stage {earlier} than {package}, which was "
+            f"made anew since; delete {run / stage} and train stage {number} again, or take it all the same with "
+            f"--stage {number}"
+        )
+    check_chain(run, earlier)
+
+
+def _measured(run: Path, stage: StageName) -> tuple[Metric, ...]:
+    """The main figures of the evaluation of a stage's package, by split and name."""
+    found = evaluation_there(run, stage)
+    if found is None:
         return ()
-    content = read_json(path)
-    metrics = content.get("metrics") if isinstance(content, dict) else None
-    rows = metrics.items() if isinstance(metrics, dict) else ()
-    return tuple(Metric(name=name, value=value) for name, value in rows if isinstance(value, int | float))
+    return tuple(
+        Metric(name=f"{found.about.split}/{figure.name}", value=figure.value)
+        for figure in found.figures
+        if figure.name in MAIN and figure.value is not None
+    )

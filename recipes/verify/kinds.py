@@ -23,7 +23,7 @@ class Chosen:
 
 
 def choose(examples: Iterable[Example], scripts: Mapping[str, Script]) -> list[Chosen]:
-    """Of each source the shortest example, the shortest of each kind, and the longest (`LONG`) of all.
+    """Of each source the shortest example, the shortest of each kind, and the longest of at most `LONG` times that.
 
     Args:
         examples: without their rivals.
