@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from datasets_build.core.config import read_yaml
 from recipes.errors import RecipeError
 from recipes.held import run_held
 from recipes.settings import StageName
@@ -17,32 +18,44 @@ ACCELERATE = Path(__file__).with_name("accelerate")
 SCRIPTS: dict[StageName, str] = {"align": "stage1_align", "stream": "stage2_stream", "interact": "stage3_interact"}
 
 
-def launch(stage: StageName, config: Path, overrides: Sequence[str], *, accelerate: Path | None = None) -> int:
+def launcher_of(accelerate: Path | None) -> Path:
+    """The config of accelerate: the one that was named, or that of one process on the first GPU or on the CPU.
+
+    Raises:
+        RecipeError: it is no file.
+    """
+    chosen = accelerate or ACCELERATE / ("gpu1.yaml" if torch.cuda.is_available() else "cpu.yaml")
+    if not chosen.is_file():
+        raise RecipeError(f"{chosen} is no file; expected a config of accelerate, as in {ACCELERATE}")
+    return chosen
+
+
+def processes_of(launcher: Path) -> int:
+    """How many a config of accelerate starts, on all machines."""
+    count = read_yaml(launcher).get("num_processes", 1)
+    return count if isinstance(count, int) else 1
+
+
+def launch(stage: StageName, config: Path, overrides: Sequence[str], *, launcher: Path) -> int:
     """Runs a stage to its end.
 
     Args:
         stage: which.
         config: the run's YAML file.
         overrides: settings as `key.path=value`.
-        accelerate: config of accelerate; None: one process on the first GPU, or on the CPU.
+        launcher: config of accelerate.
 
     Returns:
         Its exit code; 128 + the signal's number where it was asked to stop.
-
-    Raises:
-        RecipeError: `accelerate` is no file.
     """
-    chosen = accelerate or ACCELERATE / ("gpu1.yaml" if torch.cuda.is_available() else "cpu.yaml")
-    if not chosen.is_file():
-        raise RecipeError(f"{chosen} is no file; expected a config of accelerate, as in {ACCELERATE}")
-    command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(chosen)]
-    command += ["--num_cpu_threads_per_process", os.environ.get("OMP_NUM_THREADS", str(_threads(chosen)))]
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(launcher)]
+    command += ["--num_cpu_threads_per_process", os.environ.get("OMP_NUM_THREADS", str(_threads(launcher)))]
     # Quiet: a stage has said what was wrong, in one sentence.
     command += ["--quiet", "-m", f"recipes.{SCRIPTS[stage]}", "--config", str(config), *overrides]
     return run_held(command)
 
 
-def _threads(accelerate: Path) -> int:
+def _threads(launcher: Path) -> int:
     """Threads for each process of a machine."""
     cores = len(os.sched_getaffinity(0))
-    return max(1, cores // 2) if accelerate.name == "cpu2.yaml" else cores
+    return max(1, cores // 2) if launcher.name == "cpu2.yaml" else cores
