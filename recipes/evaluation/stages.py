@@ -65,7 +65,9 @@ def evaluate_run(
 def write_table(run: Path, found: Mapping[StageName, Evaluation]) -> None:
     """Writes what is known of all stages of a run: what was found now, and what lies there of the others."""
     known = {stage: found.get(stage) or evaluation_there(run, stage) for stage in STAGES}
-    columns = {stage: [evaluation] for stage, evaluation in known.items() if evaluation is not None}
+    columns: dict[str, list[Evaluation]] = {
+        stage: [evaluation] for stage, evaluation in known.items() if evaluation is not None
+    }
     try:
         table = compare(columns)
     except RecipeError as error:
