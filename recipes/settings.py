@@ -198,7 +198,8 @@ class StreamConfig(StageConfig):
     Sources: `sliding_window`, `incremental`, `realtime`, three ways to show streaming questions, and those of stage 1.
 
     A sliding window is `window_s` long and shares `overlap_s` with the one before, in which nothing is learned; the
-    last `sink_rounds` rounds before it stand in it as text. `incremental` carries the cache over windows of `carry_s`.
+    last `sink_rounds` rounds before it stand in it as text. A conversation in windows learns at most `rounds`
+    questions; a video with more is shown in several. `incremental` carries the cache over windows of `carry_s`.
     `realtime` decides after every grid; of the questions in one example, at most `standing` wait for an answer at a
     time. A share of `twins` of the questions beside it is asked once more one grid later.
     """
@@ -211,6 +212,7 @@ class StreamConfig(StageConfig):
     )
     overlap_s: float = Field(default=12.0, ge=0)
     sink_rounds: int = Field(default=4, ge=0)
+    rounds: int = Field(default=16, ge=1)
     carry_s: float = Field(default=12.0, gt=0)
     max_s: float = Field(default=120.0, gt=0)
     standing: int = Field(default=2, ge=1)

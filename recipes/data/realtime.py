@@ -50,8 +50,8 @@ def realtime(material: Material, settings: StreamConfig, desk: Desk) -> list[Exa
     """The examples of a video: in each stretch of `max_s` one for every few standing questions.
 
     Questions whose answers come later stay in the dialogue; not more than `standing` of them wait at a time in one
-    example. Those that can be answered at once are asked beside the first example of a stretch, a share of `twins` of
-    them once more one grid later.
+    example. Those that can be answered at once are asked beside the examples of a stretch, dealt out over them, a share
+    of `twins` of them once more one grid later.
     """
     footage = material.footage
     standing = [row for row in material.questions if is_standing(row)]
@@ -59,12 +59,13 @@ def realtime(material: Material, settings: StreamConfig, desk: Desk) -> list[Exa
 
     def make(stretch: Stretch) -> list[Script]:
         rows = [row for row in standing if _fits(row, material, stretch, desk.left)]
+        beside = learnable(at_once, material, stretch, source=SOURCE, left=desk.left)
+        groups = _groups(rows, settings.standing) or [[]]
         scripts = []
-        for number, group in enumerate(_groups(rows, settings.standing) or [[]]):
+        for number, group in enumerate(groups):
             lines = standing_lines(group, material, stretch, desk.left)
-            if number == 0:
-                beside = learnable(at_once, material, stretch, source=SOURCE, left=desk.left)
-                lines += with_twins(beside, material, stretch, desk=desk, share=settings.twins)
+            dealt = beside[number :: len(groups)]
+            lines += with_twins(dealt, material, stretch, desk=desk, share=settings.twins)
             scripts.append(
                 Script(
                     key=f"{SOURCE}/{footage.video.id}/{stretch.learn}/{number}",

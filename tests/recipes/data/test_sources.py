@@ -224,13 +224,50 @@ def test_a_sliding_window_learns_each_question_once_behind_its_overlap(corpus):
         assert len(learned) + left == len(instants(material))
 
 
+@pytest.mark.parametrize("name", ["sliding_window", "incremental"])
+def test_many_questions_are_dealt_out_and_each_conversation_shows_the_whole_window(corpus, name):
+    source = {"sliding_window": sliding_window, "incremental": incremental}[name]
+    dealt = 0
+    for material in corpus.materials["train"]:
+        whole = source(material, STREAM.model_copy(update={"rounds": 1000}), desk())
+        parts = source(material, STREAM.model_copy(update={"rounds": 2}), desk())
+        assert all(len(example.said) <= 2 for example in parts)
+        assert len({example.key for example in parts}) == len(parts)
+        for example in whole:
+            stem = example.key.rsplit("/", 1)[0]
+            mine = [part for part in parts if part.key.rsplit("/", 1)[0] == stem]
+            said = sorted((said.t_ns, said.text) for part in mine for said in part.said)
+            assert said == sorted((said.t_ns, said.text) for said in example.said)
+            # Up to the last question the frames are those of the whole.
+            shown = sorted({grid.t0_ns for grid in example.grids})
+            for part in mine:
+                seen = sorted({grid.t0_ns for grid in part.grids})
+                assert seen == shown[: len(seen)]
+                assert all(said.t_ns <= seen[-1] + 1 * SECOND for said in part.said)
+            dealt += len(mine) > 1
+    assert dealt
+
+
+def test_questions_beside_the_video_are_dealt_out_over_its_examples(corpus):
+    settings = StreamConfig(standing=1, twins=0.0)
+    dealt = 0
+    for material in corpus.materials["train"]:
+        examples = realtime(material, settings, desk())
+        counts = [sum(said.asked for said in example.said) for example in examples]
+        one = realtime(material, settings.model_copy(update={"standing": 1000}), desk())
+        asked = [(said.t_ns, said.text) for example in one for said in example.said if said.asked]
+        assert sorted((s.t_ns, s.text) for example in examples for s in example.said if s.asked) == sorted(asked)
+        dealt += sum(count > 0 for count in counts) > 1
+    assert dealt
+
+
 def _first_reply(example):
     return next(block for block in example.blocks if block.kind == "reply")
 
 
 def test_the_text_sink_is_there_and_no_frame_sees_it(corpus):
     material = corpus.materials["train"][0]
-    later = [example for example in sliding_window(material, STREAM, desk()) if not example.key.endswith("/0")]
+    later = [example for example in sliding_window(material, STREAM, desk()) if example.key.split("/")[-2] != "0"]
     sunk = [example for example in later if _first_reply(example).learn is None]
     assert sunk
     for example in sunk:
@@ -243,7 +280,7 @@ def test_the_text_sink_is_there_and_no_frame_sees_it(corpus):
 
 def test_a_carried_cache_is_cut_at_its_windows(corpus):
     material = corpus.materials["train"][0]
-    (example,) = incremental(material, STREAM, desk())
+    (example,) = incremental(material, STREAM.model_copy(update={"rounds": 1000}), desk())
     begins = [example.blocks[cut] for cut in example.cuts]
     assert all(block.grids for block in begins)
     windows = [block.grids[0].t_ns // (4 * SECOND) for block in begins]
