@@ -115,7 +115,7 @@ test: $(VENV)/ready  ## the tests that take minutes at most
 	$(PY) -m pytest -m "not slow" -n $(WORKERS)
 
 test-all: $(VENV)/ready  ## every test, slow ones too
-	$(PY) -m pytest -n $(WORKERS)
+	STREAMVL_THOROUGH=1 $(PY) -m pytest -n $(WORKERS)
 
 check: $(VENV)/ready  ## formatting, lint, types and import directions
 	$(PY) -m ruff format --check .

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from models.answer import BRIEFLY, IN_FULL, AnswerOptions, Piece
 from models.decode import Sampling, StopRule
 from models.errors import PoolFullError, SettingsError
+from tests.laws import examples
 from tests.models.talks import (
     CLOSE,
     decoded,
@@ -36,7 +37,7 @@ def session():
 
 
 @given(seed=st.integers(0, 99), count=st.integers(1, 20), pieces=WAYS)
-@settings(max_examples=15)
+@settings(max_examples=examples(15))
 def test_pieces_join_to_the_text_and_the_text_is_its_tokens(seed, count, pieces):
     with opened() as one:
         answer = one.ask("hi", options=drawn(count, seed=seed, pieces=pieces))
@@ -50,7 +51,7 @@ def test_pieces_join_to_the_text_and_the_text_is_its_tokens(seed, count, pieces)
 
 
 @given(seed=st.integers(0, 99))
-@settings(max_examples=6)
+@settings(max_examples=examples(6))
 def test_both_ways_to_give_text_out_say_the_same(seed):
     texts = []
     for pieces in ("token", "sentence"):
@@ -104,7 +105,7 @@ def test_after_the_end_there_is_nothing_more(session):
 @given(
     seed=st.integers(0, 99), taken=st.integers(0, 12), count=st.integers(1, 16), pieces=WAYS, drafts=st.integers(0, 5)
 )
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 def test_closed_anywhere_the_dialogue_keeps_what_was_given_out(seed, taken, count, pieces, drafts):
     with opened() as one:
         oracle = listen(one)
@@ -184,7 +185,7 @@ def test_closing_the_session_ends_the_answer():
 
 
 @given(seed=st.integers(0, 30), stop=st.lists(st.sampled_from(["b", ". ", "b ", "! ", " s"]), min_size=1, max_size=2))
-@settings(max_examples=15)
+@settings(max_examples=examples(15))
 def test_a_stop_text_is_neither_given_out_nor_remembered(seed, stop):
     with opened() as one:
         answer = one.ask("hi", options=drawn(16, seed=seed, stop=tuple(stop))).run()
@@ -318,7 +319,7 @@ def broken(_feeds):
 
 
 @given(seed=st.integers(0, 99), count=st.integers(1, 8), taken=st.integers(0, 9), drafts=st.integers(0, 2))
-@settings(max_examples=15)
+@settings(max_examples=examples(15))
 def test_statistics_are_sane_at_any_time(seed, count, taken, drafts):
     with opened() as one:
         seen = used(one)

@@ -10,6 +10,7 @@ from models.errors import SettingsError, TimeError
 from models.layouts import LAYOUTS
 from models.masks import visible
 from models.positions import Cursor, Grid, GridError, place
+from tests.laws import examples
 from tests.models.contexts import (
     CLOCK,
     LIVE,
@@ -75,7 +76,7 @@ def test_grids_lie_inside_their_block_in_tokens_and_in_time():
 
 
 @given(block_lists(), st.sampled_from(NAMES))
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 def test_nothing_is_lost_and_the_sequence_is_the_layouts(blocks, name):
     context = derived(name, blocks)
     by_known = [block for _, block in sorted(enumerate(blocks), key=lambda item: (item[1].known_ns, item[0]))]
@@ -91,7 +92,7 @@ def test_nothing_is_lost_and_the_sequence_is_the_layouts(blocks, name):
 
 
 @given(block_lists(), st.sampled_from(NAMES))
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 def test_labels_are_the_spans_to_learn(blocks, name):
     context = derived(name, blocks)
     expected = {
@@ -122,14 +123,14 @@ def test_the_cut_of_a_reply_keeps_what_is_learned_of_it():
 
 
 @given(contexts)
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 def test_a_block_sees_itself_and_nothing_later(context):
     assert context.sees.diagonal().all()
     assert not context.sees.triu(1).any()
 
 
 @given(block_lists(), st.sampled_from(PAST))
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 def test_no_reply_sees_what_arrives_after_it(blocks, name):
     context = derived(name, blocks)
     for row, looker in enumerate(context.blocks):
@@ -140,7 +141,7 @@ def test_no_reply_sees_what_arrives_after_it(blocks, name):
 
 
 @given(block_lists(), st.sampled_from(PAST))
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 def test_a_reply_sees_all_that_arrived_before_it(blocks, name):
     context = derived(name, blocks)
     for row, looker in enumerate(context.blocks):
@@ -150,7 +151,7 @@ def test_a_reply_sees_all_that_arrived_before_it(blocks, name):
 
 
 @given(block_lists(), st.sampled_from(PAST))
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 def test_a_reply_that_stays_whole_sees_exactly_what_had_arrived(blocks, name):
     rule = replace(LAYOUTS[name].visibility, predicting_row=False)
     context = derive(blocks, replace(LAYOUTS[name], visibility=rule), clock=CLOCK)
@@ -162,7 +163,7 @@ def test_a_reply_that_stays_whole_sees_exactly_what_had_arrived(blocks, name):
 
 
 @given(block_lists(), st.sampled_from(["group", "gap", "overlap", "overlap_shared"]))
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 def test_in_groups_frames_do_not_depend_on_the_dialogue(blocks, name):
     context = derived(name, blocks)
     first_frames = min((at for at, block in enumerate(context.blocks) if block.kind is Kind.FRAMES), default=0)
@@ -177,7 +178,7 @@ def test_in_groups_frames_do_not_depend_on_the_dialogue(blocks, name):
 
 
 @given(block_lists())
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 def test_a_group_in_the_order_of_time_is_the_same_group(blocks):
     # What makes the layout live: the order of the sequence changes neither ids nor visibility.
     rule = replace(LAYOUTS["group"].visibility, predicting_row=False)
@@ -191,7 +192,7 @@ def test_a_group_in_the_order_of_time_is_the_same_group(blocks):
 
 
 @given(block_lists())
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 def test_interleave_and_origin_are_plain_causal(blocks):
     for name in ("interleave", "origin", "batch"):
         context = derived(name, blocks)
@@ -199,7 +200,7 @@ def test_interleave_and_origin_are_plain_causal(blocks):
 
 
 @given(block_lists(), st.sampled_from(["group", "gap", "overlap_shared", "branch", "interleave"]), st.integers(0, 20))
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 def test_what_comes_later_moves_no_position(blocks, name, now):
     # So these layouts can be served live; origin, batch and overlap need the length of the video.
     early = [block for block in blocks if block.known_ns <= now * SECOND]
@@ -259,7 +260,7 @@ def same(one, other):
 
 
 @given(st.lists(contexts, min_size=1, max_size=4))
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 def test_a_pack_holds_each_document_as_it_was(parts):
     packed = pack(parts)
     assert packed.max_seqlen == max(token_count(part) for part in parts)
@@ -285,7 +286,7 @@ def test_a_pack_holds_each_document_as_it_was(parts):
 
 
 @given(st.lists(contexts, min_size=3, max_size=3))
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 def test_packs_can_be_packed(parts):
     one, two, three = parts
     assert same(pack([pack([one, two]), three]), pack([one, pack([two, three])]))
@@ -304,7 +305,7 @@ def test_packing_leaves_the_parts_alone():
 
 @pytest.mark.parametrize("name", NAMES)
 @given(block_lists(), st.integers(1, 6 * SECOND))
-@settings(max_examples=10)
+@settings(max_examples=examples(10))
 def test_a_window_hides_old_frames_and_nothing_else(name, blocks, window_ns):
     whole = derived(name, blocks)
     context = derive(blocks, LAYOUTS[name], clock=CLOCK, window_ns=window_ns)

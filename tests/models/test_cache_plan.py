@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from models.blocks import Kind, derive, pack
 from models.cache_plan import plan
 from models.layouts import LAYOUTS
+from tests.laws import examples
 from tests.models.contexts import CLOCK, LIVE, PAST, SECOND, block_lists, contexts, derived, dialogue, frames, text
 
 
@@ -15,7 +16,7 @@ def fed(context):
 
 
 @given(st.lists(contexts, min_size=1, max_size=3).map(pack))
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 def test_a_plan_frees_each_block_once_and_never_before_its_last_reader(context):
     order = fed(context)
     assert sorted(order) == list(range(len(context.blocks)))
@@ -59,7 +60,7 @@ def test_a_window_keeps_the_cache_small_and_a_pinned_block_keeps_its_slots():
 
 
 @given(block_lists())
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 def test_a_branch_is_fed_in_the_order_in_which_it_is_written_down(blocks):
     context = derived("branch", blocks)
     by_known = [block for _, block in sorted(enumerate(blocks), key=lambda item: (item[1].known_ns, item[0]))]
@@ -77,7 +78,7 @@ def test_a_plan_of_branch_keeps_what_the_last_question_still_sees():
 
 
 @given(st.lists(st.lists(st.integers(0, 3), min_size=1, max_size=3), min_size=1, max_size=3))
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 def test_documents_that_see_the_past_are_fed_one_after_the_other(sizes):
     parts = [derived("branch", [text(Kind.REPLY, at, 1 + size) for at, size in enumerate(part)]) for part in sizes]
     packed = pack(parts)

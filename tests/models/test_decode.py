@@ -11,6 +11,7 @@ from transformers import RepetitionPenaltyLogitsProcessor, TemperatureLogitsWarp
 from models.decode import REPLACEMENT, Chooser, Sampling, Sentences, StopRule, TextStream, loops
 from models.errors import SettingsError
 from models.tiny import byte_tokenizer
+from tests.laws import examples
 from tests.models.small import merging_tokenizer
 
 TOKENIZERS = {"bytes": byte_tokenizer(), "merges": merging_tokenizer()}
@@ -31,14 +32,14 @@ def drawn(sampling: Sampling, logits: torch.Tensor, count: int = 12) -> list[int
 
 
 @given(logits=LOGITS, top_k=st.integers(0, 3), top_p=st.floats(0.1, 1))
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 def test_greedy_takes_the_first_of_the_likeliest(logits, top_k, top_p):
     best = min(place for place, value in enumerate(logits) if value == logits.max())
     assert Chooser(Sampling(top_k=top_k, top_p=top_p)).choose(logits, []) == best
 
 
 @given(logits=LOGITS, given_tokens=st.lists(st.integers(0, 99), max_size=4), temperature=st.sampled_from([0.0, 1.0]))
-@settings(max_examples=20)
+@settings(max_examples=examples(20))
 def test_given_tokens_come_first_and_then_those_of_the_model(logits, given_tokens, temperature):
     free = Chooser(Sampling(temperature=temperature))
     held = Chooser(Sampling(temperature=temperature, given=tuple(given_tokens)))
@@ -57,7 +58,7 @@ def test_given_tokens_are_ids(tokens):
 
 @given(logits=LOGITS, seed=st.integers(0, 2**63 - 1))
 @example(logits=torch.tensor([0.0, 0.0]), seed=2**63 - 1)
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 def test_the_same_seed_draws_the_same(logits, seed):
     sampling = Sampling(temperature=1.0, seed=seed)
     assert drawn(sampling, logits) == drawn(sampling, logits)
@@ -90,7 +91,7 @@ def published(sampling: Sampling, logits: torch.Tensor, reply: list[int]) -> tor
     penalty=st.sampled_from([1.0, 1.7]),
     seed=st.integers(0, 99),
 )
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 def test_draws_follow_the_published_warpers(values, temperature, top_k, top_p, penalty, seed):
     sampling = Sampling(temperature=temperature, top_k=top_k, top_p=top_p, repetition_penalty=penalty, seed=seed)
     logits, reply = torch.tensor(values) / 8, [0, 2, 2]
@@ -167,7 +168,7 @@ def streamed(tokens: list[int], tokenizer, stop: tuple[str, ...] = ()) -> tuple[
 
 @pytest.mark.parametrize("name", TOKENIZERS)
 @given(tokens=st.data())
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 def test_pieces_are_the_decoded_whole_for_any_tokens(name, tokens):
     """Broken bytes, special tokens and lines in any order: the pieces join to what the tokenizer makes of all."""
     tokenizer = TOKENIZERS[name]
@@ -181,7 +182,7 @@ def test_pieces_are_the_decoded_whole_for_any_tokens(name, tokens):
 
 @pytest.mark.parametrize("name", TOKENIZERS)
 @given(text=TEXTS)
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 def test_whole_text_never_shows_a_broken_character(name, text):
     tokenizer = TOKENIZERS[name]
     pieces, _, _ = streamed(ids(text, tokenizer), tokenizer)
@@ -210,7 +211,7 @@ def test_what_never_becomes_whole_is_given_at_the_end():
 
 @pytest.mark.parametrize("name", TOKENIZERS)
 @given(text=TEXTS, stop=st.lists(st.text(st.sampled_from("ab né中\n."), min_size=1, max_size=3), max_size=3))
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 def test_text_ends_before_the_first_stop_text(name, text, stop):
     tokenizer = TOKENIZERS[name]
     tokens = ids(text, tokenizer)
@@ -271,7 +272,7 @@ def sentences(text: str, cuts: tuple[int, ...] = ()) -> list[str]:
 
 
 @given(text=st.text(st.sampled_from('ab.!?…。！？"”」)1 \n'), max_size=30), cuts=st.sets(st.integers(0, 30)))
-@settings(max_examples=80)
+@settings(max_examples=examples(80))
 def test_sentences_join_to_the_text_however_it_comes(text, cuts):
     whole = sentences(text)
     assert "".join(whole) == text
@@ -321,13 +322,13 @@ def test_a_sentence_is_given_with_the_first_letter_of_the_next():
     phrase=st.lists(st.integers(0, 9), min_size=1, max_size=16),
     repeats=st.integers(2, 6),
 )
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 def test_a_phrase_that_repeats_is_a_loop(before, phrase, repeats):
     assert loops(before + phrase * repeats, repeats)
 
 
 @given(tokens=st.lists(st.integers(0, 2), max_size=40), repeats=st.integers(2, 5))
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 def test_nothing_else_is_a_loop(tokens, repeats):
     tails = [tokens[-period:] for period in range(1, 17)]
     said = any(tail and tokens[-len(tail) * repeats :] == tail * repeats for tail in tails)

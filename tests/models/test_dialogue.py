@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from models.blocks import Kind
 from models.errors import PoolFullError
 from models.positions import SECOND_NS, Cursor
+from tests.laws import examples
 from tests.models.small import FAMILIES
 from tests.models.talks import CLOSE, decoded, drawn, fed_ids, in_cache, listen, opened, used, watch
 
@@ -16,7 +17,7 @@ def ask(one, question: str = "hi", *, seed: int = 0, count: int = 3) -> str:
 
 
 @given(limit=st.integers(0, 3), asked=st.integers(1, 5), family=st.sampled_from(FAMILIES))
-@settings(max_examples=15)
+@settings(max_examples=examples(15))
 def test_the_last_rounds_stay_and_take_exactly_their_tokens(limit, asked, family):
     with opened(4, family=family, history_rounds=limit, slots=1024) as one:
         empty = used(one)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from models.backbone import Features, Visual
 from models.engine import Engine, Feed
 from models.slots import SlotPool
+from tests.laws import examples
 from tests.models.small import FAMILIES, backbone
 
 ROWS, SLOTS = 4, 70
@@ -138,7 +139,7 @@ def scripts(draw):
     st.sampled_from(FAMILIES), st.sampled_from(["eager", "sdpa"]), st.lists(scripts(), min_size=1, max_size=3),
     st.permutations(range(ROWS)), st.randoms(use_true_random=False),
 )  # fmt: skip
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 def test_any_schedule_over_any_rows_equals_each_session_in_one_plain_forward(family, attention, parts, rows, random):
     on = backbone(family, attention=attention)
     pool = SlotPool(on, slots=SLOTS, rows=ROWS)

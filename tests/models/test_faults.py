@@ -13,6 +13,7 @@ from models.errors import PoolFullError
 from models.speaking import Turn
 from models.streaming import StreamingModel
 from models.tiny import tiny_config
+from tests.laws import examples
 from tests.models.sessions import (
     BASE,
     FAMILIES,
@@ -116,7 +117,7 @@ def played(schedule, *, family, chosen, fault=None):
         return outcome(driver), engine is not None and engine.fired
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(
     combination=st.sampled_from(COMBINATIONS),
     family=st.sampled_from(FAMILIES),

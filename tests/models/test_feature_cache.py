@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from models.backbone import Features
 from models.errors import SettingsError
 from models.feature_cache import BLOCK_FACTOR, FeatureCache, SimilarCache, content_key, signature
+from tests.laws import examples
 
 
 def features(rows, value=0.0, deep=0):
@@ -24,7 +25,7 @@ keys = st.integers(0, 9).map(lambda number: bytes([number]))
 steps = st.lists(st.tuples(st.booleans(), keys, st.integers(1, 6)), max_size=60)
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(steps=steps, bound=st.integers(0, 20).map(lambda rows: 16 * rows))
 def test_it_is_a_dictionary_that_forgets_the_longest_unused(steps, bound):
     cache, model = FeatureCache(bound), OrderedDict()
@@ -122,7 +123,7 @@ def test_either_frame_counts():
     assert not alike(frames(100), moved)
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(top=st.integers(0, 12), left=st.integers(0, 20), moment=st.integers(0, 1), bright=st.integers(0, 255))
 def test_a_small_thing_is_never_missed(top, left, moment, bright):
     """One patch of another colour is 1/24 of the picture: too little for the mean, enough for its cell."""

@@ -14,6 +14,7 @@ from models.intake import Intake
 from models.memory.signals import thumbnail
 from models.metrics import Meter
 from models.pairs import Pairer
+from tests.laws import examples
 from tests.models.oracle import drawn_frames
 from tests.models.small import FAMILIES, SECOND, backbone
 from tests.models.watched import THREAD, WAIT, Watched, counts, encoders, same, tiny_format
@@ -50,7 +51,7 @@ def state(intake):
 
 
 @given(st.lists(st.sampled_from([1, SECOND // 3, SECOND, GAP, GAP + 1, 9 * SECOND]), min_size=1, max_size=8))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 def test_frames_become_grids_of_two_that_lie_close(steps):
     times = np.cumsum([5, *steps]).tolist()
     expected, waiting = [], None

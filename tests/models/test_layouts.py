@@ -10,6 +10,7 @@ from models.errors import SettingsError
 from models.layouts import LAYOUTS, PositionRule, VisibilityRule, with_offset
 from models.masks import visible
 from models.positions import Grid
+from tests.laws import examples
 from tests.models import layout_pictures, published
 from tests.models.contexts import CLOCK, SECOND, block_lists, derived, frames, text, watching
 
@@ -65,7 +66,7 @@ def test_gap_is_group_with_another_offset():
 
 
 @given(st.integers(0, 50_000))
-@settings(max_examples=10)
+@settings(max_examples=examples(10))
 def test_the_offset_moves_replies_and_nothing_else(phi):
     at_zero = derived("group", watching())
     moved = derive(watching(), with_offset(LAYOUTS["group"], phi), clock=CLOCK)
@@ -128,27 +129,27 @@ def test_frames_never_see_text_whose_positions_they_take_too(name):
 
 
 @given(conversations, st.sampled_from(["origin", "batch", "group", "gap", "overlap"]))
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 def test_ids_are_those_of_the_published_training_code(talk, variant):
     context = derived(variant, as_blocks(talk))
     assert [tuple(ids) for ids in context.positions.T.tolist()] == published.training_ids(talk, variant)
 
 
 @given(conversations, st.sampled_from(["group", "gap", "overlap", "overlap_shared"]))
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 def test_the_mask_is_the_published_group_mask(talk, variant):
     assert visible(derived(variant, as_blocks(talk))).tolist() == published.group_mask(talk)
 
 
 @given(conversations, st.sampled_from(["origin", "batch"]))
-@settings(max_examples=10)
+@settings(max_examples=examples(10))
 def test_origin_and_batch_are_plain_causal(talk, variant):
     context = derived(variant, as_blocks(talk))
     assert torch.equal(visible(context), torch.ones(talk.length, talk.length, dtype=torch.bool).tril())
 
 
 @given(conversations)
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 def test_ids_of_interleave_are_those_of_the_published_generation(talk):
     context = derived("interleave", as_blocks(talk))
     assert [tuple(ids) for ids in context.positions.T.tolist()] == published.interleaved_ids(talk)
@@ -237,7 +238,7 @@ def at_tokens(context, tokens):
 
 
 @given(block_lists(), st.sets(st.integers(0, 9)))
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 def test_without_some_questions_and_replies_the_frames_of_a_branch_are_as_they_were(blocks, taken):
     opening, video, dialogue = parts_of(blocks)
     gone = tokens_of(block for at, block in enumerate(dialogue) if at in taken)
@@ -252,7 +253,7 @@ def test_without_some_questions_and_replies_the_frames_of_a_branch_are_as_they_w
 
 
 @given(block_lists())
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 def test_frames_of_a_branch_see_the_opening_and_earlier_frames_and_nothing_else(blocks):
     opening, video, _ = parts_of(blocks)
     context = derived("branch", blocks)
@@ -263,7 +264,7 @@ def test_frames_of_a_branch_see_the_opening_and_earlier_frames_and_nothing_else(
 
 
 @given(block_lists())
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 def test_text_of_a_branch_begins_behind_all_that_has_come(blocks):
     context = derived("branch", blocks)
     late = tokens_of(parts_of(blocks)[2])
@@ -276,7 +277,7 @@ def test_text_of_a_branch_begins_behind_all_that_has_come(blocks):
 
 
 @given(block_lists())
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 def test_a_branch_without_video_and_one_without_dialogue_are_plain_chats(blocks):
     opening, video, dialogue = parts_of(blocks)
     for part in ([*opening, *dialogue], [*opening, *video]):

@@ -7,6 +7,7 @@ from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 from models.blocks import Kind, pack
 from models.layouts import LAYOUTS
 from models.masks import TILE, additive, draw, flex_block_mask, visible
+from tests.laws import examples
 from tests.models import layout_pictures
 from tests.models.contexts import SECOND, block_lists, contexts, derived, frames, text, watching
 
@@ -60,7 +61,7 @@ def densely(block_mask, length):
 
 
 @given(contexts)
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 def test_the_dense_mask_is_sees_between_blocks_and_causal_inside(context):
     seen, of = visible(context).tolist(), context.block_of.tolist()
     for query in range(len(of)):
@@ -70,7 +71,7 @@ def test_the_dense_mask_is_sees_between_blocks_and_causal_inside(context):
 
 
 @given(st.lists(contexts, min_size=1, max_size=3).map(pack))
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 def test_the_mask_is_causal_and_no_row_is_blind(context):
     seen = visible(context)
     assert not seen.triu(1).any()
@@ -78,7 +79,7 @@ def test_the_mask_is_causal_and_no_row_is_blind(context):
 
 
 @given(st.lists(contexts, min_size=1, max_size=3))
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 def test_a_pack_is_block_diagonal(parts):
     assert torch.equal(visible(pack(parts)), torch.block_diag(*[visible(part).int() for part in parts]).bool())
 
@@ -98,7 +99,7 @@ def test_the_additive_mask_is_zero_where_visible(dtype):
 
 
 @given(any_pack())
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 def test_flex_sees_what_the_dense_mask_sees(context):
     block_mask, seen = flex_block_mask(context, CPU), visible(context)
     assert torch.equal(densely(block_mask, len(seen)), seen)
@@ -110,7 +111,7 @@ def test_flex_sees_what_the_dense_mask_sees(context):
 
 
 @given(any_pack())
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 def test_flex_tiles_are_those_that_torch_finds_from_the_mask_function(context):
     ours = flex_block_mask(context, CPU)
     length = len(context.token_ids)
@@ -173,7 +174,7 @@ def test_a_picture_tells_who_sees_whom_and_where_ids_begin():
 
 
 @given(contexts)
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 def test_a_picture_has_a_mark_for_each_pair(context):
     lines = draw(context).splitlines()
     count = len(context.blocks)

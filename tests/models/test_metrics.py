@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from models.blocks import Kind
 from models.memory.settings import MemorySettings
 from models.metrics import Meter, Metrics
+from tests.laws import examples
 from tests.models.small import FAMILIES
 from tests.models.talks import drawn, fed_ids, listen, opened, watch
 
@@ -20,7 +21,7 @@ STEPS = st.lists(st.sampled_from(["frame", "frame", "ask", "draft", "piece", "sp
 @given(
     steps=STEPS, mode=st.sampled_from(["incremental", "delayed", "clip", "parallel"]), family=st.sampled_from(FAMILIES)
 )
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 def test_counts_are_those_of_a_hand(steps, mode, family):
     """Every token fed is prefill or decode, once; frames, grids, questions and decisions are as they were."""
     begun = time.perf_counter()

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from models.errors import PackageError
 from models.model_card import Metric, ModelCard, TrainingData, TrainingProvenance, render_card
 from models.settings import StreamingSettings
+from tests.laws import examples
 
 text = st.text(min_size=1, max_size=20).filter(str.strip)
 optional = st.none() | text
@@ -66,13 +67,13 @@ def front(page):
     return yaml.safe_load(head)
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(cards)
 def test_what_is_written_is_read_back(card):
     assert ModelCard.from_json(json.loads(json.dumps(card.to_json(), allow_nan=False))) == card
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(cards)
 def test_every_card_has_a_head_that_yaml_reads(card):
     page = rendered(card)

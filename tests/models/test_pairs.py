@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from models.errors import FrameError, SettingsError, TimeError
 from models.pairs import Pair, Pairer
+from tests.laws import examples
 
 SECOND = 1_000_000_000
 
@@ -18,7 +19,7 @@ def number(pair):
     return tuple(pair.frames[:, 0, 0, 0].tolist())
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(gaps=st.lists(st.integers(1, 9), max_size=40), max_gap=st.integers(0, 9), asks=st.sets(st.integers(0, 40)))
 def test_no_frame_is_lost_and_order_is_kept(gaps, max_gap, asks):
     pairer = Pairer(max_gap)

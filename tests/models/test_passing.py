@@ -11,6 +11,7 @@ from models.blocks import BlockError, Kind, derive, pack
 from models.cache_plan import plan
 from models.layouts import LAYOUTS
 from models.masks import flex_block_mask, visible
+from tests.laws import examples
 from tests.models import stock
 from tests.models.contexts import CLOCK, LIVE, SECOND, block_lists, frames, numbered, text, watching
 from tests.models.test_stepwise import close, whole_forward
@@ -54,7 +55,7 @@ def told(context, turns):
 
 @pytest.mark.parametrize("name", NAMES)
 @given(turned(mixed=False))
-@settings(max_examples=10)
+@settings(max_examples=examples(10))
 def test_a_passing_turn_changes_nothing_else(name, blocks):
     stays = [block for block in blocks if not block.passing]
     if not stays:
@@ -64,7 +65,7 @@ def test_a_passing_turn_changes_nothing_else(name, blocks):
 
 @pytest.mark.parametrize("name", NAMES)
 @given(turned(mixed=False), st.integers(1, 3))
-@settings(max_examples=10)
+@settings(max_examples=examples(10))
 def test_a_passing_turn_does_not_depend_on_another(name, blocks, turn):
     alone = [block for block in blocks if not block.passing or block.turn == turn]
     if not any(block.passing for block in alone):
@@ -76,7 +77,7 @@ def test_a_passing_turn_does_not_depend_on_another(name, blocks, turn):
 
 
 @given(turned(), st.sampled_from(NAMES))
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 def test_nobody_sees_what_passes_but_its_turn(blocks, name):
     context = under(name, blocks)
     for row, column in context.sees.nonzero().tolist():
@@ -87,7 +88,7 @@ def test_nobody_sees_what_passes_but_its_turn(blocks, name):
 
 # Where replies go on behind all input, a question that stays moves the replies before it.
 @given(turned(mixed=False), st.sampled_from([name for name in NAMES if name not in ("origin", "overlap")]))
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 def test_the_last_of_two_turns_sees_what_it_would_see_if_it_stayed(blocks, name):
     """What is asked aside last of all is answered as if it were asked for good."""
     asked = [
@@ -108,13 +109,13 @@ def test_the_last_of_two_turns_sees_what_it_would_see_if_it_stayed(blocks, name)
 
 
 @given(turned(), st.sampled_from(NAMES))
-@settings(max_examples=8)
+@settings(max_examples=examples(8))
 def test_what_passes_can_be_fed_step_by_step(blocks, name):
     close(stock.qwen2_5_vl("sdpa"), under(name, blocks))
 
 
 @given(turned(), st.sampled_from(NAMES))
-@settings(max_examples=10)
+@settings(max_examples=examples(10))
 def test_plans_and_packs_hold_what_passes(blocks, name):
     context = under(name, blocks)
     both = pack([context, context])

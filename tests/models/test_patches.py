@@ -14,6 +14,7 @@ from models.backbone import family_of
 from models.errors import FrameError, SettingsError
 from models.patches import OMNI_FRAME_TOKENS, FrameFormat
 from models.tiny import tiny_config, tiny_processor
+from tests.laws import examples
 from tests.models.watched import FAMILIES, tiny_format
 
 SIZES = [(16, 24), (40, 56), (37, 51), (5, 90), (200, 130), (8, 8), (3, 4), (64, 64)]
@@ -71,7 +72,7 @@ def test_the_order_of_the_patches_is_token_by_token():
     assert first_pixels == [0, 2, 16, 18, 4, 6, 20, 22, 32, 34, 48, 50, 36, 38, 52, 54]
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(height=st.integers(1, 3000), width=st.integers(1, 3000), low=st.integers(1, 200_000), more=st.integers(1, 10**6))
 def test_the_size_is_that_of_smart_resize(height, width, low, more):
     assume(max(height, width) <= 100 * min(height, width))
@@ -87,7 +88,7 @@ def test_the_size_is_that_of_smart_resize(height, width, low, more):
     assert (rows * 14, columns * 14) == resize_of_3(2, height, width, 2, 28, low, high)
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(height=st.integers(1, 2000), width=st.integers(1, 2000), enlarge=st.booleans())
 def test_a_grid_is_whole_tokens_and_keeps_to_the_bounds(height, width, enlarge):
     assume(max(height, width) <= 50 * min(height, width))

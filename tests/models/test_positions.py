@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from models.errors import TimeError
 from models.positions import Clock, Cursor, Grid, GridError, Segment, place
+from tests.laws import examples
 from tests.models import golden_positions, stock
 
 SECOND = 10**9
@@ -71,7 +72,7 @@ def test_goldens(case):
 
 
 @given(some_runs(), clocks, st.data())
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 def test_blocks_one_after_the_other_get_the_ids_of_one_block(runs, clock, data):
     whole, end = placed(runs, clock)
     cuts = sorted(data.draw(st.lists(st.integers(0, len(runs)), max_size=3)))
@@ -84,7 +85,7 @@ def test_blocks_one_after_the_other_get_the_ids_of_one_block(runs, clock, data):
 
 
 @given(some_runs(), clocks)
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 def test_text_goes_on_at_the_greatest_id_so_far(runs, clock):
     ids, cursor = placed(runs, clock)
     count, grids = laid_out(runs)
@@ -97,7 +98,7 @@ def test_text_goes_on_at_the_greatest_id_so_far(runs, clock):
 
 
 @given(some_runs(), clocks, st.integers(0, 10**6))
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 def test_a_later_begin_moves_all_ids_alike(runs, clock, shift):
     at_zero, end = placed(runs, clock)
     moved, moved_end = placed(runs, clock, Cursor(next=shift))

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from models.errors import FrameError, PackageError, QuestionError, SettingsError
 from models.router import ROUTERS, Candidate, RouterSettings, build_router, choose
 from models.routers.indexer import Indexer
+from tests.laws import examples
 from tests.models.routers.questions import DIM, features, memories, queries
 
 NAMES = ("cos_sim_coarse", "cos_sim_fine", "cross_attn", "indexer", "random", "recency")
@@ -38,7 +39,7 @@ def at(*times_ns):
     return [Candidate(key=k, t_ns=t_ns, features=torch.ones(1, DIM)) for k, t_ns in enumerate(times_ns)]
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(
     rows=st.lists(st.tuples(st.integers(0, 3), st.sampled_from([-math.inf, 0.0, 0.5, 1.0])), max_size=8),
     top_k=st.integers(1, 9),
@@ -60,7 +61,7 @@ def test_ties_go_to_the_newer_and_the_answer_is_in_time_order():
 
 
 @every_router
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(query=queries, candidates=memories(), top_k=st.integers(1, 5), shuffle=st.randoms(use_true_random=False))
 def test_every_router_gives_finite_scores_and_a_choice_that_order_does_not_change(
     routers, name, query, candidates, top_k, shuffle

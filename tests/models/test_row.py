@@ -13,6 +13,7 @@ from models.errors import ClosedError, PoolFullError, TimeError
 from models.positions import Cursor
 from models.row import Draft, Fed, Recalled, Row
 from models.slots import SlotPool
+from tests.laws import examples
 from tests.models.oracle import Oracle
 from tests.models.small import FAMILIES, SECOND, backbone, frames_block, text_block
 
@@ -153,7 +154,7 @@ ACTIONS = ["enter"] * 4 + ["free", "free", "hold", "let_go", "revive", "take_out
     st.sampled_from(FAMILIES),
     st.lists(st.tuples(st.sampled_from(ACTIONS), st.integers(1, 15), st.integers(0, 63)), max_size=24),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 def test_any_life_of_blocks_keeps_each_to_its_own_slots_bytes_and_view(family, steps):
     oracle = Oracle(backbone(family))
     ledger = Ledger(new_row(family=family, observer=oracle))
@@ -418,7 +419,7 @@ def test_features_go_to_the_tokens_of_the_grids_alone():
 
 
 @given(st.integers(0, 50), st.integers(0, 3), st.integers(0, 9))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 def test_where_an_entry_ends_can_be_told_again(start, before, second):
     row = new_row()
     entry, after = row.place(frames_block(second * SECOND, before=before), Cursor(next=start))

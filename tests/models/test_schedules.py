@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from models.blocks import Kind
 from models.memory.settings import MemorySettings
 from models.positions import SECOND_NS
+from tests.laws import examples
 from tests.models.oracle import Oracle, drawn_frames
 from tests.models.test_exactness import BASE, CLOSE, FAMILIES, model_of, watch
 
@@ -19,7 +20,7 @@ KNOBS = MemorySettings(
 )
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(
     family=st.sampled_from(FAMILIES),
     attention=st.sampled_from(["eager", "sdpa"]),

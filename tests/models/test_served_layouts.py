@@ -14,6 +14,7 @@ from models.layouts import LAYOUTS
 from models.masks import visible
 from models.row import Fed
 from models.settings import MODES, StreamingSettings, served_layouts, served_modes
+from tests.laws import examples
 from tests.models.oracle import Oracle
 from tests.models.sessions import BASE, FAMILIES, check_no_leak, fed, hot, model_of
 
@@ -180,7 +181,7 @@ def driver(layout, *, family="qwen2_5_vl", mode="incremental", speaks=False) -> 
 
 
 @pytest.mark.parametrize("layout", [*LIVE, "origin", "batch"])
-@settings(max_examples=20)
+@settings(max_examples=examples(20))
 @given(
     family=st.sampled_from(FAMILIES),
     mode=st.sampled_from(["incremental", "parallel"]),

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from models.errors import ClosedError, PoolFullError, TimeError
 from models.layouts import LAYOUTS
 from models.settings import served_modes
+from tests.laws import examples
 from tests.models.oracle import SECOND_NS
 from tests.models.sessions import (
     ACTIONS,
@@ -36,7 +37,7 @@ SMALL = replace(BASE, memory_settings=KNOBS, clip_frames=4, top_k=2, slots=512)
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("memory", MEMORIES)
-@settings(max_examples=4)
+@settings(max_examples=examples(4))
 @given(
     family=st.sampled_from(FAMILIES),
     schedule=SCHEDULES,
@@ -76,7 +77,7 @@ def test_a_leaked_slot_is_found():
         check_no_leak(session)
 
 
-@settings(max_examples=20)
+@settings(max_examples=examples(20))
 @given(
     mode=st.sampled_from(MODES),
     memory=st.sampled_from(MEMORIES),
@@ -100,7 +101,7 @@ def test_sessions_of_one_pool_are_as_each_alone(mode, memory, family, turns):
         assert driver.session.metrics().slots_used == alone.session.metrics().slots_used
 
 
-@settings(max_examples=8)
+@settings(max_examples=examples(8))
 @given(mode=st.sampled_from(MODES), memory=st.sampled_from(MEMORIES), schedule=QUIET, seed=st.integers(0, 9))
 def test_the_thread_changes_no_token(mode, memory, schedule, seed):
     """Encoded in the background or on the spot, and drawn again with the same seed: the same words."""

@@ -21,6 +21,7 @@ from models.errors import (
 from models.memory.settings import MemorySettings
 from models.streaming import StreamingModel
 from models.tiny import tiny_config
+from tests.laws import examples
 from tests.models.oracle import SECOND_NS
 from tests.models.sessions import (
     BASE,
@@ -124,7 +125,7 @@ def test_bad_input_leaves_the_session_as_it_was(name, quiet):
     check_no_leak(met)
 
 
-@settings(max_examples=20)
+@settings(max_examples=examples(20))
 @given(
     mode=st.sampled_from(MODES),
     memory=st.sampled_from(MEMORIES),

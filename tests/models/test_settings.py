@@ -12,6 +12,7 @@ from models.memory.policy import POLICIES
 from models.memory.settings import MemorySettings
 from models.router import ROUTERS
 from models.settings import MODES, StreamingSettings, served_layouts
+from tests.laws import examples
 
 names = st.text("abcdefgh_", min_size=1, max_size=12)
 counts = st.integers(1, 2**40)
@@ -46,7 +47,7 @@ def drawn(draw):
     )
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(drawn())
 def test_what_is_written_is_read_back(made):
     text = json.dumps(made.to_json(), allow_nan=False)
@@ -54,7 +55,7 @@ def test_what_is_written_is_read_back(made):
     assert list(json.loads(text)) == [field.name for field in fields(made)]
 
 
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 @given(drawn(), st.data())
 def test_an_absent_field_has_its_default(made, data):
     left_out = data.draw(st.sampled_from([field.name for field in fields(made)]))
@@ -66,7 +67,7 @@ def test_an_absent_field_has_its_default(made, data):
     assert asdict(StreamingSettings.from_json(value))[left_out] == default
 
 
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(st.text(min_size=1).filter(lambda name: name not in StreamingSettings().to_json()))
 def test_an_unknown_field_is_named(name):
     with pytest.raises(SettingsError, match="unknown field") as caught:

@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 from models.engine import Engine, Feed
 from models.errors import ClosedError, PoolFullError, SettingsError
 from models.slots import VIEW_STEP, SlotLayer, SlotPool, rotary_axes, rotate, row_span
+from tests.laws import examples
 from tests.models.small import FAMILIES, backbone
 
 SLOTS = 150
 NONE = torch.empty(0, dtype=torch.int64)
-FEW = settings(max_examples=30, deadline=None)
+FEW = settings(max_examples=examples(30), deadline=None)
 shifts = st.tuples(*[st.integers(-40, 60)] * 3)
 
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from models.errors import ClosedError, PoolFullError
 from models.memory.settings import MemorySettings
+from tests.laws import examples
 from tests.models.oracle import Oracle
 from tests.models.sessions import (
     BASE,
@@ -58,7 +59,7 @@ def carry_on(session, moment_ns, count, actions):
     return driver.spoken(), now(session)
 
 
-@settings(max_examples=20)
+@settings(max_examples=examples(20))
 @given(
     family=st.sampled_from(FAMILIES),
     mode=st.sampled_from(MODES),
@@ -88,7 +89,7 @@ def test_going_back_is_exact(family, mode, memory, before, after, other):
     check_no_leak(session)
 
 
-@settings(max_examples=10)
+@settings(max_examples=examples(10))
 @given(mode=st.sampled_from(MODES), memory=st.sampled_from(MEMORIES), before=SCHEDULES, after=SCHEDULES)
 def test_a_snapshot_changes_nothing(mode, memory, before, after):
     """A session that was looked back on says what one says that only ended its answer at that moment."""

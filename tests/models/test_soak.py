@@ -143,7 +143,10 @@ def figures(seen):
     )
 
 
-@pytest.mark.parametrize("memory", ["window", "star_stream", "clusters", "retrieval"])
+@pytest.mark.parametrize(
+    "memory",
+    ["window", *(pytest.param(name, marks=pytest.mark.slow) for name in ("star_stream", "clusters", "retrieval"))],
+)
 def test_three_hundred_chunks_take_constant_bytes(memory):
     model = StreamingModel.from_random(tiny_config("qwen2_5_vl", layers=1), seed=3, settings=SETTINGS)
     with model.session(memory=memory) as session:

@@ -11,6 +11,7 @@ from models.errors import SettingsError
 from models.layouts import LAYOUTS
 from models.settings import served_modes
 from models.speaking import STATES, Decider
+from tests.laws import examples
 from tests.models.oracle import SECOND_NS, Oracle
 from tests.models.sessions import BASE, FAMILIES, FRAMES, HALF_NS, MODES, check_no_leak, fed, hot, model_of
 
@@ -30,7 +31,7 @@ def alike(ones, others):
         assert one.probabilities == pytest.approx(other.probabilities, abs=CLOSE)
 
 
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 @given(
     family=st.sampled_from(FAMILIES),
     mode=st.sampled_from(["incremental", "delayed", "parallel"]),
@@ -202,7 +203,7 @@ def test_any_three_tokens_may_decide():
     assert sum(turn.probabilities) == pytest.approx(1.0)
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(st.lists(st.floats(-5, 5, width=32), min_size=8, max_size=8), st.permutations(range(8)), st.floats(0, 1))
 def test_the_rule_of_decision(values, places, threshold):
     tokens = tuple(places[:3])

@@ -11,6 +11,7 @@ from models.blocks import Kind
 from models.errors import PoolFullError
 from models.layouts import LAYOUTS
 from models.memory.settings import MemorySettings
+from tests.laws import examples
 from tests.models.oracle import SECOND_NS, drawn_frames
 from tests.models.replay import Replay
 from tests.models.sessions import BASE, FAMILIES, FRAMES, HALF_NS, KNOBS, check_no_leak, fed, hot, model_of
@@ -64,7 +65,7 @@ def test_the_replay_finds_a_key_that_was_turned_wrongly():
     assert replay.difference > CLOSE
 
 
-@settings(max_examples=10)
+@settings(max_examples=examples(10))
 @given(
     gaps=st.lists(st.sampled_from([1, HALF_NS, SECOND_NS, 30 * SECOND_NS, 3600 * SECOND_NS]), min_size=10, max_size=40),
     asks=st.sets(st.integers(0, 39), max_size=6),

@@ -11,6 +11,7 @@ from models.blocks import derive, pack
 from models.cache_plan import plan
 from models.layouts import LAYOUTS
 from models.masks import additive
+from tests.laws import examples
 from tests.models import stock
 from tests.models.contexts import CLOCK, LIVE, contexts, derived, dialogue, watching
 
@@ -83,7 +84,7 @@ def test_a_pack_computes_what_its_documents_compute(name):
 
 
 @given(contexts)
-@settings(max_examples=15)
+@settings(max_examples=examples(15))
 def test_any_context_can_be_fed_step_by_step(context):
     close(stock.qwen2_5_vl("sdpa"), context)
 

@@ -13,6 +13,7 @@ from models.layouts import LAYOUTS
 from models.positions import SECOND_NS
 from models.settings import served_modes
 from models.talk import DIALOGUE_SHARE
+from tests.laws import examples
 from tests.models.small import FAMILIES
 from tests.models.talks import CLOSE, FILM, TALK, drawn, fed_ids, in_cache, listen, model_of, opened, used, watch
 
@@ -116,7 +117,7 @@ def test_a_round_above_the_share_is_answered_and_not_kept():
 @given(
     rounds=st.integers(0, 2), frames=st.integers(4, 7), drafts=st.sampled_from([0, 3]), family=st.sampled_from(FAMILIES)
 )
-@settings(max_examples=12)
+@settings(max_examples=examples(12))
 def test_a_question_that_does_not_fit_changes_nothing(rounds, frames, drafts, family):
     with opened(4, family=family, slots=300) as one:
         for turn in range(rounds):

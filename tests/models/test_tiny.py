@@ -29,6 +29,7 @@ from models.tiny import (
     tiny_config,
     tiny_processor,
 )
+from tests.laws import examples
 from tests.models.small import FAMILIES
 
 TOKENIZER = byte_tokenizer()
@@ -90,7 +91,7 @@ def test_a_configuration_is_saved_and_loaded(family, tmp_path):
 
 
 @given(st.text(max_size=40))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_any_text_is_its_bytes_and_comes_back(text):
     ids = TOKENIZER(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
     assert len(ids) == len(text.encode())
@@ -99,7 +100,7 @@ def test_any_text_is_its_bytes_and_comes_back(text):
 
 
 @given(st.text(max_size=10), st.text(max_size=10))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 def test_texts_tokenized_apart_are_those_of_the_whole(left, right):
     one, other, whole = (
         TOKENIZER(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]

@@ -9,6 +9,7 @@ from torch.overrides import TorchFunctionMode
 from models.errors import FrameError
 from models.packing import WindowRule, pack
 from models.tower import KEPT_PACKINGS, Tower
+from tests.laws import examples
 from tests.models.watched import FAMILIES, tiny_backbone
 
 WIDTH = 3 * 2 * 4 * 4
@@ -239,7 +240,7 @@ def test_orders_are_kept_and_bounded(backbones):
 sides = st.integers(1, 9).map(lambda tokens: 2 * tokens)
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(grids=st.lists(st.tuples(sides, sides), min_size=1, max_size=5), window=st.sampled_from([0, 16, 24]))
 def test_a_packing_loses_no_token_and_covers_every_row_once(grids, window):
     packing = pack(grids, WindowRule(merge=2, window=window, patch=4), torch.device("cpu"))
@@ -259,7 +260,7 @@ def test_a_packing_loses_no_token_and_covers_every_row_once(grids, window):
     assert len({run.length for run in packing.windows}) == len(packing.windows)
 
 
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(grids=st.lists(st.tuples(sides, sides), min_size=1, max_size=4), window=st.sampled_from([0, 16]))
 def test_put_writes_where_take_read(grids, window):
     packing = pack(grids, WindowRule(merge=2, window=window, patch=4), torch.device("cpu"))

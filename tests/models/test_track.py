@@ -14,6 +14,7 @@ from models.memory.records import Merged
 from models.positions import Cursor, place
 from models.row import Draft
 from models.track import FORWARD_TOKENS, SEGMENT_GAP_NS, flat, merged_scene, scene_of
+from tests.laws import examples
 from tests.models.oracle import Oracle
 from tests.models.small import FAMILIES, SECOND, backbone
 from tests.models.watching import SYSTEM, arrival, features_for, scene, track_of
@@ -127,7 +128,7 @@ def test_a_merged_grid_takes_time_size_and_place_of_its_first_member(family):
     ),
     st.integers(0, 5),
 )  # fmt: skip
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 def test_grids_placed_in_turns_stand_where_the_whole_puts_them_and_see_the_past(family, sizes, cut):
     oracle = Oracle(backbone(family))
     track = track_of(family, observer=oracle)
@@ -234,7 +235,7 @@ def test_nothing_to_run_runs_nothing():
     st.lists(st.sampled_from([SECOND // 2, 3 * SECOND, 50 * SECOND]), min_size=2, max_size=8),
     st.sets(st.integers(0, 7)),
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 def test_frames_that_live_get_the_positions_of_a_context_of_their_own(family, steps, evicted):
     track, alone = track_of(family, slots=300), track_of(family, slots=300)
     times = [sum(steps[: k + 1]) for k in range(len(steps))]

@@ -12,6 +12,7 @@ from models.layouts import LAYOUTS
 from models.prompts import Prompts
 from models.speaking import STATES
 from models.transcript import Reply, Sight, Transcript
+from tests.laws import examples
 from tests.models.oracle import SECOND_NS
 from tests.models.scripted import Scripted, force
 from tests.models.sessions import model_of
@@ -36,7 +37,7 @@ FAMILY = st.sampled_from(["qwen2_5_vl", "qwen3_vl"])
 
 
 @pytest.mark.parametrize("layout", sorted(LAYOUTS))
-@settings(max_examples=4)
+@settings(max_examples=examples(4))
 @given(family=FAMILY, actions=SCHEDULES, waits=st.booleans())
 def test_a_transcript_is_what_its_session_fed(layout, family, actions, waits):
     agree(layout, family, actions, waits)
@@ -44,7 +45,7 @@ def test_a_transcript_is_what_its_session_fed(layout, family, actions, waits):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("layout", sorted(LAYOUTS))
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(family=FAMILY, actions=SCHEDULES, waits=st.booleans())
 def test_many_transcripts_are_what_their_sessions_fed(layout, family, actions, waits):
     agree(layout, family, actions, waits)
@@ -52,7 +53,7 @@ def test_many_transcripts_are_what_their_sessions_fed(layout, family, actions, w
 
 # A layout that feeds replies anew feeds them without what was forgotten since.
 @pytest.mark.parametrize("layout", [name for name, layout in LAYOUTS.items() if not layout.retold])
-@settings(max_examples=4)
+@settings(max_examples=examples(4))
 @given(
     family=FAMILY,
     actions=st.lists(st.sampled_from([*ACTIONS, "pause"]), max_size=14),

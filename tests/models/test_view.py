@@ -10,6 +10,7 @@ from models.blocks import Kind
 from models.errors import PoolFullError
 from models.memory.settings import MemorySettings
 from models.view import look
+from tests.laws import examples
 from tests.models.sessions import BASE, FAMILIES, HALF_NS, KNOBS, MODES, answered, check_no_leak, fed, hot, model_of
 
 ROUTERS = ("cos_sim_coarse", "cos_sim_fine", "cross_attn", "random", "recency")
@@ -21,7 +22,7 @@ def times(session, view):
     return [entry.block.t0_ns for entry in entries if entry.block.kind is Kind.FRAMES]
 
 
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(
     family=st.sampled_from(FAMILIES),
     mode=st.sampled_from(MODES),
@@ -52,7 +53,7 @@ def test_a_view_is_what_it_says_and_leaves_nothing(family, mode, memory, router,
     check_no_leak(session)
 
 
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(
     mode=st.sampled_from(MODES),
     memory=st.sampled_from(["window", "clusters", "all"]),

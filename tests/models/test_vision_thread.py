@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from models.errors import ClosedError
 from models.tower import Tower
 from models.vision import Encoder
+from tests.laws import examples
 from tests.models.watched import (
     PLAIN,
     THREAD,
@@ -21,7 +22,7 @@ from tests.models.watched import (
 )
 
 
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(
     seeds=st.lists(st.integers(0, 5), max_size=14),
     cache_rows=st.integers(0, 4),
@@ -47,7 +48,7 @@ def test_the_thread_changes_no_bit(backbones, formats, seeds, cache_rows, pendin
     assert all(same(a, b) for a, b in zip(found, expected, strict=True))
 
 
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(values=st.lists(st.integers(90, 110), max_size=14), bound=st.integers(1, 6), cache_rows=st.integers(0, 3))
 def test_likeness_does_not_depend_on_the_thread_either(backbones, formats, values, bound, cache_rows):
     tower, form = Tower(backbones["qwen2_5_omni"]), formats["qwen2_5_omni"]

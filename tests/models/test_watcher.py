@@ -15,6 +15,7 @@ from models.settings import StreamingSettings
 from models.streaming import StreamingModel
 from models.tiny import tiny_config
 from models.watcher import wait
+from tests.laws import examples
 from tests.models.oracle import Oracle, drawn_frames
 from tests.models.small import FAMILIES, SECOND, backbone, text_block
 from tests.models.watched import Watched, encoders, tiny_format
@@ -80,7 +81,7 @@ def test_waiting_is_timed_and_an_error_of_the_tower_passes_on():
     st.sampled_from(FAMILIES), st.sampled_from(MODES), st.sampled_from(["all", "window", "star_stream", "retrieval"]),
     st.lists(st.sampled_from(["frame", "frame", "frame", "ready"]), max_size=10),
 )  # fmt: skip
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 def test_what_is_remembered_is_in_the_cache_in_order_of_time_and_whole(family, mode, memory, steps):
     oracle = Oracle(backbone(family))
     track = track_of(family, observer=oracle)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from models.errors import SettingsError
 from models.memory.policy import Chunk, MemorySettings, build_policy
+from tests.laws import examples
 from tests.models.memory.streams import DIM, Ledger, S, chunk, small
 
 
@@ -76,7 +77,7 @@ class Followed:
 walks = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 10**6), st.sampled_from([2, 2, 2, 3])), max_size=25)
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(walk=walks, capacity=st.integers(1, 4), buffer=st.integers(1, 3), match=st.sampled_from([0.4, 0.8]))
 def test_the_incremental_clusters_equal_a_recomputation_after_every_chunk(walk, capacity, buffer, match):
     chosen = rules(clusters=capacity, cluster_buffer=buffer, cluster_match=match)

@@ -3,10 +3,11 @@
 from hypothesis import given, settings
 
 from models.memory.policy import Change, Chunk, MemorySettings, build_policy
+from tests.laws import examples
 from tests.models.memory.streams import step, streams
 
 
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(events=streams())
 def test_all_keeps_every_chunk_whatever_the_settings(events):
     policy = build_policy("all", settings=MemorySettings(last=1, window_s=0.5, max_tokens=1))

@@ -8,13 +8,14 @@ from hypothesis import strategies as st
 
 from models.errors import SettingsError, TimeError
 from models.memory.policy import POLICIES, Change, Chunk, MemorySettings, build_policy
+from tests.laws import examples
 from tests.models.memory.streams import SMALL, Ledger, S, Tick, chunk, small, state, step, streams, told
 
 NAMES = sorted(SMALL)
 every_policy = pytest.mark.parametrize("name", NAMES)
 BOUNDED = [name for name in NAMES if name != "all"]
 bounded = pytest.mark.parametrize("name", BOUNDED)
-few = settings(max_examples=25)
+few = settings(max_examples=examples(25))
 
 
 def fed(policy, events):

@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.memory.policy import Change, Chunk, MemorySettings, RetrievalPolicy, UnknownChunkError, build_policy
+from tests.laws import examples
 from tests.models.memory.streams import Ledger, Recall, S, Tick, chunk, small, step, streams
 
 
@@ -31,7 +32,7 @@ def reference(events, rules):
     return tuple(each.key for each in live), tuple(sorted(host))
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(
     events=streams(tokens=(1, 2, 3)),
     last=st.integers(1, 4),

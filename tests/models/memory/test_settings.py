@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from models.errors import SettingsError
 from models.memory.settings import MemorySettings
+from tests.laws import examples
 
 COUNTS = {
     "last": 1,
@@ -39,7 +40,7 @@ def test_every_knob_has_a_test_here():
     assert {field.name for field in fields(MemorySettings)} == {*COUNTS, *SHARES, "window_s", "semantic"}
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(given=values)
 def test_settings_survive_json(given):
     made = MemorySettings(**given)

@@ -19,6 +19,7 @@ from models.memory.signals import (
     thumbnail,
     unit,
 )
+from tests.laws import examples
 
 
 def drawn(height, width, seed):
@@ -38,7 +39,7 @@ def slow_thumbnail(frame):
     return out
 
 
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(height=st.integers(1, 150), width=st.integers(1, 150), seed=st.integers(0, 9))
 def test_a_thumbnail_averages_every_pixel_exactly_once(height, width, seed):
     frame = drawn(height, width, seed)
@@ -77,7 +78,7 @@ def test_frames_of_another_layout_are_refused(frame):
         thumbnail(frame)
 
 
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(first=st.integers(0, 99), second=st.integers(0, 99))
 def test_motion_is_the_mean_absolute_difference(first, second):
     a, b = drawn(5, 6, first), drawn(5, 6, second)
@@ -107,7 +108,7 @@ def test_pictures_of_two_sizes_cannot_be_compared():
         motion(np.zeros((4, 4, 3), np.uint8), np.zeros((4, 5, 3), np.uint8))
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(first=st.integers(0, 10**6), second=st.integers(0, 10**6), share=st.floats(0, 1))
 def test_the_published_rule_importance_over_six_tenths_never_fires_first(first, second, share):
     # 0.7 m + 0.3 c > 0.6 with c <= 127.5 / 128 needs m >= 0.430; a scene change is m > 0.3, so it fired before.

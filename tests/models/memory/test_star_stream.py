@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from models.errors import FrameError, SettingsError
 from models.memory.policy import Chunk, MemorySettings, build_policy
+from tests.laws import examples
 from tests.models.memory.streams import S, Tick, chunk, picture, small, step, streams
 
 
@@ -74,7 +75,7 @@ def rules(**changes):
     return MemorySettings.from_json(MemorySettings(star_capacity=3, stream_capacity=4).to_json() | changes)
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(events=streams(), window_s=st.none() | st.just(5.0), semantic=st.booleans(), capacity=st.integers(1, 4))
 def test_the_incremental_update_equals_a_recomputation_after_every_event(events, window_s, semantic, capacity):
     chosen = rules(window_s=window_s, semantic=semantic, star_capacity=capacity)
@@ -86,7 +87,7 @@ def test_the_incremental_update_equals_a_recomputation_after_every_event(events,
         assert policy.live() == tuple(sorted({*stars, *stream}))
 
 
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(events=streams(max_size=40), semantic=st.booleans(), budget=st.none() | st.integers(6, 12))
 def test_the_first_chunk_never_leaves_and_stars_stay_few(events, semantic, budget):
     policy = small("semantic" if semantic else "star_stream", max_tokens=budget)
@@ -203,7 +204,7 @@ def test_a_budget_shrinks_stars_and_stream_alike():
     assert tight.max_tokens(chunk_tokens=2) == 20
 
 
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(events=streams(tokens=(1, 2)), stars=st.integers(1, 9), stream=st.integers(1, 3), budget=st.integers(4, 9))
 def test_whatever_the_capacities_a_budget_never_costs_the_first_or_the_newest(events, stars, stream, budget):
     policy = build_policy("star_stream", settings=rules(star_capacity=stars, stream_capacity=stream, max_tokens=budget))

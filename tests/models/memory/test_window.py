@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from models.errors import SettingsError
 from models.memory.policy import Change, Chunk, MemorySettings, build_policy
+from tests.laws import examples
 from tests.models.memory.streams import S, Tick, chunk, step, streams
 
 
@@ -29,7 +30,7 @@ def definition(events, *, last, window_ns, max_tokens):
     return tuple(each.key for each in seen if each.key not in dead)
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(
     events=streams(tokens=(1, 2, 3)),
     last=st.none() | st.integers(1, 6),

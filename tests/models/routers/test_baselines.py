@@ -8,12 +8,13 @@ from hypothesis import strategies as st
 from models.errors import QuestionError
 from models.router import Candidate, choose
 from models.routers.baselines import RandomChoice, Recency
+from tests.laws import examples
 from tests.models.routers.questions import DIM, memories, queries
 
 QUERY = torch.ones(1, DIM)
 
 
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(query=queries, candidates=memories())
 def test_recency_ranks_by_time_then_key(query, candidates):
     scores = Recency().scores(query, candidates)
@@ -30,7 +31,7 @@ def test_recency_tells_nanoseconds_apart_that_float32_cannot():
     assert choose(Recency(), QUERY, candidates, top_k=2) == (3, 4)
 
 
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(query=queries, candidates=memories(), seed=st.integers(0, 2**40))
 def test_chance_depends_on_seed_and_key_alone(query, candidates, seed):
     scores = RandomChoice(seed).scores(query, candidates)

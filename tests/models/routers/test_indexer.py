@@ -11,6 +11,7 @@ from models.errors import FrameError, PackageError, QuestionError, SettingsError
 from models.router import Candidate, choose
 from models.routers.indexer import TEMPERATURE, Example, Indexer, info_nce, train_indexer
 from models.routers.similarity import CosineCoarse, CosineFine, CrossAttention
+from tests.laws import examples
 from tests.models.routers.questions import DIM, features, hidden_task, memories, queries, random_rotation
 
 
@@ -30,6 +31,7 @@ def recall(router, examples, *, top_k):
     return sum(found) / len(found)
 
 
+@pytest.mark.slow
 def test_training_lifts_recall_from_chance_where_raw_cosine_fails():
     rotation = random_rotation(16, 9)
     taught = hidden_task(128, rotation=rotation, seed=1)
@@ -81,7 +83,7 @@ def slow_score(indexer, query, patches):
     return sum(max(cosine(word, patch) for patch in turned) for word in words) / len(words)
 
 
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(query=queries, candidates=memories())
 def test_scores_are_their_formula_and_depend_on_their_frame_alone(query, candidates):
     indexer = Indexer(query_dim=DIM, frame_dim=DIM, width=5)
@@ -97,7 +99,7 @@ def test_scores_are_their_formula_and_depend_on_their_frame_alone(query, candida
             assert score == -math.inf
 
 
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(query=queries, candidates=memories(least_tokens=1), with_empty=memories(max_size=2))
 def test_gradients_stay_finite_beside_empty_and_zero_frames(query, candidates, with_empty):
     extra = [Candidate(key=100 + i, t_ns=0, features=c.features[:0]) for i, c in enumerate(with_empty)]

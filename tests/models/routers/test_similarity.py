@@ -8,6 +8,7 @@ from hypothesis import given, settings
 
 from models.router import Candidate
 from models.routers.similarity import CosineCoarse, CosineFine, CrossAttention
+from tests.laws import examples
 from tests.models.routers.questions import features, memories, queries
 
 
@@ -27,7 +28,7 @@ def slow_fine(query, patches):
 
 
 @pytest.mark.parametrize(("router", "slow"), [(CosineCoarse(), slow_coarse), (CosineFine(), slow_fine)])
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(query=queries, candidates=memories())
 def test_cosine_scores_are_their_formulas(router, slow, query, candidates):
     scores = router.scores(query, candidates)
@@ -41,7 +42,7 @@ def test_cosine_scores_are_their_formulas(router, slow, query, candidates):
 
 
 @pytest.mark.parametrize("router", [CosineCoarse(), CosineFine()])
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(query=queries, candidates=memories())
 def test_a_cosine_score_depends_on_its_frame_alone_to_the_last_bit(router, query, candidates):
     whole = router.scores(query, candidates).tolist()
@@ -57,7 +58,7 @@ def attention_share(query, candidates):
     return [float(part.sum(1).mean()) for part in parts]
 
 
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(query=queries, candidates=memories(scales=(1.0, 3.0, 0.0, 1e-20)))
 def test_attention_scores_are_the_log_of_shares_of_one_softmax(query, candidates):
     scores = CrossAttention().scores(query, candidates)

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from models.blocks import Kind
 from models.errors import PoolFullError
 from models.positions import Cursor
+from tests.laws import examples
 from tests.models.oracle import Oracle
 from tests.models.small import FAMILIES, backbone
 from tests.models.watching import arrival, track_of, watcher_of
@@ -18,7 +19,7 @@ def frames_fed(oracle):
 
 
 @given(st.sampled_from(FAMILIES), st.integers(1, 4), st.integers(0, 11))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 def test_only_the_newest_whole_clip_lives_and_the_rest_waits(family, grids, count):
     oracle = Oracle(backbone(family))
     track = track_of(family, observer=oracle)

@@ -13,6 +13,7 @@ from models.errors import PoolFullError
 from models.memory.policy import MemorySettings, build_policy
 from models.row import Draft
 from models.watchers.delayed import Delayed
+from tests.laws import examples
 from tests.models.oracle import Oracle
 from tests.models.small import FAMILIES, SECOND, backbone, text_block
 from tests.models.watching import arrival, features_for, track_of, watcher_of
@@ -50,7 +51,7 @@ def ask(watcher):
     st.sampled_from(FAMILIES), st.sampled_from(MEMORIES),
     st.lists(st.one_of(st.integers(0, 2), st.integers(0, 2), st.just("ask")), max_size=14),
 )  # fmt: skip
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 def test_a_question_sees_what_one_pass_over_the_chosen_frames_would_give(family, memory, script):
     watcher, oracle = watching(family, memory=memory)
     track, policy, key = watcher.track, build_policy(memory, settings=KNOBS), 0

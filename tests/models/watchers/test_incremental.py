@@ -13,6 +13,7 @@ from models.memory.policy import MemorySettings, build_policy
 from models.positions import Cursor
 from models.row import Draft
 from models.watchers.incremental import Incremental
+from tests.laws import examples
 from tests.models.oracle import Oracle
 from tests.models.small import FAMILIES, SECOND, backbone, text_block
 from tests.models.watching import arrival, held, track_of, watcher_of
@@ -59,7 +60,7 @@ def steps(longest=14):
 
 
 @given(st.sampled_from(FAMILIES), st.sampled_from(sorted(MEMORIES)), steps())
-@settings(max_examples=35, deadline=None)
+@settings(max_examples=examples(35), deadline=None)
 def test_the_cache_holds_what_the_policy_says_and_each_grid_saw_what_lived_before_it(family, name, script):
     oracle = Oracle(backbone(family))
     track = track_of(family, observer=oracle)
