@@ -99,7 +99,9 @@ def report(out: Path, seeds: int) -> str:
         | {"both": read_all(main, "stream")},
         baselines=False,
     )
-    return f"## Stages\n\n{stages}\n## Losses of the second stage\n\n{losses}"
+    about = read_all(main, STAGES[-1])[0].about
+    told = f"{seeds} seeds, {about.videos} videos of split {about.split}: mean ± standard deviation over seeds."
+    return f"## Stages\n\n{told}\n\n{stages}\n## Losses of the second stage\n\n{told}\n\n{losses}"
 
 
 def main() -> None:
