@@ -122,7 +122,7 @@ class Replay:
 
         Args:
             clip: what is asked about it.
-            pictures: its frames, or grey ones.
+            pictures: its frames, or what stands in for them.
 
         Raises:
             StreamError: what a session refuses.

@@ -108,7 +108,7 @@ class Trace:
 
     Attributes:
         video_id: which.
-        variant: `seen`, or `blind` where every frame was grey.
+        variant: `seen`, or `blind` where frames of another video, or grey ones, stood in for its own.
         replies: to the questions asked aside, by time.
         on: what was said to be on after each grid, by time.
         talks: standing questions and dialogues.
