@@ -76,7 +76,7 @@ data: $(VENV)/ready  ## your own folder: make data VIDEOS=dir
 	$(build) report "$$STREAMVL_OUT" $(config) $(ARGS)
 	@$(build) summary "$$STREAMVL_OUT"
 
-lessons: $(VENV)/ready  ## simple drawn videos that a model learns from, from nothing: make lessons [LESSONS=dir] [DRAWN=160]
+lessons: $(VENV)/ready  ## simple drawn videos that a model learns from, from nothing: make lessons [LESSONS=dir] [DRAWN=400]
 	$(build) index --out "$$STREAMVL_LESSONS" $(drawn) --workers $(WORKERS) -- "$$STREAMVL_LESSONS/videos" $(amount)
 	$(build) perceive "$$STREAMVL_LESSONS" $(drawn) --workers $(WORKERS) $(amount)
 	$(build) build "$$STREAMVL_LESSONS" $(drawn) $(amount)
