@@ -201,7 +201,9 @@ class StreamConfig(StageConfig):
     last `sink_rounds` rounds before it stand in it as text. A conversation in windows learns at most `rounds`
     questions; a video with more is shown in several. `incremental` carries the cache over windows of `carry_s`.
     `realtime` decides after every grid; of the questions in one example, at most `standing` wait for an answer at a
-    time. A share of `twins` of the questions beside it is asked once more one grid later.
+    time. Of the decisions while no request stands, a share of `idle` is learned: silence is right there, and learned
+    soon.
+    A share of `twins` of the questions beside the stream is asked once more one grid later.
     """
 
     sources: ClassVar[tuple[str, ...]] = _STREAM
@@ -216,6 +218,7 @@ class StreamConfig(StageConfig):
     carry_s: float = Field(default=12.0, gt=0)
     max_s: float = Field(default=120.0, gt=0)
     standing: int = Field(default=2, ge=1)
+    idle: float = Field(default=0.25, ge=0, le=1)
     twins: float = Field(default=0.25, ge=0, le=1)
 
     @model_validator(mode="after")

@@ -1,7 +1,8 @@
-"""Stage 2 as a live stream: a decision after every grid, with questions that wait and others beside them."""
+"""Stage 2 as a live stream: decisions after grids, with questions that wait and others beside them."""
 
 from __future__ import annotations
 
+import random
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -64,6 +65,8 @@ def realtime(material: Material, settings: StreamConfig, desk: Desk) -> list[Exa
         scripts = []
         for number, group in enumerate(groups):
             lines = standing_lines(group, material, stretch, desk.left)
+            if settings.idle < 1:
+                lines = _some_idle(lines, group, desk.rng("idle", footage.video.id, number), share=settings.idle)
             dealt = beside[number :: len(groups)]
             lines += with_twins(dealt, material, stretch, desk=desk, share=settings.twins)
             scripts.append(
@@ -153,6 +156,17 @@ def standing_lines(rows: Sequence[StreamingQA], material: Material, stretch: Str
     kept = scheduled(dues, footage.grids, stretch, left)
     learned = range(stretch.learn, stretch.stop)
     return [*lines, *decision_lines(kept, footage.grids, learned, waits=waits)]
+
+
+def _some_idle(lines: Sequence[Line], rows: Sequence[StreamingQA], rng: random.Random, *, share: float) -> list[Line]:
+    """All lines but some of the decisions to be silent while none of these questions stands."""
+    spans = [(row.ask_ns, max(answer.window_end_ns for answer in row.answers)) for row in rows]
+    kept = []
+    for line in lines:
+        idle = line.state == "silence" and not line.question and not any(a < line.t_ns <= b for a, b in spans)
+        if not idle or rng.random() < share:
+            kept.append(line)
+    return kept
 
 
 def _due(row: StreamingQA, answer: Answer, grids: Sequence[GridRef]) -> Due:

@@ -109,7 +109,7 @@ def test_a_question_beside_the_video_is_met_as_in_a_session(material, films, tmp
 
 
 def test_questions_and_decisions_of_a_live_stream_are_those_of_a_session(material, films, tmp_path):
-    (example,) = realtime(material, StreamConfig(twins=0.0), desk())
+    (example,) = realtime(material, StreamConfig(twins=0.0, idle=1.0), desk())
     ours = learned(example, films, tmp_path)
     stream = Stream(material.footage)
     asked = decided = 0

@@ -108,7 +108,7 @@ def test_standing_questions_are_answered_in_their_window_and_at_no_other_grid(co
     for material in corpus.materials["train"]:
         rows = [row for row in material.questions if is_standing(row)]
         answers = {(answer.text, answer.t_ns): answer for row in rows for answer in row.answers}
-        for example in realtime(material, StreamConfig(standing=1), desk()):
+        for example in realtime(material, StreamConfig(standing=1, idle=1.0), desk()):
             spoken = [said for said in example.said if said.state == "respond"]
             for said in spoken:
                 answer = answers[said.text, said.evidence_ns]
@@ -360,3 +360,24 @@ def test_a_dialogue_shorter_than_a_grid_is_counted(corpus):
     at = desk()
     assert dialogues(replace(material, dialogues=(row,)), InteractConfig(), at, replies={}) == []
     assert at.left.counts["dialogue", "shorter than a grid"] == 1
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_of_decisions_while_no_request_stands_a_share_is_learned(corpus, share):
+    dropped = kept = 0
+    for material in corpus.materials["train"]:
+        whole = realtime(material, StreamConfig(standing=1, twins=0.0, idle=1.0), desk())
+        some = realtime(material, StreamConfig(standing=1, twins=0.0, idle=share), desk())
+        spans = [(row.ask_ns, max(answer.window_end_ns for answer in row.answers)) for row in material.questions]
+        whole_by_key = {example.key: example for example in whole}
+        for example in some:
+            said = Counter((each.t_ns, each.state, each.text) for each in example.said)
+            other = Counter((each.t_ns, each.state, each.text) for each in whole_by_key[example.key].said)
+            assert said <= other
+            # What is asked, waited for and said is decided as before.
+            gone = other - said
+            assert all(state == "silence" and not text for _, state, text in gone)
+            dropped += gone.total()
+            kept += sum(state == "silence" and not any(a < t - 1 <= b for a, b in spans) for t, state, _ in said)
+    assert dropped
+    assert bool(kept) == bool(share)
