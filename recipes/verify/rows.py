@@ -63,7 +63,8 @@ def _displaced(batches: Sequence[Batch], example: Example, tokenizer: PreTrained
     if example.cuts:
         return ""
     (batch,) = batches
-    behind = batch.token_ids.flatten()[batch.rows + 1]
+    # Behind the last token of all stands none; the first one there is as wrong.
+    behind = batch.token_ids.flatten().roll(-1)[batch.rows]
     wrong = torch.nonzero(behind != batch.targets)[:, 0].tolist()
     if not wrong:
         return ""
