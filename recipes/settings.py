@@ -202,7 +202,8 @@ class StreamConfig(StageConfig):
     questions; a video with more is shown in several. `incremental` carries the cache over windows of `carry_s`.
     `realtime` decides after every grid; of the questions in one example, at most `standing` wait for an answer at a
     time. Of the decisions while no request stands, a share of `idle` is learned: silence is right there, and learned
-    soon.
+    soon. A share of `late` of what is said in `realtime` is said a grid later than it could be, as often as that is in
+    time: a model that missed the moment has then learned to speak yet.
     A share of `twins` of the questions beside the stream is asked once more one grid later.
     """
 
@@ -219,6 +220,7 @@ class StreamConfig(StageConfig):
     max_s: float = Field(default=120.0, gt=0)
     standing: int = Field(default=2, ge=1)
     idle: float = Field(default=0.25, ge=0, le=1)
+    late: float = Field(default=0.0, ge=0, lt=1)
     twins: float = Field(default=0.25, ge=0, le=1)
 
     @model_validator(mode="after")

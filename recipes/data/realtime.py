@@ -47,6 +47,37 @@ class Due:
     name: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Late:
+    """Whether something is said a grid later than it could be, which is still in time.
+
+    A model that was silent when it should have spoken finds itself where no label ever was; these are labels for there.
+
+    Attributes:
+        share: how often, of what is said, and again of what is late already.
+        rng: draws.
+    """
+
+    share: float
+    rng: random.Random
+
+    def moved(self, dues: Sequence[Due], grids: Sequence[GridRef], stretch: Stretch) -> tuple[list[Due], set[int]]:
+        """The same things, some of them later, and the grids at which they were not said: nothing is right there."""
+        taken = {due.place for due in dues}
+        told, passed = [], set()
+        for due in dues:
+            place = due.place
+            while self.rng.random() < self.share and self._can(due, place + 1, grids, stretch, taken):
+                passed.add(place)
+                place += 1
+            told.append(replace(due, place=place))
+        return told, passed
+
+    @staticmethod
+    def _can(due: Due, place: int, grids: Sequence[GridRef], stretch: Stretch, taken: set[int]) -> bool:
+        return place < stretch.stop and place not in taken and grids[place].t1_ns < due.window_end_ns
+
+
 def realtime(material: Material, settings: StreamConfig, desk: Desk) -> list[Example]:
     """The examples of a video: in each stretch of `max_s` one for every few standing questions.
 
@@ -64,7 +95,8 @@ def realtime(material: Material, settings: StreamConfig, desk: Desk) -> list[Exa
         groups = _groups(rows, settings.standing) or [[]]
         scripts = []
         for number, group in enumerate(groups):
-            lines = standing_lines(group, material, stretch, desk.left)
+            late = Late(share=settings.late, rng=desk.rng("late", footage.video.id, number))
+            lines = standing_lines(group, material, stretch, desk.left, late=late)
             if settings.idle < 1:
                 lines = _some_idle(lines, group, desk.rng("idle", footage.video.id, number), share=settings.idle)
             dealt = beside[number :: len(groups)]
@@ -129,8 +161,13 @@ def due_place(grids: Sequence[GridRef], t_ns: int) -> int:
     return bisect_left(grids, t_ns, key=lambda grid: grid.t1_ns)
 
 
-def standing_lines(rows: Sequence[StreamingQA], material: Material, stretch: Stretch, left: Left) -> list[Line]:
-    """The rounds of standing questions, and a decision after every grid in which a stretch learns."""
+def standing_lines(
+    rows: Sequence[StreamingQA], material: Material, stretch: Stretch, left: Left, *, late: Late | None = None
+) -> list[Line]:
+    """The rounds of standing questions, and a decision after every grid in which a stretch learns.
+
+    After a grid at which something could be said that `late` has put off, there is none.
+    """
     footage = material.footage
     lines: list[Line] = []
     dues: list[Due] = []
@@ -154,7 +191,10 @@ def standing_lines(rows: Sequence[StreamingQA], material: Material, stretch: Str
         if row.mode != "proactive":
             waits.append((row.ask_ns, first.t_ns))
     kept = scheduled(dues, footage.grids, stretch, left)
-    learned = range(stretch.learn, stretch.stop)
+    passed: set[int] = set()
+    if late is not None:
+        kept, passed = late.moved(kept, footage.grids, stretch)
+    learned = [place for place in range(stretch.learn, stretch.stop) if place not in passed]
     return [*lines, *decision_lines(kept, footage.grids, learned, waits=waits)]
 
 

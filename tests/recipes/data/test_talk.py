@@ -1,5 +1,6 @@
 """Decisions follow their definition; standing questions, dialogues, feedback and pairs of traces are what they say."""
 
+import random
 from collections import Counter
 from dataclasses import replace
 from itertools import pairwise
@@ -19,7 +20,7 @@ from recipes.data.dialogues import (
 )
 from recipes.data.footage import Stretch
 from recipes.data.questions import instants, is_standing
-from recipes.data.realtime import Due, decision_lines, realtime, scheduled
+from recipes.data.realtime import Due, Late, decision_lines, realtime, scheduled
 from recipes.data.script import Left, Line
 from recipes.data.traces import PRICES, REJECTS, Case, preferences
 from recipes.losses.interaction import utility
@@ -381,3 +382,42 @@ def test_of_decisions_while_no_request_stands_a_share_is_learned(corpus, share):
             kept += sum(state == "silence" and not any(a < t - 1 <= b for a, b in spans) for t, state, _ in said)
     assert dropped
     assert bool(kept) == bool(share)
+
+
+def told_at(example):
+    return [(each.t_ns, each.text) for each in example.said if each.state == "respond" and not each.asked]
+
+
+@pytest.mark.parametrize("share", [0.3, 0.9])
+def test_a_share_of_what_is_said_comes_later_and_in_time(corpus, share):
+    moved = stayed = 0
+    for material in corpus.materials["train"]:
+        plain = realtime(material, StreamConfig(twins=0.0, idle=1.0), desk())
+        late = realtime(material, StreamConfig(twins=0.0, idle=1.0, late=share), desk())
+        assert [example.key for example in late] == [example.key for example in plain]
+        for before, after in zip(plain, late, strict=True):
+            passed = set()
+            for (first, text), (then, same) in zip(told_at(before), told_at(after), strict=True):
+                assert text == same
+                assert first <= then
+                moved += then > first
+                stayed += then == first
+                passed |= {each.t_ns for each in before.said if not each.asked and first <= each.t_ns < then}
+            spoken = [each for each in after.said if each.state == "respond" and not each.asked]
+            # Decided a nanosecond after its grid.
+            assert all(each.window_end_ns is None or each.t_ns <= each.window_end_ns for each in spoken)
+            # Where it could have been said, neither silence nor speech is learned; elsewhere as before.
+            times = [each.t_ns for each in before.said if not each.asked]
+            assert [each.t_ns for each in after.said if not each.asked] == [t for t in times if t not in passed]
+    assert moved
+    assert stayed
+
+
+def test_what_is_late_gives_way_to_what_is_due_then(corpus):
+    grids = corpus.materials["train"][0].footage.grids
+    stretch = Stretch(first=0, learn=0, stop=6)
+    always = Late(share=0.999999, rng=random.Random(0))
+    told, passed = always.moved([due(1), due(3), due(4, window=grids[5].t1_ns)], grids, stretch)
+    assert [item.place for item in told] == [2, 3, 4]
+    assert passed == {1}
+    assert Late(share=0.0, rng=random.Random(0)).moved([due(1)], grids, stretch) == ([due(1)], set())
