@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -142,6 +142,9 @@ class StageConfig(Config):
 
     Every stage has its own `sources`, and refuses others. At least one loss counts from step 0 on.
 
+    `begins` names the step from which a source is learned, where that is not the first: what moves is learned sooner by
+    a model that knows what it looks at.
+
     `begin_with` is the stage or package that it goes on from: `base` is the model of the run. A checkpoint is saved
     every `save_every` steps and the newest `keep` stay.
     """
@@ -155,6 +158,7 @@ class StageConfig(Config):
     pack: PackConfig = PackConfig()
     losses: Losses = Losses()
     mix: dict[str, float] = Field(default_factory=dict)
+    begins: dict[str, Annotated[int, Field(ge=0)]] = Field(default_factory=dict)
     window_s: float = Field(default=24.0, gt=0)
     save_every: int = Field(default=200, ge=1)
     keep: int = Field(default=2, ge=1)
@@ -171,6 +175,18 @@ class StageConfig(Config):
         if any(weight < 0 for weight in mix.values()) or not any(mix.values()):
             raise ValueError(f"found {mix}, expected weights of 0 or more, one of them above 0")
         return mix
+
+    @model_validator(mode="after")
+    def _first(self) -> StageConfig:
+        weighed = {source for source, weight in self.mix.items() if weight}
+        absent = sorted(set(self.begins) - weighed)
+        if absent:
+            raise ValueError(
+                f"begins: {', '.join(absent)} has no weight in mix; give it one, or leave it out of begins"
+            )
+        if all(self.begins.get(source, 0) for source in weighed):
+            raise ValueError(f"begins: found {self.begins}, expected a source of mix that is learned from step 0 on")
+        return self
 
     @model_validator(mode="after")
     def _learns(self) -> StageConfig:

@@ -12,10 +12,11 @@ from typing import Self
 
 from recipes.data.batch import Batch
 from recipes.data.collate import Shown, collate
+from recipes.data.course import Course
 from recipes.data.example import Example, GridRef
 from recipes.data.features import Sightings
 from recipes.data.frames import DecodeError
-from recipes.data.plan import Cursor, Plan, Row
+from recipes.data.plan import Cursor, Row
 from recipes.data.rows import Format
 from recipes.errors import RecipeError, SkipLimitError
 
@@ -52,7 +53,7 @@ class Stock:
     """
 
     examples: Sequence[Example]
-    plan: Plan
+    plan: Course
     sightings: Sightings
     how: Format
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
+from itertools import pairwise
 
 from datasets_build.core.records import Split
 from recipes.data.captions import QUESTION as CAPTION_QUESTION
@@ -74,43 +77,55 @@ class Mix:
     Attributes:
         examples: all of them, in the order of sources and videos.
         weights: by source, as in the settings.
+        begins: by source, the step from which it is learned, where that is not the first.
         report: what they are.
         counts: how many decisions are silence, standby and respond in an epoch; for losses that balance them.
         seed: decides which examples of a weight that is no whole number stand in which epoch.
     """
 
-    def __init__(self, examples: Sequence[Example], weights: Mapping[str, float], report: Report, *, seed: int) -> None:
+    def __init__(
+        self,
+        examples: Sequence[Example],
+        weights: Mapping[str, float],
+        report: Report,
+        *,
+        seed: int,
+        begins: Mapping[str, int] | None = None,
+    ) -> None:
         self.examples = tuple(examples)
         self.weights = dict(weights)
+        self.begins = dict(begins or {})
         self.report = report
         self.seed = seed
         self.counts = _decisions(self.examples, weights)
 
-    def passes(self, epoch: int) -> list[list[int]]:
+    def passes(self, epoch: int, *, without: Collection[str] = ()) -> list[list[int]]:
         """Places of the examples of an epoch, none twice in a pass.
 
-        A source of weight 2 stands in two passes; of weight 0.5 half of its examples stand in one, and the other half
-        in that of the next epoch.
+        There are as many passes as the largest weight needs, and each source is spread over all of them. An epoch takes
+        `weight` times the examples of a source, one behind the other, around and around from epoch to epoch.
+
+        Args:
+            epoch: which one, from 0.
+            without: sources that are left out.
         """
-        found: list[list[int]] = []
-        places: dict[str, list[int]] = {source: [] for source in self.weights}
+        places: dict[str, list[int]] = {source: [] for source in self.weights if source not in without}
         for place, example in enumerate(self.examples):
-            places[example.source].append(place)
+            if example.source in places:
+                places[example.source].append(place)
+        found: list[list[int]] = [[] for _ in range(math.ceil(max((self.weights[s] for s in places), default=0)))]
         for source, mine in places.items():
-            whole = int(self.weights[source])
-            for number, part in enumerate([mine] * whole + [self._part(source, mine, epoch)]):
-                if number == len(found):
-                    found.append([])
-                found[number] += part
+            taken = self._taken(source, mine, epoch)
+            edges = [len(taken) * number // len(found) for number in range(len(found) + 1)]
+            for part, (begin, end) in zip(found, pairwise(edges), strict=True):
+                part += taken[begin:end]
         return [part for part in found if part]
 
-    def _part(self, source: str, mine: Sequence[int], epoch: int) -> list[int]:
-        """The share of an epoch; epochs take their shares one behind the other, around and around."""
-        share = self.weights[source] % 1
-        begin, end = round(epoch * share * len(mine)), round((epoch + 1) * share * len(mine))
+    def _taken(self, source: str, mine: Sequence[int], epoch: int) -> list[int]:
+        each = Fraction(str(self.weights[source])) * len(mine)
         order = list(mine)
         random.Random(f"{self.seed}/{source}").shuffle(order)
-        return [order[place % len(order)] for place in range(begin, end)] if order else []
+        return [order[place % len(order)] for place in range(int(epoch * each), int((epoch + 1) * each))]
 
 
 def needs(mix: Mapping[str, float]) -> set[Dataset]:
@@ -151,7 +166,8 @@ def make_mix(corpus: Corpus, config: RunConfig, stage: StageName, writer: Writer
             f"left out were {dict(desk.left.counts)}"
         )
     unused = {video.uri: video.reason for video in corpus.unused}
-    return Mix(examples, weights, _report(examples, weights, desk.left, unused), seed=config.seed)
+    report = _report(examples, weights, desk.left, unused)
+    return Mix(examples, weights, report, seed=config.seed, begins=settings.begins)
 
 
 def texts_of(corpus: Corpus, config: RunConfig) -> Iterable[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -71,9 +71,10 @@ class Plan:
         self._rows = lru_cache(maxsize=4)(self._packed)
 
     @classmethod
-    def of(cls, mix: Mix, pack: PackConfig) -> Plan:
-        """The plan of a mix."""
-        return cls([Size.of(example) for example in mix.examples], mix.passes, pack, seed=mix.seed)
+    def of(cls, mix: Mix, pack: PackConfig, *, without: Collection[str] = ()) -> Plan:
+        """The plan of a mix, or of what is left of it without some sources."""
+        sizes = [Size.of(example) for example in mix.examples]
+        return cls(sizes, lambda epoch: mix.passes(epoch, without=without), pack, seed=mix.seed)
 
     def rows(self, epoch: int) -> tuple[Row, ...]:
         """All rows of an epoch, in order."""
@@ -91,10 +92,6 @@ class Plan:
             rows += self._rows(epoch)[skip : skip + self._pack.rows - len(rows)]
             epoch, skip = epoch + 1, 0
         return tuple(sorted(rows, key=lambda row: (-self.tokens(row), row)))
-
-    def share(self, number: int, *, rank: int, world: int) -> tuple[Row, ...]:
-        """The rows of a step that one of `world` processes takes; together they take each row once."""
-        return self.step(number)[rank::world]
 
     def cursor(self, number: int) -> Cursor:
         """Where training stands before a step."""

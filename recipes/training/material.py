@@ -21,13 +21,13 @@ from recipes.base import Base, frames_of, load_stage, make_base
 from recipes.data.batch import Batch
 from recipes.data.collate import collate
 from recipes.data.corpus import Corpus, dataset_digests
+from recipes.data.course import Course
 from recipes.data.example import Example
 from recipes.data.features import Sightings
 from recipes.data.feed import Feed as StepFeed
 from recipes.data.feed import Share, Stock
 from recipes.data.frames import DecodeError, Frames
 from recipes.data.mix import Mix, make_mix, needs, texts_of
-from recipes.data.plan import Plan
 from recipes.data.rows import Format
 from recipes.data.script import Writer
 from recipes.errors import CheckpointError, RecipeError
@@ -182,7 +182,7 @@ class StageFeed:
         self.frames = Frames(corpus.footage(), self.format.frames, decoder=run.data.decoder, cache=cache)
         tower = None if _encodes(run, stage, accelerator) else trainee.objective.learner.tower
         self.sightings = Sightings(self.frames, self.format.frames, tower=tower, cache=cache)
-        self.plan = Plan.of(mix, settings.pack)
+        self.plan = Course(mix, settings.pack)
         if settings.pack.rows < accelerator.num_processes:
             raise RecipeError(
                 f"{stage}.pack.rows: found {settings.pack.rows}, expected at least one row for each of "

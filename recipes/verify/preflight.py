@@ -185,11 +185,11 @@ def _first_row(ready: Prepared, examples: Sequence[Example]) -> list[Example]:
 
 
 def _loads(ready: Prepared, pack: PackConfig) -> list[Load]:
-    """All batches of the first epoch, of one step at least."""
+    """All batches of the first epoch of each part of the stage."""
     plan, examples = ready.feed.plan, ready.mix.examples
     steps = [
         [tuple(each for place in row for each in (examples[place], examples[place].rival) if each) for row in rows]
-        for rows in (plan.step(number) for number in range(max(1, plan.steps_of(1))))
+        for rows in plan.first_epochs()
     ]
     return loads(steps, pack.micro)
 

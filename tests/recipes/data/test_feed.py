@@ -11,7 +11,7 @@ from recipes.data.feed import Feed, Share, Stock
 from recipes.data.frame_events import frame_events
 from recipes.data.frames import DecodeError, Frames
 from recipes.data.mix import Mix, Report
-from recipes.data.plan import Plan
+from recipes.data.course import Course
 from recipes.data.realtime import realtime
 from recipes.data.traces import preferences
 from recipes.errors import RecipeError, SkipLimitError
@@ -37,7 +37,7 @@ def found(drawn, tmp_path_factory):
         examples += preferences(material, InteractConfig(rejects=("chatter",)), at, replies={})
     weights = dict.fromkeys({example.source for example in examples}, 1.0)
     mix = Mix(examples, weights, NOTHING, seed=0)
-    return mix, Plan.of(mix, PackConfig(tokens=6000, rows=2)), tmp_path_factory.mktemp("cache")
+    return mix, Course(mix, PackConfig(tokens=6000, rows=2)), tmp_path_factory.mktemp("cache")
 
 
 @pytest.fixture
@@ -113,7 +113,7 @@ def test_rows_go_through_together_as_asked(feed_of):
 def test_what_cannot_be_decoded_is_left_out_and_counted(feed_of, found, films):
     mix, plan, _ = found
     feed = feed_of()
-    steps = list(feed.steps(0, plan.steps_of(1) + 1))
+    steps = list(feed.steps(0, len(list(plan.first_epochs())) + 1))
     kept = {key for step in steps for batch in step.batches for row in batch.keys for key in row}
     skipped = {key for step in steps for key in step.skipped}
     assert feed.skipped == skipped

@@ -54,21 +54,6 @@ def test_steps_are_full_and_nothing_vanishes_between_epochs(sizes, rows):
     assert all(begin <= number * rows for number, begin in enumerate(before))
 
 
-@given(SIZES, st.integers(1, 9), st.integers(1, 5))
-@settings(max_examples=25)
-def test_shares_of_processes_are_the_step(sizes, rows, world):
-    plan = plan_of(sizes, rows=rows)
-    for number in (0, 3):
-        shares = [plan.share(number, rank=rank, world=world) for rank in range(world)]
-        assert Counter(row for share in shares for row in share) == Counter(plan.step(number))
-        fullness = [plan.tokens(row) for row in plan.step(number)]
-        assert fullness == sorted(fullness, reverse=True)
-        if rows % world == 0:
-            # Nobody has more than the fullest row more than another.
-            loads = [sum(plan.tokens(row) for row in share) for share in shares]
-            assert max(loads) - min(loads) <= max(fullness)
-
-
 @given(SIZES, st.integers(0, 12), st.integers(0, 2))
 @settings(max_examples=25)
 def test_a_step_depends_on_its_number_alone(sizes, number, seed):
@@ -133,9 +118,24 @@ def test_weights_say_how_often_an_example_stands_in_epochs(count, weight, seed):
     assert max(often) - min(often) <= 1
 
 
-def test_sources_of_other_weights_stand_beside_each_other():
-    mix = Mix([_Named("a"), _Named("b"), _Named("b")], {"a": 2.0, "b": 1.0}, NOTHING, seed=0)
-    assert [sorted(part) for part in mix.passes(0)] == [[0, 1, 2], [0]]
+@given(st.integers(1, 40), st.integers(1, 40), st.sampled_from([1.0, 2.0, 3.5, 6.0]), st.sampled_from([0.1, 0.5, 1.0]))
+@settings(max_examples=25)
+def test_sources_of_other_weights_stand_beside_each_other(many, few, large, small):
+    mix = Mix([_Named("a")] * many + [_Named("b")] * few, {"a": large, "b": small}, NOTHING, seed=0)
+    for epoch in range(3):
+        parts = mix.passes(epoch)
+        assert len(parts) <= -(-large // 1)
+        # Neither source is crowded into some of the passes.
+        for mine in (range(many), range(many, many + few)):
+            often = [len(set(part) & set(mine)) for part in parts]
+            assert max(often) - min(often) <= 1
+
+
+def test_a_source_that_is_left_out_leaves_the_others_as_they_are():
+    mix = Mix([_Named("a")] * 3 + [_Named("b")] * 4, {"a": 1.0, "b": 2.0}, NOTHING, seed=0)
+    whole, alone = mix.passes(1), mix.passes(1, without={"a"})
+    assert [[place for place in part if place > 2] for part in whole] == alone
+    assert mix.passes(0, without={"a", "b"}) == []
 
 
 @pytest.fixture(scope="module")
