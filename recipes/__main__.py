@@ -28,7 +28,9 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 LauncherOption = Annotated[
     Path | None,
     typer.Option(
-        "--accelerate", metavar="FILE", help="Config of accelerate; cpu.yaml, or gpu1.yaml where there is a GPU."
+        "--accelerate",
+        metavar="FILE",
+        help="Config of accelerate; without it one process on a GPU, or two on a CPU with two cores.",
     ),
 ]
 StageOption = Annotated[int, typer.Option("--stage", "-s", min=1, max=3, help="1 align, 2 stream, 3 interact.")]
@@ -44,8 +46,9 @@ def train(
     """Train one stage, from its newest checkpoint if there is one, and package it."""
     name = STAGES[stage - 1]
     # What is wrong is told here, before processes are started.
-    launcher = launcher_of(accelerate)
-    check_run(read_run(config, overrides or [], name), (name,), processes=processes_of(launcher))
+    run = read_run(config, overrides or [], name)
+    launcher = launcher_of(accelerate, rows=run.stage(name).pack.rows)
+    check_run(run, (name,), processes=processes_of(launcher))
     code = launch(name, config, overrides or [], launcher=launcher)
     if code:
         raise typer.Exit(code)
@@ -55,7 +58,7 @@ def train(
 def train_all(config: ConfigOption, overrides: OverridesArgument = None, accelerate: LauncherOption = None) -> None:
     """Train the three stages one behind the other; what is finished is not trained again. Settings by full path."""
     run = read_run(config, overrides or [], None)
-    launcher = launcher_of(accelerate)
+    launcher = launcher_of(accelerate, rows=min(run.stage(name).pack.rows for name in STAGES))
     check_run(run, STAGES, processes=processes_of(launcher))
     for name in STAGES:
         code = launch(name, config, overrides or [], launcher=launcher)

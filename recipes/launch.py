@@ -18,13 +18,22 @@ ACCELERATE = Path(__file__).with_name("accelerate")
 SCRIPTS: dict[StageName, str] = {"align": "stage1_align", "stream": "stage2_stream", "interact": "stage3_interact"}
 
 
-def launcher_of(accelerate: Path | None) -> Path:
-    """The config of accelerate: the one that was named, or that of one process on the first GPU or on the CPU.
+def launcher_of(accelerate: Path | None, *, rows: int) -> Path:
+    """The config of accelerate: the one that was named, or that of one process on the first GPU, or of the CPU.
+
+    On a CPU two processes with half of the cores each are faster than one with all of them, where there are two cores
+    and two rows to share.
+
+    Args:
+        accelerate: the one that was named.
+        rows: of a step, in the stage that has the fewest.
 
     Raises:
         RecipeError: it is no file.
     """
-    chosen = accelerate or ACCELERATE / ("gpu1.yaml" if torch.cuda.is_available() else "cpu.yaml")
+    both = cores() > 1 and rows > 1
+    name = "gpu1.yaml" if torch.cuda.is_available() else "cpu2.yaml" if both else "cpu.yaml"
+    chosen = accelerate or ACCELERATE / name
     if not chosen.is_file():
         raise RecipeError(f"{chosen} is no file; expected a config of accelerate, as in {ACCELERATE}")
     return chosen
@@ -49,13 +58,21 @@ def launch(stage: StageName, config: Path, overrides: Sequence[str], *, launcher
         Its exit code; 128 + the signal's number where it was asked to stop.
     """
     command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(launcher)]
-    command += ["--num_cpu_threads_per_process", os.environ.get("OMP_NUM_THREADS", str(_threads(launcher)))]
+    command += ["--num_cpu_threads_per_process", str(_threads(launcher))]
+    if launcher.name == "cpu2.yaml":
+        # Any free port, so that two runs on a machine do not meet.
+        command += ["--main_process_port", "0"]
     # Quiet: a stage has said what was wrong, in one sentence.
     command += ["--quiet", "-m", f"recipes.{SCRIPTS[stage]}", "--config", str(config), *overrides]
     return run_held(command)
 
 
+def cores() -> int:
+    """How many may be used: OMP_NUM_THREADS says so where it is set."""
+    told = os.environ.get("OMP_NUM_THREADS", "")
+    return int(told) if told.isdecimal() and int(told) else len(os.sched_getaffinity(0))
+
+
 def _threads(launcher: Path) -> int:
     """Threads for each process of a machine."""
-    cores = len(os.sched_getaffinity(0))
-    return max(1, cores // 2) if launcher.name == "cpu2.yaml" else cores
+    return max(1, cores() // 2) if launcher.name == "cpu2.yaml" else cores()

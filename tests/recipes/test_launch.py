@@ -1,18 +1,35 @@
+import os
+
 import pytest
+import torch
 
 from recipes.errors import RecipeError
-from recipes.launch import ACCELERATE, launcher_of, processes_of
+from recipes.launch import ACCELERATE, cores, launcher_of, processes_of
 
 
 def test_a_launchers_config_that_is_no_file_is_told(tmp_path):
     with pytest.raises(RecipeError, match=r"none\.yaml is no file; expected a config of accelerate"):
-        launcher_of(tmp_path / "none.yaml")
+        launcher_of(tmp_path / "none.yaml", rows=2)
 
 
-def test_one_process_is_the_default(tmp_path):
-    assert launcher_of(None).parent == ACCELERATE
+def test_one_process_is_what_a_config_means_that_does_not_say(tmp_path):
     (tmp_path / "mine.yaml").write_text("mixed_precision: bf16\n")
-    assert processes_of(launcher_of(tmp_path / "mine.yaml")) == 1
+    assert processes_of(launcher_of(tmp_path / "mine.yaml", rows=8)) == 1
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is taken where there is one")
+@pytest.mark.parametrize(
+    ("cores", "rows", "name"), [("2", 8, "cpu2"), ("2", 1, "cpu"), ("1", 8, "cpu"), ("5", 2, "cpu2")]
+)
+def test_two_processes_share_the_rows_of_a_cpu(monkeypatch, cores, rows, name):
+    monkeypatch.setenv("OMP_NUM_THREADS", cores)
+    assert launcher_of(None, rows=rows) == ACCELERATE / f"{name}.yaml"
+
+
+@pytest.mark.parametrize("told", ["", "0", "many"])
+def test_without_a_word_all_cores_may_be_used(monkeypatch, told):
+    monkeypatch.setenv("OMP_NUM_THREADS", told)
+    assert cores() == len(os.sched_getaffinity(0))
 
 
 @pytest.mark.parametrize(("name", "count"), [("cpu", 1), ("cpu2", 2), ("gpu1", 1), ("ddp", 8), ("multi_node", 16)])

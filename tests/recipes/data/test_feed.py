@@ -6,12 +6,12 @@ import time
 import pytest
 import torch
 
+from recipes.data.course import Course
 from recipes.data.features import Sightings
 from recipes.data.feed import Feed, Share, Stock
 from recipes.data.frame_events import frame_events
 from recipes.data.frames import DecodeError, Frames
 from recipes.data.mix import Mix, Report
-from recipes.data.course import Course
 from recipes.data.realtime import realtime
 from recipes.data.traces import preferences
 from recipes.errors import RecipeError, SkipLimitError
