@@ -57,7 +57,7 @@ def launch(stage: StageName, config: Path, overrides: Sequence[str], *, launcher
     Returns:
         Its exit code; 128 + the signal's number where it was asked to stop.
     """
-    command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(launcher)]
+    command = [sys.executable, "-m", "recipes.launcher", "--config_file", str(launcher)]
     command += ["--num_cpu_threads_per_process", str(_threads(launcher))]
     if launcher.name == "cpu2.yaml":
         # Any free port, so that two runs on a machine do not meet.

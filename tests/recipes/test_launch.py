@@ -1,4 +1,6 @@
 import os
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -35,3 +37,22 @@ def test_without_a_word_all_cores_may_be_used(monkeypatch, told):
 @pytest.mark.parametrize(("name", "count"), [("cpu", 1), ("cpu2", 2), ("gpu1", 1), ("ddp", 8), ("multi_node", 16)])
 def test_how_many_processes_a_launcher_starts(name, count):
     assert processes_of(ACCELERATE / f"{name}.yaml") == count
+
+
+@pytest.mark.parametrize("name", ["cpu", "cpu2"])
+@pytest.mark.parametrize(("ending", "codes"), [("sys.exit(143)", (143, 1)), ("os.kill(os.getpid(), 9)", (137, 1))])
+def test_of_a_stage_that_failed_its_own_words_are_told_alone(tmp_path, name, ending, codes):
+    script = tmp_path / "stage.py"
+    script.write_text(f"import os, sys\nprint('what was wrong', file=sys.stderr, flush=True)\n{ending}\n")
+    words = ["--config_file", str(ACCELERATE / f"{name}.yaml"), "--num_cpu_threads_per_process", "1", "--quiet"]
+    words += ["--main_process_port", "0"] if name == "cpu2" else []
+    done = subprocess.run(
+        [sys.executable, "-m", "recipes.launcher", *words, str(script)],
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    # accelerate itself says 1 of a single process.
+    assert done.returncode == codes[name == "cpu"]
+    # Both processes write at the same time.
+    others = " ".join(done.stderr.replace("what was wrong", "").split())
+    assert "what was wrong" in done.stderr
+    assert others == ("error: a process of the stage was ended by SIGKILL" if done.returncode == 137 else "")
