@@ -217,9 +217,9 @@ class StreamConfig(StageConfig):
     last `sink_rounds` rounds before it stand in it as text. A conversation in windows learns at most `rounds`
     questions; a video with more is shown in several. `incremental` carries the cache over windows of `carry_s`.
     `realtime` decides after every grid; of the questions in one example, at most `standing` wait for an answer at a
-    time. Of the decisions while no request stands, a share of `idle` is learned: silence is right there, and learned
-    soon. A share of `late` of what is said in `realtime` is said a grid later than it could be, as often as that is in
-    time: a model that missed the moment has then learned to speak yet.
+    time. Of the decisions before the first of them is asked, a share of `idle` is learned: silence is right there, and
+    learned soon. A share of `late` of what is said in `realtime` is said a grid later than it could be, as often as
+    that is in time: a model that missed the moment has then learned to speak yet.
     A share of `twins` of the questions beside the stream is asked once more one grid later.
     """
 

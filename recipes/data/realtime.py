@@ -199,11 +199,14 @@ def standing_lines(
 
 
 def _some_idle(lines: Sequence[Line], rows: Sequence[StreamingQA], rng: random.Random, *, share: float) -> list[Line]:
-    """All lines but some of the decisions to be silent while none of these questions stands."""
-    spans = [(row.ask_ns, max(answer.window_end_ns for answer in row.answers)) for row in rows]
+    """All lines but some of the decisions before the first of these questions is asked.
+
+    Those behind a question that has been answered stay: who has been told once would be told again and again.
+    """
+    first_ns = min((row.ask_ns for row in rows), default=None)
     kept = []
     for line in lines:
-        idle = line.state == "silence" and not line.question and not any(a < line.t_ns <= b for a, b in spans)
+        idle = not line.question and (first_ns is None or line.t_ns <= first_ns)
         if not idle or rng.random() < share:
             kept.append(line)
     return kept

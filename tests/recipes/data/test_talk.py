@@ -363,25 +363,34 @@ def test_a_dialogue_shorter_than_a_grid_is_counted(corpus):
     assert at.left.counts["dialogue", "shorter than a grid"] == 1
 
 
-@pytest.mark.parametrize("share", [0.0, 0.5])
-def test_of_decisions_while_no_request_stands_a_share_is_learned(corpus, share):
-    dropped = kept = 0
+def decided_at(example):
+    """Times of the grids after which something is decided."""
+    return [each.t_ns - 1 for each in example.said if not each.asked]
+
+
+def test_of_decisions_before_anything_is_asked_a_share_is_learned(corpus):
+    dropped = kept = followed = 0
     for material in corpus.materials["train"]:
-        whole = realtime(material, StreamConfig(standing=1, twins=0.0, idle=1.0), desk())
-        some = realtime(material, StreamConfig(standing=1, twins=0.0, idle=share), desk())
-        spans = [(row.ask_ns, max(answer.window_end_ns for answer in row.answers)) for row in material.questions]
-        whole_by_key = {example.key: example for example in whole}
-        for example in some:
-            said = Counter((each.t_ns, each.state, each.text) for each in example.said)
-            other = Counter((each.t_ns, each.state, each.text) for each in whole_by_key[example.key].said)
-            assert said <= other
-            # What is asked, waited for and said is decided as before.
-            gone = other - said
-            assert all(state == "silence" and not text for _, state, text in gone)
-            dropped += gone.total()
-            kept += sum(state == "silence" and not any(a < t - 1 <= b for a, b in spans) for t, state, _ in said)
+        asked = {row.ask_ns for row in material.questions if is_standing(row)}
+        made = [
+            {e.key: e for e in realtime(material, StreamConfig(standing=1, twins=0.0, idle=share), desk())}
+            for share in (1.0, 0.5, 0.0)
+        ]
+        for key, example in made[0].items():
+            whole, some, none = (decided_at(part[key]) if key in part else [] for part in made)
+            # What goes is a beginning: who has been asked decides after every grid, also once all is answered.
+            assert none == whole[len(whole) - len(none) :]
+            assert set(none) <= set(some) <= set(whole)
+            before = whole[: len(whole) - len(none)]
+            if none and before:
+                assert any(before[-1] <= t_ns < none[0] for t_ns in asked)
+            dropped += len(set(whole) - set(some))
+            kept += len(set(some) - set(none))
+            answered = [each.t_ns for each in example.said if each.state == "respond" and not each.asked]
+            followed += bool(answered) and whole[-1] >= answered[-1]
     assert dropped
-    assert bool(kept) == bool(share)
+    assert kept
+    assert followed
 
 
 def told_at(example):
