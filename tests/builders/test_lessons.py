@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -69,7 +70,14 @@ def test_answers_are_of_four_words_at_most_and_from_few(rows):
     assert words <= set(
         "red green blue yellow circle square triangle cross enters leaves changes colour scene cuts yes no".split()  # noqa: SIM905 - reads as a sentence
     )
-    assert all(len(row.answers) == 1 for row in rows)
+
+
+def test_who_asks_how_many_hears_of_each_further_one(rows):
+    counts = [[int(a.text) for a in row.answers] for row in rows if row.task == "count_so_far"]
+    assert all(early < late for numbers in counts for early, late in pairwise(numbers))
+    assert sum(len(numbers) > 1 for numbers in counts) > 0.3 * len(counts)
+    others = [row for row in rows if row.task != "count_so_far" and len(row.answers) > 1]
+    assert all("each time" in row.question for row in others)
 
 
 def test_no_answer_is_the_same_most_of_the_time(rows):

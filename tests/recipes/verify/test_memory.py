@@ -152,8 +152,8 @@ class Steps:
         prepared, bench = self.case.prepared, self.case.bench
         settings = self.case.run.stage(self.case.stage)
         found = []
-        for number in range(max(1, prepared.feed.plan.steps_of(1))):
-            rows = [[prepared.mix.examples[k] for k in row] for row in prepared.feed.plan.step(number)]
+        for step in prepared.feed.plan.first_epochs():
+            rows = [[prepared.mix.examples[k] for k in row] for row in step]
             both = [[each for one in row for each in (one, one.rival) if each] for row in rows]
             for begin in range(0, len(both), settings.pack.micro):
                 found += bench.batches(both[begin : begin + settings.pack.micro])
