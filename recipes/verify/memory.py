@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -113,13 +114,35 @@ def check_memory(objective: Objective, heavy: Sequence[Sequence[Batch]], *, of: 
             return Finding(check="memory", ok=False, words=words)
         finally:
             objective.zero_grad(set_to_none=True)
-    if device.type == "cuda":
-        peak = torch.cuda.max_memory_allocated(device) // _MIB
-    else:
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    peak, room, moments = _peak(device), _room(device), _moments(objective)
     shapes = "; ".join(dict.fromkeys(told))
-    words = f"the heaviest of {of} batches, {shapes}: fits, peak {peak} MiB (without the optimizer's state)"
-    return Finding(check="memory", ok=True, words=words)
+    fits = peak + moments <= room
+    words = (
+        f"the heaviest of {of} batches, {shapes}: {'fits' if fits else 'does not fit beside the optimizer'}, peak "
+        f"{peak // _MIB} MiB and {moments // _MIB} MiB of an optimizer's moments, of {room // _MIB} MiB"
+    )
+    if not fits:
+        words += "; shard them (recipes/accelerate/fsdp2.yaml, zero2.yaml), train fewer modules, or LoRA"
+    return Finding(check="memory", ok=fits, words=words)
+
+
+def _peak(device: torch.device) -> int:
+    """The most that was held at once, bytes."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _room(device: torch.device) -> int:
+    """What the device has, bytes."""
+    if device.type == "cuda":
+        return int(torch.cuda.get_device_properties(device).total_memory)
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def _moments(objective: Objective) -> int:
+    """What AdamW keeps on one device, bytes: two numbers for each one that trains, as wide as it."""
+    return sum(2 * weight.numel() * weight.element_size() for weight in objective.parameters() if weight.requires_grad)
 
 
 def _lacks_memory(error: Exception) -> bool:

@@ -77,21 +77,24 @@ def _displaced(batches: Sequence[Batch], example: Example, tokenizer: PreTrained
 
 
 def _unweighed(bench: Bench, batches: Sequence[Batch], example: Example) -> str:
-    """Which supervised row counts in no loss, in two, or in that of decisions without being one."""
+    """Which supervised row counts in no loss, in two, in the wrong one, or with another weight."""
     weights = [{block.loss_weight for block in blocks} for blocks in sayers(example)]
     for batch in batches:
-        decisions = set(batch.decisions.at.tolist())
+        deciding = dict(zip(batch.decisions.at.tolist(), batch.decisions.weight.tolist(), strict=True))
         for row, place in enumerate(batch.answer.tolist()):
-            said, target, weight = example.said[place], int(batch.targets[row]), float(batch.weights[row])
+            said, target = example.said[place], int(batch.targets[row])
             decides = not said.asked and target in bench.how.decision_ids
-            expected = {0.0} if decides else weights[place]
-            if (row in decisions) == decides and any(abs(weight - each) < CLOSE for each in expected):
+            expected = weights[place]
+            found = deciding.get(row, 0.0), float(batch.weights[row])
+            counted, other = found if decides else found[::-1]
+            known = (row in deciding) == decides
+            if known and abs(other) < CLOSE and any(abs(counted - each) < CLOSE for each in expected):
                 continue
-            where = "the loss of decisions" if row in decisions else "the cross entropy"
+            several = " or ".join(f"{each:g}" for each in sorted(expected))
             return (
-                f"{said.task} said at {seconds(said.t_ns)}: token {target} counts in {where} with weight {weight:g} "
-                f"beside it, expected {'a decision' if decides else 'a word'} of weight "
-                f"{' or '.join(f'{each:g}' for each in sorted(expected))}; look at the weights of rows "
-                "(recipes.data.rows)"
+                f"{said.task} said at {seconds(said.t_ns)}: token {target} counts in the loss of decisions with weight "
+                f"{found[0]:g} and in the cross entropy with weight {found[1]:g}, expected "
+                f"{'a decision' if decides else 'a word'} of weight {several} "
+                "and nothing in the other; look at the weights of rows (recipes.data.rows)"
             )
     return ""

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from recipes.data.collate import collate
 from recipes.training.objective import Objective
+from recipes.verify import memory
 from recipes.verify.memory import Load, check_memory, heaviest, loads
 from recipes.verify.preflight import _loads, _made
 from tests.recipes.training.small import batches_of, example, format_of, in_windows, objective_of, shown_of
@@ -91,9 +92,34 @@ def test_a_batch_that_fits_goes_there_and_back(windows):
     finding = check_memory(objective, [batches], of=5)
     assert finding.ok
     assert "the heaviest of 5 batches" in finding.words
-    assert "MiB" in finding.words
+    assert "fits, peak " in finding.words
     assert ("that are carried (a)" in finding.words) == windows
     assert all(weight.grad is None for weight in objective.parameters())
+
+
+def test_the_optimizer_needs_room_too(monkeypatch):
+    """Its state is made at the first step, behind all that was tried here."""
+    objective, batches = objective_of(), batches_of([[example()]])
+    trained = sum(weight.numel() for weight in objective.parameters() if weight.requires_grad)
+    monkeypatch.setattr(memory, "_peak", lambda device: 1000)
+    for room, fits in ((1000 + 8 * trained, True), (999 + 8 * trained, False)):
+        monkeypatch.setattr(memory, "_room", lambda device, room=room: room)
+        finding = check_memory(objective, [batches], of=1)
+        assert finding.ok is fits
+        assert ("does not fit beside the optimizer" in finding.words) is not fits
+    for weight in objective.parameters():
+        weight.requires_grad_(requires_grad=weight is next(objective.parameters()))
+    assert check_memory(objective, [batches], of=1).ok
+
+
+def test_what_an_optimizer_keeps_is_what_adamw_keeps():
+    objective = objective_of()
+    optimizer = torch.optim.AdamW(objective.parameters())
+    for weight in objective.parameters():
+        weight.grad = torch.zeros_like(weight)
+    optimizer.step()
+    moments = [each for kept in optimizer.state.values() for each in kept.values() if each.ndim]
+    assert memory._moments(objective) == sum(each.numel() * each.element_size() for each in moments)
 
 
 @pytest.mark.parametrize(

@@ -148,20 +148,44 @@ def test_a_word_that_carries_no_loss_is_told(ready):
         return replace(batch, weights=weights)
 
     words = weighed(case, case.of("sliding_window"), nothing)
-    assert "counts in the cross entropy with weight 0 beside it, expected a word of weight 1" in words
+    assert "and in the cross entropy with weight 0, expected a word of weight 1 and nothing in the other" in words
 
 
 def test_a_decision_that_counts_twice_is_told(ready):
     case = ready()
     words = weighed(case, case.of("realtime"), lambda batch: replace(batch, weights=torch.ones_like(batch.weights)))
-    assert "expected a decision of weight 0" in words
+    assert "with weight 1 and in the cross entropy with weight 1, expected a decision of weight 1" in words
+
+
+def test_a_decision_of_another_weight_is_told(ready):
+    case = ready()
+
+    def halved(batch):
+        return replace(batch, decisions=replace(batch.decisions, weight=batch.decisions.weight / 2))
+
+    words = weighed(case, case.of("realtime"), halved)
+    assert "the loss of decisions with weight 0.5 and in the cross entropy with weight 0, expected a decision" in words
+
+
+def test_a_word_that_decides_is_told(ready):
+    case = ready()
+
+    def displaced(batch):
+        at = batch.decisions.at.tolist()
+        word = next(row for row in range(len(batch.targets)) if row not in at)
+        return replace(batch, decisions=replace(batch.decisions, at=torch.tensor([*at[:-1], word])))
+
+    words = weighed(case, case.of("realtime"), displaced)
+    assert "with weight 1 and in the cross entropy with weight 1, expected a word of weight 1" in words
 
 
 def test_a_decision_that_counts_in_no_loss_is_told(ready):
     case = ready()
 
     def lost(batch):
-        return replace(batch, decisions=replace(batch.decisions, at=batch.decisions.at[1:]))
+        weight = batch.decisions.weight.clone()
+        weight[0] = 0
+        return replace(batch, decisions=replace(batch.decisions, weight=weight))
 
     assert "expected a decision" in weighed(case, case.of("realtime"), lost)
 
