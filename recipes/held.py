@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from types import FrameType
+
+import psutil
 
 # How often a signal is repeated to processes that had not started yet when it came.
 AGAIN_S = 1.0
@@ -16,8 +17,9 @@ AGAIN_S = 1.0
 def run_held(command: Sequence[str]) -> int:
     """Runs a command that hears of SIGTERM where it unblocks it, and nowhere before.
 
-    SIGTERM and SIGINT reach its whole group as SIGTERM, again and again until it ends. They are blocked in it, so no
-    launcher in between dies of them, and one that comes while a stage still loads is kept for the stage.
+    SIGTERM and SIGINT reach all processes below it as SIGTERM, in whatever session a launcher has put them, again and
+    again until it ends. They are blocked there, so no launcher in between dies of them, and one that comes while a
+    stage still loads is kept for the stage.
 
     Returns:
         Its exit code; 128 + the number of the first signal where that ended it with an error.
@@ -26,9 +28,17 @@ def run_held(command: Sequence[str]) -> int:
         started = subprocess.Popen(command, start_new_session=True, preexec_fn=_hold)
         while (code := _code(started)) is None:
             if noted:
-                with suppress(ProcessLookupError):
-                    os.killpg(started.pid, signal.SIGTERM)
+                _ask(started.pid)
     return 128 + noted[0] if noted and code else code
+
+
+def _ask(pid: int) -> None:
+    """Sends SIGTERM to a process and all below it; torch starts each worker in a session of its own."""
+    with suppress(psutil.NoSuchProcess):
+        above = psutil.Process(pid)
+        for process in (*above.children(recursive=True), above):
+            with suppress(psutil.NoSuchProcess):
+                process.terminate()
 
 
 def _code(started: subprocess.Popen[bytes]) -> int | None:

@@ -40,9 +40,15 @@ def launcher_of(accelerate: Path | None, *, rows: int) -> Path:
 
 
 def processes_of(launcher: Path) -> int:
-    """How many a config of accelerate starts, on all machines."""
+    """How many a config of accelerate starts, on all machines.
+
+    Raises:
+        RecipeError: it says no whole number above 0.
+    """
     count = read_yaml(launcher).get("num_processes", 1)
-    return count if isinstance(count, int) else 1
+    if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+        raise RecipeError(f"{launcher}: num_processes is {count!r}, expected 1 or more")
+    return count
 
 
 def launch(stage: StageName, config: Path, overrides: Sequence[str], *, launcher: Path) -> int:
@@ -62,8 +68,7 @@ def launch(stage: StageName, config: Path, overrides: Sequence[str], *, launcher
     if launcher.name == "cpu2.yaml":
         # Any free port, so that two runs on a machine do not meet.
         command += ["--main_process_port", "0"]
-    # Quiet: a stage has said what was wrong, in one sentence.
-    command += ["--quiet", "-m", f"recipes.{SCRIPTS[stage]}", "--config", str(config), *overrides]
+    command += ["-m", f"recipes.{SCRIPTS[stage]}", "--config", str(config), *overrides]
     return run_held(command)
 
 

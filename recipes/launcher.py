@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import signal
+import subprocess
 import sys
 
 import typer
@@ -20,10 +21,21 @@ def main() -> None:
         launch()
     except ChildFailedError as error:
         _, failure = error.get_first_failure()
-        if failure.exitcode < 0:
-            # Who is killed says nothing.
-            typer.echo(f"error: a process of the stage was ended by {signal.Signals(-failure.exitcode).name}", err=True)
-        sys.exit(failure.exitcode if failure.exitcode > 0 else 128 - failure.exitcode)
+        _end(failure.exitcode)
+    except subprocess.CalledProcessError as error:
+        _end(error.returncode)
+    except (ImportError, KeyError, TypeError, ValueError) as error:
+        # What it does not find installed, or does not understand in its config.
+        words = " ".join(str(error).split())
+        typer.echo(f"error: accelerate cannot start with this config ({type(error).__name__}: {words})", err=True)
+        sys.exit(1)
+
+
+def _end(code: int) -> None:
+    """Ends with the code of a process, and tells of the signal that killed it: who is killed says nothing."""
+    if code < 0:
+        typer.echo(f"error: a process of the stage was ended by {signal.Signals(-code).name}", err=True)
+    sys.exit(code if code > 0 else 128 - code)
 
 
 if __name__ == "__main__":

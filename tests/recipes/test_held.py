@@ -27,7 +27,10 @@ with stopping() as stop:
             sys.exit(stop.exit_code)
         time.sleep(0.05)
 """
-LAUNCHER = "import subprocess, sys; sys.exit(subprocess.call([sys.executable, '-c', *sys.argv[1:]]))"
+LAUNCHER = (
+    "import subprocess, sys; "
+    "sys.exit(subprocess.call([sys.executable, '-c', *sys.argv[1:]], start_new_session={apart}))"
+)
 ASKED = """
 import sys
 from recipes.held import run_held
@@ -35,9 +38,9 @@ sys.exit(run_held(sys.argv[1:]))
 """
 
 
-def asked(folder, load_s):
-    """The program that passes signals on, in front of a launcher and a stage."""
-    stage = [sys.executable, "-c", LAUNCHER, textwrap.dedent(STAGE), str(folder), str(load_s)]
+def asked(folder, load_s, *, apart=False):
+    """The program that passes signals on, in front of a launcher and a stage, which may have a session of its own."""
+    stage = [sys.executable, "-c", LAUNCHER.format(apart=apart), textwrap.dedent(STAGE), str(folder), str(load_s)]
     return subprocess.Popen([sys.executable, "-c", ASKED, *stage])
 
 
@@ -50,8 +53,9 @@ def wait_for(path):
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 @pytest.mark.parametrize("when", ["loading", "ready"])
-def test_a_signal_reaches_the_stage_whenever_it_comes(tmp_path, when, number, code):
-    started = asked(tmp_path, 0.5 if when == "loading" else 0.0)
+@pytest.mark.parametrize("apart", [False, True], ids=["one session", "a session of its own"])
+def test_a_signal_reaches_the_stage_whenever_it_comes(tmp_path, apart, when, number, code):
+    started = asked(tmp_path, 0.5 if when == "loading" else 0.0, apart=apart)
     wait_for(tmp_path / when)
     started.send_signal(number)
     assert started.wait(timeout=60) == code

@@ -40,19 +40,45 @@ def test_how_many_processes_a_launcher_starts(name, count):
 
 
 @pytest.mark.parametrize("name", ["cpu", "cpu2"])
-@pytest.mark.parametrize(("ending", "codes"), [("sys.exit(143)", (143, 1)), ("os.kill(os.getpid(), 9)", (137, 1))])
-def test_of_a_stage_that_failed_its_own_words_are_told_alone(tmp_path, name, ending, codes):
+@pytest.mark.parametrize(("ending", "code"), [("sys.exit(143)", 143), ("os.kill(os.getpid(), 9)", 137)])
+def test_of_a_stage_that_failed_its_own_words_are_told_alone(tmp_path, name, ending, code):
     script = tmp_path / "stage.py"
     script.write_text(f"import os, sys\nprint('what was wrong', file=sys.stderr, flush=True)\n{ending}\n")
-    words = ["--config_file", str(ACCELERATE / f"{name}.yaml"), "--num_cpu_threads_per_process", "1", "--quiet"]
+    words = ["--config_file", str(ACCELERATE / f"{name}.yaml"), "--num_cpu_threads_per_process", "1"]
     words += ["--main_process_port", "0"] if name == "cpu2" else []
     done = subprocess.run(
         [sys.executable, "-m", "recipes.launcher", *words, str(script)],
         capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
-    # accelerate itself says 1 of a single process.
-    assert done.returncode == codes[name == "cpu"]
+    assert done.returncode == code
     # Both processes write at the same time.
     others = " ".join(done.stderr.replace("what was wrong", "").split())
     assert "what was wrong" in done.stderr
     assert others == ("error: a process of the stage was ended by SIGKILL" if done.returncode == 137 else "")
+
+
+@pytest.mark.parametrize(
+    ("content", "word"),
+    [
+        ("num_processes: 1\nmixed_precision: no\n", "distributed_type"),
+        ("distributed_type: DEEPSPEED\nnum_processes: 1\ndeepspeed_config: {zero_stage: 2}\n", "DeepSpeed"),
+    ],
+)
+def test_a_config_that_accelerate_refuses_is_one_sentence(tmp_path, content, word):
+    (tmp_path / "own.yaml").write_text(content)
+    (tmp_path / "stage.py").write_text("raise SystemExit(0)\n")
+    words = ["--config_file", str(tmp_path / "own.yaml"), str(tmp_path / "stage.py")]
+    done = subprocess.run(
+        [sys.executable, "-m", "recipes.launcher", *words], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 1
+    (line,) = done.stderr.strip().splitlines()
+    assert line.startswith("error: accelerate cannot start with this config")
+    assert word in line
+
+
+@pytest.mark.parametrize("count", ["0", "-3", "two", "true", "1.5"])
+def test_a_number_of_processes_that_cannot_be_is_refused(tmp_path, count):
+    (tmp_path / "own.yaml").write_text(f"num_processes: {count}\n")
+    with pytest.raises(RecipeError, match="num_processes is"):
+        processes_of(tmp_path / "own.yaml")

@@ -106,8 +106,10 @@ def test_three_stages_train_one_behind_the_other_and_package(lessons, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_stopped_launch_ends_with_the_signals_code_and_goes_on(lessons, tmp_path):
+@pytest.mark.parametrize("launcher", ["cpu", "cpu2"])
+def test_a_stopped_launch_ends_with_the_signals_code_and_goes_on(lessons, tmp_path, launcher):
     words = ["recipes", "train", "--stage", "1", "--config", str(TINY)]
+    words += ["--accelerate", str(ROOT / "recipes" / "accelerate" / f"{launcher}.yaml")]
     words += [
         f"out={tmp_path}/run",
         f"data.folders=[{lessons}]",
