@@ -20,7 +20,7 @@ from recipes.evaluation.stages import evaluate_run
 from recipes.launch import launch, launcher_of, processes_of
 from recipes.package import package_run
 from recipes.settings import STAGES
-from recipes.training.command import ConfigOption, OverridesArgument, read_run, set_up_process
+from recipes.training.command import ConfigOption, FullOverridesArgument, OverridesArgument, read_run, set_up_process
 from recipes.training.ready import check_run
 from recipes.verify.preflight import preflight
 
@@ -30,7 +30,7 @@ LauncherOption = Annotated[
     typer.Option(
         "--accelerate",
         metavar="FILE",
-        help="Config of accelerate; without it one process on a GPU, or two on a CPU with two cores.",
+        help="Config of accelerate; without it one process on a GPU, and on a CPU two where cores and rows allow.",
     ),
 ]
 StageOption = Annotated[int, typer.Option("--stage", "-s", min=1, max=3, help="1 align, 2 stream, 3 interact.")]
@@ -55,7 +55,7 @@ def train(
 
 
 @app.command("train-all")
-def train_all(config: ConfigOption, overrides: OverridesArgument = None, accelerate: LauncherOption = None) -> None:
+def train_all(config: ConfigOption, overrides: FullOverridesArgument = None, accelerate: LauncherOption = None) -> None:
     """Train the three stages one behind the other; what is finished is not trained again. Settings by full path."""
     run = read_run(config, overrides or [], None)
     launcher = launcher_of(accelerate, rows=min(run.stage(name).pack.rows for name in STAGES))
@@ -85,7 +85,7 @@ def verify(stage: StageOption, config: ConfigOption, overrides: OverridesArgumen
 @app.command()
 def evaluate(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.")],
-    overrides: OverridesArgument = None,
+    overrides: FullOverridesArgument = None,
     stage: Annotated[int | None, typer.Option("--stage", "-s", min=1, max=3, help="Which; all finished ones.")] = None,
 ) -> None:
     """Replay held-out records as live streams through each finished stage, beside baselines that see nothing."""

@@ -65,7 +65,7 @@ def launch(stage: StageName, config: Path, overrides: Sequence[str], *, launcher
     """
     command = [sys.executable, "-m", "recipes.launcher", "--config_file", str(launcher)]
     command += ["--num_cpu_threads_per_process", str(_threads(launcher))]
-    if launcher.name == "cpu2.yaml":
+    if launcher.resolve() == ACCELERATE / "cpu2.yaml":
         # Any free port, so that two runs on a machine do not meet.
         command += ["--main_process_port", "0"]
     command += ["-m", f"recipes.{SCRIPTS[stage]}", "--config", str(config), *overrides]
@@ -79,5 +79,7 @@ def cores() -> int:
 
 
 def _threads(launcher: Path) -> int:
-    """Threads for each process of a machine."""
-    return max(1, cores() // 2) if launcher.name == "cpu2.yaml" else cores()
+    """Threads for each process: the cores of a machine are shared by those that run there."""
+    machines = read_yaml(launcher).get("num_machines", 1)
+    here = processes_of(launcher) // max(1, machines if isinstance(machines, int) else 1)
+    return max(1, cores() // max(1, here))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -77,6 +78,15 @@ class DataConfig(Config):
     cache: str = ""
     max_skipped: float = Field(default=0.02, ge=0, le=1)
     workers: int = Field(default=1, ge=0)
+
+    @field_validator("folders")
+    @classmethod
+    def _once(cls, folders: tuple[str, ...]) -> tuple[str, ...]:
+        resolved = [Path(folder).resolve() for folder in folders]
+        again = sorted({str(folder) for folder in resolved if resolved.count(folder) > 1})
+        if again:
+            raise ValueError(f"found {again[0]} more than once, expected each folder once")
+        return folders
 
     @field_validator("fps")
     @classmethod
@@ -219,8 +229,9 @@ class StreamConfig(StageConfig):
     `realtime` decides after every grid; of the questions in one example, at most `standing` wait for an answer at a
     time. Of the decisions before the first of them is asked, a share of `idle` is learned: silence is right there, and
     learned soon. A share of `late` of what is said in `realtime` is said a grid later than it could be, as often as
-    that is in time: a model that missed the moment has then learned to speak yet.
-    A share of `twins` of the questions beside the stream is asked once more one grid later.
+    that is in time: a model that missed the moment has then learned to speak yet. What comes late may come after the
+    next question of the same example was asked. A share of `twins` of the questions beside the stream is asked once
+    more one grid later.
     """
 
     sources: ClassVar[tuple[str, ...]] = _STREAM
@@ -312,7 +323,7 @@ class ServeConfig(Config):
 
 
 class RunConfig(Config):
-    """A run: `out` is its folder, `seed` decides all that is random.
+    """A run: `out` is its folder, `seed` decides all that is random, `threads` are those of each process (0: of torch).
 
     `peak_tflops` is what the device can do, for utilisation in the log; 0 takes it from the data sheet of a GPU that is
     known, or measures it at the start; the log says which. `license` is that of the weights, which the base model

@@ -6,7 +6,7 @@ import math
 import random
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import pairwise
 
@@ -48,6 +48,7 @@ class Report:
         tasks: things learned by task.
         left: what was left out, by source and reason, with a few keys.
         unused: videos that are not used, with the reason.
+        never: sources that would come in when the stage is over, each with its step.
     """
 
     examples: Mapping[str, int]
@@ -56,6 +57,7 @@ class Report:
     tasks: Mapping[str, int]
     left: Mapping[tuple[str, str], tuple[int, tuple[str, ...]]]
     unused: Mapping[str, str]
+    never: Mapping[str, int] = field(default_factory=dict)
 
     def text(self) -> str:
         """For people, a line for each fact."""
@@ -68,7 +70,15 @@ class Report:
             for (source, reason), (count, keys) in self.left.items()
         ]
         lines += [f"video {uri} is not used: {reason}" for uri, reason in self.unused.items()]
+        lines += [f"{source}: {words}" for source, words in self.told_never().items()]
         return "\n".join(lines)
+
+    def told_never(self) -> dict[str, str]:
+        """What is to be said of each source that is never learned."""
+        return {
+            source: f"comes in at step {step}, when the stage is over, so nothing of it is learned"
+            for source, step in self.never.items()
+        }
 
 
 class Mix:
@@ -165,8 +175,15 @@ def make_mix(corpus: Corpus, config: RunConfig, stage: StageName, writer: Writer
             f"stage {stage}: {len(materials)} videos of split {split} give no example of {', '.join(weights)}; "
             f"left out were {dict(desk.left.counts)}"
         )
+    first = [source for source in weights if not settings.begins.get(source)]
+    if not any(example.source in first for example in examples):
+        raise RecipeError(
+            f"stage {stage}: {', '.join(first)} give no example, and begins lets no other source in before step "
+            f"{min(settings.begins.values())}; left out were {dict(desk.left.counts)}"
+        )
     unused = {video.uri: video.reason for video in corpus.unused}
-    report = _report(examples, weights, desk.left, unused)
+    never = {source: step for source, step in settings.begins.items() if step >= settings.steps}
+    report = replace(_report(examples, weights, desk.left, unused), never=never)
     return Mix(examples, weights, report, seed=config.seed, begins=settings.begins)
 
 

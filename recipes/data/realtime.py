@@ -54,7 +54,7 @@ class Late:
     A model that was silent when it should have spoken finds itself where no label ever was; these are labels for there.
 
     Attributes:
-        share: how often, of what is said, and again of what is late already.
+        share: how often, of what is said to questions that stand, and again of what is late already.
         rng: draws.
     """
 
@@ -95,10 +95,12 @@ def realtime(material: Material, settings: StreamConfig, desk: Desk) -> list[Exa
         groups = _groups(rows, settings.standing) or [[]]
         scripts = []
         for number, group in enumerate(groups):
-            late = Late(share=settings.late, rng=desk.rng("late", footage.video.id, number))
+            late = Late(share=settings.late, rng=desk.rng("late", footage.video.id, stretch.learn + number))
             lines = standing_lines(group, material, stretch, desk.left, late=late)
             if settings.idle < 1:
-                lines = _some_idle(lines, group, desk.rng("idle", footage.video.id, number), share=settings.idle)
+                lines = _some_idle(
+                    lines, group, desk.rng("idle", footage.video.id, stretch.learn + number), share=settings.idle
+                )
             dealt = beside[number :: len(groups)]
             lines += with_twins(dealt, material, stretch, desk=desk, share=settings.twins)
             scripts.append(

@@ -30,6 +30,13 @@ OverridesArgument = Annotated[
         "of every part that trains.",
     ),
 ]
+FullOverridesArgument = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[KEY=VALUE]...",
+        help="Settings by full path, such as out=out/mine, align.steps=100 or evaluate.videos=8.",
+    ),
+]
 _PARTS = ("vision", "merger", "language", "head")
 
 

@@ -15,8 +15,8 @@ class Cursor:
     """Where in the data training stands; all that the data side needs to go on as if it had never stopped.
 
     Attributes:
-        epoch: which pass through the data.
-        step: steps taken in that pass.
+        epoch: which pass through the data, counted anew where a source comes in.
+        step: steps taken in the stage.
         skipped: keys of examples that could not be decoded, so far.
     """
 

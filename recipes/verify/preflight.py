@@ -106,6 +106,7 @@ def told_data(report: Report) -> list[Finding]:
         if not count:
             words += "; there is nothing to learn: set its weight to 0, or look at what was left out"
         found.append(Finding(check="data", ok=count > 0, words=words))
+    found += [Finding(check="data", ok=False, words=f"{name}: {told}") for name, told in report.told_never().items()]
     if report.unused:
         uri, reason = next(iter(report.unused.items()))
         words = f"{len(report.unused)} videos are not used, such as {uri}: {reason}"

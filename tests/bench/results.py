@@ -98,6 +98,8 @@ def branch(job: Job, trunk: Path) -> Path:
     target = checkpoint.folder_of(folder, step)
     if checkpoint.checkpoints(folder):
         return target
+    if not source.is_dir():
+        raise SystemExit(f"{trunk}: has no {source.name} of stage {BRANCHED}; train it with {BRANCHED}.keep=1000")
     saved = checkpoint.read_saved(source)
     aside = checkpoint.begin(folder, step)
     shutil.copytree(source, aside, dirs_exist_ok=True, ignore=shutil.ignore_patterns(checkpoint.STATE))

@@ -1,10 +1,12 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 
+from recipes import launch
 from recipes.errors import RecipeError
 from recipes.launch import ACCELERATE, cores, launcher_of, processes_of
 
@@ -37,6 +39,16 @@ def test_without_a_word_all_cores_may_be_used(monkeypatch, told):
 @pytest.mark.parametrize(("name", "count"), [("cpu", 1), ("cpu2", 2), ("gpu1", 1), ("ddp", 8), ("multi_node", 16)])
 def test_how_many_processes_a_launcher_starts(name, count):
     assert processes_of(ACCELERATE / f"{name}.yaml") == count
+
+
+@pytest.mark.parametrize(("name", "threads"), [("cpu", 16), ("cpu2", 8), ("gpu1", 16), ("ddp", 2), ("multi_node", 2)])
+def test_processes_of_a_machine_share_its_cores(monkeypatch, name, threads):
+    monkeypatch.setenv("OMP_NUM_THREADS", "16")
+    command = []
+    monkeypatch.setattr(launch, "run_held", lambda words: command.extend(words) or 0)
+    launch.launch("align", Path("own.yaml"), [], launcher=ACCELERATE / f"{name}.yaml")
+    assert command[command.index("--num_cpu_threads_per_process") + 1] == str(threads)
+    assert ("--main_process_port" in command) == (name == "cpu2")
 
 
 @pytest.mark.parametrize("name", ["cpu", "cpu2"])

@@ -130,6 +130,13 @@ def test_a_stage_begins_with_an_earlier_one(stage, begin):
     assert re.search("expected base, an earlier stage or a package's folder", told)
 
 
+@pytest.mark.parametrize("again", ["a,b,a", "a,./a", "a,b/../a"])
+def test_a_folder_that_is_named_twice_is_refused(again):
+    told = refused(f"data.folders=[{again}]")
+    assert "data.folders: " in told
+    assert "more than once" in told
+
+
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_what_is_shipped_is_taken(path):
     run = read_run(path, [], None)

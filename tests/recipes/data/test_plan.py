@@ -1,11 +1,13 @@
 """Every example once an epoch, rows that hold, steps that are full, shares that meet: for any lengths."""
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from recipes.data.corpus import Corpus
 from recipes.data.mix import Mix, Report, make_mix, needs, texts_of
 from recipes.data.plan import Cursor, Plan, Size
 from recipes.errors import RecipeError
@@ -180,6 +182,25 @@ def test_another_split_and_what_is_left_out(corpus, config):
     nothing = config.model_copy(update={"align": AlignConfig(pack=PackConfig(tokens=16))})
     with pytest.raises(RecipeError, match=r"give no example of captions, frame_events; left out were .*longer"):
         make_mix(corpus, nothing, "align", writer())
+
+
+def test_a_source_that_never_comes_in_is_told(corpus, config):
+    late = AlignConfig(pack=PackConfig(tokens=3000), steps=100, begins={"frame_events": 100})
+    mix = make_mix(corpus, config.model_copy(update={"align": late}), "align", writer())
+    assert mix.report.never == {"frame_events": 100}
+    assert "frame_events: comes in at step 100, when the stage is over" in mix.report.text()
+    soon = late.model_copy(update={"begins": {"frame_events": 99}})
+    mix = make_mix(corpus, config.model_copy(update={"align": soon}), "align", writer())
+    assert mix.report.never == {}
+    assert "comes in" not in mix.report.text()
+
+
+def test_first_steps_without_an_example_are_refused(corpus, config):
+    silent = [replace(material, events=(), annotations=()) for material in corpus.materials["train"]]
+    empty = Corpus({"train": tuple(silent), "validation": (), "test": ()}, ())
+    late = AlignConfig(mix={"captions": 1.0, "moments": 1.0}, begins={"moments": 7})
+    with pytest.raises(RecipeError, match="captions give no example, and begins lets no other source in before step 7"):
+        make_mix(empty, config.model_copy(update={"align": late}), "align", writer())
 
 
 def test_unknown_sources_are_named():

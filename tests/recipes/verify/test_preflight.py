@@ -138,11 +138,14 @@ def test_data_are_told_source_by_source():
         tasks={"caption": 4},
         left={("captions", "too long"): (2, ("a", "b")), ("captions", "no grid"): (1, ("c",))},
         unused={"x.mp4": "no frames", "y.mp4": "no frames"},
+        never={"moments": 40},
     )
-    first, second, third = told_data(report)
+    first, second, never, third = told_data(report)
     assert first.words == "captions: 3 examples, 90 tokens, 4 things learned; left out: 2 too long, 1 no grid"
     assert first.ok
     assert not second.ok
     assert "nothing to learn" in second.words
+    assert not never.ok
+    assert never.words.startswith("moments: comes in at step 40, when the stage is over")
     assert third.words == "2 videos are not used, such as x.mp4: no frames"
     assert third.ok
