@@ -14,7 +14,14 @@ from typing import Final
 import typer
 
 from recipes.package import package_stage
-from recipes.training.command import ConfigOption, OverridesArgument, read_run, run_stage, set_up_process
+from recipes.training.command import (
+    ConfigOption,
+    OverridesArgument,
+    held_folder,
+    read_run,
+    run_stage,
+    set_up_process,
+)
 from recipes.training.loop import Job, make_accelerator, set_up, train
 from recipes.training.material import StageFeed, begins_with, make_trainee, open_base, open_corpus, write_examples
 from recipes.training.ready import check_run
@@ -30,7 +37,7 @@ def main(config: ConfigOption, overrides: OverridesArgument = None) -> None:
     # What this stage goes on from, its datasets and its folder must be there before anything else costs time.
     check_run(run, (STAGE,))
     began = begins_with(run, STAGE)
-    with stopping() as stop:
+    with stopping() as stop, held_folder(run, STAGE):
         accelerator = make_accelerator()
         set_up_process(run, quiet=not accelerator.is_main_process)
         log.info(

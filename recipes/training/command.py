@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +17,7 @@ from transformers.utils import logging as transformers_logging
 from datasets_build.core.config import load_config
 from datasets_build.core.files import DataError
 from datasets_build.core.progress import set_up_logging
+from datasets_build.core.stage import output_folder
 from models.errors import StreamError
 from recipes.settings import ModulesConfig, RunConfig, StageName
 
@@ -81,6 +83,20 @@ def set_up_process(run: RunConfig, *, quiet: bool) -> None:
     transformers_logging.disable_progress_bar()
     if run.threads:
         torch.set_num_threads(run.threads)
+
+
+@contextmanager
+def held_folder(run: RunConfig, stage: StageName) -> Iterator[None]:
+    """Holds a stage's folder for this run; the first of its processes on a machine does so for all.
+
+    Raises:
+        StageError: another run is training there, such as one whose command was killed.
+    """
+    if int(os.environ.get("LOCAL_RANK", "0")):
+        yield
+        return
+    with output_folder(Path(run.out) / stage):
+        yield
 
 
 def run_stage(main: Callable[..., None]) -> None:

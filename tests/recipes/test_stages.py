@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from datasets_build.core.stage import output_folder
 from models.layouts import LAYOUTS
 from models.package import load_package
 from recipes.errors import RecipeError
@@ -137,6 +138,15 @@ def test_a_stopped_launch_ends_with_the_signals_code_and_goes_on(lessons, tmp_pa
     assert done.returncode == 0, done.stderr[-2000:]
     assert f"step {steps}; changed: align.steps: 2000 → {steps + 1}" in done.stderr
     assert [line["step"] for line in read_curves(tmp_path / "run" / "align")] == list(range(1, steps + 2))
+
+
+@pytest.mark.slow
+def test_a_second_run_of_a_stage_says_so(lessons, tmp_path):
+    words = ["--config", str(TINY), f"out={tmp_path}/run", f"data.folders=[{lessons}]", *SMALL]
+    with output_folder(tmp_path / "run" / "align"):
+        done = program("recipes.stage1_align", *words)
+    assert done.returncode == 1
+    assert "align: another run is writing here; wait for it or stop it" in done.stderr
 
 
 @pytest.mark.slow
