@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Annotated
+from typing import IO, Annotated
 
 import torch
 import typer
@@ -17,8 +18,8 @@ from transformers.utils import logging as transformers_logging
 from datasets_build.core.config import load_config
 from datasets_build.core.files import DataError
 from datasets_build.core.progress import set_up_logging
-from datasets_build.core.stage import output_folder
 from models.errors import StreamError
+from recipes.errors import CheckpointError
 from recipes.settings import ModulesConfig, RunConfig, StageName
 
 ConfigOption = Annotated[
@@ -39,6 +40,7 @@ FullOverridesArgument = Annotated[
         help="Settings by full path, such as out=out/mine, align.steps=100 or evaluate.videos=8.",
     ),
 ]
+HELD = ".held"
 _PARTS = ("vision", "merger", "language", "head")
 
 
@@ -87,16 +89,39 @@ def set_up_process(run: RunConfig, *, quiet: bool) -> None:
 
 @contextmanager
 def held_folder(run: RunConfig, stage: StageName) -> Iterator[None]:
-    """Holds a stage's folder for this run; the first of its processes on a machine does so for all.
+    """Holds a stage's folder for this run; the first of its processes does so for all.
+
+    The folder itself is locked by who publishes a package in it, so a file of its own is locked here.
 
     Raises:
-        StageError: another run is training there, such as one whose command was killed.
+        CheckpointError: another run is training there, such as one whose command was killed.
     """
-    if int(os.environ.get("LOCAL_RANK", "0")):
+    if int(os.environ.get("RANK", "0")):
         yield
         return
-    with output_folder(Path(run.out) / stage):
-        yield
+    folder = Path(run.out) / stage
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / HELD
+    with path.open("w") as handle:
+        if not _locked(handle, path):
+            raise CheckpointError(f"{folder}: another run is training here; wait for it or stop it")
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+            with suppress(OSError):
+                # One that stays empty goes again.
+                folder.rmdir()
+                folder.parent.rmdir()
+
+
+def _locked(handle: IO[str], path: Path) -> bool:
+    """Whether a file could be locked that is still the one at its path: who leaves takes it away."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return os.fstat(handle.fileno()).st_ino == path.stat().st_ino
+    except (BlockingIOError, FileNotFoundError):
+        return False
 
 
 def run_stage(main: Callable[..., None]) -> None:

@@ -9,13 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from datasets_build.core.stage import output_folder
 from models.layouts import LAYOUTS
 from models.package import load_package
 from recipes.errors import RecipeError
 from recipes.package import package_run, streaming_settings, weights_digest
 from recipes.settings import STAGES
-from recipes.training.command import read_run
+from recipes.training.command import held_folder, read_run
 from recipes.training.logs import read_curves
 from recipes.training.material import begins_with
 
@@ -143,10 +142,10 @@ def test_a_stopped_launch_ends_with_the_signals_code_and_goes_on(lessons, tmp_pa
 @pytest.mark.slow
 def test_a_second_run_of_a_stage_says_so(lessons, tmp_path):
     words = ["--config", str(TINY), f"out={tmp_path}/run", f"data.folders=[{lessons}]", *SMALL]
-    with output_folder(tmp_path / "run" / "align"):
+    with held_folder(read_run(TINY, [f"out={tmp_path}/run"], None), "align"):
         done = program("recipes.stage1_align", *words)
     assert done.returncode == 1
-    assert "align: another run is writing here; wait for it or stop it" in done.stderr
+    assert "align: another run is training here; wait for it or stop it" in done.stderr
 
 
 @pytest.mark.slow
