@@ -14,14 +14,7 @@ from typing import Final
 import typer
 
 from recipes.package import package_stage
-from recipes.training.command import (
-    ConfigOption,
-    OverridesArgument,
-    held_folder,
-    read_run,
-    run_stage,
-    set_up_process,
-)
+from recipes.training.command import ConfigOption, OverridesArgument, held_folder, read_run, run_stage, set_up_process
 from recipes.training.loop import Job, make_accelerator, set_up, train, with_references
 from recipes.training.material import StageFeed, begins_with, make_trainee, open_base, open_corpus, write_examples
 from recipes.training.ready import check_run
