@@ -11,7 +11,7 @@ from types import FrameType
 import psutil
 
 # How often a signal is repeated to processes that had not started yet when it came.
-AGAIN_S = 1.0
+AGAIN_S = 0.2
 
 
 def run_held(command: Sequence[str]) -> int:
