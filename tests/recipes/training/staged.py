@@ -53,6 +53,8 @@ def config_of(out, lessons, *, steps=STEPS) -> RunConfig:
         **common,
         modules=ModulesConfig(vision=ADAPTED, merger=FULL, language=ADAPTED, head=FULL, lora_rank=2),
         mix={"sliding_window": 1.0, "incremental": 1.0, "realtime": 1.5, "frame_events": 0.5},
+        # Neighbouring decisions have to agree, so all of them are learned.
+        idle=1.0,
         pack=PackConfig(tokens=700, rows=3, micro=2),
         losses=Losses(
             consistency=ConsistencyLoss(features=0.05, tau=2.0, ramp=Ramp(begin=1, end=9)),

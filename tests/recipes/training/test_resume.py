@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from recipes.data.feed import Feed as StepFeed
-from recipes.data.feed import Share
+from recipes.data.feed import Share, Stock
 from recipes.errors import SkipLimitError
 from recipes.training import checkpoint
 from tests.recipes.training.feeds import curves_of
@@ -129,9 +129,8 @@ def test_two_processes_may_skip_as_much_as_one(whole_of, share, ends):
     assert (len(examples), len(bad)) == (6, 2)
     for rank in range(2):
         mine = Share(rank=rank, world=2)
-        with StepFeed(
-            examples, feed.plan, feed.sightings, feed.format, share=mine, workers=0, max_skipped=share, skipped=bad
-        ) as steps:
+        stock = Stock(examples=examples, plan=feed.plan, sightings=feed.sightings, how=feed.format)
+        with StepFeed(stock, share=mine, workers=0, max_skipped=share, skipped=bad) as steps:
             try:
                 assert len(list(steps.steps(0, STEPS))) == STEPS
             except SkipLimitError:
