@@ -12,6 +12,7 @@ import psutil
 
 # How often a signal is repeated to processes that had not started yet when it came.
 AGAIN_S = 0.2
+HELD = (signal.SIGTERM, signal.SIGINT)
 
 
 def run_held(command: Sequence[str]) -> int:
@@ -19,7 +20,8 @@ def run_held(command: Sequence[str]) -> int:
 
     SIGTERM and SIGINT reach all processes below it as SIGTERM, in whatever session a launcher has put them, again and
     again until it ends. They are blocked there, so no launcher in between dies of them, and one that comes while a
-    stage still loads is kept for the stage.
+    stage still loads is kept for the stage. Once one has ended the command they are ignored: whoever asks twice would
+    else end this process on its way out, and its exit code would be another.
 
     Returns:
         Its exit code; 128 + the number of the first signal where that ended it with an error.
@@ -29,6 +31,9 @@ def run_held(command: Sequence[str]) -> int:
         while (code := _code(started)) is None:
             if noted:
                 _ask(started.pid)
+        if noted and code:
+            for number in HELD:
+                signal.signal(number, signal.SIG_IGN)
     return 128 + noted[0] if noted and code else code
 
 
@@ -49,7 +54,7 @@ def _code(started: subprocess.Popen[bytes]) -> int | None:
 
 
 def _hold() -> None:
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
+    signal.pthread_sigmask(signal.SIG_BLOCK, HELD)
 
 
 @contextmanager
@@ -60,9 +65,10 @@ def _noting() -> Iterator[list[int]]:
     def note(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signature of a handler
         noted.append(number)
 
-    before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: signal.signal(number, note) for number in HELD}
     try:
         yield noted
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            if signal.getsignal(number) is note:
+                signal.signal(number, handler)
