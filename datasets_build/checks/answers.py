@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from datasets_build.checks.grounds import Fact, busy, coming, done, next_early
 from datasets_build.checks.laws import Breach, Known, Law
-from datasets_build.checks.looks import PLACES, look_breaches
+from datasets_build.checks.looks import look_breaches
 from datasets_build.checks.tasks import LONGEST_LIST, number_in
-from datasets_build.checks.truth import Due, due_of, unfit
-from datasets_build.checks.words import answer_texts, question_texts, writer_of
 from datasets_build.core.records import About, Answer, Evidence, StreamingQA
+from datasets_build.truth.due import Due, due_of, unfit
+from datasets_build.truth.grounds import Fact, busy, coming, done, next_early
+from datasets_build.truth.looks import PLACES
+from datasets_build.truth.words import answer_texts, question_texts, writer_of
 
 
 def _about(row: StreamingQA, known: Known) -> Iterator[Breach]:

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Generic, NamedTuple, TypeVar
 
-from datasets_build.checks.grounds import Grounds
 from datasets_build.core.clock import FrameClock
 from datasets_build.core.records import Event, Part, Shot, StreamingQA, Video
+from datasets_build.truth.grounds import Grounds
 
 R = TypeVar("R", bound=Part)
 

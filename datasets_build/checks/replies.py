@@ -9,11 +9,12 @@ from typing import NamedTuple
 from datasets_build.checks.answers import difference, latest_of, spans_of, too_long, unwatched
 from datasets_build.checks.exchanges import is_acknowledgement, said_by
 from datasets_build.checks.laws import Breach, Known, Law
-from datasets_build.checks.looks import PLACES, look_breaches
+from datasets_build.checks.looks import look_breaches
 from datasets_build.checks.tasks import LONGEST_LIST, number_in
-from datasets_build.checks.truth import Due, due_of, unfit
-from datasets_build.checks.words import acknowledgements, answer_texts, question_texts, writer_of
 from datasets_build.core.records import About, Dialogue, Provenance, Turn
+from datasets_build.truth.due import Due, due_of, unfit
+from datasets_build.truth.looks import PLACES
+from datasets_build.truth.words import acknowledgements, answer_texts, question_texts, writer_of
 
 
 class Reply(NamedTuple):

@@ -219,7 +219,7 @@ class TimeMap:
         low, high = self.source
         if not low <= t <= high:
             raise TimeError(f"{t} ns is outside the map's source [{low}, {high}] ns")
-        k = min(bisect_right([s for s, _ in self.knots], t), len(self.knots) - 1)
+        k = min(bisect_right(self.knots, t, key=lambda knot: knot[0]), len(self.knots) - 1)
         (s0, t0), (s1, t1) = self.knots[k - 1], self.knots[k]
         return t0 + (t - s0) * (t1 - t0) / (s1 - s0)
 

@@ -7,11 +7,11 @@ import pytest
 import yaml
 
 from datasets_build.builders.build import TEACHERS
-from datasets_build.checks.words import answer_texts, question_texts, writer_of
 from datasets_build.core.records import About
 from datasets_build.core.topics import PICTURE_SET, SOMETHING
 from datasets_build.teachers.teacher import Happening, Intent, Request
 from datasets_build.teachers.template import PHRASES, TERSE, load_template
+from datasets_build.truth.words import answer_texts, question_texts, writer_of
 
 USUAL, FEW = load_template(), load_template(TERSE)
 ENTER = Happening("enter", "lesson", "red circle", "The red circle enters from the left.")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from datasets_build.checks.grounds import Fact
 from datasets_build.core.records import About, Provenance
 from datasets_build.core.topics import ACTS, PICTURE_SET, SOMETHING, name_after
 from datasets_build.teachers.teacher import Happening, Intent, Request
 from datasets_build.teachers.template import PHRASES, TERSE, Template, load_template
+from datasets_build.truth.grounds import Fact
 
 _ASKS: dict[tuple[str, str], tuple[Intent, ...]] = {
     ("now", "scene"): ("ask_now",),

@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datasets_build.builders.speech import Floor, SpeechConfig, answer_at_once, answer_from, question_until
+from datasets_build.core.speech import Floor, SpeechConfig, answer_at_once, answer_from, question_until
 from tests.builders.made import MS, clock_from
 
 CLOCK = clock_from([40] * 249)

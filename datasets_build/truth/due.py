@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from datasets_build.checks.grounds import (
+from datasets_build.core.records import About
+from datasets_build.truth.grounds import (
     Fact,
     Grounds,
     busy,
@@ -16,8 +17,7 @@ from datasets_build.checks.grounds import (
     next_early,
     unclear,
 )
-from datasets_build.checks.looks import alone
-from datasets_build.core.records import About
+from datasets_build.truth.looks import alone
 
 KINDS: Mapping[str, frozenset[str]] = {
     "now": frozenset({"scene", "camera", "label"}),

@@ -1,0 +1,251 @@
+"""What is answered to a question in an augmented video: worked out anew from its events, and never copied."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from datasets_build.core.clock import FrameClock
+from datasets_build.core.records import About, Evidence, Provenance, derive_id
+from datasets_build.truth.due import Due, due_of, told_from, unfit
+from datasets_build.truth.grounds import Fact, Grounds, busy, coming, done
+from datasets_build.truth.words import answer_texts, writer_of
+
+# A longer count stands without a list of what was counted.
+_LONGEST_LIST = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """How a dataset asks, as its builder was told; times in ns.
+
+    Attributes:
+        window_ns: the longest response window.
+        least_window_ns: the shortest; what is right for less is not asked.
+        recent_ns: what counts as just now.
+        max_told: of how many events an answer tells at most.
+        max_answers: how many answers a question gets at most.
+    """
+
+    window_ns: int = 3_000_000_000
+    least_window_ns: int = 500_000_000
+    recent_ns: int = 8_000_000_000
+    max_told: int = 3
+    max_answers: int = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """An augmented video in which things are asked.
+
+    Attributes:
+        video_id: of the augmented video.
+        clock: of it.
+        grounds: what its events give at an instant.
+        rules: how is asked.
+        seed: of the words that have to be chosen anew.
+    """
+
+    video_id: str
+    clock: FrameClock
+    grounds: Grounds
+    rules: Rules
+    seed: int
+
+
+class CannotAskError(Exception):
+    """Why a question has no true answer, or none that stands for long enough, in an augmented video."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer: when it is due, until when it may be given and until when it is right (None: for good), and why."""
+
+    text: str
+    t_ns: int
+    window_end_ns: int
+    valid_until_ns: int | None
+    evidence: tuple[Evidence, ...]
+    event_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Words:
+    """Who finds words for what is true, and what was said before.
+
+    Attributes:
+        written: of the record: a template can be asked for other words, nobody else can.
+        said: the answers as they were; words of them that still say what is true stay.
+        events: ids of the events that they spoke of.
+        key: of the record, from which chosen words follow.
+    """
+
+    written: Provenance
+    said: tuple[str, ...]
+    events: frozenset[str]
+    key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A question at an instant of an augmented video."""
+
+    task: str
+    about: About
+    ask_ns: int
+    words: Words
+    scene: Scene
+
+
+def replies_to(asked: Asked) -> tuple[About, list[Reply]]:
+    """What is answered, in order of time, and what was asked after: followed to the end, or not any more.
+
+    Raises:
+        CannotAskError: nothing can be said for certain then, the answer would not stand for long enough, or nobody
+            finds words for it.
+    """
+    if wrong := unfit(asked.task, asked.about, asked.scene.grounds):
+        raise CannotAskError(f"what it is about cannot be worked out: found {wrong[0]}")
+    if asked.ask_ns >= asked.scene.clock.end_ns:
+        raise CannotAskError("it is asked when the video is over")
+    due = due_of(asked.task, asked.about, asked.ask_ns, asked.scene.grounds)
+    if isinstance(due, str):
+        raise CannotAskError(f"it needs {due}")
+    if asked.task == "tell_me_when":
+        return asked.about, _reports(asked, due)
+    if asked.task == "count_so_far":
+        return _counts(asked)
+    return asked.about, [_reply(asked, due)]
+
+
+def _reply(asked: Asked, due: Due) -> Reply:
+    rules = asked.scene.rules
+    if len(due.told) > rules.max_told:
+        raise CannotAskError(f"{len(due.told)} events at once are too many to tell")
+    evidence = [_evidence(asked.scene.grounds.by_id[made], end) for made, end in due.ends.items()]
+    if due.watched is not None:
+        since, until = due.watched
+        if asked.task == "now":
+            since = min(since, asked.scene.clock.snap_up(until - rules.recent_ns))
+        evidence.append(Evidence(start_ns=since, end_ns=until))
+    text = _text(asked, due.told, first=True, absent=not due.told)
+    return _standing(asked, text, at=due.at_ns, until=due.until_ns, evidence=evidence)
+
+
+def _reports(asked: Asked, due: Due) -> list[Reply]:
+    """Each event that a request waits for, reported when it is known."""
+    scene = asked.scene
+    coming_in = [(fact, due.at_ns) for fact in due.told] + list(due.further)
+    if not due.ends or not coming_in:
+        raise CannotAskError("what it waits for does not come any more")
+    if len(coming_in) > scene.rules.max_answers:
+        raise CannotAskError(f"{len(coming_in)} reports are too many")
+    replies = []
+    for k, (fact, at) in enumerate(coming_in):
+        role = "sufficient" if k else "necessary"
+        evidence = [Evidence(start_ns=fact.event.start_ns, end_ns=at, event_id=fact.id, role=role)]  # type: ignore[arg-type]  # one of the two
+        ends = []
+        if not fact.event.is_point and at < fact.event.end_ns:
+            ends.append(max(fact.event.end_ns, scene.clock.snap_up(at + scene.rules.least_window_ns)))
+        if k + 1 < len(coming_in):
+            ends.append(told_from(coming_in[k + 1][0], asked.about))
+        text = _text(asked, [fact], first=not k)
+        replies.append(_standing(asked, text, at=at, until=None, evidence=evidence, ends=ends))
+    return replies
+
+
+def _counts(asked: Asked) -> tuple[About, list[Reply]]:
+    """How many there are, and each further number while the question is followed."""
+    rules, ask, about = asked.scene.rules, asked.ask_ns, asked.about
+    facts = asked.scene.grounds.of(about)
+    if busy(facts, ask):
+        raise CannotAskError("it needs an instant at which it is certain")
+    over = done(facts, ask)
+    listed = [_evidence(fact, fact.done_ns) for fact in over] if len(over) <= _LONGEST_LIST else []
+    steps = _steps(facts, ask, rules.least_window_ns)
+    starts = [begins for begins, _, _ in steps]
+    evidence = [Evidence(start_ns=0, end_ns=ask), *listed]
+    text = _number(asked, len(over), first=True)
+    replies = [_standing(asked, text, at=ask, until=starts[0] if steps else None, evidence=evidence)]
+    number = len(over)
+    for k, (_, at, members) in enumerate(steps[: rules.max_answers - 1] if about.every else ()):
+        if at >= asked.scene.clock.end_ns:
+            break
+        number += len(members)
+        until = starts[k + 1] if k + 1 < len(steps) else None
+        proof = [_evidence(fact, fact.done_ns, later=True) for fact in members]
+        replies.append(_standing(asked, _number(asked, number, first=False), at=at, until=until, evidence=proof))
+    followed = about.every and len(steps) < rules.max_answers
+    return about.model_copy(update={"every": followed}), replies
+
+
+def _steps(facts: Sequence[Fact], ask_ns: int, least_ns: int) -> list[tuple[int, int, list[Fact]]]:
+    """Stretches after a question in which a count is uncertain; those too close together are one."""
+    found: list[tuple[int, int, list[Fact]]] = []
+    for fact in coming(facts, ask_ns):
+        if found and fact.early_ns - found[-1][1] < least_ns:
+            begins, ends, members = found[-1]
+            found[-1] = (begins, max(ends, fact.done_ns), [*members, fact])
+        else:
+            found.append((fact.early_ns, fact.done_ns, [fact]))
+    return found
+
+
+def _standing(
+    asked: Asked, text: str, *, at: int, until: int | None, evidence: Sequence[Evidence], ends: Sequence[int] = ()
+) -> Reply:
+    """An answer with its window, if that is long enough."""
+    clock, rules = asked.scene.clock, asked.scene.rules
+    if at >= clock.end_ns:
+        raise CannotAskError("its answer comes when the video is over")
+    end = min([clock.snap_up(at + rules.window_ns), *ends, *([] if until is None else [until])])
+    if end - at < rules.least_window_ns:
+        raise CannotAskError(f"its answer would stand for {end - at} ns")
+    return Reply(text, at, end, until, tuple(evidence))
+
+
+def _evidence(fact: Fact, end_ns: int, *, later: bool = False) -> Evidence:
+    return Evidence(
+        start_ns=fact.event.start_ns,
+        end_ns=end_ns,
+        event_id=fact.id,
+        role="sufficient" if later else "necessary",
+    )
+
+
+def _text(asked: Asked, told: Sequence[Fact], *, first: bool, absent: bool = False) -> str:
+    """Words that say what is told: those of before where they still do."""
+    writer = writer_of(asked.words.written)
+    if writer is None:
+        return _kept(asked, told, first=first)
+    absent = absent and asked.task == "before"
+    return _chosen(asked, answer_texts(writer, asked.task, asked.about, told, number=None, absent=absent))
+
+
+def _number(asked: Asked, number: int, *, first: bool) -> str:
+    writer = writer_of(asked.words.written)
+    if writer is not None:
+        return _chosen(asked, answer_texts(writer, asked.task, asked.about, (), number=number))
+    said = asked.words.said[0] if asked.words.said else ""
+    if not first or "".join(c for c in said if c.isdigit()) != str(number):
+        raise CannotAskError(f"the number is {number} now, and who wrote its words cannot be asked for others")
+    return said
+
+
+def _chosen(asked: Asked, texts: frozenset[str]) -> str:
+    if not texts:
+        raise CannotAskError("there are no words for what is true")
+    words = asked.words
+    said = [text for text in words.said if text in texts]
+    seed = derive_id("words", words.key, asked.scene.video_id, asked.scene.seed)
+    return said[0] if said else random.Random(seed).choice(sorted(texts))
+
+
+def _kept(asked: Asked, told: Sequence[Fact], *, first: bool) -> str:
+    """The words as somebody wrote them, if they were written about these very events."""
+    words = asked.words
+    now = {fact.event.provenance.inputs[0] for fact in told if fact.event.provenance.inputs}
+    if not first or not now or not now <= words.events or len(words.said) != 1:
+        raise CannotAskError("what is true has changed, and who wrote its words cannot be asked for others")
+    return words.said[0]

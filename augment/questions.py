@@ -1,0 +1,86 @@
+"""Streaming questions asked again in an augmented video."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from augment.answers import Asked, CannotAskError, Reply, Scene, Words, replies_to
+from datasets_build.core.evidence import answerable_from
+from datasets_build.core.records import Answer, Probe, StreamingQA, derive_id
+
+
+def ask_again(row: StreamingQA, ask_ns: int, scene: Scene) -> StreamingQA:
+    """The same question at an instant of an augmented video, with what is true there; without test points and twin.
+
+    Args:
+        row: the question.
+        ask_ns: when it is asked in the augmented video, at a frame.
+        scene: that video.
+
+    Raises:
+        CannotAskError: what it asks after is gone or has come, or as `replies_to`.
+    """
+    if row.about is None:
+        raise CannotAskError("it does not say what it is about")
+    words = Words(
+        written=row.provenance,
+        said=tuple(answer.text for answer in row.answers),
+        events=frozenset(piece.event_id for piece in row.evidence if piece.event_id),
+        key=row.id,
+    )
+    there = bool(scene.grounds.of(row.about))
+    if there == row.unanswerable:
+        raise CannotAskError("what it asks after is there now" if there else "what it asks after is gone")
+    asked = Asked(task=row.task, about=row.about, ask_ns=ask_ns, words=words, scene=scene)
+    about, replies = replies_to(asked)
+    if row.options and (row.correct_option is None or row.options[row.correct_option] != replies[0].text):
+        raise CannotAskError("none of its options is right any more")
+    return row.model_copy(
+        update={
+            "id": derive_id("streaming_qa", scene.video_id, row.id, ask_ns),
+            "video_id": scene.video_id,
+            "about": about,
+            "ask_ns": ask_ns,
+            "evidence": tuple(piece for reply in replies for piece in reply.evidence),
+            "answerable_from_ns": answerable_from(replies[0].evidence),
+            "answers": tuple(_answer(reply) for reply in replies),
+            "twin_id": None,
+            "test_points": (),
+            "provenance": row.provenance.model_copy(update={"inputs": (row.id,), "seed": scene.seed}),
+        }
+    )
+
+
+def _answer(reply: Reply) -> Answer:
+    return Answer(
+        text=reply.text,
+        t_ns=reply.t_ns,
+        window_start_ns=reply.t_ns,
+        window_end_ns=reply.window_end_ns,
+        valid_until_ns=reply.valid_until_ns,
+    )
+
+
+def probe_again(row: StreamingQA, times_ns: Sequence[int], kinds: Sequence[Probe], *, end_ns: int) -> StreamingQA:
+    """Puts test points where they now are, each with what is right then; those at which nothing is are left out.
+
+    Args:
+        row: the question as it was asked again.
+        times_ns: when each test point comes in the augmented video.
+        kinds: the test points as they were.
+        end_ns: of the augmented video.
+    """
+    made = {}
+    for t_ns, probe in zip(times_ns, kinds, strict=True):
+        right = [answer for answer in row.answers if answer.t_ns <= t_ns][-1:]
+        if row.ask_ns <= t_ns < end_ns and right and (right[0].valid_until_ns is None or t_ns < right[0].valid_until_ns):
+            made[t_ns] = Probe(t_ns=t_ns, kind=probe.kind, expected=_expected(probe, right[0].text))
+    return row.model_copy(update={"test_points": tuple(made[t] for t in sorted(made))})
+
+
+def _expected(probe: Probe, text: str) -> str:
+    if probe.kind == "count":
+        return "".join(c for c in text if c.isdigit())
+    if probe.kind == "yes_no":
+        return "yes" if text.casefold().startswith("yes") else "no"
+    return text

@@ -1,0 +1,236 @@
+"""What an augmented video shows: frames of its sources, each at a new time, and where instants and spans go."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+
+from augment.errors import AugmentError
+from datasets_build.core.clock import FrameClock, Int64s, Span, TimeError, TimeMap, round_half_up
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Piece:
+    """A stretch of one source as it is shown.
+
+    Attributes:
+        source: id of the source video.
+        clock: of the source.
+        time_map: from the source's clock to the view's, in ns; of a reversed piece from the mirrored source, on which
+            `t` is `clock.end_ns - t`.
+        frames: int64 (n,), indices of the source's frames that are shown, in the order in which they are.
+        is_reversed: whether it runs backwards.
+    """
+
+    source: str
+    clock: FrameClock
+    time_map: TimeMap
+    frames: Int64s
+    is_reversed: bool = False
+
+    @property
+    def begins(self) -> Fraction:
+        """When it begins in the view, ns."""
+        return self.time_map.target[0]
+
+    @property
+    def span(self) -> tuple[Fraction, Fraction]:
+        """The stretch of the source, in ns of its clock."""
+        low, high = self.time_map.source
+        return (self.clock.end_ns - high, self.clock.end_ns - low) if self.is_reversed else (low, high)
+
+    def exact(self, t_ns: int | Fraction) -> Fraction:
+        """Where an instant of the source lies in the view. Raises TimeError outside the stretch."""
+        return self.time_map.exact(self.clock.end_ns - t_ns if self.is_reversed else t_ns)
+
+    def back(self, t_ns: int | Fraction) -> Fraction:
+        """Where an instant of the view lies in the source. Raises TimeError outside the stretch."""
+        found = self.time_map.inverse().exact(t_ns)
+        return self.clock.end_ns - found if self.is_reversed else found
+
+    def shown_at(self) -> list[int]:
+        """When each of its frames is shown, ns of the view's clock."""
+        times = self.clock.t_ns
+        if self.is_reversed:
+            # Backwards a frame comes on when, forwards, the next one would.
+            ends = np.append(times[1:], self.clock.end_ns)
+            return map_times(self.time_map, (self.clock.end_ns - ends[self.frames]).tolist())
+        return map_times(self.time_map, times[self.frames].tolist())
+
+
+class Moved(NamedTuple):
+    """Where a span of a source lies in the view, ns on the view's frames.
+
+    `piece` is the place of the piece that shows it; `cut_start` and `cut_end` say which of its ends that piece lacks.
+    In a reversed piece the start is what was the end.
+    """
+
+    start_ns: int
+    end_ns: int
+    piece: int
+    cut_start: bool
+    cut_end: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class View:
+    """An augmented video.
+
+    Attributes:
+        pieces: what it shows, in the order of time.
+        clock: when each of its frames is shown; its `pts` are nanoseconds.
+        piece_of: int64 (n,), which piece shows each frame.
+        frame_of: int64 (n,), which frame of that piece's source it is.
+    """
+
+    pieces: tuple[Piece, ...]
+    clock: FrameClock
+    piece_of: Int64s
+    frame_of: Int64s
+
+    @classmethod
+    def of(cls, pieces: Iterable[Piece]) -> View:
+        """Puts pieces together that follow each other in time, the first at 0.
+
+        Raises:
+            AugmentError: no frame is left, or two of them would be shown in the same nanosecond.
+        """
+        kept = tuple(piece for piece in pieces if len(piece.frames))
+        if not kept:
+            raise AugmentError("a view: found no frame to show, expected one at least")
+        times = [np.array(piece.shown_at(), np.int64) for piece in kept]
+        shown = np.concatenate(times)
+        try:
+            clock = FrameClock(shown, round_half_up(kept[-1].time_map.target[1]), shown)
+        except TimeError as error:
+            raise AugmentError(f"a view: {error}; the operations squeeze frames together") from error
+        return cls(
+            pieces=kept,
+            clock=clock,
+            piece_of=np.repeat(np.arange(len(kept)), [len(each) for each in times]),
+            frame_of=np.concatenate([piece.frames for piece in kept]),
+        )
+
+    @classmethod
+    def whole(cls, source: str, clock: FrameClock) -> View:
+        """A video as it is."""
+        span = Span(start_ns=0, end_ns=clock.end_ns)
+        frames = np.arange(len(clock), dtype=np.int64)
+        return cls.of([Piece(source=source, clock=clock, time_map=TimeMap.identity(span), frames=frames)])
+
+    @property
+    def end_ns(self) -> int:
+        """When the last frame leaves the screen."""
+        return self.clock.end_ns
+
+    def then(self, change: View) -> View:
+        """This view changed once more.
+
+        Args:
+            change: a view whose pieces have this view's clock as their source.
+        """
+        found = [part for outer in change.pieces for part in self._through(outer)]
+        return View.of(sorted(found, key=lambda part: part.begins))
+
+    def _through(self, outer: Piece) -> Iterator[Piece]:
+        """The parts of an outer piece, one for each of these pieces that it shows something of."""
+        end = self.clock.end_ns
+        for place, inner in enumerate(self.pieces):
+            frames = outer.frames[self.piece_of[outer.frames] == place]
+            inside = inner.time_map
+            if outer.is_reversed:
+                inside = mirrored(inside, inner.clock.end_ns, end)
+            try:
+                joined = inside.then(outer.time_map)
+            except TimeError:
+                continue
+            yield Piece(
+                source=inner.source,
+                clock=inner.clock,
+                time_map=joined,
+                frames=self.frame_of[frames],
+                is_reversed=inner.is_reversed != outer.is_reversed,
+            )
+
+    def origin(self, index: int) -> tuple[str, int]:
+        """The video and the index of the frame that is shown as a frame of this view."""
+        return self.pieces[self.piece_of[index]].source, int(self.frame_of[index])
+
+    def source_times(self, times_ns: Sequence[int]) -> list[tuple[str, int]]:
+        """What is on screen at some instants: each a video and the presentation time there of its frame."""
+        found = []
+        for index in self.clock.indices_at(times_ns).tolist():
+            piece = self.pieces[self.piece_of[index]]
+            found.append((piece.source, piece.clock.time_of(int(self.frame_of[index]))))
+        return found
+
+    def back(self, t_ns: int) -> tuple[str, Fraction]:
+        """The video and the exact instant of it that an instant of the view comes from."""
+        piece = next((each for each in reversed(self.pieces) if each.begins <= t_ns), self.pieces[0])
+        low, high = piece.time_map.target
+        return piece.source, piece.back(min(max(Fraction(t_ns), low), high))
+
+    def instants(self, source: str, t_ns: int) -> list[tuple[int, int]]:
+        """Where an instant of a source is first seen: the piece, and the first frame at or after it, ns.
+
+        An instant at which one piece ends belongs to the next; at the end of all it is that end.
+        """
+        found = []
+        for place, piece in enumerate(self.pieces):
+            low, high = piece.span
+            inside = low < t_ns <= high if piece.is_reversed else low <= t_ns < high
+            last = place == len(self.pieces) - 1 and t_ns == (low if piece.is_reversed else high)
+            if piece.source == source and (inside or last):
+                found.append((place, self.clock.snap_up(round_half_up(piece.exact(t_ns)))))
+        return found
+
+    def spans(self, source: str, span: Span) -> list[Moved]:
+        """Where a span of a source is seen, once for each piece that shows a frame of it.
+
+        A span of no length is seen where the first frame at or after it is.
+        """
+        if span.duration_ns == 0:
+            return [Moved(at, at, place, False, False) for place, at in self.instants(source, span.start_ns)]
+        found = []
+        for place, piece in enumerate(self.pieces):
+            low, high = piece.span
+            begin, end = max(Fraction(span.start_ns), low), min(Fraction(span.end_ns), high)
+            if piece.source != source or begin >= end:
+                continue
+            cuts = (begin > span.start_ns, end < span.end_ns)
+            ends = [round_half_up(piece.exact(t)) for t in (begin, end)]
+            if piece.is_reversed:
+                ends, cuts = ends[::-1], cuts[::-1]
+            start_ns, end_ns = (self.clock.snap_up(t) for t in ends)
+            if start_ns < end_ns:
+                found.append(Moved(start_ns, end_ns, place, *cuts))
+        return found
+
+
+def mirrored(time_map: TimeMap, source_end: int, target_end: int) -> TimeMap:
+    """The same map between clocks that run backwards from their ends."""
+    return TimeMap(tuple((source_end - s, target_end - t) for s, t in reversed(time_map.knots)))
+
+
+def map_times(time_map: TimeMap, times_ns: Sequence[int]) -> list[int]:
+    """`TimeMap.apply` of rising instants, in integers: a fraction for each frame of a long video is slow."""
+    found: list[int] = []
+    knots, at = time_map.knots, 0
+    low, high = time_map.source
+    if len(times_ns) and not low <= times_ns[0] <= times_ns[-1] <= high:
+        raise TimeError(f"{times_ns[0]}..{times_ns[-1]} ns reach outside the map's source [{low}, {high}] ns")
+    for (s0, t0), (s1, t1) in pairwise(knots):
+        slope = (t1 - t0) / (s1 - s0)
+        rest = t0 - s0 * slope
+        down = slope.denominator * rest.denominator
+        up, shift = slope.numerator * rest.denominator, rest.numerator * slope.denominator
+        begin = at
+        while at < len(times_ns) and (times_ns[at] < s1 or s1 == high):
+            at += 1
+        found += [(2 * (up * t + shift) + down) // (2 * down) for t in times_ns[begin:at]]
+    return found
