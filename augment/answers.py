@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from datasets_build.core.clock import FrameClock
 from datasets_build.core.records import About, Evidence, Provenance, derive_id
@@ -26,6 +26,9 @@ class Rules:
         recent_ns: what counts as just now.
         max_told: of how many events an answer tells at most.
         max_answers: how many answers a question gets at most.
+        user_chars_per_s, assistant_chars_per_s: how fast the speakers of a template speak.
+        least_said, least_left: characters that an answer has said when it is cut short, and that it keeps to itself.
+        pause_ns: between exchanges.
     """
 
     window_ns: int = 3_000_000_000
@@ -33,6 +36,11 @@ class Rules:
     recent_ns: int = 8_000_000_000
     max_told: int = 3
     max_answers: int = 8
+    user_chars_per_s: int = 18
+    assistant_chars_per_s: int = 20
+    least_said: int = 8
+    least_left: int = 6
+    pause_ns: int = 500_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,25 +85,28 @@ class Words:
     Attributes:
         written: of the record: a template can be asked for other words, nobody else can.
         said: the answers as they were; words of them that still say what is true stay.
+        said_of: the words in which each event was reported.
         events: ids of the events that they spoke of.
         key: of the record, from which chosen words follow.
     """
 
     written: Provenance
     said: tuple[str, ...]
+    said_of: Mapping[str, str] = field(default_factory=dict)
     events: frozenset[str]
     key: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """A question at an instant of an augmented video."""
+    """A question at an instant of an augmented video; `in_vain`: it may wait for what never comes."""
 
     task: str
     about: About
     ask_ns: int
     words: Words
     scene: Scene
+    in_vain: bool = False
 
 
 def replies_to(asked: Asked) -> tuple[About, list[Reply]]:
@@ -137,7 +148,9 @@ def _reports(asked: Asked, due: Due) -> list[Reply]:
     """Each event that a request waits for, reported when it is known."""
     scene = asked.scene
     coming_in = [(fact, due.at_ns) for fact in due.told] + list(due.further)
-    if not due.ends or not coming_in:
+    if not due.ends and asked.in_vain:
+        return []
+    if not due.ends:
         raise CannotAskError("what it waits for does not come any more")
     if len(coming_in) > scene.rules.max_answers:
         raise CannotAskError(f"{len(coming_in)} reports are too many")
@@ -220,7 +233,9 @@ def _text(asked: Asked, told: Sequence[Fact], *, first: bool, absent: bool = Fal
     if writer is None:
         return _kept(asked, told, first=first)
     absent = absent and asked.task == "before"
-    return _chosen(asked, answer_texts(writer, asked.task, asked.about, told, number=None, absent=absent))
+    texts = answer_texts(writer, asked.task, asked.about, told, number=None, absent=absent)
+    reported = [asked.words.said_of.get(name) for fact in told for name in fact.event.provenance.inputs]
+    return next((text for text in reported if text in texts), None) or _chosen(asked, texts)
 
 
 def _number(asked: Asked, number: int, *, first: bool) -> str:

@@ -73,7 +73,11 @@ def probe_again(row: StreamingQA, times_ns: Sequence[int], kinds: Sequence[Probe
     made = {}
     for t_ns, probe in zip(times_ns, kinds, strict=True):
         right = [answer for answer in row.answers if answer.t_ns <= t_ns][-1:]
-        if row.ask_ns <= t_ns < end_ns and right and (right[0].valid_until_ns is None or t_ns < right[0].valid_until_ns):
+        if (
+            row.ask_ns <= t_ns < end_ns
+            and right
+            and (right[0].valid_until_ns is None or t_ns < right[0].valid_until_ns)
+        ):
             made[t_ns] = Probe(t_ns=t_ns, kind=probe.kind, expected=_expected(probe, right[0].text))
     return row.model_copy(update={"test_points": tuple(made[t] for t in sorted(made))})
 
