@@ -14,12 +14,17 @@ class Knot(Part):
 
 
 class Augmentation(Record):
-    """How a record or video was changed in time: what was done, with which seed, and the map to the new clock."""
+    """How a record or video was changed in time: what was done, with which seed, and the map to the new clock.
+
+    A video that is put together of several pieces has a row for each. Of one that `is_reversed` the map begins on the
+    mirrored clock of the parent, on which `t` is the parent's end less `t`.
+    """
 
     parent_id: str
     operation: str
     seed: int
     parameters: Many[Parameter] = ()
+    is_reversed: bool = False
     knots: Many[Knot]
     dropped_frames: Many[int] = ()
     invalidated: Many[str] = ()

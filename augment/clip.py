@@ -1,0 +1,305 @@
+"""A video with its records through a pipeline: a pure function, the same for the same seed, video and copy."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+import numpy as np
+import numpy.typing as npt
+
+from augment.answers import CannotAskError, Rules, Scene
+from augment.dialogues import said_by, talk_again
+from augment.draw import Around, change
+from augment.events import PARTABLE, move_events
+from augment.questions import ask_again, probe_again
+from augment.settings import Operation, Pipeline
+from augment.view import View
+from datasets_build.core.augmentation import Augmentation, Knot
+from datasets_build.core.clock import NS_PER_S, FrameClock, Span
+from datasets_build.core.records import (
+    Annotation,
+    Dialogue,
+    Event,
+    Record,
+    Reject,
+    Signals,
+    StreamingQA,
+    Video,
+    derive_id,
+)
+from datasets_build.truth.grounds import Grounds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Clip:
+    """A video with all that is said about it."""
+
+    video: Video
+    clock: FrameClock
+    events: Sequence[Event]
+    questions: Sequence[StreamingQA] = ()
+    dialogues: Sequence[Dialogue] = ()
+    annotations: Sequence[Annotation] = ()
+    signals: Sequence[Signals] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Augmented:
+    """An augmented video with all that is said about it.
+
+    Attributes:
+        view: what it shows.
+        clip: its records.
+        maps: where each piece of it comes from.
+        left: what its parents have and it has not, with the reason.
+    """
+
+    view: View
+    clip: Clip
+    maps: tuple[Augmentation, ...]
+    left: tuple[Reject, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Maker:
+    """Makes augmented videos.
+
+    Attributes:
+        pipeline: what is done.
+        rules: how is asked.
+        others: what may be put behind a video, by split and size.
+    """
+
+    pipeline: Pipeline
+    rules: Rules = field(default_factory=Rules)
+    others: Mapping[tuple[str, int, int], Sequence[Clip]] = field(default_factory=dict)
+
+    def make(self, clip: Clip, copy: int) -> Augmented | None:
+        """The copy of a video with this number; None where chance does nothing to it.
+
+        Raises:
+            AugmentError: an operation cannot be done to it.
+        """
+        seed = int(derive_id("augment", clip.video.id, self.pipeline.seed, copy)[:15], 16)
+        rng = random.Random(seed)
+        done = [operation for operation in self.pipeline.operations if rng.random() < operation.p]
+        if not done:
+            return None
+        there = {other.video.id: other for other in (clip, *self._others(clip))}
+        view = View.whole(clip.video.id, clip.clock)
+        around = _around(there, self._others(clip))
+        for operation in done:
+            view = change(view, operation, rng, around)
+        video_id = derive_id("augmented", clip.video.id, seed, *(_told(operation) for operation in done))
+        return _Making(clip, there, view, done, video_id, seed, self.rules).made()
+
+    def _others(self, clip: Clip) -> list[Clip]:
+        video = clip.video
+        return [
+            other for other in self.others.get((video.split, *video.upright_size), ()) if other.video.id != video.id
+        ]
+
+
+def _told(operation: Operation) -> str:
+    return json.dumps(operation.model_dump(mode="json"), sort_keys=True)
+
+
+def _around(there: Mapping[str, Clip], others: Sequence[Clip]) -> Around:
+    def busy(view: View) -> list[Span]:
+        events = move_events(view, _events(view, there), video_id="")
+        return [event.span for event in events.there if event.label not in PARTABLE and not event.is_point]
+
+    def motion(view: View) -> npt.NDArray[np.float64] | None:
+        moved = [_motion_of(there[piece.source])[piece.frames] for piece in view.pieces]
+        return np.concatenate(moved) if all(there[piece.source].signals for piece in view.pieces) else None
+
+    return Around(busy=busy, motion=motion, others=[View.whole(other.video.id, other.clock) for other in others])
+
+
+def _motion_of(clip: Clip) -> npt.NDArray[np.float64]:
+    """Float (frames,), what each measured frame differs from the one measured before it; 0 at the others."""
+    found = np.zeros(len(clip.clock))
+    for part in clip.signals:
+        found[clip.clock.indices_at(part.t_ns)] = part.motion
+    return found
+
+
+def _events(view: View, there: Mapping[str, Clip]) -> dict[str, Sequence[Event]]:
+    return {piece.source: there[piece.source].events for piece in view.pieces}
+
+
+@dataclass(frozen=True, slots=True)
+class _Making:
+    """One augmented video in the making."""
+
+    clip: Clip
+    there: Mapping[str, Clip]
+    view: View
+    done: Sequence[Operation]
+    video_id: str
+    seed: int
+    rules: Rules
+
+    def made(self) -> Augmented:
+        """All of it."""
+        events = move_events(self.view, _events(self.view, self.there), video_id=self.video_id)
+        left = [self._left(gone.event, "gone", gone.reason) for gone in events.gone]
+        scene = Scene(
+            video_id=self.video_id,
+            clock=self.view.clock,
+            grounds=Grounds(events.there, self.view.clock),
+            rules=self.rules,
+            seed=self.seed,
+        )
+        questions = list(self._questions(scene, left))
+        dialogues = list(self._dialogues(scene, left))
+        annotations = list(self._annotations(left))
+        return Augmented(
+            view=self.view,
+            clip=Clip(
+                video=self._video(),
+                clock=self.view.clock,
+                events=events.there,
+                questions=questions,
+                dialogues=dialogues,
+                annotations=annotations,
+            ),
+            maps=tuple(self._maps(left)),
+            left=tuple(left),
+        )
+
+    def _left(self, record: Record, code: str, reason: str) -> Reject:
+        return Reject(
+            stage="augment",
+            item=f"{self.video_id}: {type(record).__name__} {record.id}",
+            code=code,
+            reason=reason,
+            action="left out of the augmented video; its parent keeps it",
+        )
+
+    def _questions(self, scene: Scene, left: list[Reject]) -> Iterator[StreamingQA]:
+        """The questions of every piece; twins stay where both do."""
+        for source in dict.fromkeys(piece.source for piece in self.view.pieces):
+            made: dict[tuple[str, int], StreamingQA] = {}
+            rows = self.there[source].questions
+            for row in rows:
+                places = self.view.instants(source, row.ask_ns)
+                if not places:
+                    left.append(self._left(row, "not_shown", "it is asked where nothing is shown"))
+                for piece, at in places:
+                    try:
+                        made[row.id, piece] = self._probed(row, ask_again(row, at, scene), piece)
+                    except CannotAskError as error:
+                        left.append(self._left(row, "not_true", str(error)))
+            yield from self._twinned(rows, made, left)
+
+    def _probed(self, old: StreamingQA, row: StreamingQA, piece: int) -> StreamingQA:
+        places = [(dict(self.view.instants(old.video_id, probe.t_ns)), probe) for probe in old.test_points]
+        there = [(found[piece], probe) for found, probe in places if piece in found]
+        return probe_again(row, [t for t, _ in there], [probe for _, probe in there], end_ns=self.view.end_ns)
+
+    def _twinned(
+        self, rows: Sequence[StreamingQA], made: Mapping[tuple[str, int], StreamingQA], left: list[Reject]
+    ) -> Iterator[StreamingQA]:
+        """A twin that has lost the other goes on alone, if it can be answered."""
+        by_id = {row.id: row for row in rows}
+        for (parent, piece), row in made.items():
+            twin = by_id[parent].twin_id
+            other = made.get((twin, piece)) if twin else None
+            if other is None and row.unanswerable:
+                left.append(self._left(by_id[parent], "alone", "its answerable twin is left out"))
+                continue
+            yield row.model_copy(update={"twin_id": other.id if other else None})
+
+    def _dialogues(self, scene: Scene, left: list[Reject]) -> Iterator[Dialogue]:
+        """The conversation of the first piece's video: one conversation covers the whole view."""
+        for row in self.clip.dialogues:
+            heard: dict[str, int] = {}
+            for turn in said_by(row, "user"):
+                places = self.view.instants(self.clip.video.id, turn.end_ns)
+                if places:
+                    heard[turn.id] = places[0][1]
+            held = talk_again(row, heard, scene)
+            left += [self._left(row, "turn", f"turn {turn}: {reason}") for turn, reason in held.left]
+            if held.dialogue is None:
+                left.append(self._left(row, "empty", "nothing of the conversation is left"))
+            else:
+                yield held.dialogue
+
+    def _annotations(self, left: list[Reject]) -> Iterator[Annotation]:
+        """What a corpus says of stretches that are shown whole: of half of one it may not be true."""
+        for source in dict.fromkeys(piece.source for piece in self.view.pieces):
+            for row in self.there[source].annotations:
+                whole = [m for m in self.view.spans(source, row.span) if not (m.cut_start or m.cut_end)]
+                kept = [m for m in whole if not self.view.pieces[m.piece].is_reversed]
+                if not kept:
+                    left.append(self._left(row, "cut", "no piece shows all of it, forwards"))
+                for moved in kept:
+                    yield row.model_copy(
+                        update={
+                            "id": derive_id("annotation", self.video_id, row.id, moved.start_ns),
+                            "video_id": self.video_id,
+                            "start_ns": moved.start_ns,
+                            "end_ns": moved.end_ns,
+                            "provenance": row.provenance.model_copy(update={"inputs": (row.id,)}),
+                        }
+                    )
+
+    def _maps(self, left: Sequence[Reject]) -> Iterator[Augmentation]:
+        """Where each piece comes from; the first one names what was left out."""
+        for place, piece in enumerate(self.view.pieces):
+            low, high = piece.span
+            inside = piece.clock.frames_in(Span(start_ns=int(low), end_ns=int(-(-high // 1))))
+            shown = set(piece.frames.tolist())
+            yield Augmentation(
+                id=derive_id("augmentation", self.video_id, place),
+                video_id=self.video_id,
+                parent_id=piece.source,
+                operation=" + ".join(_told(operation) for operation in self.done),
+                seed=self.seed,
+                is_reversed=piece.is_reversed,
+                knots=tuple(Knot(source=str(s), target=str(t)) for s, t in piece.time_map.knots),
+                dropped_frames=tuple(frame for frame in inside if frame not in shown),
+                invalidated=tuple(dict.fromkeys(row.item.split()[-1] for row in left)) if place == 0 else (),
+            )
+
+    def _video(self) -> Video:
+        clock, old = self.view.clock, self.clip.video
+        rate = Fraction(len(clock) * NS_PER_S, clock.end_ns)
+        gaps = np.diff(np.append(clock.t_ns, clock.end_ns))
+        middle = int(np.median(gaps))
+        return old.model_copy(
+            update={
+                "id": self.video_id,
+                "video_id": self.video_id,
+                "source": "augment",
+                "uri": f"augmented/{self.video_id}",
+                "sha256": derive_id("frames", self.video_id, *self._frames()),
+                "bytes": 0,
+                "time_base_num": 1,
+                "time_base_den": NS_PER_S,
+                "start_pts": 0,
+                "start_offset_ns": 0,
+                "duration_ns": clock.end_ns,
+                "n_frames": len(clock),
+                "header_frames": None,
+                "avg_fps_num": rate.numerator,
+                "avg_fps_den": rate.denominator,
+                "is_vfr": bool(gaps.max() - gaps.min() > 1),
+                "max_gap_ns": int(gaps.max()),
+                "max_jitter_ns": int(np.abs(gaps - middle).max()),
+                "reorder_depth": 0,
+                "audio": None,
+                "pts_index": f"pts/{self.video_id}.npy",
+                "problems": (),
+                "decoders": (),
+            }
+        )
+
+    def _frames(self) -> list[str]:
+        """The contents that are shown, as their videos' hashes."""
+        return [self.there[piece.source].video.sha256 for piece in self.view.pieces]

@@ -1,0 +1,123 @@
+"""A pipeline of augmentations as a YAML file says it: operations in order, each with how often and how much."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from datasets_build.core.config import Config
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Factor = Annotated[float, Field(ge=0.25, le=4)]
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Operation(Config):
+    """Something that is done to a video with probability `p`."""
+
+    p: Share = 1.0
+
+
+class Speed(Operation):
+    """Faster or slower, drawn between `low` and `high` on a logarithmic scale.
+
+    `constant` takes one factor; `ramp` goes steadily from one to another; `pieces` changes it `changes` times.
+    """
+
+    kind: Literal["speed"] = "speed"
+    form: Literal["constant", "ramp", "pieces"] = "constant"
+    low: Factor = 0.5
+    high: Factor = 2.0
+    changes: Count = 2
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.high < self.low:
+            raise ValueError(f"high {self.high} lies below low {self.low}")
+        return self
+
+
+class Skip(Operation):
+    """Frames that are not shown.
+
+    `every` keeps one frame in `n`; `random` loses `share` of them; `bursts` loses runs of about `length_s` until
+    `share` is gone; `motion` keeps a frame once the picture has changed by `change` since the last one that was kept,
+    and one every `longest_s` at least.
+    """
+
+    kind: Literal["skip"] = "skip"
+    form: Literal["every", "random", "bursts", "motion"] = "random"
+    n: Annotated[int, Field(ge=2)] = 2
+    share: Annotated[float, Field(gt=0, lt=1)] = 0.3
+    length_s: Positive = 1.0
+    change: Positive = 0.05
+    longest_s: Positive = 1.0
+
+
+class Jitter(Operation):
+    """Frames that come early or late by about `sd_ms`, as long as their order stays."""
+
+    kind: Literal["jitter"] = "jitter"
+    sd_ms: Positive = 10.0
+
+
+class Crop(Operation):
+    """A stretch of the video, `least` to `most` of its length, that cuts nothing in two where that can be."""
+
+    kind: Literal["crop"] = "crop"
+    least: Annotated[float, Field(gt=0, le=1)] = 0.5
+    most: Annotated[float, Field(gt=0, le=1)] = 0.9
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.most < self.least:
+            raise ValueError(f"most {self.most} lies below least {self.least}")
+        return self
+
+
+class Concat(Operation):
+    """`others` other videos of the same split and the same size behind it."""
+
+    kind: Literal["concat"] = "concat"
+    others: Count = 1
+
+
+class Loop(Operation):
+    """The video `times` times."""
+
+    kind: Literal["loop"] = "loop"
+    times: Annotated[int, Field(ge=2)] = 2
+
+
+class Freeze(Operation):
+    """A stream that stalls `stalls` times, each for between `least_s` and `most_s`."""
+
+    kind: Literal["freeze"] = "freeze"
+    stalls: Count = 1
+    least_s: Positive = 0.5
+    most_s: Positive = 3.0
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.most_s < self.least_s:
+            raise ValueError(f"most_s {self.most_s} lies below least_s {self.least_s}")
+        return self
+
+
+class Reverse(Operation):
+    """Backwards; what happens in the scene has no name backwards, so only the picture's own events survive."""
+
+    kind: Literal["reverse"] = "reverse"
+
+
+Temporal = Annotated[Speed | Skip | Jitter | Crop | Concat | Loop | Freeze | Reverse, Field(discriminator="kind")]
+
+
+class Pipeline(Config):
+    """What is done to each video, in order, and how many augmented videos are made of it."""
+
+    seed: int = 0
+    copies: Count = 1
+    operations: Annotated[tuple[Temporal, ...], Field(min_length=1)]
