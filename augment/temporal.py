@@ -20,9 +20,9 @@ from datasets_build.core.clock import FrameClock, Int64s, Span, TimeMap
 _HERE = ""
 
 
-def _change(clock: FrameClock, time_map: TimeMap, frames: Int64s | None = None, *, is_reversed: bool = False) -> View:
+def _change(clock: FrameClock, time_map: TimeMap, frames: Int64s | None = None) -> View:
     shown = np.arange(len(clock), dtype=np.int64) if frames is None else frames
-    return View.of([Piece(source=_HERE, clock=clock, time_map=time_map, frames=shown, is_reversed=is_reversed)])
+    return View.of([Piece(source=_HERE, clock=clock, time_map=time_map, frames=shown, on_ns=clock.t_ns[shown])])
 
 
 def _everything(clock: FrameClock) -> TimeMap:
@@ -170,4 +170,12 @@ def reverse(view: View) -> View:
     """Shows a view backwards."""
     clock = view.clock
     frames = np.arange(len(clock), dtype=np.int64)[::-1].copy()
-    return view.then(_change(clock, _everything(clock), frames, is_reversed=True))
+    backwards = Piece(
+        source=_HERE,
+        clock=clock,
+        time_map=_everything(clock),
+        frames=frames,
+        on_ns=np.append(clock.t_ns[1:], clock.end_ns)[::-1].copy(),
+        is_reversed=True,
+    )
+    return view.then(View.of([backwards]))

@@ -24,6 +24,8 @@ class Piece:
         time_map: from the source's clock to the view's, in ns; of a reversed piece from the mirrored source, on which
             `t` is `clock.end_ns - t`.
         frames: int64 (n,), indices of the source's frames that are shown, in the order in which they are.
+        on_ns: int64 (n,), the instants of the source at which they come on: forwards their own times, backwards those
+            at which, forwards, the next shown one would come.
         is_reversed: whether it runs backwards.
     """
 
@@ -31,6 +33,7 @@ class Piece:
     clock: FrameClock
     time_map: TimeMap
     frames: Int64s
+    on_ns: Int64s
     is_reversed: bool = False
 
     @property
@@ -55,12 +58,8 @@ class Piece:
 
     def shown_at(self) -> list[int]:
         """When each of its frames is shown, ns of the view's clock."""
-        times = self.clock.t_ns
-        if self.is_reversed:
-            # Backwards a frame comes on when, forwards, the next one would.
-            ends = np.append(times[1:], self.clock.end_ns)
-            return map_times(self.time_map, (self.clock.end_ns - ends[self.frames]).tolist())
-        return map_times(self.time_map, times[self.frames].tolist())
+        on = self.clock.end_ns - self.on_ns if self.is_reversed else self.on_ns
+        return map_times(self.time_map, on.tolist())
 
 
 class Moved(NamedTuple):
@@ -86,12 +85,14 @@ class View:
         clock: when each of its frames is shown; its `pts` are nanoseconds.
         piece_of: int64 (n,), which piece shows each frame.
         frame_of: int64 (n,), which frame of that piece's source it is.
+        on_of: int64 (n,), the instant of that source at which it comes on.
     """
 
     pieces: tuple[Piece, ...]
     clock: FrameClock
     piece_of: Int64s
     frame_of: Int64s
+    on_of: Int64s
 
     @classmethod
     def of(cls, pieces: Iterable[Piece]) -> View:
@@ -114,6 +115,7 @@ class View:
             clock=clock,
             piece_of=np.repeat(np.arange(len(kept)), [len(each) for each in times]),
             frame_of=np.concatenate([piece.frames for piece in kept]),
+            on_of=np.concatenate([piece.on_ns for piece in kept]),
         )
 
     @classmethod
@@ -121,7 +123,8 @@ class View:
         """A video as it is."""
         span = Span(start_ns=0, end_ns=clock.end_ns)
         frames = np.arange(len(clock), dtype=np.int64)
-        return cls.of([Piece(source=source, clock=clock, time_map=TimeMap.identity(span), frames=frames)])
+        time_map = TimeMap.identity(span)
+        return cls.of([Piece(source=source, clock=clock, time_map=time_map, frames=frames, on_ns=clock.t_ns)])
 
     @property
     def end_ns(self) -> int:
@@ -139,14 +142,15 @@ class View:
 
     def _through(self, outer: Piece) -> Iterator[Piece]:
         """The parts of an outer piece, one for each of these pieces that it shows something of."""
-        end = self.clock.end_ns
+        end = self.pieces[-1].time_map.target[1]
+        laid = TimeMap(tuple((self._unrounded(s, outer), t) for s, t in outer.time_map.knots))
         for place, inner in enumerate(self.pieces):
             frames = outer.frames[self.piece_of[outer.frames] == place]
             inside = inner.time_map
             if outer.is_reversed:
                 inside = mirrored(inside, inner.clock.end_ns, end)
             try:
-                joined = inside.then(outer.time_map)
+                joined = inside.then(laid)
             except TimeError:
                 continue
             yield Piece(
@@ -154,8 +158,37 @@ class View:
                 clock=inner.clock,
                 time_map=joined,
                 frames=self.frame_of[frames],
+                on_ns=self._off(place)[frames] if outer.is_reversed else self.on_of[frames],
                 is_reversed=inner.is_reversed != outer.is_reversed,
             )
+
+    def _unrounded(self, knot: Fraction, outer: Piece) -> Fraction:
+        """The exact instant of a knot at a frame: this view's clock has whole nanoseconds, its maps have not.
+
+        Else a cut at a frame would leave out the half nanosecond before it, and with it the frame.
+        """
+        end = self.pieces[-1].time_map.target[1]
+        at = self.clock.end_ns - knot if outer.is_reversed else knot
+        exact = at
+        if at == self.clock.end_ns:
+            exact = end
+        elif at.denominator == 1 and self.clock.on_grid(int(at)):
+            index = self.clock.index_at(int(at))
+            exact = self._begins(index)
+        return end - exact if outer.is_reversed else exact
+
+    def _begins(self, index: int) -> Fraction:
+        """When a frame comes, before rounding."""
+        return self.pieces[self.piece_of[index]].exact(int(self.on_of[index]))
+
+    def _off(self, place: int) -> Int64s:
+        """int64 (frames,), of the frames of a piece: the instants of its source at which they leave the screen."""
+        piece = self.pieces[place]
+        low, high = piece.span
+        last = np.flatnonzero(self.piece_of == place)[-1]
+        off = np.append(self.on_of[1:], 0)
+        off[last] = round(low if piece.is_reversed else high)
+        return off
 
     def origin(self, index: int) -> tuple[str, int]:
         """The video and the index of the frame that is shown as a frame of this view."""
