@@ -11,7 +11,7 @@ from datasets_build.builders.dialogue import DialogueConfig, dialogue_of
 from datasets_build.builders.events import EventsConfig, events_of
 from datasets_build.builders.facts import Desk, FactsConfig, Timeline, seed_of
 from datasets_build.builders.frame_events import FrameEventsConfig, VideoEvents, view_of
-from datasets_build.builders.publish import Publisher, publish_card
+from datasets_build.core.publish import Publisher, publish_card
 from datasets_build.builders.streaming_qa import StreamingQAConfig, TeacherName, questions_of
 from datasets_build.core.clock import FrameClock
 from datasets_build.core.config import Config

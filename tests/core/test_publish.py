@@ -4,7 +4,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from datasets_build.builders.events import EventsConfig
-from datasets_build.builders.publish import VIDEOS, Publisher, publish_card
+from datasets_build.core.publish import VIDEOS, Publisher, publish_card
 from datasets_build.core.dataset import Subset
 from datasets_build.core.records import Keyframe, Part, Video
 from datasets_build.core.stage import Fingerprint, Stage

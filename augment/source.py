@@ -1,0 +1,120 @@
+"""The output folder that is augmented: its clips, one at a time, and how its datasets ask."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from augment.answers import Rules
+from augment.clip import Clip
+from augment.errors import AugmentError
+from datasets_build.core.dataset import SPLITS
+from datasets_build.core.files import read_json
+from datasets_build.core.layout import VideoRows, clock_of, read_videos, table_path
+from datasets_build.core.records import Annotation, Dialogue, Event, Record, Signals, StreamingQA, Video
+from datasets_build.core.stage import stale_inputs
+from datasets_build.core.table import read_table
+
+R = TypeVar("R", bound=Record)
+DATASETS = ("streaming_qa", "frame_events", "dialogue")
+NEEDED = ("index", "events")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A finished output folder.
+
+    Attributes:
+        out: the folder.
+        datasets: which it has.
+    """
+
+    out: Path
+    datasets: tuple[str, ...]
+
+    @classmethod
+    def open(cls, out: Path) -> Source:
+        """Looks at what is there.
+
+        Raises:
+            AugmentError: no index, no events, no dataset, or one that was built before another was made anew.
+        """
+        missing = [stage for stage in NEEDED if not (out / stage / "manifest.json").is_file()]
+        if missing:
+            raise AugmentError(f"{out}: holds no finished {missing[0]}; expected an output of python -m datasets_build")
+        found = tuple(name for name in DATASETS if (out / name / "manifest.json").is_file())
+        if not found:
+            raise AugmentError(f"{out}: holds none of {', '.join(DATASETS)}; run python -m datasets_build build")
+        for stage in ("events", *found):
+            if stale := stale_inputs(out, stage):
+                raise AugmentError(f"{out / stage}: was built before {stale[0]} was made anew; build it again")
+        return cls(out, found)
+
+    def rules(self, stage: str) -> Rules:
+        """How a dataset asks, as its manifest says; the defaults where it does not."""
+        path = self.out / stage / "manifest.json"
+        content = read_json(path) if path.is_file() else None
+        fields = content.get("fields") if isinstance(content, dict) else None
+        told = fields if isinstance(fields, dict) else {}
+        default = Rules()
+        given = {}
+        for name in Rules.__dataclass_fields__:
+            text = str(told.get(f"config.facts.{name}", told.get(f"config.speech.{name}", "")))
+            given[name] = int(text) if text.isdigit() else getattr(default, name)
+        return Rules(**given)
+
+    def clips(self) -> Iterator[Clip]:
+        """Every usable video with its records, in the order of the index."""
+        videos = read_videos(self.out)
+        events = VideoRows(table_path(self.out, Event), Event)
+        annotations = VideoRows(table_path(self.out, Annotation), Annotation)
+        signals = self._signals()
+        questions = _by_video(self._rows("streaming_qa/qa", StreamingQA))
+        dialogues = _by_video(self._rows("dialogue/dialogues", Dialogue))
+        for video in videos:
+            told, said = events.take(video.id), annotations.take(video.id)
+            measured = signals.take(video.id) if signals else []
+            if video.status == "quarantined" or not told:
+                continue
+            yield Clip(
+                video=video,
+                clock=clock_of(self.out, video),
+                events=told,
+                questions=questions.get(video.id, ()),
+                dialogues=dialogues.get(video.id, ()),
+                annotations=said,
+                signals=measured,
+            )
+
+    def _signals(self) -> VideoRows[Signals] | None:
+        path = table_path(self.out, Signals)
+        return VideoRows(path, Signals) if path.is_file() else None
+
+    def _rows(self, table: str, model: type[R]) -> Iterator[R]:
+        for split in SPLITS:
+            path = self.out / table / f"{split}.parquet"
+            if path.is_file():
+                yield from read_table(path, model)
+
+
+def _by_video(rows: Iterator[R]) -> Mapping[str, Sequence[R]]:
+    found: defaultdict[str, list[R]] = defaultdict(list)
+    for row in rows:
+        found[row.video_id].append(row)
+    return found
+
+
+def by_size(clips: Sequence[Clip]) -> dict[tuple[str, int, int], list[Clip]]:
+    """Clips that may stand behind one another: of one split and one size."""
+    found: defaultdict[tuple[str, int, int], list[Clip]] = defaultdict(list)
+    for clip in clips:
+        found[clip.video.split, *clip.video.upright_size].append(clip)
+    return dict(found)
+
+
+def size_of(video: Video) -> tuple[str, int, int]:
+    """The key of `by_size`."""
+    return (video.split, *video.upright_size)
