@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 import numpy as np
@@ -17,15 +17,18 @@ from augment.draw import Around, change
 from augment.events import PARTABLE, move_events
 from augment.questions import ask_again, probe_again
 from augment.settings import Operation, Pipeline
+from augment.shots import move_keyframes, move_shots
 from augment.view import View
-from datasets_build.core.augmentation import Augmentation, Knot
+from datasets_build.core.augmentation import AUGMENTED, Augmentation, Knot
 from datasets_build.core.clock import NS_PER_S, FrameClock, Span
 from datasets_build.core.records import (
     Annotation,
     Dialogue,
     Event,
+    Keyframe,
     Record,
     Reject,
+    Shot,
     Signals,
     StreamingQA,
     Video,
@@ -45,6 +48,8 @@ class Clip:
     dialogues: Sequence[Dialogue] = ()
     annotations: Sequence[Annotation] = ()
     signals: Sequence[Signals] = ()
+    shots: Sequence[Shot] = ()
+    keyframes: Sequence[Keyframe] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -70,12 +75,14 @@ class Maker:
 
     Attributes:
         pipeline: what is done.
-        rules: how is asked.
+        rules: how questions are asked.
+        talk_rules: how is asked in conversations.
         others: what may be put behind a video, by split and size.
     """
 
     pipeline: Pipeline
     rules: Rules = field(default_factory=Rules)
+    talk_rules: Rules = field(default_factory=Rules)
     others: Mapping[tuple[str, int, int], Sequence[Clip]] = field(default_factory=dict)
 
     def make(self, clip: Clip, copy: int) -> Augmented | None:
@@ -95,7 +102,7 @@ class Maker:
         for operation in done:
             view = change(view, operation, rng, around)
         video_id = derive_id("augmented", clip.video.id, seed, *(_told(operation) for operation in done))
-        return _Making(clip, there, view, done, video_id, seed, self.rules).made()
+        return _Making(clip, there, view, done, video_id, seed, self.rules, self.talk_rules).made()
 
     def _others(self, clip: Clip) -> list[Clip]:
         video = clip.video
@@ -143,6 +150,7 @@ class _Making:
     video_id: str
     seed: int
     rules: Rules
+    talk_rules: Rules
 
     def made(self) -> Augmented:
         """All of it."""
@@ -156,8 +164,11 @@ class _Making:
             seed=self.seed,
         )
         questions = list(self._questions(scene, left))
-        dialogues = list(self._dialogues(scene, left))
+        dialogues = list(self._dialogues(replace(scene, rules=self.talk_rules), left))
         annotations = list(self._annotations(left))
+        there = {piece.source: self.there[piece.source] for piece in self.view.pieces}
+        shots = move_shots(self.view, {name: clip.shots for name, clip in there.items()}, video_id=self.video_id)
+        chosen = {name: clip.keyframes for name, clip in there.items()}
         return Augmented(
             view=self.view,
             clip=Clip(
@@ -167,6 +178,8 @@ class _Making:
                 questions=questions,
                 dialogues=dialogues,
                 annotations=annotations,
+                shots=shots,
+                keyframes=tuple(move_keyframes(self.view, chosen, shots, video_id=self.video_id)),
             ),
             maps=tuple(self._maps(left)),
             left=tuple(left),
@@ -276,7 +289,7 @@ class _Making:
             update={
                 "id": self.video_id,
                 "video_id": self.video_id,
-                "source": "augment",
+                "source": AUGMENTED,
                 "uri": f"augmented/{self.video_id}",
                 "sha256": derive_id("frames", self.video_id, *self._frames()),
                 "bytes": 0,

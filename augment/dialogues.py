@@ -84,6 +84,7 @@ def _dialogue(talk: _Talk) -> Dialogue | None:
     if not talk.turns:
         return None
     old, turns = talk.dialogue, sorted(talk.turns, key=lambda t: (t.start_ns, t.role != "user", t.end_ns, t.id))
+    events = dict.fromkeys(piece.event_id for turn in turns for piece in turn.evidence if piece.event_id)
     return old.model_copy(
         update={
             "id": derive_id("dialogue", talk.scene.video_id, old.id),
@@ -92,7 +93,7 @@ def _dialogue(talk: _Talk) -> Dialogue | None:
             "end_ns": talk.clock.end_ns,
             "turns": tuple(turns),
             "decisions": tuple(decisions_on(turns, talk.clock, fps=parse_grid(d.grid)) for d in old.decisions),
-            "provenance": old.provenance.model_copy(update={"inputs": (old.id,), "seed": talk.scene.seed}),
+            "provenance": old.provenance.model_copy(update={"inputs": (old.id, *events), "seed": talk.scene.seed}),
         }
     )
 

@@ -35,6 +35,7 @@ def ask_again(row: StreamingQA, ask_ns: int, scene: Scene) -> StreamingQA:
     about, replies = replies_to(asked)
     if row.options and (row.correct_option is None or row.options[row.correct_option] != replies[0].text):
         raise CannotAskError("none of its options is right any more")
+    events = dict.fromkeys(piece.event_id for reply in replies for piece in reply.evidence if piece.event_id)
     return row.model_copy(
         update={
             "id": derive_id("streaming_qa", scene.video_id, row.id, ask_ns),
@@ -46,7 +47,7 @@ def ask_again(row: StreamingQA, ask_ns: int, scene: Scene) -> StreamingQA:
             "answers": tuple(_answer(reply) for reply in replies),
             "twin_id": None,
             "test_points": (),
-            "provenance": row.provenance.model_copy(update={"inputs": (row.id,), "seed": scene.seed}),
+            "provenance": row.provenance.model_copy(update={"inputs": (row.id, *events), "seed": scene.seed}),
         }
     )
 

@@ -121,3 +121,9 @@ class Pipeline(Config):
     seed: int = 0
     copies: Count = 1
     operations: Annotated[tuple[Temporal, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _does_something(self) -> Self:
+        if not any(operation.p for operation in self.operations):
+            raise ValueError("operations: each has p 0, so nothing would be made; expected one above 0")
+        return self

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -14,7 +14,7 @@ from augment.errors import AugmentError
 from datasets_build.core.dataset import SPLITS
 from datasets_build.core.files import read_json
 from datasets_build.core.layout import VideoRows, clock_of, read_videos, table_path
-from datasets_build.core.records import Annotation, Dialogue, Event, Record, Signals, StreamingQA, Video
+from datasets_build.core.records import Annotation, Dialogue, Event, Keyframe, Record, Shot, Signals, StreamingQA, Video
 from datasets_build.core.stage import stale_inputs
 from datasets_build.core.table import read_table
 
@@ -71,12 +71,12 @@ class Source:
         videos = read_videos(self.out)
         events = VideoRows(table_path(self.out, Event), Event)
         annotations = VideoRows(table_path(self.out, Annotation), Annotation)
-        signals = self._signals()
+        signals, shots, keyframes = self._perceived(Signals), self._perceived(Shot), self._perceived(Keyframe)
         questions = _by_video(self._rows("streaming_qa/qa", StreamingQA))
         dialogues = _by_video(self._rows("dialogue/dialogues", Dialogue))
         for video in videos:
             told, said = events.take(video.id), annotations.take(video.id)
-            measured = signals.take(video.id) if signals else []
+            measured, cuts, chosen = signals(video.id), shots(video.id), keyframes(video.id)
             if video.status == "quarantined" or not told:
                 continue
             yield Clip(
@@ -87,11 +87,14 @@ class Source:
                 dialogues=dialogues.get(video.id, ()),
                 annotations=said,
                 signals=measured,
+                shots=cuts,
+                keyframes=chosen,
             )
 
-    def _signals(self) -> VideoRows[Signals] | None:
-        path = table_path(self.out, Signals)
-        return VideoRows(path, Signals) if path.is_file() else None
+    def _perceived(self, model: type[R]) -> Callable[[str], list[R]]:
+        """Takes the rows of a video from a table of perceive; nothing where there is none."""
+        path = table_path(self.out, model)
+        return VideoRows(path, model).take if path.is_file() else lambda _: []
 
     def _rows(self, table: str, model: type[R]) -> Iterator[R]:
         for split in SPLITS:

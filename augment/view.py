@@ -179,7 +179,8 @@ class View:
 
     def _begins(self, index: int) -> Fraction:
         """When a frame comes, before rounding."""
-        return self.pieces[self.piece_of[index]].exact(int(self.on_of[index]))
+        piece: Piece = self.pieces[int(self.piece_of[index])]
+        return piece.exact(int(self.on_of[index]))
 
     def _off(self, place: int) -> Int64s:
         """int64 (frames,), of the frames of a piece: the instants of its source at which they leave the screen."""
@@ -245,7 +246,7 @@ class View:
         return found
 
 
-def mirrored(time_map: TimeMap, source_end: int, target_end: int) -> TimeMap:
+def mirrored(time_map: TimeMap, source_end: int, target_end: Fraction) -> TimeMap:
     """The same map between clocks that run backwards from their ends."""
     return TimeMap(tuple((source_end - s, target_end - t) for s, t in reversed(time_map.knots)))
 

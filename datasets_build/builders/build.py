@@ -11,7 +11,6 @@ from datasets_build.builders.dialogue import DialogueConfig, dialogue_of
 from datasets_build.builders.events import EventsConfig, events_of
 from datasets_build.builders.facts import Desk, FactsConfig, Timeline, seed_of
 from datasets_build.builders.frame_events import FrameEventsConfig, VideoEvents, view_of
-from datasets_build.core.publish import Publisher, publish_card
 from datasets_build.builders.streaming_qa import StreamingQAConfig, TeacherName, questions_of
 from datasets_build.core.clock import FrameClock
 from datasets_build.core.config import Config
@@ -19,6 +18,7 @@ from datasets_build.core.dataset import Subset
 from datasets_build.core.files import DataError
 from datasets_build.core.layout import VideoRows, clock_of, read_videos, table_path
 from datasets_build.core.progress import tool_versions, track
+from datasets_build.core.publish import Publisher, publish_card
 from datasets_build.core.records import (
     Annotation,
     Dialogue,

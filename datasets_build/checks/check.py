@@ -26,6 +26,7 @@ from datasets_build.checks.replies import REPLY_LAWS
 from datasets_build.checks.tables import TableRun
 from datasets_build.checks.timing import FRAME_LAWS, TIME_LAWS
 from datasets_build.checks.walk import RESOLVES, Atlas, Group, Names, existing, walk
+from datasets_build.core.augmentation import AUGMENTED
 from datasets_build.core.config import Config
 from datasets_build.core.dataset import SPLITS
 from datasets_build.core.files import write_json
@@ -251,4 +252,6 @@ class _Run:
             self.ledger.judge(file, row.id, law, row, known)  # type: ignore[arg-type]  # a law on parts holds for records
 
     def _resolve(self, file: str, row: StreamingQA | Dialogue, known: Known) -> None:
-        self.ledger.note(*RESOLVES, file, row.id, missing_references(row, frozenset(known.events)))
+        augmented = known.video.source == AUGMENTED
+        missing = missing_references(row, frozenset(known.events), augmented=augmented)
+        self.ledger.note(*RESOLVES, file, row.id, missing)

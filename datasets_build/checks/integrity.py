@@ -30,14 +30,19 @@ def split_breaches(videos: Sequence[Video]) -> Iterator[tuple[str, Breach]]:
                 yield video.id, Breach(f"split {video.split}", f"{first[1]}, as video {first[0]} of {kind} {value}")
 
 
-def missing_references(row: StreamingQA | Dialogue, events: frozenset[str]) -> Iterator[Breach]:
-    """Event ids in a record that are no event of its video."""
+def missing_references(
+    row: StreamingQA | Dialogue, events: frozenset[str], *, augmented: bool = False
+) -> Iterator[Breach]:
+    """Event ids in a record that are no event of its video; one of an augmented video names its parent before them."""
     turns = row.turns if isinstance(row, Dialogue) else (row,)
     for part in turns:
         for piece in part.evidence:
             if piece.event_id is not None and piece.event_id not in events:
                 yield Breach(f"event {piece.event_id} in evidence", "an event of the video")
-    for made in row.provenance.inputs:
+    inputs = row.provenance.inputs
+    if augmented and (not inputs or inputs[0] in events):
+        yield Breach(f"inputs {inputs} in provenance", "the record that it was made from, before its events")
+    for made in inputs[augmented:]:
         if made not in events:
             yield Breach(f"input {made} in provenance", "an event of the video")
 

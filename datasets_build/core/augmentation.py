@@ -5,6 +5,9 @@ from __future__ import annotations
 from datasets_build.core.clock import TimeMap
 from datasets_build.core.records import Many, Parameter, Part, Record
 
+AUGMENTED = "augment"
+"""The `source` of a video that was made of others."""
+
 
 class Knot(Part):
     """A point of a time map: rationals as text (`"1001/3"`), nanoseconds on the source's and the target's clock."""

@@ -30,7 +30,7 @@ from datasets_build.core.files import (
 )
 from datasets_build.core.records import SCHEMA_VERSION, Json, Reject
 
-STAGES = ("index", "perceive", "events", "streaming_qa", "frame_events", "dialogue")
+STAGES = ("index", "perceive", "events", "streaming_qa", "frame_events", "dialogue", "augment")
 _PACKAGE = Path(__file__).resolve().parent.parent
 _REBUILD = "use another OUT, or rebuild it with --force (make: FORCE=1)"
 

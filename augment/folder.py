@@ -1,0 +1,253 @@
+"""Augmented videos as an output folder like any other: what trains, checks or shows one takes them as they are."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from augment.clip import Augmented, Clip, Maker
+from augment.errors import AugmentError
+from augment.settings import Pipeline
+from augment.source import Source, by_size
+from datasets_build.core.augmentation import Augmentation
+from datasets_build.core.dataset import Subset
+from datasets_build.core.files import write_json
+from datasets_build.core.progress import tool_versions, track
+from datasets_build.core.publish import Publisher, publish_card
+from datasets_build.core.records import (
+    Annotation,
+    Dialogue,
+    Event,
+    FrameLabel,
+    Keyframe,
+    Part,
+    Reject,
+    Shot,
+    Signals,
+    StreamingQA,
+    Video,
+)
+from datasets_build.core.stage import Fingerprint, Stage, code_digest, collect_rejects, output_folder, stage_digest
+from datasets_build.core.table import TableWriter
+from datasets_build.core.views import frame_labels, subset_grid
+
+STAGE, TABLE, SOURCES = "augment", "augmentations.parquet", "sources.json"
+_TABLES = ("index", "perceive", "events")
+_TOOLS = ("numpy", "pyarrow", "pydantic")
+_QA = Subset("qa", StreamingQA, "a question at an instant, its evidence, and its timed answers")
+_TALK = Subset("dialogues", Dialogue, "a conversation over a video, with decisions on stated grids")
+_EVENTS = Subset("events", Event, "an event with its span")
+_FRAMES = "a frame of the grid: which events are on, which began since the step before"
+_ABOUT = {
+    "streaming_qa": ("Streaming questions and answers, augmented", "Questions asked again in augmented videos."),
+    "frame_events": ("Per-frame events, augmented", "Events of augmented videos on their frame grid."),
+    "dialogue": ("Interactive dialogues, augmented", "Conversations held again in augmented videos."),
+}
+
+
+def apply(source: Source, out: Path, pipeline: Pipeline, *, force: bool = False) -> dict[str, int]:
+    """Writes the augmented videos of an output folder, records alone; frames are read through the maps.
+
+    What is finished there is not made again.
+
+    Args:
+        source: the output folder.
+        out: where to; another folder.
+        pipeline: what is done.
+        force: make anew what is there.
+
+    Returns:
+        How many of each kind of record.
+
+    Raises:
+        AugmentError: nothing is left of any video, or `out` is the source.
+        StageError: the folder belongs to other settings, or another run writes there.
+    """
+    if out.resolve() == source.out.resolve():
+        raise AugmentError(f"{out}: is the folder that is augmented; name another one to write to")
+    with output_folder(out):
+        stages = _open(source, out, pipeline, force=force)
+        if not all(stage.done for stage in stages.values()):
+            _Writing(source, pipeline, stages).write()
+        collect_rejects(out)
+        return {f"{name}.{what}": n for name, stage in stages.items() for what, n in stage.counts().items()}
+
+
+def _open(source: Source, out: Path, pipeline: Pipeline, *, force: bool) -> dict[str, Stage]:
+    """Every stage of the folder, the index first and the maps last."""
+    parents = {f"parent.{name}": stage_digest(source.out, name) for name in ("index", "events", *source.datasets)}
+    code = f"{code_digest('teachers', 'truth')}/{_own_digest()}"
+    opened: dict[str, Stage] = {}
+    for name in (*_TABLES, *source.datasets, STAGE):
+        inputs = dict(parents)
+        inputs |= {made: opened[made].fingerprint.digest for made in _TABLES if made in opened}
+        fields = dict(Fingerprint.of(pipeline, code=code, inputs=inputs).fields)
+        if name in source.datasets:
+            rules = source.rules(name)
+            # What reads a dataset's rules finds them under the names that its builder gave them.
+            fields |= {f"config.facts.{field}": str(getattr(rules, field)) for field in rules.__dataclass_fields__}
+        opened[name] = Stage.open(out, name, Fingerprint(fields), force=force)
+    return opened
+
+
+def _own_digest() -> str:
+    digest = hashlib.blake2b(digest_size=6)
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+@dataclass(slots=True)
+class _Writing:
+    """One pass over the source, into all stages that are not finished."""
+
+    source: Source
+    pipeline: Pipeline
+    stages: dict[str, Stage]
+
+    def write(self) -> None:
+        """Writes them, then publishes one after the other; a killed run finds those that are whole."""
+        rejects: list[Reject] = []
+        counts = dict.fromkeys(("videos", "annotations", "shots", "keyframes", "events", "augmentations"), 0)
+        with ExitStack() as files:
+            tables = {
+                what: files.enter_context(TableWriter(self._file(stage, name), model))
+                for what, stage, name, model in (
+                    ("videos", "index", "videos.parquet", Video),
+                    ("annotations", "index", "annotations.parquet", Annotation),
+                    ("shots", "perceive", "shots.parquet", Shot),
+                    ("keyframes", "perceive", "keyframes.parquet", Keyframe),
+                    ("signals", "perceive", "signals.parquet", Signals),
+                    ("events", "events", "events.parquet", Event),
+                    ("augmentations", STAGE, TABLE, Augmentation),
+                )
+            }
+            publishers = {name: files.enter_context(self._publisher(name)) for name in self.source.datasets}
+            for made in self._made(rejects):
+                rows: dict[str, Sequence[Part]] = {
+                    "videos": [made.clip.video],
+                    "annotations": made.clip.annotations,
+                    "shots": made.clip.shots,
+                    "keyframes": made.clip.keyframes,
+                    "events": made.clip.events,
+                    "augmentations": made.maps,
+                }
+                for what, found in rows.items():
+                    tables[what].write(found)
+                    counts[what] += len(found)
+                np.save(self._file("index", made.clip.video.pts_index), made.view.clock.pts)
+                for name, publisher in publishers.items():
+                    _publish(name, publisher, made)
+        if not counts["videos"]:
+            why = f", such as {rejects[0].reason}" if rejects else "; chance did nothing to any video, raise p"
+            raise AugmentError(f"{self.source.out}: the pipeline leaves nothing of any video{why}")
+        self._commit(publishers, counts, rejects)
+
+    def _file(self, stage: str, name: str) -> Path:
+        path = self.stages[stage].final / name
+        # A stage that is finished has no place to write to any more; what would go there goes aside.
+        path = path if not self.stages[stage].done else self.stages[stage].out / ".work" / "again" / stage / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def _publisher(self, name: str) -> Publisher:
+        return Publisher(self._file(name, "x").parent, self._subsets(name))
+
+    def _subsets(self, name: str) -> list[Subset]:
+        if name == "streaming_qa":
+            return [_QA]
+        if name == "dialogue":
+            return [_TALK]
+        views = sorted(path.name for path in (self.source.out / name).glob("frames_*"))
+        return [_EVENTS, *(Subset(view, FrameLabel, _FRAMES) for view in views)]
+
+    def _made(self, rejects: list[Reject]) -> Iterator[Augmented]:
+        clips = list(self.source.clips())
+        maker = Maker(
+            pipeline=self.pipeline,
+            rules=self.source.rules("streaming_qa"),
+            talk_rules=self.source.rules("dialogue"),
+            others=by_size(clips),
+        )
+        for clip in track(clips, total=len(clips), label="augment"):
+            for copy in range(self.pipeline.copies):
+                made = self._one(maker, clip, copy, rejects)
+                if made is not None:
+                    rejects += made.left
+                    yield made
+
+    def _one(self, maker: Maker, clip: Clip, copy: int, rejects: list[Reject]) -> Augmented | None:
+        try:
+            return self._whole(maker.make(clip, copy))
+        except AugmentError as error:
+            rejects.append(
+                Reject(
+                    stage=STAGE,
+                    item=f"{clip.video.uri}: copy {copy}",
+                    code="cannot",
+                    reason=str(error),
+                    action="this copy is left out; the video and its other copies are not",
+                )
+            )
+            return None
+
+    def _whole(self, made: Augmented | None) -> Augmented | None:
+        """Every video has rows in every dataset; one that would have none is refused."""
+        if made is None:
+            return None
+        rows = {"streaming_qa": made.clip.questions, "dialogue": made.clip.dialogues}
+        empty = [name for name, found in rows.items() if name in self.source.datasets and not found]
+        if empty:
+            raise AugmentError(f"nothing is left for {' and '.join(empty)}")
+        return made
+
+    def _commit(self, publishers: dict[str, Publisher], counts: dict[str, int], rejects: Sequence[Reject]) -> None:
+        tools = tool_versions(*_TOOLS)
+        index, maps = self.stages["index"], self.stages[STAGE]
+        write_json(self._file("index", "source.json"), {"root": "videos"})
+        parent = os.path.relpath(self.source.out.resolve(), index.out.resolve())
+        write_json(self._file(STAGE, SOURCES), {"parent": parent})
+        mine = {
+            "index": ("videos", "annotations"),
+            "perceive": ("shots", "keyframes"),
+            "events": ("events",),
+            STAGE: ("augmentations",),
+        }
+        for name, stage in self.stages.items():
+            if stage.done:
+                continue
+            told = {what: counts[what] for what in mine.get(name, ())}
+            if name in publishers:
+                title, summary = _ABOUT[name]
+                notes = [
+                    "Frames are those of other videos at other times: `augment/augmentations.parquet` has the maps."
+                ]
+                publish_card(stage, publishers[name], self.pipeline, title=title, summary=summary, notes=notes)
+                told = publishers[name].totals()
+            stage.commit(rejects=rejects if stage is maps else [], counts=told, tools=tools)
+
+
+def _publish(name: str, publisher: Publisher, made: Augmented) -> None:
+    video, split = made.clip.video, made.clip.video.split
+    if name == "streaming_qa":
+        publisher.add("qa", split, made.clip.questions)
+    elif name == "dialogue":
+        publisher.add("dialogues", split, made.clip.dialogues)
+    else:
+        publisher.add("events", split, made.clip.events)
+        for subset in publisher.subsets:
+            if subset.model is FrameLabel:
+                publisher.add(subset.name, split, _view(made.clip, subset_grid(subset.name)))
+    publisher.add_video(video)
+
+
+def _view(clip: Clip, fps: Fraction | None) -> Iterator[FrameLabel]:
+    chosen = {row.frame_index for row in clip.keyframes}
+    return frame_labels(clip.video.id, clip.clock, clip.events, shots=clip.shots, keyframes=chosen, fps=fps)

@@ -1,0 +1,75 @@
+"""Shots and keyframes of an augmented video: those of its sources where they are shown, and a cut at every seam."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+
+import numpy as np
+
+from augment.events import AGENT, VERSION
+from augment.view import View
+from datasets_build.core.clock import round_half_up
+from datasets_build.core.records import Detector, Keyframe, Shot, derive_id
+
+_SEAM = Detector(name=AGENT, version=VERSION, decoder="")
+
+
+def move_shots(view: View, sources: Mapping[str, Sequence[Shot]], *, video_id: str) -> list[Shot]:
+    """The shots of a view, which follow each other without a gap; none where those of a source are not known.
+
+    Args:
+        view: what is shown.
+        sources: the shots of each source, by its id.
+        video_id: of the augmented video.
+    """
+    if not all(sources[piece.source] for piece in view.pieces):
+        return []
+    begins: dict[int, Shot | None] = {}
+    for source, shots in sources.items():
+        for shot in shots:
+            begins |= {at: shot for _, at in view.instants(source, shot.start_ns) if at < view.end_ns}
+    begins |= {view.clock.snap_up(round_half_up(piece.begins)): None for piece in view.pieces}
+    times = [*sorted(begins), view.end_ns]
+    return [
+        _shot(view, ordinal, start, end, video_id=video_id, old=begins[start])
+        for ordinal, (start, end) in enumerate(pairwise(times))
+    ]
+
+
+def _shot(view: View, ordinal: int, start_ns: int, end_ns: int, *, video_id: str, old: Shot | None) -> Shot:
+    index = view.clock.index_at(start_ns)
+    return Shot(
+        id=derive_id("shot", video_id, start_ns),
+        video_id=video_id,
+        start_ns=start_ns,
+        end_ns=end_ns,
+        ordinal=ordinal,
+        start_frame=index,
+        end_frame=len(view.clock) if end_ns == view.end_ns else view.clock.index_at(end_ns),
+        transition="first" if ordinal == 0 else old.transition if old and old.transition != "first" else "cut",
+        score=old.score if old else 1.0,
+        detector=old.detector if old else _SEAM,
+    )
+
+
+def move_keyframes(
+    view: View, sources: Mapping[str, Sequence[Keyframe]], shots: Sequence[Shot], *, video_id: str
+) -> Iterator[Keyframe]:
+    """The keyframes that are shown, once for each time, in order."""
+    chosen = {(source, row.frame_index): row for source, rows in sources.items() for row in rows}
+    starts = np.array([shot.start_ns for shot in shots], np.int64)
+    for index in range(len(view.clock)) if len(shots) else ():
+        old = chosen.get(view.origin(index))
+        if old is None:
+            continue
+        t_ns = view.clock.time_of(index)
+        yield old.model_copy(
+            update={
+                "id": derive_id("keyframe", video_id, old.id, t_ns),
+                "video_id": video_id,
+                "shot_id": shots[int(np.searchsorted(starts, t_ns, side="right")) - 1].id,
+                "t_ns": t_ns,
+                "frame_index": index,
+            }
+        )
