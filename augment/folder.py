@@ -15,6 +15,8 @@ import numpy as np
 from augment.clip import Augmented, Clip, Maker
 from augment.errors import AugmentError
 from augment.settings import Pipeline
+from augment.showing import FOLDER as STAGE
+from augment.showing import SOURCES, TABLE, is_augmented
 from augment.source import Source, by_size
 from datasets_build.core.augmentation import Augmentation
 from datasets_build.core.dataset import Subset
@@ -38,7 +40,6 @@ from datasets_build.core.stage import Fingerprint, Stage, code_digest, collect_r
 from datasets_build.core.table import TableWriter
 from datasets_build.core.views import frame_labels, subset_grid
 
-STAGE, TABLE, SOURCES = "augment", "augmentations.parquet", "sources.json"
 _TABLES = ("index", "perceive", "events")
 _TOOLS = ("numpy", "pyarrow", "pydantic")
 _QA = Subset("qa", StreamingQA, "a question at an instant, its evidence, and its timed answers")
@@ -72,6 +73,8 @@ def apply(source: Source, out: Path, pipeline: Pipeline, *, force: bool = False)
     """
     if out.resolve() == source.out.resolve():
         raise AugmentError(f"{out}: is the folder that is augmented; name another one to write to")
+    if is_augmented(source.out):
+        raise AugmentError(f"{source.out}: is augmented already; put all operations into one pipeline")
     with output_folder(out):
         stages = _open(source, out, pipeline, force=force)
         if not all(stage.done for stage in stages.values()):

@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from augment.settings import Pipeline
 from datasets_build.core.config import Config
 from models.layouts import LAYOUTS
 from recipes.losses.settings import InteractionLoss, Losses
@@ -157,6 +158,8 @@ class StageConfig(Config):
 
     `begin_with` is the stage or package that it goes on from: `base` is the model of the run. A checkpoint is saved
     every `save_every` steps and the newest `keep` stay.
+
+    `augment` is a pipeline of `augment.settings`: augmented copies of the training videos are learned too.
     """
 
     sources: ClassVar[tuple[str, ...]] = ()
@@ -173,6 +176,7 @@ class StageConfig(Config):
     save_every: int = Field(default=200, ge=1)
     keep: int = Field(default=2, ge=1)
     log_every: int = Field(default=10, ge=1)
+    augment: Pipeline | None = None
 
     @field_validator("mix")
     @classmethod

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeVar, get_args
 
+from augment.showing import Showing, is_augmented, open_showings
 from datasets_build.core.dataset import SPLITS
 from datasets_build.core.files import DataError, read_json
 from datasets_build.core.layout import clock_of, read_videos, table_path, video_path
@@ -96,12 +97,15 @@ class Corpus:
             check_folder(out, needs)
         videos = {out: _videos(out) for out in outs}
         _refuse_doubles(outs, videos)
+        showings = {out: _showings(out) for out in outs}
         for out in outs:
-            _refuse_missing(out, [video for video in videos[out] if video.status != "quarantined"])
+            _refuse_missing(out, _files(out, videos[out], showings[out]))
         for out in outs:
             try:
                 for split, material in _read(out, videos[out], config, frames, unused):
-                    materials[split].append(material)
+                    found = showings[out].get(material.footage.video.id)
+                    footage = replace(material.footage, showing=found)
+                    materials[split].append(replace(material, footage=footage) if found else material)
             except CorpusError:
                 raise
             except DataError as error:
@@ -182,16 +186,29 @@ def _videos(out: Path) -> list[Video]:
         raise CorpusError(str(error)) from error
 
 
-def _refuse_missing(out: Path, videos: Sequence[Video]) -> None:
+def _showings(out: Path) -> dict[str, Showing]:
+    """Where the frames of augmented videos are; none where videos are files of their own."""
+    try:
+        return open_showings(out) if is_augmented(out) else {}
+    except DataError as error:
+        raise CorpusError(str(error)) from error
+
+
+def _files(out: Path, videos: Sequence[Video], showings: Mapping[str, Showing]) -> dict[Path, Video]:
+    """The files that frames are read from, each with the video that it was indexed as."""
+    if showings:
+        return {reel.path: reel.video for showing in showings.values() for reel in showing.reels.values()}
+    return {video_path(out, video): video for video in videos if video.status != "quarantined"}
+
+
+def _refuse_missing(out: Path, files: Mapping[Path, Video]) -> None:
     """Says of all videos at once which are gone or changed."""
-    gone = [video for video in videos if not video_path(out, video).is_file()]
-    changed = [video for video in videos if video not in gone and video_path(out, video).stat().st_size != video.bytes]
+    gone = [path for path in files if not path.is_file()]
+    changed = [path for path, video in files.items() if path not in gone and path.stat().st_size != video.bytes]
     for what, found in (("is gone", gone), ("has another size than was indexed", changed)):
         if found:
             more = f" and {len(found) - 1} more" if len(found) > 1 else ""
-            raise CorpusError(
-                f"{video_path(out, found[0])}: the video of {out}{more} {what}; bring it back, or index the folder anew"
-            )
+            raise CorpusError(f"{found[0]}: the video of {out}{more} {what}; bring it back, or index the folder anew")
 
 
 def _refuse_doubles(outs: Sequence[Path], videos: Mapping[Path, Sequence[Video]]) -> None:

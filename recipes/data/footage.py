@@ -8,8 +8,13 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
+from augment.showing import Showing
 from datasets_build.core.clock import NS_PER_S, FrameClock
 from datasets_build.core.records import Video
+from datasets_build.video import decoder_for, read
 from models.patches import FrameFormat
 from recipes.data.example import GridRef
 from recipes.errors import RecipeError
@@ -75,6 +80,7 @@ class Footage:
         grids: as a session makes them of these frames; the last frame may wait for ever.
         waits: for each time, whether its frame waits for a partner until the next one comes.
         height, width: of a grid, in tokens.
+        showing: of an augmented video, where its frames are; None: in its own file.
     """
 
     video: Video
@@ -85,6 +91,7 @@ class Footage:
     waits: tuple[bool, ...]
     height: int
     width: int
+    showing: Showing | None = None
 
     @classmethod
     def of(
@@ -115,6 +122,23 @@ class Footage:
     def end_ns(self) -> int:
         """When the last frame leaves the screen."""
         return self.clock.end_ns
+
+    def decoded(self, times: Sequence[int], *, decoder: str) -> npt.NDArray[np.uint8]:
+        """The frames on screen at some times: uint8 (n, height, width, 3).
+
+        Raises:
+            VideoError: a file cannot be read.
+        """
+        if self.showing is not None:
+            return self.showing.frames(times, decoder=decoder)
+        return read(self.path, self.clock, times, decoder=decoder_for(self.video, decoder)).data
+
+    def content(self, times: Sequence[int], *, decoder: str) -> bytes:
+        """What decides those frames."""
+        if self.showing is not None:
+            return self.showing.content(times, decoder=decoder).encode()
+        name = decoder_for(self.video, decoder).name
+        return f"{self.video.sha256} {name}".encode() + np.array(times, np.int64).tobytes()
 
     def known_at(self, t_ns: int) -> int:
         """How many grids have both their frames at or before an instant."""

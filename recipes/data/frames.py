@@ -15,7 +15,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as transforms
 
-from datasets_build.video import VideoError, decoder_for, read
+from datasets_build.video import VideoError
 from models.patches import FrameFormat
 from recipes.data.example import GridRef
 from recipes.data.footage import Footage
@@ -118,9 +118,7 @@ class Frames:
 
     def _key(self, footage: Footage, times: tuple[int, ...]) -> bytes:
         state = hashlib.blake2b(self._format.fingerprint, digest_size=16)
-        verdict = decoder_for(footage.video, self._decoder)
-        state.update(f"{footage.video.sha256} {verdict.name}".encode())
-        state.update(np.array(times, np.int64).tobytes())
+        state.update(footage.content(times, decoder=self._decoder))
         return state.digest()
 
     def _decoded(self, footage: Footage, times: tuple[int, ...], key: bytes) -> Tensor:
@@ -139,11 +137,10 @@ class Frames:
     def _read(self, footage: Footage, times: tuple[int, ...]) -> Tensor:
         width, height = footage.video.upright_size
         step = max(1, READ_BYTES // (3 * width * height))
-        verdict = decoder_for(footage.video, self._decoder)
         parts = []
         for begin in range(0, len(times), step):
-            found = read(footage.path, footage.clock, times[begin : begin + step], decoder=verdict)
-            parts.append(self.resized(torch.from_numpy(np.ascontiguousarray(found.data))))
+            found = footage.decoded(times[begin : begin + step], decoder=self._decoder)
+            parts.append(self.resized(torch.from_numpy(np.ascontiguousarray(found))))
         self.stats.decoded += len(times)
         return torch.cat(parts)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from augment.showing import Showing
 from datasets_build.core.clock import FrameClock
 from datasets_build.core.records import Event, Split, Video
 from datasets_build.video import decoder_for, read
@@ -48,6 +49,7 @@ class Clip:
         scripts: standing questions and dialogues.
         borders_ns: when an event begins or ends, rising.
         on: what is on at each grid.
+        showing: of an augmented video, where its frames are.
     """
 
     video: Video
@@ -59,6 +61,7 @@ class Clip:
     scripts: tuple[Script, ...]
     borders_ns: tuple[int, ...]
     on: tuple[On, ...]
+    showing: Showing | None = None
 
     @property
     def video_id(self) -> str:
@@ -95,6 +98,7 @@ def clip_of(material: Material) -> Clip:
         video=footage.video,
         path=footage.path,
         clock=footage.clock,
+        showing=footage.showing,
         times_ns=footage.times,
         grids_ns=grids,
         asks=tuple(asks),
@@ -121,7 +125,7 @@ class Pictures:
 
     def __init__(self, clip: Clip, *, decoder: str, variant: Variant = "seen") -> None:
         self._clip = clip
-        self._decoder = decoder_for(clip.video, decoder)
+        self._decoder = decoder
         self.variant = variant
         self._kept: list[Picture] = []
         self._grey: Picture | None = None
@@ -153,4 +157,6 @@ class Pictures:
 
     def _read(self, times_ns: Sequence[int]) -> list[Picture]:
         clip = self._clip
-        return list(read(clip.path, clip.clock, times_ns, decoder=self._decoder).data)
+        if clip.showing is not None:
+            return list(clip.showing.frames(times_ns, decoder=self._decoder))
+        return list(read(clip.path, clip.clock, times_ns, decoder=decoder_for(clip.video, self._decoder)).data)

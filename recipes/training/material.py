@@ -18,6 +18,7 @@ from models.manifest import SETTINGS_FILE, read_manifest
 from models.patches import FrameFormat
 from models.prompts import Prompts
 from recipes.base import Base, frames_of, load_stage, make_base
+from recipes.data.augmented import with_augmented
 from recipes.data.batch import Batch
 from recipes.data.collate import collate
 from recipes.data.corpus import Corpus, dataset_digests
@@ -84,7 +85,9 @@ def open_corpus(run: RunConfig, stage: StageName) -> Corpus:
     """The data of a run with the datasets that a stage needs, checked before the model is loaded."""
     began = begins_with(run, stage)
     frames = frames_of(run.model, run.data, folder=began)
-    return Corpus.open(run.data, frames, needs=needs(run.stage(stage).mix))
+    settings = run.stage(stage)
+    corpus = Corpus.open(run.data, frames, needs=needs(settings.mix))
+    return corpus if settings.augment is None else with_augmented(corpus, run.data, frames, settings.augment)
 
 
 def open_base(run: RunConfig, stage: StageName, corpus: Corpus) -> Base:

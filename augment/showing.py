@@ -1,0 +1,145 @@
+"""Frames of augmented videos: read from the files of their sources, through the maps."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from augment.errors import AugmentError
+from augment.view import Piece, View
+from datasets_build.core.augmentation import Augmentation
+from datasets_build.core.clock import FrameClock, Int64s, Span
+from datasets_build.core.files import read_json
+from datasets_build.core.layout import clock_of, read_videos, video_path
+from datasets_build.core.records import Video
+from datasets_build.core.table import read_table
+from datasets_build.video import decoder_for, read
+
+FOLDER, TABLE, SOURCES = "augment", "augmentations.parquet", "sources.json"
+Pixels = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Reel:
+    """A file that frames are read from."""
+
+    video: Video
+    path: Path
+    clock: FrameClock
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Showing:
+    """A view with the files that its frames are in.
+
+    Attributes:
+        view: what is shown.
+        reels: by the id of their videos.
+    """
+
+    view: View
+    reels: Mapping[str, Reel]
+
+    def frames(self, times_ns: Sequence[int], *, decoder: str = "decord") -> Pixels:
+        """What is on screen at some instants of the view: uint8 (n, height, width, 3).
+
+        Args:
+            times_ns: inside the view, in any order.
+            decoder: who reads; PyAV where the index does not trust it with a file.
+
+        Raises:
+            TimeError: one lies outside the view.
+            VideoError: a file cannot be read.
+        """
+        asked: defaultdict[str, list[int]] = defaultdict(list)
+        places: defaultdict[str, list[int]] = defaultdict(list)
+        for place, (source, t_ns) in enumerate(self.view.source_times(times_ns)):
+            asked[source].append(t_ns)
+            places[source].append(place)
+        found: list[Pixels] = []
+        order: list[int] = []
+        for source, times in asked.items():
+            reel = self.reels[source]
+            found.append(read(reel.path, reel.clock, times, decoder=decoder_for(reel.video, decoder)).data)
+            order += places[source]
+        shapes = {part.shape[1:] for part in found}
+        if len(shapes) > 1:
+            raise AugmentError(f"a view: its videos have frames of {sorted(shapes)}, expected one size")
+        whole: Pixels = np.concatenate(found)
+        return whole[np.argsort(order)]
+
+    def content(self, times_ns: Sequence[int], *, decoder: str) -> str:
+        """What decides the pixels at some instants: files, decoders and times in them; the same for equal frames."""
+        told = []
+        for source, t_ns in self.view.source_times(times_ns):
+            video = self.reels[source].video
+            told.append(f"{video.sha256} {decoder_for(video, decoder).name} {t_ns}")
+        return "\n".join(told)
+
+
+def view_of(rows: Sequence[Augmentation], clocks: Mapping[str, FrameClock]) -> View:
+    """The view that the maps of an augmented video describe.
+
+    Args:
+        rows: one for each piece.
+        clocks: of the parents.
+    """
+    pieces = [_piece(row, clocks[row.parent_id]) for row in rows]
+    return View.of(sorted(pieces, key=lambda piece: piece.begins))
+
+
+def _piece(row: Augmentation, clock: FrameClock) -> Piece:
+    time_map = row.time_map
+    low, high = time_map.source
+    if row.is_reversed:
+        low, high = clock.end_ns - high, clock.end_ns - low
+    inside = clock.frames_in(Span(start_ns=-int(-low // 1), end_ns=-int(-high // 1)))
+    gone = set(row.dropped_frames)
+    frames = np.array([frame for frame in inside if frame not in gone], np.int64)
+    on: Int64s = clock.t_ns[frames]
+    if row.is_reversed:
+        # Backwards a frame comes on when, forwards, the next shown one would.
+        on = np.append(on[1:], round(high))[::-1].copy()
+        frames = frames[::-1].copy()
+    return Piece(
+        source=row.parent_id, clock=clock, time_map=time_map, frames=frames, on_ns=on, is_reversed=row.is_reversed
+    )
+
+
+def is_augmented(out: Path) -> bool:
+    """Whether the videos of an output folder are read through maps."""
+    return (out / FOLDER / TABLE).is_file()
+
+
+def open_showings(out: Path) -> dict[str, Showing]:
+    """All augmented videos of an output folder, by id.
+
+    Raises:
+        AugmentError: the folder of their parents is not where it was, or holds other videos.
+    """
+    content = read_json(out / FOLDER / SOURCES)
+    told = content.get("parent") if isinstance(content, dict) else None
+    parent = out / str(told)
+    if not (parent / "index" / "manifest.json").is_file():
+        raise AugmentError(f"{out}: its frames are in {parent}, which is no finished output any more; bring it back")
+    videos = {video.id: video for video in read_videos(parent)}
+    rows: defaultdict[str, list[Augmentation]] = defaultdict(list)
+    for row in read_table(out / FOLDER / TABLE, Augmentation):
+        rows[row.video_id].append(row)
+        if row.parent_id not in videos:
+            raise AugmentError(f"{out}: a map names video {row.parent_id}, which {parent} does not have; augment again")
+    needed = dict.fromkeys(row.parent_id for found in rows.values() for row in found)
+    reels = {
+        name: Reel(video=videos[name], path=video_path(parent, videos[name]), clock=clock_of(parent, videos[name]))
+        for name in needed
+    }
+    clocks = {name: reel.clock for name, reel in reels.items()}
+    return {
+        video_id: Showing(view=view_of(found, clocks), reels={row.parent_id: reels[row.parent_id] for row in found})
+        for video_id, found in rows.items()
+    }
