@@ -247,17 +247,16 @@ class _Making:
         """What a corpus says of stretches that are shown whole: of half of one it may not be true."""
         for source in dict.fromkeys(piece.source for piece in self.view.pieces):
             for row in self.there[source].annotations:
-                whole = [m for m in self.view.spans(source, row.span) if not (m.cut_start or m.cut_end)]
-                kept = [m for m in whole if not self.view.pieces[m.piece].is_reversed]
-                if not kept:
+                places = list(self.view.exact_spans(source, row.span))
+                if not places:
                     left.append(self._left(row, "cut", "no piece shows all of it, forwards"))
-                for moved in kept:
+                for span in places:
                     yield row.model_copy(
                         update={
-                            "id": derive_id("annotation", self.video_id, row.id, moved.start_ns),
+                            "id": derive_id("annotation", self.video_id, row.id, span.start_ns),
                             "video_id": self.video_id,
-                            "start_ns": moved.start_ns,
-                            "end_ns": moved.end_ns,
+                            "start_ns": span.start_ns,
+                            "end_ns": span.end_ns,
                             "provenance": row.provenance.model_copy(update={"inputs": (row.id,)}),
                         }
                     )

@@ -61,6 +61,8 @@ def speed(view: View, paces: Sequence[Pace]) -> View:
 def skip(view: View, kept: Int64s) -> View:
     """Shows only some frames, each when it was shown; what was on screen before stays for those that are gone.
 
+    The first frame of each piece stays, so that a seam is seen where it is.
+
     Args:
         view: what is shown.
         kept: int64 (n,), indices of the frames that stay, rising, the first 0.
@@ -70,7 +72,8 @@ def skip(view: View, kept: Int64s) -> View:
     """
     if not len(kept) or kept[0] != 0 or np.any(np.diff(kept) <= 0) or kept[-1] >= len(view.clock):
         raise AugmentError(f"skip: found {len(kept)} frames to keep, expected rising indices from 0 on")
-    return view.then(_change(view.clock, _everything(view.clock), kept))
+    begins = np.flatnonzero(np.diff(view.piece_of, prepend=-1))
+    return view.then(_change(view.clock, _everything(view.clock), np.union1d(kept, begins)))
 
 
 def jitter(view: View, shown_ns: Int64s) -> View:
