@@ -274,6 +274,7 @@ class _Making:
                 operation=" + ".join(_told(operation) for operation in self.done),
                 seed=self.seed,
                 is_reversed=piece.is_reversed,
+                on_ns=tuple(piece.on_ns.tolist()) if piece.is_reversed else (),
                 knots=tuple(Knot(source=str(s), target=str(t)) for s, t in piece.time_map.knots),
                 dropped_frames=tuple(frame for frame in inside if frame not in shown),
                 invalidated=tuple(dict.fromkeys(row.item.split()[-1] for row in left)) if place == 0 else (),

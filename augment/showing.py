@@ -103,9 +103,7 @@ def _piece(row: Augmentation, clock: FrameClock) -> Piece:
     frames = np.array([frame for frame in inside if frame not in gone], np.int64)
     on: Int64s = clock.t_ns[frames]
     if row.is_reversed:
-        # Backwards a frame comes on when, forwards, the next shown one would.
-        on = np.append(on[1:], round(high))[::-1].copy()
-        frames = frames[::-1].copy()
+        on, frames = np.array(row.on_ns, np.int64), frames[::-1].copy()
     return Piece(
         source=row.parent_id, clock=clock, time_map=time_map, frames=frames, on_ns=on, is_reversed=row.is_reversed
     )

@@ -20,7 +20,8 @@ class Augmentation(Record):
     """How a record or video was changed in time: what was done, with which seed, and the map to the new clock.
 
     A video that is put together of several pieces has a row for each. Of one that `is_reversed` the map begins on the
-    mirrored clock of the parent, on which `t` is the parent's end less `t`.
+    mirrored clock of the parent, on which `t` is the parent's end less `t`, and `on_ns` has the instants of the parent
+    at which its shown frames come on, in the order in which they do.
     """
 
     parent_id: str
@@ -28,6 +29,7 @@ class Augmentation(Record):
     seed: int
     parameters: Many[Parameter] = ()
     is_reversed: bool = False
+    on_ns: Many[int] = ()
     knots: Many[Knot]
     dropped_frames: Many[int] = ()
     invalidated: Many[str] = ()
