@@ -74,6 +74,10 @@ def about(name: str) -> str:
         if PurePosixPath(name).name.startswith("test_"):
             module = PurePosixPath(name).stem.removeprefix("test_")
             return f"tests of {module.replace('_', ' ')}"
+    if name.endswith(".yaml"):
+        first = path.read_text(encoding="utf-8").splitlines()[0]
+        if first.startswith("# "):
+            return first.removeprefix("# ").rstrip(".")
     raise SystemExit(f"{name}: no docstring and no line in ABOUT of tests/readme_tree.py")
 
 

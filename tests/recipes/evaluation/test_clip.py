@@ -30,7 +30,9 @@ def event(start_s, end_s, label="move", subject="red circle", known_s=None):
 def material(**rows):
     made = clip()
     grids = tuple(SimpleNamespace(t1_ns=t) for t in made.grids_ns)
-    footage = SimpleNamespace(video=made.video, path=made.path, clock=made.clock, times=made.times_ns, grids=grids)
+    footage = SimpleNamespace(
+        showing=None, video=made.video, path=made.path, clock=made.clock, times=made.times_ns, grids=grids
+    )
     return Material(footage=footage, **rows)
 
 
