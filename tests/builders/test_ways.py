@@ -8,8 +8,8 @@ from pydantic import ValidationError
 
 from datasets_build.builders.dialogue import DialogueConfig, dialogue_of
 from datasets_build.builders.facts import FactsConfig
-from datasets_build.core.speech import SpeechConfig
 from datasets_build.builders.ways import BARGING, LONG, USUAL, WAYS, Way
+from datasets_build.core.speech import SpeechConfig
 from tests.builders.lessons import lesson, lesson_desk, lesson_events
 from tests.builders.made import MS
 from tests.builders.worlds import breaches

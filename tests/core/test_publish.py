@@ -4,8 +4,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from datasets_build.builders.events import EventsConfig
-from datasets_build.core.publish import VIDEOS, Publisher, publish_card
 from datasets_build.core.dataset import Subset
+from datasets_build.core.publish import VIDEOS, Publisher, publish_card
 from datasets_build.core.records import Keyframe, Part, Video
 from datasets_build.core.stage import Fingerprint, Stage
 from datasets_build.core.table import ROWS_PER_GROUP, read_table

@@ -7,7 +7,6 @@ import pytest
 from datasets_build.builders.build import build_dialogue, build_events, build_streaming_qa
 from datasets_build.builders.dialogue import DialogueConfig
 from datasets_build.builders.facts import FactsConfig
-from datasets_build.core.speech import SpeechConfig
 from datasets_build.checks.answers import TRUTH_LAWS
 from datasets_build.checks.causality import QUESTION_LAWS
 from datasets_build.checks.check import CheckConfig, run_checks
@@ -16,6 +15,7 @@ from datasets_build.checks.replies import REPLY_LAWS
 from datasets_build.checks.walk import Atlas
 from datasets_build.core.decisions import decisions_on
 from datasets_build.core.records import About, Dialogue, StreamingQA
+from datasets_build.core.speech import SpeechConfig
 from datasets_build.core.table import read_table
 from datasets_build.truth.looks import PLACES, alone, word_of
 from tests.builders.lessons import ASKED, EVENTS, lesson
