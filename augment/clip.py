@@ -12,11 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from augment.answers import CannotAskError, Rules, Scene
+from augment.arrival import Arrival, arrive
 from augment.dialogues import said_by, talk_again
 from augment.draw import Around, change
 from augment.events import PARTABLE, move_events
+from augment.latency import draw
 from augment.questions import ask_again, probe_again
-from augment.settings import Operation, Pipeline
+from augment.settings import TEMPORAL, Delay, Operation, Pipeline
 from augment.shots import move_keyframes, move_shots
 from augment.view import View
 from datasets_build.core.augmentation import AUGMENTED, Augmentation, Knot
@@ -26,6 +28,7 @@ from datasets_build.core.records import (
     Dialogue,
     Event,
     Keyframe,
+    Parameter,
     Record,
     Reject,
     Shot,
@@ -100,15 +103,24 @@ class Maker:
         view = View.whole(clip.video.id, clip.clock)
         around = _around(there, self._others(clip))
         for operation in done:
-            view = change(view, operation, rng, around)
+            if isinstance(operation, TEMPORAL):
+                view = change(view, operation, rng, around)
         video_id = derive_id("augmented", clip.video.id, seed, *(_told(operation) for operation in done))
-        return _Making(clip, there, view, done, video_id, seed, self.rules, self.talk_rules).made()
+        return _Making(clip, there, _arrival(view, done, rng), done, video_id, seed, self.rules, self.talk_rules).made()
 
     def _others(self, clip: Clip) -> list[Clip]:
         video = clip.video
         return [
             other for other in self.others.get((video.split, *video.upright_size), ()) if other.video.id != video.id
         ]
+
+
+def _arrival(view: View, done: Sequence[Operation], rng: random.Random) -> Arrival:
+    """How the view comes over a network."""
+    for operation in done:
+        if isinstance(operation, Delay) and operation.network is not None:
+            return arrive(view, draw(operation.network, rng, len(view.clock)))
+    return Arrival(view, view)
 
 
 def _told(operation: Operation) -> str:
@@ -145,12 +157,16 @@ class _Making:
 
     clip: Clip
     there: Mapping[str, Clip]
-    view: View
+    arrival: Arrival
     done: Sequence[Operation]
     video_id: str
     seed: int
     rules: Rules
     talk_rules: Rules
+
+    @property
+    def view(self) -> View:
+        return self.arrival.view
 
     def made(self) -> Augmented:
         """All of it."""
@@ -200,7 +216,7 @@ class _Making:
             made: dict[tuple[str, int], StreamingQA] = {}
             rows = self.there[source].questions
             for row in rows:
-                places = self.view.instants(source, row.ask_ns)
+                places = self.arrival.instants(source, row.ask_ns)
                 if not places:
                     left.append(self._left(row, "not_shown", "it is asked where nothing is shown"))
                 for piece, at in places:
@@ -211,7 +227,7 @@ class _Making:
             yield from self._twinned(rows, made, left)
 
     def _probed(self, old: StreamingQA, row: StreamingQA, piece: int) -> StreamingQA:
-        places = [(dict(self.view.instants(old.video_id, probe.t_ns)), probe) for probe in old.test_points]
+        places = [(dict(self.arrival.instants(old.video_id, probe.t_ns)), probe) for probe in old.test_points]
         there = [(found[piece], probe) for found, probe in places if piece in found]
         return probe_again(row, [t for t, _ in there], [probe for _, probe in there], end_ns=self.view.end_ns)
 
@@ -233,7 +249,7 @@ class _Making:
         for row in self.clip.dialogues:
             heard: dict[str, int] = {}
             for turn in said_by(row, "user"):
-                places = self.view.instants(self.clip.video.id, turn.end_ns)
+                places = self.arrival.instants(self.clip.video.id, turn.end_ns)
                 if places:
                     heard[turn.id] = places[0][1]
             held = talk_again(row, heard, scene)
@@ -271,6 +287,7 @@ class _Making:
                 id=derive_id("augmentation", self.video_id, place),
                 video_id=self.video_id,
                 parent_id=piece.source,
+                parameters=(Parameter(name="lead_ns", value=float(self.arrival.lead_ns)),) * bool(self.arrival.lead_ns),
                 operation=" + ".join(_told(operation) for operation in self.done),
                 seed=self.seed,
                 is_reversed=piece.is_reversed,

@@ -61,7 +61,21 @@ def change(view: View, operation: settings.Operation, rng: random.Random, around
             return freeze(view, _stalls(view, operation, rng))
         case settings.Reverse():
             return reverse(view)
+        case settings.Reconnect():
+            return skip(view, _connected(view, operation, rng))
     raise AugmentError(f"{type(operation).__name__}: is no change of time")
+
+
+def _connected(view: View, operation: settings.Reconnect, rng: random.Random) -> Int64s:
+    """The frames that are there: not those of some gaps, yet the first and the last."""
+    times = view.clock.t_ns
+    there = np.ones(len(times), bool)
+    for _ in range(operation.gaps):
+        begin = int(times[rng.randrange(len(times))])
+        length = round(rng.uniform(operation.least_s, operation.most_s) * NS_PER_S)
+        there &= (times <= begin) | (times >= begin + length)
+    there[[0, -1]] = True
+    return np.flatnonzero(there).astype(np.int64)
 
 
 def _factor(operation: settings.Speed, rng: random.Random) -> Fraction:

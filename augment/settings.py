@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from augment.latency import Latency
 from datasets_build.core.config import Config
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -112,7 +113,88 @@ class Reverse(Operation):
     kind: Literal["reverse"] = "reverse"
 
 
-Temporal = Annotated[Speed | Skip | Jitter | Crop | Concat | Loop | Freeze | Reverse, Field(discriminator="kind")]
+class Reconnect(Operation):
+    """A stream that is gone `gaps` times, each for between `least_s` and `most_s`: what happens meanwhile is not seen.
+
+    The last frame stays on screen; where a conversation is held, it goes on with what was seen before.
+    """
+
+    kind: Literal["reconnect"] = "reconnect"
+    gaps: Count = 1
+    least_s: Positive = 1.0
+    most_s: Positive = 4.0
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.most_s < self.least_s:
+            raise ValueError(f"most_s {self.most_s} lies below least_s {self.least_s}")
+        return self
+
+
+class Delay(Operation):
+    """What comes late: frames over the `network`, while people speak without delay, and replies of the `model`.
+
+    Frames arrive in order. A question is heard when it is asked, and answered with what has arrived by then.
+    """
+
+    kind: Literal["delay"] = "delay"
+    network: Latency | None = None
+    model: Latency | None = None
+
+    @model_validator(mode="after")
+    def _delays(self) -> Self:
+        if self.network is None and self.model is None:
+            raise ValueError("found neither network nor model, expected what is late")
+        return self
+
+
+class LateAnswer(Operation):
+    """What becomes of a reply that would begin behind its window: without this, the exchange is dropped.
+
+    `retime` says it at the last moment at which it may begin; `reword` when it comes, in words that say of when they
+    speak; `drop` leaves the exchange out.
+    """
+
+    kind: Literal["late_answer"] = "late_answer"
+    policy: Literal["retime", "reword", "drop"] = "reword"
+
+
+class Interrupt(Operation):
+    """People who barge in: into a `share` of the replies, with another of the conversation's questions.
+
+    The reply ends in the middle of a word. `resume` says it again once the other question is answered, as long as it is
+    right, `abandon` does not.
+    """
+
+    kind: Literal["interrupt"] = "interrupt"
+    share: Share = 0.3
+    then: Literal["resume", "abandon"] = "resume"
+
+
+class DroppedAnswer(Operation):
+    """Replies that never come, to a `share` of the questions: after `patience_s` they are asked again."""
+
+    kind: Literal["dropped_answer"] = "dropped_answer"
+    share: Share = 0.2
+    patience_s: Positive = 3.0
+
+
+class WrongThenCorrected(Operation):
+    """Replies that are wrong, to a `share` of the questions, and are not learned; then the right one comes.
+
+    `user`: somebody says so and asks again; `self`: the assistant notices by itself.
+    """
+
+    kind: Literal["wrong_then_corrected"] = "wrong_then_corrected"
+    share: Share = 0.2
+    by: Literal["self", "user"] = "self"
+
+
+Temporal = Speed | Skip | Jitter | Crop | Concat | Loop | Freeze | Reverse | Reconnect
+Interaction = LateAnswer | Interrupt | DroppedAnswer | WrongThenCorrected
+AnyOperation = Annotated[Temporal | Delay | Interaction, Field(discriminator="kind")]
+TEMPORAL = (Speed, Skip, Jitter, Crop, Concat, Loop, Freeze, Reverse, Reconnect)
+INTERACTION = (LateAnswer, Interrupt, DroppedAnswer, WrongThenCorrected)
 
 
 class Pipeline(Config):
@@ -120,10 +202,22 @@ class Pipeline(Config):
 
     seed: int = 0
     copies: Count = 1
-    operations: Annotated[tuple[Temporal, ...], Field(min_length=1)]
+    operations: Annotated[tuple[AnyOperation, ...], Field(min_length=1)]
 
     @model_validator(mode="after")
     def _does_something(self) -> Self:
         if not any(operation.p for operation in self.operations):
             raise ValueError("operations: each has p 0, so nothing would be made; expected one above 0")
+        return self
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        kinds = [operation.kind for operation in self.operations]
+        for kind in ("delay", *(each.model_fields["kind"].default for each in INTERACTION)):
+            if kinds.count(kind) > 1:
+                raise ValueError(f"operations: found {kind} {kinds.count(kind)} times, expected it once")
+        if "delay" in kinds:
+            later = [each.kind for each in self.operations[kinds.index("delay") :] if isinstance(each, TEMPORAL)]
+            if later:
+                raise ValueError(f"operations: found {later[0]} behind delay, expected it before: a network comes last")
         return self
