@@ -7,6 +7,7 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -136,7 +137,7 @@ def _around(there: Mapping[str, Clip], others: Sequence[Clip]) -> Around:
         moved = [_motion_of(there[piece.source])[piece.frames] for piece in view.pieces]
         return np.concatenate(moved) if all(there[piece.source].signals for piece in view.pieces) else None
 
-    return Around(busy=busy, motion=motion, others=[View.whole(other.video.id, other.clock) for other in others])
+    return Around(busy=busy, motion=motion, others=[partial(View.whole, other.video.id, other.clock) for other in others])
 
 
 def _motion_of(clip: Clip) -> npt.NDArray[np.float64]:
