@@ -26,7 +26,7 @@ from recipes.evaluation.report import read_evaluation
 from recipes.evaluation.stages import recipe_path
 from recipes.evaluation.table import compare
 from recipes.settings import RunConfig
-from tests.bench.results import BRANCHED, CONFIG, Job, main_jobs, train
+from tests.bench.results import BRANCHED, Job, main_jobs, train
 
 PIPELINE = Path("augment/configs/reception.yaml")
 # The evaluated copy is drawn with another seed than those that are learned.
