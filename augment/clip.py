@@ -18,6 +18,7 @@ from augment.dialogues import said_by, talk_again
 from augment.draw import Around, change
 from augment.events import PARTABLE, move_events
 from augment.latency import draw
+from augment.mishaps import Mishaps
 from augment.questions import ask_again, probe_again
 from augment.settings import TEMPORAL, Delay, Operation, Pipeline
 from augment.shots import move_keyframes, move_shots
@@ -137,7 +138,9 @@ def _around(there: Mapping[str, Clip], others: Sequence[Clip]) -> Around:
         moved = [_motion_of(there[piece.source])[piece.frames] for piece in view.pieces]
         return np.concatenate(moved) if all(there[piece.source].signals for piece in view.pieces) else None
 
-    return Around(busy=busy, motion=motion, others=[partial(View.whole, other.video.id, other.clock) for other in others])
+    return Around(
+        busy=busy, motion=motion, others=[partial(View.whole, other.video.id, other.clock) for other in others]
+    )
 
 
 def _motion_of(clip: Clip) -> npt.NDArray[np.float64]:
@@ -253,7 +256,8 @@ class _Making:
                 places = self.arrival.instants(self.clip.video.id, turn.end_ns)
                 if places:
                     heard[turn.id] = places[0][1]
-            held = talk_again(row, heard, scene)
+            going = Mishaps(rng=random.Random(derive_id("mishaps", row.id, self.seed)), done=self.done)
+            held = talk_again(row, heard, scene, mishaps=going)
             left += [self._left(row, "turn", f"turn {turn}: {reason}") for turn, reason in held.left]
             if held.dialogue is None:
                 left.append(self._left(row, "empty", "nothing of the conversation is left"))
