@@ -46,6 +46,7 @@ def talk_again(
     """
     going = mishaps or Mishaps()
     talk = Talk(dialogue, scene, Floor(scene.rules.pause_ns), going.latency(), going.late)
+    going.come_back(talk)
     replies = {
         turn.trigger_ref: turn for turn in dialogue.turns if turn.role == "assistant" and turn.trigger != "event"
     }
@@ -56,8 +57,6 @@ def talk_again(
             _exchange(talk, user, replies.get(user.id), heard_ns[user.id], going)
         except CannotAskError as error:
             left.append(Left(user.id, str(error)))
-    going.barge_in(talk)
-    going.come_back(talk)
     return Held(_dialogue(talk), left)
 
 
@@ -100,6 +99,7 @@ def _exchange(talk: Talk, user: Turn, answer: Turn | None, heard_ns: int, going:
     else:
         turns = [talk.spoken(answer, replies[0], trigger="user_query", ref=asked.id)]
     _take(talk, asked, turns, cuts=talk.made.get(user.interrupts or ""))
+    going.barge_in(talk, turns[0])
 
 
 def _promise(talk: Talk, turn: Turn, asked: Turn) -> Turn:

@@ -69,14 +69,14 @@ class Mishaps:
                 continue
         return False
 
-    def barge_in(self, talk: Talk) -> None:
-        """Lets people break into answers."""
+    def barge_in(self, talk: Talk, turn: Turn) -> None:
+        """Lets somebody break into an answer; exchanges that then find no room are left out."""
         for each in self.done:
-            if not isinstance(each, Interrupt):
-                continue
-            for turn in [turn for turn in talk.turns if _can_be_cut(turn)]:
-                if self.rng.random() < each.share:
-                    _barge(talk, turn, self.rng, resume=each.then == "resume")
+            if isinstance(each, Interrupt) and self._wants_in(talk, turn, each):
+                _barge(talk, turn, self.rng, resume=each.then == "resume")
+
+    def _wants_in(self, talk: Talk, turn: Turn, operation: Interrupt) -> bool:
+        return turn in talk.turns and _can_be_cut(turn) and self.rng.random() < operation.share
 
     def come_back(self, talk: Talk) -> None:
         """Lets the assistant say what it saw last, where a stream was gone."""
