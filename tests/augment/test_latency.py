@@ -3,6 +3,7 @@
 import math
 import random
 import statistics
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -44,7 +45,7 @@ def test_bursts_are_as_often_bad_and_as_long_as_their_states_say():
     bad = [ns == 500 * MS for ns in found]
     assert set(found) == {10 * MS, 500 * MS}
     assert sum(bad) / len(bad) == pytest.approx(0.2, rel=0.1)
-    begins = sum(now and not before for before, now in zip(bad, bad[1:], strict=False))
+    begins = sum(now and not before for before, now in pairwise(bad))
     assert sum(bad) / begins == pytest.approx(5.0, rel=0.1)
 
 
@@ -92,7 +93,7 @@ def test_what_is_no_trace_is_refused_by_line(tmp_path, text, found):
 
 
 def test_a_trace_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(ValidationError, match="none.txt: no such file; expected latencies in ms"):
+    with pytest.raises(ValidationError, match=r"none\.txt: no such file; expected latencies in ms"):
         Trace(path=str(tmp_path / "none.txt"))
 
 
