@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from datasets_build.core.clock import FrameClock
 from datasets_build.core.records import About, Evidence, Provenance, derive_id
@@ -55,6 +55,7 @@ class Scene:
         grounds: what its events give at an instant.
         rules: how is asked.
         seed: of the words that have to be chosen anew.
+        unseen: what its events give together with those that happen where no frame shows them; None without such.
     """
 
     video_id: str
@@ -62,6 +63,7 @@ class Scene:
     grounds: Grounds
     rules: Rules
     seed: int
+    unseen: Grounds | None = None
 
 
 class CannotAskError(Exception):
@@ -125,6 +127,8 @@ def replies_to(asked: Asked) -> tuple[About, list[Reply]]:
     due = due_of(asked.task, asked.about, asked.ask_ns, asked.scene.grounds)
     if isinstance(due, str):
         raise CannotAskError(f"it needs {due}")
+    if not _is_certain(asked, due):
+        raise CannotAskError("something that matters to it happens where no frame shows it")
     if asked.task == "tell_me_when":
         return asked.about, _reports(asked, due)
     if asked.task == "count_so_far":
@@ -141,6 +145,8 @@ def last_seen(asked: Asked) -> tuple[str, tuple[Evidence, ...]]:
     due = due_of(asked.task, asked.about, asked.ask_ns, asked.scene.grounds)
     if isinstance(due, str):
         raise CannotAskError(f"it needs {due}")
+    if not _is_certain(asked, due):
+        raise CannotAskError("something that matters to it happens where no frame shows it")
     return _text(asked, due.told, first=True), tuple(_proof(asked, due))
 
 
@@ -166,6 +172,16 @@ def wrong_texts(asked: Asked) -> list[str]:
     for told, number in tellings:
         found |= answer_texts(writer, asked.task, asked.about, told, number=number)
     return sorted(text for text in found - true if text)
+
+
+def _is_certain(asked: Asked, due: Due) -> bool:
+    """Whether the same is due when what happens unseen counts; later events matter where they are told."""
+    if asked.scene.unseen is None:
+        return True
+    also = due_of(asked.task, asked.about, asked.ask_ns, asked.scene.unseen)
+    if isinstance(also, str):
+        return False
+    return also == due if asked.about.every else replace(also, further=()) == replace(due, further=())
 
 
 def _proof(asked: Asked, due: Due) -> list[Evidence]:

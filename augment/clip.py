@@ -180,6 +180,7 @@ class _Making:
             video_id=self.video_id,
             clock=self.view.clock,
             grounds=Grounds(events.there, self.view.clock),
+            unseen=Grounds([*events.there, *events.hidden], self.view.clock) if events.hidden else None,
             rules=self.rules,
             seed=self.seed,
         )

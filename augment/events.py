@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import NamedTuple
 
+from augment.seen import LATE_NS, Strip, Told, is_new_shot, seen_at, strips_of
 from augment.view import Moved, Piece, View
 from datasets_build.core.clock import round_half_up
 from datasets_build.core.records import Event, Provenance, derive_id
-from datasets_build.core.topics import CAMERA, ENTERING_SETS, NEW_SHOT, PICTURE_SET
+from datasets_build.core.topics import ACTS, CAMERA, ENTERING_SETS, PICTURE_SET
 from datasets_build.teachers.template import load_template
 
 VERSION = "1"
@@ -26,6 +28,7 @@ MIRRORED = {
 SYMMETRIC = frozenset({"shot_start", "fade", "dissolve", "still", "motion_burst", "black"})
 """What looks the same backwards."""
 _BACKWARDS = MIRRORED | {there: here for here, there in MIRRORED.items()} | {label: label for label in SYMMETRIC}
+_UNDONE = {"enter": "leave", "leave": "enter"}
 # Names everything that happens too, but not how all that is in the picture came in.
 _CUT_SET = "world"
 
@@ -38,10 +41,15 @@ class Gone(NamedTuple):
 
 
 class Events(NamedTuple):
-    """The events of an augmented video in order of time, and those of its sources that it does not have."""
+    """The events of an augmented video in order of time, and those of its sources that it does not have.
+
+    `hidden` are those that happen in it without being shown, each an instant: the first frame behind it. What is said
+    of the video has to be true whether or not they count.
+    """
 
     there: list[Event]
     gone: list[Gone]
+    hidden: list[Event]
 
 
 def move_events(view: View, sources: Mapping[str, Sequence[Event]], *, video_id: str) -> Events:
@@ -54,20 +62,34 @@ def move_events(view: View, sources: Mapping[str, Sequence[Event]], *, video_id:
         sources: the events of each source, by its id.
         video_id: of the augmented video.
     """
-    whole = _shows_entering(view)
-    found = [_new_shot(view, place, video_id) for place in range(len(view.pieces))]
+    strips = strips_of(view)
+    there = [_seam(strip, video_id) for strip in strips]
+    hidden: list[Event] = []
     gone = []
     for source, events in sources.items():
+        told = Told(events)
+        mine = [place for place, strip in enumerate(strips) if strip.piece.source == source]
+        pieces = [_Shown(view, place, strips[place], told, video_id) for place in mine]
+        found = [piece.events() for piece in pieces]
+        there += [event for shown, _ in found for event in shown]
+        hidden += [event for _, missed in found for event in missed]
+        kept = {name for shown, _ in found for event in shown for name in event.provenance.inputs}
+        missed = {name for _, lost in found for event in lost for name in event.provenance.inputs}
+        at_seams = {name for piece in pieces for name in piece.at_seam()}
         for event in events:
-            if event.label_set == PICTURE_SET and event.label == "video_start":
-                continue
-            moved = [_moved(view, event, at, video_id=video_id, whole=whole) for at in view.spans(source, event.span)]
-            there = [each for each in moved if each is not None and not _at_seam(view, each)]
-            found += there
-            if not there:
-                gone.append(Gone(event, "no frame of it is shown as what it is"))
-    found.sort(key=lambda event: (event.start_ns, event.label != "video_start", event.end_ns, event.label, event.id))
-    return Events(found, gone)
+            if event.id not in kept | at_seams and not _begins(event):
+                why = "it happens where no frame shows it" if event.id in missed else "no frame of it is shown"
+                gone.append(Gone(event, why))
+    there.sort(key=_order)
+    return Events(there, gone, sorted(hidden, key=_order))
+
+
+def _order(event: Event) -> tuple[int, bool, int, str, str]:
+    return (event.start_ns, event.label != "video_start", event.end_ns, event.label, event.id)
+
+
+def _begins(event: Event) -> bool:
+    return event.label_set == PICTURE_SET and event.label == "video_start"
 
 
 def survives_backwards(event: Event) -> bool:
@@ -75,15 +97,10 @@ def survives_backwards(event: Event) -> bool:
     return event.label_set == PICTURE_SET and event.label in _BACKWARDS
 
 
-def _shows_entering(view: View) -> bool:
-    """Whether every piece begins where its source does, so that all that is in the picture has been seen to come in."""
-    return all(piece.span[0] == 0 and not piece.is_reversed for piece in view.pieces)
-
-
-def _new_shot(view: View, place: int, video_id: str) -> Event:
+def _seam(strip: Strip, video_id: str) -> Event:
     """Where a piece begins the picture changes: the first frame of all, or a seam."""
-    at = view.clock.snap_up(round_half_up(view.pieces[place].begins))
-    label = "shot_start" if place else "video_start"
+    at = strip.shown_at(0)
+    label = "shot_start" if at else "video_start"
     return Event(
         id=derive_id("event", video_id, PICTURE_SET, label, at),
         video_id=video_id,
@@ -96,61 +113,203 @@ def _new_shot(view: View, place: int, video_id: str) -> Event:
         known_from_ns=at,
         confidence=1.0,
         source="shot",
-        provenance=Provenance(kind="rule", agent=AGENT, version=VERSION, inputs=(view.pieces[place].source,)),
+        provenance=Provenance(kind="rule", agent=AGENT, version=VERSION, inputs=(strip.piece.source,)),
     )
 
 
-def _at_seam(view: View, event: Event) -> bool:
-    """Whether a new shot of a source begins with its piece: the seam is that."""
-    seams = {view.clock.snap_up(round_half_up(piece.begins)) for piece in view.pieces}
-    return event.is_point and event.label in NEW_SHOT and event.label_set == PICTURE_SET and event.start_ns in seams
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """One piece with what its source tells."""
+
+    view: View
+    place: int
+    strip: Strip
+    told: Told
+    video_id: str
+
+    @property
+    def piece(self) -> Piece:
+        return self.strip.piece
+
+    def events(self) -> tuple[list[Event], list[Event]]:
+        """What it shows, and what happens in it unseen."""
+        shown: list[Event] = []
+        hidden: list[Event] = []
+        for event in self.told.events:
+            if _begins(event) or not self._inside(event):
+                continue
+            made = self._one(event)
+            if made is None:
+                hidden += self._hidden(event)
+            elif not (made.start_ns == self.strip.shown_at(0) and made.is_point and is_new_shot(made)):
+                # A new shot that begins with its piece is the seam.
+                shown.append(made)
+        shown, doubled = _one_shot_at_once(shown)
+        hidden += [each for event in doubled for each in self._hidden(self._parent(event))]
+        return self._promised(shown, hidden), hidden
+
+    def at_seam(self) -> Iterator[str]:
+        """Ids of the new shots that begin with it."""
+        for event in self.told.events:
+            if is_new_shot(event) and self._inside(event) and self._behind(event) == self.strip.shown_at(0):
+                yield event.id
+
+    def _inside(self, event: Event) -> bool:
+        """Whether it happens in the stretch that the piece runs through."""
+        low, high = self.piece.span
+        if not event.is_point:
+            return event.start_ns < high and event.end_ns > low
+        return low < event.start_ns <= high if self.piece.is_reversed else low <= event.start_ns < high
+
+    def _behind(self, event: Event) -> int:
+        """The first frame of the view at which it is over, or the piece's end."""
+        low, high = self.piece.span
+        end = max(low, Fraction(event.start_ns)) if self.piece.is_reversed else min(high, Fraction(event.end_ns))
+        return min(self.strip.end_ns, self.view.clock.snap_up(round_half_up(self.piece.exact(end))))
+
+    def _parent(self, event: Event) -> Event:
+        return next(old for old in self.told.events if old.id == event.provenance.inputs[0])
+
+    def _one(self, event: Event) -> Event | None:
+        """The event as the piece shows it; None where it does not."""
+        if self.piece.is_reversed and not survives_backwards(event):
+            return None
+        if event.is_point:
+            at = self._instant(event)
+        else:
+            at = next((at for at in self.view.spans(self.piece.source, event.span) if at.piece == self.place), None)
+        if at is None:
+            return self._jumped(event)
+        if event.label == "move" and not self.piece.is_reversed and not at.cut_end:
+            at = self._until_rest(event, at)
+        return self._moved(event, at)
+
+    def _instant(self, event: Event) -> Moved | None:
+        if self.piece.is_reversed:
+            at_ns = self._behind(event)
+        else:
+            frame = seen_at(self.strip, event, self.told)
+            at_ns = self.strip.end_ns if frame is None else self.strip.shown_at(frame)
+        return Moved(at_ns, at_ns, self.place, False, False) if at_ns < self.strip.end_ns else None
+
+    def _jumped(self, event: Event) -> Event | None:
+        """A new shot that comes in slowly, of which nothing is shown but that it has come."""
+        at_ns = self._behind(event)
+        if event.is_point or not is_new_shot(event) or at_ns >= self.strip.end_ns:
+            return None
+        point = event.model_copy(
+            update={
+                "label": "shot_start",
+                "caption": load_template().caption_of("shot_start"),
+                "is_point": True,
+                "onset_uncertainty_ns": 0,
+                "offset_uncertainty_ns": 0,
+            }
+        )
+        return self._moved(point, Moved(at_ns, at_ns, self.place, False, False))
+
+    def _until_rest(self, event: Event, at: Moved) -> Moved:
+        """A movement ends when its end is seen."""
+        if self.told.stop_of(event) is None:
+            return at
+        return at._replace(end_ns=self.strip.shown_at(self.strip.rest_at(event.end_ns)))
+
+    def _hidden(self, event: Event) -> Iterator[Event]:
+        """It as an instant at the first frame behind it; backwards it may look like what undoes it, too."""
+        at_ns = self._behind(event)
+        labels = {event.label, _UNDONE.get(event.label, event.label)} if self.piece.is_reversed else {event.label}
+        for label in sorted(labels) if at_ns < self.strip.end_ns else ():
+            yield event.model_copy(
+                update={
+                    "id": derive_id("hidden", self.video_id, event.id, self.place, label),
+                    "video_id": self.video_id,
+                    "start_ns": at_ns,
+                    "end_ns": at_ns,
+                    "known_from_ns": at_ns,
+                    "label": label,
+                    "is_point": True,
+                    "onset_uncertainty_ns": 0,
+                    "offset_uncertainty_ns": 0,
+                    "provenance": event.provenance.model_copy(update={"inputs": (event.id,)}),
+                }
+            )
+
+    def _promised(self, shown: Sequence[Event], hidden: Sequence[Event]) -> list[Event]:
+        """The events, those with a label set that promises too much with another."""
+        missed = {name for event in hidden if event.label_set in ENTERING_SETS for name in event.provenance.inputs}
+        broken = {self.told.shot_of(old.start_ns) for old in self.told.events if old.id in missed}
+        low = self.piece.span[0]
+        first = self.told.shot_of(int(low))
+        if any(e.label_set in ENTERING_SETS and first <= e.start_ns < low for e in self.told.events):
+            broken.add(first)
+        return [
+            event.model_copy(update={"label_set": _CUT_SET})
+            if event.label_set in ENTERING_SETS and self.told.shot_of(self._parent(event).start_ns) in broken
+            else event
+            for event in shown
+        ]
+
+    def _moved(self, event: Event, at: Moved) -> Event | None:
+        if at.start_ns >= self.view.clock.end_ns:
+            return None
+        label = _BACKWARDS[event.label] if self.piece.is_reversed else event.label
+        known, enough = self._known(event, at)
+        lost = self.view.on_of[self.view.clock.index_at(at.start_ns)] - event.start_ns > LATE_NS
+        missed = at.cut_start or (lost and event.label not in ACTS and not self.piece.is_reversed)
+        slow = not event.is_point and is_new_shot(event) and at.end_ns == self.strip.end_ns < self.view.end_ns
+        certain = not ((missed and not enough) or at.cut_end or slow) or event.label in PARTABLE
+        return Event(
+            id=derive_id("event", self.video_id, event.id, at.piece, at.start_ns),
+            video_id=self.video_id,
+            start_ns=at.start_ns,
+            end_ns=at.end_ns,
+            label=label,
+            label_set=event.label_set,
+            caption=load_template().caption_of(label) if label != event.label else event.caption,
+            subject=event.subject,
+            is_point=event.is_point,
+            known_from_ns=known,
+            confidence=event.confidence,
+            onset_uncertainty_ns=_reach(self.view, event, at, onset=True),
+            offset_uncertainty_ns=_reach(self.view, event, at, onset=False)
+            if certain
+            else self.view.clock.end_ns - at.end_ns,
+            source=event.source,
+            parent_event_id=event.parent_event_id,
+            provenance=event.provenance.model_copy(update={"inputs": (event.id,)}),
+        )
+
+    def _known(self, event: Event, at: Moved) -> tuple[int, bool]:
+        """When the event can be recognised, and whether so much of it is shown.
+
+        As long after it is first seen as it took before, in the source and in the view, at its end at the latest.
+        """
+        if event.is_point:
+            return at.start_ns, True
+        clock, needed = self.view.clock, event.known_from_ns - event.start_ns
+        low, high = self.piece.span
+        if self.piece.is_reversed:
+            seen = min(Fraction(event.end_ns), high) - needed
+            enough = seen >= max(low, Fraction(event.start_ns))
+        else:
+            begin = int(self.view.on_of[clock.index_at(at.start_ns)])
+            seen = max(Fraction(max(event.start_ns, begin)), low) + needed
+            enough = seen <= min(high, Fraction(event.end_ns))
+        if not enough:
+            return at.end_ns, False
+        looked = clock.snap_up(max(round_half_up(self.piece.exact(seen)), at.start_ns + needed))
+        return min(at.end_ns, looked), True
 
 
-def _moved(view: View, event: Event, at: Moved, *, video_id: str, whole: bool) -> Event | None:
-    """The event as one piece shows it; None where it is none there."""
-    piece = view.pieces[at.piece]
-    if piece.is_reversed and not survives_backwards(event):
-        return None
-    if at.start_ns >= view.clock.end_ns:
-        return None
-    label = _BACKWARDS[event.label] if piece.is_reversed else event.label
-    known = _known(view, event, at)
-    cut = (at.cut_start and known == at.end_ns) or at.cut_end
-    certain = not cut or event.label in PARTABLE
-    entering = event.label_set in ENTERING_SETS and not whole
-    return Event(
-        id=derive_id("event", video_id, event.id, at.piece, at.start_ns),
-        video_id=video_id,
-        start_ns=at.start_ns,
-        end_ns=at.end_ns,
-        label=label,
-        label_set=_CUT_SET if entering else event.label_set,
-        caption=load_template().caption_of(label) if label != event.label else event.caption,
-        subject=event.subject,
-        is_point=event.is_point,
-        known_from_ns=known,
-        confidence=event.confidence,
-        onset_uncertainty_ns=_reach(view, event, at, onset=True),
-        offset_uncertainty_ns=_reach(view, event, at, onset=False) if certain else view.clock.end_ns - at.end_ns,
-        source=event.source,
-        parent_event_id=event.parent_event_id,
-        provenance=event.provenance.model_copy(update={"inputs": (event.id,)}),
-    )
-
-
-def _known(view: View, event: Event, at: Moved) -> int:
-    """When the event can be recognised: as long after it is first seen as it took before, at its end at the latest."""
-    if event.is_point:
-        return at.start_ns
-    piece, needed = view.pieces[at.piece], event.known_from_ns - event.start_ns
-    low, high = piece.span
-    if piece.is_reversed:
-        seen = min(Fraction(event.end_ns), high) - needed
-        inside = seen >= max(low, Fraction(event.start_ns))
-    else:
-        seen = max(Fraction(event.start_ns), low) + needed
-        inside = seen <= min(high, Fraction(event.end_ns))
-    return min(at.end_ns, view.clock.snap_up(round_half_up(piece.exact(seen)))) if inside else at.end_ns
+def _one_shot_at_once(events: Sequence[Event]) -> tuple[list[Event], list[Event]]:
+    """The events of a piece, of several new shots seen at one frame the slowest alone; and the others."""
+    best: dict[int, Event] = {}
+    for event in events:
+        if is_new_shot(event):
+            other = best.get(event.known_from_ns)
+            best[event.known_from_ns] = event if other is None or event.start_ns < other.start_ns else other
+    kept = [event for event in events if not is_new_shot(event) or best[event.known_from_ns] is event]
+    return kept, [event for event in events if is_new_shot(event) and best[event.known_from_ns] is not event]
 
 
 def _reach(view: View, event: Event, at: Moved, *, onset: bool) -> int:

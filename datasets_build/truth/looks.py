@@ -25,7 +25,7 @@ class Alone(NamedTuple):
 def alone(task: str, t_ns: int, grounds: Grounds) -> Alone | str:
     """What is in the picture at an instant, or why that cannot be said."""
     shots = grounds.of(About(kind="shots"))
-    if not grounds.scene or any(fact.event.label_set not in ENTERING_SETS for fact in grounds.scene):
+    if not grounds.scene:
         return "a video of which everything that enters the picture is told"
     if busy(grounds.scene, t_ns) or busy(shots, t_ns):
         return "an instant at which nothing is under way"
@@ -35,6 +35,8 @@ def alone(task: str, t_ns: int, grounds: Grounds) -> Alone | str:
     for fact in over:
         if fact.done_ns <= since:
             continue
+        if fact.event.label_set not in ENTERING_SETS:
+            return "a shot of which everything that enters the picture is told"
         if fact.early_ns < since or not _follows(named, fact):
             return f"events that agree with each other, unlike {fact.id}"
     if len(named) != 1 or len(next(iter(named)).split()) != len(PLACES):
