@@ -6,18 +6,20 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from augment.operation import Count, Factor, Positive
+from augment.operation import Operation as Operation
+from augment.picture_settings import (
+    Aspect,
+    Blur,
+    Colour,
+    Compress,
+    Noise,
+    PictureOperation,
+    Resolution,
+    Shake,
+    Window,
+)
 from datasets_build.core.config import Config
-
-Share = Annotated[float, Field(ge=0, le=1)]
-Factor = Annotated[float, Field(ge=0.25, le=4)]
-Positive = Annotated[float, Field(gt=0)]
-Count = Annotated[int, Field(ge=1)]
-
-
-class Operation(Config):
-    """Something that is done to a video with probability `p`."""
-
-    p: Share = 1.0
 
 
 class Speed(Operation):
@@ -112,18 +114,43 @@ class Reverse(Operation):
     kind: Literal["reverse"] = "reverse"
 
 
-Temporal = Annotated[Speed | Skip | Jitter | Crop | Concat | Loop | Freeze | Reverse, Field(discriminator="kind")]
+Temporal = Speed | Skip | Jitter | Crop | Concat | Loop | Freeze | Reverse
+Pictorial = Resolution | Aspect | Window | Colour | Blur | Compress | Shake | Noise
 
 
 class Pipeline(Config):
-    """What is done to each video, in order, and how many augmented videos are made of it."""
+    """What is done to each video, in order, and how many augmented videos are made of it.
+
+    What is done to pixels is done, in its order, to the frames that the changes of time have left. A copy is made of a
+    scene `views` times, each with the same changes of time and with other looks.
+    """
 
     seed: int = 0
     copies: Count = 1
-    operations: Annotated[tuple[Temporal, ...], Field(min_length=1)]
+    views: Count = 1
+    operations: Annotated[tuple[Annotated[Temporal | Pictorial, Field(discriminator="kind")], ...], Field(min_length=1)]
+
+    @property
+    def in_time(self) -> tuple[Operation, ...]:
+        """What changes the times of frames."""
+        return tuple(operation for operation in self.operations if not isinstance(operation, PictureOperation))
+
+    @property
+    def on_pixels(self) -> tuple[PictureOperation, ...]:
+        """What changes the frames themselves."""
+        return tuple(operation for operation in self.operations if isinstance(operation, PictureOperation))
 
     @model_validator(mode="after")
     def _does_something(self) -> Self:
         if not any(operation.p for operation in self.operations):
             raise ValueError("operations: each has p 0, so nothing would be made; expected one above 0")
+        return self
+
+    @model_validator(mode="after")
+    def _views_differ(self) -> Self:
+        if self.views > 1 and not any(operation.p for operation in self.on_pixels):
+            raise ValueError(
+                f"views: found {self.views}, but no operation on pixels, so that all would look alike; expected 1, or "
+                "one such as colour"
+            )
         return self
