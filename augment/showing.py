@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from augment.coded import Coder, look_at
 from augment.errors import AugmentError
-from augment.looks import VERSION, apply_looks
+from augment.looks import VERSION
 from augment.view import Piece, View
 from datasets_build.core.augmentation import Augmentation, Look
 from datasets_build.core.clock import FrameClock, Int64s, Span
@@ -48,6 +49,7 @@ class Showing:
     view: View
     reels: Mapping[str, Reel]
     looks: tuple[Look, ...] = ()
+    _coder: Coder = field(default_factory=Coder, init=False, repr=False)
 
     def frames(self, times_ns: Sequence[int], *, decoder: str = "decord") -> Pixels:
         """What is on screen at some instants of the view: uint8 (n, height, width, 3).
@@ -63,8 +65,11 @@ class Showing:
         if not self.looks:
             return self._plain(times_ns, decoder)
         frames, places = np.unique(self.view.clock.indices_at(times_ns), return_inverse=True)
-        times = self.view.clock.t_ns[frames]
-        return apply_looks(self.looks, self._plain(times.tolist(), decoder), frames, times)[places]
+
+        def read(wanted: Int64s) -> Pixels:
+            return self._plain(self.view.clock.t_ns[wanted].tolist(), decoder)
+
+        return look_at(self.looks, frames, self.view.clock, read, coder=self._coder, name=decoder)[places]
 
     def _plain(self, times_ns: Sequence[int], decoder: str) -> Pixels:
         """As the sources have them."""
