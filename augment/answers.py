@@ -6,6 +6,7 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from augment.untold import Untold
 from datasets_build.core.clock import FrameClock
 from datasets_build.core.records import About, Evidence, Provenance, derive_id
 from datasets_build.truth.due import Due, due_of, told_from, unfit
@@ -56,6 +57,7 @@ class Scene:
         rules: how is asked.
         seed: of the words that have to be chosen anew.
         unseen: what its events give together with those that happen where no frame shows them; None without such.
+        untold: what a viewer of it cannot tell; None: nothing is hidden.
     """
 
     video_id: str
@@ -64,6 +66,7 @@ class Scene:
     rules: Rules
     seed: int
     unseen: Grounds | None = None
+    untold: Untold | None = None
 
 
 class CannotAskError(Exception):
@@ -124,6 +127,9 @@ def replies_to(asked: Asked) -> tuple[About, list[Reply]]:
         raise CannotAskError(f"what it is about cannot be worked out: found {wrong[0]}")
     if asked.ask_ns >= asked.scene.clock.end_ns:
         raise CannotAskError("it is asked when the video is over")
+    untold = asked.scene.untold
+    if untold and (why := untold.why_not(asked.task, asked.about, asked.ask_ns, asked.scene.grounds)):
+        raise CannotAskError(f"it needs {why}")
     due = due_of(asked.task, asked.about, asked.ask_ns, asked.scene.grounds)
     if isinstance(due, str):
         raise CannotAskError(f"it needs {due}")

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -180,15 +181,15 @@ class _Writing:
             others=by_size(clips),
         )
         for clip in track(clips, total=len(clips), label="augment"):
-            for copy in range(self.pipeline.copies):
-                made = self._one(maker, clip, copy, rejects)
+            for copy, camera in product(range(self.pipeline.copies), range(self.pipeline.views)):
+                made = self._one(maker, clip, copy, camera, rejects=rejects)
                 if made is not None:
                     rejects += made.left
                     yield made
 
-    def _one(self, maker: Maker, clip: Clip, copy: int, rejects: list[Reject]) -> Augmented | None:
+    def _one(self, maker: Maker, clip: Clip, copy: int, camera: int, *, rejects: list[Reject]) -> Augmented | None:
         try:
-            return self._whole(maker.make(clip, copy))
+            return self._whole(maker.make(clip, copy, camera))
         except AugmentError as error:
             rejects.append(
                 Reject(
