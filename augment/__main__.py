@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from augment.encode import Codec
 from augment.folder import apply
 from augment.settings import Pipeline
 from augment.source import Source
@@ -31,13 +32,17 @@ def apply_pipeline(
         list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings, such as seed=1 or copies=2.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Make anew what is there.")] = False,
+    render: Annotated[bool, typer.Option("--render", help="Write video files, too.")] = False,
+    codec: Annotated[
+        Codec, typer.Option("--codec", help="Of the video files: what every player reads, or every pixel as it is.")
+    ] = "h264",
 ) -> None:
-    """Write the augmented videos of a folder as records; their frames are read through the maps."""
+    """Write the augmented videos of a folder as records; their frames are read through the maps, or rendered."""
     set_up_logging()
     pipeline = load_config(Pipeline, config, overrides or [])
     source = Source.open(folder)
     print_header(f"augment {folder} → {to}", tool_versions("numpy", "pyarrow"), flatten(pipeline))
-    for name, count in apply(source, to, pipeline, force=force).items():
+    for name, count in apply(source, to, pipeline, force=force, render=codec if render else None).items():
         typer.echo(f"{name}: {count}")
 
 

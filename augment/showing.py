@@ -137,8 +137,11 @@ def _piece(row: Augmentation, clock: FrameClock) -> Piece:
 
 
 def is_augmented(out: Path) -> bool:
-    """Whether the videos of an output folder are read through maps."""
-    return (out / FOLDER / TABLE).is_file()
+    """Whether the videos of an output folder are read through maps, and not from files of their own."""
+    if not (out / FOLDER / TABLE).is_file():
+        return False
+    content = read_json(out / FOLDER / SOURCES)
+    return not isinstance(content, dict) or content.get("rendered") is None
 
 
 def open_showings(out: Path) -> dict[str, Showing]:
