@@ -1,7 +1,6 @@
 """Finished output folders to augment: short drawn videos with all datasets, made by the builders in this process."""
 
 import hashlib
-import os
 
 from augment.folder import apply
 from augment.settings import Pipeline
@@ -21,7 +20,7 @@ from tests.drawn import NTSC, PAL, VideoSpec, draw_video
 SIZE = (64, 48)
 
 
-def drawn(folder, name, *, seconds=8, split="train", seed=0):
+def drawn(folder, name, *, seconds=12, split="train", seed=0):
     """A lively video whose file is really there: every frame bears its number."""
     scene = lively(name, seconds=seconds, seed=seed, split=split)
     folder.mkdir(parents=True, exist_ok=True)
@@ -41,9 +40,11 @@ def drawn(folder, name, *, seconds=8, split="train", seed=0):
     return scene
 
 
-def finished(out, *, splits=("train", "train", "test"), seconds=8, qa=True, frames=True, talk=True):
+def finished(out, *, splits=("train", "train", "test"), seconds=12, qa=True, frames=True, talk=True):
     """An output folder of drawn videos, one for each split named."""
-    scenes = [drawn(out / "videos", f"clip-{k}", split=split, seed=k, seconds=seconds) for k, split in enumerate(splits)]
+    scenes = [
+        drawn(out / "videos", f"clip-{k}", split=split, seed=k, seconds=seconds) for k, split in enumerate(splits)
+    ]
     write_out(out, scenes)
     build_events(out, EventsConfig())
     if qa:
@@ -71,7 +72,7 @@ def tree(out):
 
 def stamps(out):
     """When each file below a folder was written, by its relative path."""
-    return {str(path.relative_to(out)): os.stat(path).st_mtime_ns for path in sorted(out.rglob("*")) if path.is_file()}
+    return {str(path.relative_to(out)): path.stat().st_mtime_ns for path in sorted(out.rglob("*")) if path.is_file()}
 
 
 def maps_of(out):
