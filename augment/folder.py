@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
@@ -75,10 +76,16 @@ def apply(source: Source, out: Path, pipeline: Pipeline, *, force: bool = False)
         raise AugmentError(f"{out}: is the folder that is augmented; name another one to write to")
     if is_augmented(source.out):
         raise AugmentError(f"{source.out}: is augmented already; put all operations into one pipeline")
+    work = _Writing(source, pipeline)
+    if force or not is_augmented(out):
+        # Before anything is written.
+        work.refuse_nothing()
     with output_folder(out):
-        stages = _open(source, out, pipeline, force=force)
+        stages = work.stages = _open(source, out, pipeline, force=force)
         if not all(stage.done for stage in stages.values()):
-            _Writing(source, pipeline, stages).write()
+            work.write()
+        # What a repeated run made a second time stands aside there.
+        shutil.rmtree(out / ".work", ignore_errors=True)
         collect_rejects(out)
         return {f"{name}.{what}": n for name, stage in stages.items() for what, n in stage.counts().items()}
 
@@ -113,7 +120,15 @@ class _Writing:
 
     source: Source
     pipeline: Pipeline
-    stages: dict[str, Stage]
+    stages: dict[str, Stage] = field(default_factory=dict)
+    clips: Sequence[Clip] = ()
+
+    def refuse_nothing(self) -> None:
+        """Raises AugmentError where nothing is left of any video; looks no further than to the first that is made."""
+        rejects: list[Reject] = []
+        if next(self._made(rejects, quietly=True), None) is None:
+            why = f", such as {rejects[0].reason}" if rejects else "; chance did nothing to any video, raise p"
+            raise AugmentError(f"{self.source.out}: the pipeline leaves nothing of any video{why}")
 
     def write(self) -> None:
         """Writes them, then publishes one after the other; a killed run finds those that are whole."""
@@ -148,9 +163,6 @@ class _Writing:
                 np.save(self._file("index", made.clip.video.pts_index), made.view.clock.pts)
                 for name, publisher in publishers.items():
                     _publish(name, publisher, made)
-        if not counts["videos"]:
-            why = f", such as {rejects[0].reason}" if rejects else "; chance did nothing to any video, raise p"
-            raise AugmentError(f"{self.source.out}: the pipeline leaves nothing of any video{why}")
         self._commit(publishers, counts, rejects)
 
     def _file(self, stage: str, name: str) -> Path:
@@ -171,15 +183,15 @@ class _Writing:
         views = sorted(path.name for path in (self.source.out / name).glob("frames_*"))
         return [_EVENTS, *(Subset(view, FrameLabel, _FRAMES) for view in views)]
 
-    def _made(self, rejects: list[Reject]) -> Iterator[Augmented]:
-        clips = list(self.source.clips())
+    def _made(self, rejects: list[Reject], *, quietly: bool = False) -> Iterator[Augmented]:
+        clips = self.clips = self.clips or list(self.source.clips())
         maker = Maker(
             pipeline=self.pipeline,
             rules=self.source.rules("streaming_qa"),
             talk_rules=self.source.rules("dialogue"),
             others=by_size(clips),
         )
-        for clip in track(clips, total=len(clips), label="augment"):
+        for clip in clips if quietly else track(clips, total=len(clips), label="augment"):
             for copy in range(self.pipeline.copies):
                 made = self._one(maker, clip, copy, rejects)
                 if made is not None:
