@@ -161,9 +161,7 @@ def test_a_folder_of_somebody_else_is_never_touched(parent, tmp_path):
     for force in (False, True):
         with pytest.raises(StageError, match=r"holds no manifest\.json"):
             applied(parent, tmp_path / "out", *SLOWED, force=force)
-        assert tree(tmp_path / "out" / "events") == tree(tmp_path / "out" / "events")
-        assert (tmp_path / "out" / "events" / "mine.txt").read_text() == "precious"
-    assert {name: kind for name, kind in tree(tmp_path / "out").items() if not name.startswith(".work")} == before
+        assert tree(tmp_path / "out") == before
 
 
 @pytest.mark.parametrize(
