@@ -22,11 +22,22 @@ def _verbs() -> None:
     """Keeps the verbs, of which there is one so far."""
 
 
+def _path(text: str) -> Path:
+    # An empty path would be the folder that the command runs in.
+    if not text.strip():
+        raise typer.BadParameter("is empty, expected a path")
+    return Path(text).expanduser()
+
+
 @app.command("apply")
 def apply_pipeline(
-    folder: Annotated[Path, typer.Argument(metavar="IN", help="A finished output of python -m datasets_build.")],
-    to: Annotated[Path, typer.Option("--to", metavar="OUT", help="The folder to write to.")],
-    config: Annotated[Path, typer.Option("--config", "-c", metavar="FILE", help="YAML file of a pipeline.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="IN", parser=_path, help="A finished output of python -m datasets_build.")
+    ],
+    to: Annotated[Path, typer.Option("--to", metavar="OUT", parser=_path, help="The folder to write to.")],
+    config: Annotated[
+        Path, typer.Option("--config", "-c", metavar="FILE", parser=_path, help="YAML file of a pipeline.")
+    ],
     overrides: Annotated[
         list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings, such as seed=1 or copies=2.")
     ] = None,
@@ -45,10 +56,9 @@ def main() -> int:
     """Run the command line; an error that a person can mend is one sentence and exit code 1."""
     try:
         app()
-    except DataError as error:
+    except (DataError, OSError) as error:
         typer.echo(f"error: {error}", err=True)
-        return 1
-    return 0
+    return 1
 
 
 if __name__ == "__main__":

@@ -37,7 +37,15 @@ from datasets_build.core.records import (
     StreamingQA,
     Video,
 )
-from datasets_build.core.stage import Fingerprint, Stage, code_digest, collect_rejects, output_folder, stage_digest
+from datasets_build.core.stage import (
+    Fingerprint,
+    Stage,
+    StageError,
+    code_digest,
+    collect_rejects,
+    output_folder,
+    stage_digest,
+)
 from datasets_build.core.table import TableWriter
 from datasets_build.core.views import frame_labels, subset_grid
 
@@ -95,6 +103,7 @@ def _open(source: Source, out: Path, pipeline: Pipeline, *, force: bool) -> dict
     parents = {f"parent.{name}": stage_digest(source.out, name) for name in ("index", "events", *source.datasets)}
     code = f"{code_digest('teachers', 'truth')}/{_own_digest()}"
     opened: dict[str, Stage] = {}
+    begun = (out / ".work").exists()
     for name in (*_TABLES, *source.datasets, STAGE):
         inputs = dict(parents)
         inputs |= {made: opened[made].fingerprint.digest for made in _TABLES if made in opened}
@@ -103,7 +112,12 @@ def _open(source: Source, out: Path, pipeline: Pipeline, *, force: bool) -> dict
             rules = source.rules(name)
             # What reads a dataset's rules finds them under the names that its builder gave them.
             fields |= {f"config.facts.{field}": str(getattr(rules, field)) for field in rules.__dataclass_fields__}
-        opened[name] = Stage.open(out, name, Fingerprint(fields), force=force)
+        try:
+            opened[name] = Stage.open(out, name, Fingerprint(fields), force=force)
+        except StageError:
+            if not begun:
+                shutil.rmtree(out / ".work", ignore_errors=True)
+            raise
     return opened
 
 
