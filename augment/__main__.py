@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from augment.figures import figures
 from augment.folder import apply
 from augment.settings import Pipeline
 from augment.source import Source
@@ -15,11 +16,6 @@ from datasets_build.core.files import DataError
 from datasets_build.core.progress import print_header, set_up_logging, tool_versions
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Augment records: new times, labels moved exactly.")
-
-
-@app.callback()
-def _verbs() -> None:
-    """Keeps the verbs, of which there is one so far."""
 
 
 def _path(text: str) -> Path:
@@ -50,6 +46,27 @@ def apply_pipeline(
     print_header(f"augment {folder} → {to}", tool_versions("numpy", "pyarrow"), flatten(pipeline))
     for name, count in apply(source, to, pipeline, force=force).items():
         typer.echo(f"{name}: {count}")
+
+
+@app.command("figures")
+def draw_figures(
+    folder: Annotated[
+        Path, typer.Argument(metavar="IN", parser=_path, help="A finished output of python -m datasets_build.")
+    ],
+    configs: Annotated[
+        list[Path],
+        typer.Argument(metavar="FILE...", parser=_path, help="YAML files of pipelines; each gives NAME.png."),
+    ],
+    to: Annotated[Path, typer.Option("--to", metavar="DIR", parser=_path, help="Where the pictures go.")],
+    video: Annotated[str | None, typer.Option("--video", help="The video to show; the first without.")] = None,
+    begin: Annotated[float, typer.Option("--from", help="Where the shown stretch of the timelines begins, s.")] = 0.0,
+    until: Annotated[float | None, typer.Option("--until", help="Where it ends, s; with the longer without.")] = None,
+) -> None:
+    """Draw what pipelines do to a clip: its timeline before and after, labels on both, and the map between."""
+    set_up_logging()
+    pipelines = {config.stem: load_config(Pipeline, config) for config in configs}
+    for path in figures(Source.open(folder), pipelines, to, video=video, begin_s=begin, until_s=until):
+        typer.echo(path)
 
 
 def main() -> int:
