@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import product
 from pathlib import Path
@@ -40,7 +41,15 @@ from datasets_build.core.records import (
     StreamingQA,
     Video,
 )
-from datasets_build.core.stage import Fingerprint, Stage, code_digest, collect_rejects, output_folder, stage_digest
+from datasets_build.core.stage import (
+    Fingerprint,
+    Stage,
+    StageError,
+    code_digest,
+    collect_rejects,
+    output_folder,
+    stage_digest,
+)
 from datasets_build.core.table import TableWriter
 from datasets_build.core.views import frame_labels, subset_grid
 
@@ -85,10 +94,16 @@ def apply(
         raise AugmentError(f"{out}: is the folder that is augmented; name another one to write to")
     if is_augmented(source.out):
         raise AugmentError(f"{source.out}: is augmented already; put all operations into one pipeline")
+    work = _Writing(source, pipeline, render, list(source.clips()))
+    if force or not is_augmented(out):
+        # Before anything is written.
+        work.refuse_nothing()
     with output_folder(out):
-        stages = _open(source, out, pipeline, force=force, render=render)
+        stages = work.stages = _open(source, out, pipeline, force=force, render=render)
         if not all(stage.done for stage in stages.values()):
-            _Writing(source, pipeline, stages, render).write()
+            work.write()
+        # What a repeated run made a second time stands aside there.
+        shutil.rmtree(out / ".work", ignore_errors=True)
         collect_rejects(out)
         return {f"{name}.{what}": n for name, stage in stages.items() for what, n in stage.counts().items()}
 
@@ -98,6 +113,7 @@ def _open(source: Source, out: Path, pipeline: Pipeline, *, force: bool, render:
     parents = {f"parent.{name}": stage_digest(source.out, name) for name in ("index", "events", *source.datasets)}
     code = f"{code_digest('teachers', 'truth')}/{_own_digest()}"
     opened: dict[str, Stage] = {}
+    begun = (out / ".work").exists()
     for name in (*([VIDEOS] if render else []), *_TABLES, *source.datasets, STAGE):
         inputs = dict(parents)
         inputs |= {made: opened[made].fingerprint.digest for made in _TABLES if made in opened}
@@ -108,7 +124,12 @@ def _open(source: Source, out: Path, pipeline: Pipeline, *, force: bool, render:
             rules = source.rules(name)
             # What reads a dataset's rules finds them under the names that its builder gave them.
             fields |= {f"config.facts.{field}": str(getattr(rules, field)) for field in rules.__dataclass_fields__}
-        opened[name] = Stage.open(out, name, Fingerprint(fields), force=force)
+        try:
+            opened[name] = Stage.open(out, name, Fingerprint(fields), force=force)
+        except StageError:
+            if not begun:
+                shutil.rmtree(out / ".work", ignore_errors=True)
+            raise
     return opened
 
 
@@ -125,8 +146,18 @@ class _Writing:
 
     source: Source
     pipeline: Pipeline
-    stages: dict[str, Stage]
     render: Codec | None = None
+    clips: Sequence[Clip] = ()
+    stages: dict[str, Stage] = field(default_factory=dict)
+
+    def refuse_nothing(self) -> None:
+        """Raises AugmentError where nothing is left of any video; looks no further than to the first that is made."""
+        why = "; chance did nothing to any video, raise p"
+        for made in self._drawn(quietly=True):
+            if not isinstance(made, Reject):
+                return
+            why = f", such as {made.reason}"
+        raise AugmentError(f"{self.source.out}: the pipeline leaves nothing of any video{why}")
 
     def write(self) -> None:
         """Writes them, then publishes one after the other; a killed run finds those that are whole."""
@@ -161,9 +192,6 @@ class _Writing:
                 np.save(self._file("index", made.clip.video.pts_index), made.clip.clock.pts)
                 for name, publisher in publishers.items():
                     _publish(name, publisher, made)
-        if not counts["videos"]:
-            why = f", such as {rejects[0].reason}" if rejects else "; chance did nothing to any video, raise p"
-            raise AugmentError(f"{self.source.out}: the pipeline leaves nothing of any video{why}")
         self._commit(publishers, counts, rejects)
 
     def _file(self, stage: str, name: str) -> Path:
@@ -186,31 +214,30 @@ class _Writing:
 
     def _made(self, rejects: list[Reject]) -> Iterator[Augmented]:
         """What becomes of every video; with its file where it is rendered."""
-        clips = list(self.source.clips())
-        renderer = self._renderer(clips, CODINGS[self.render]) if self.render else None
-        drawn = self._drawn(clips)
-        for made in renderer.each(drawn) if renderer else drawn:
+        drawn = self._drawn()
+        for made in self._renderer(CODINGS[self.render]).each(drawn) if self.render else drawn:
             if isinstance(made, Reject):
                 rejects.append(made)
             else:
                 rejects += made.left
                 yield made
 
-    def _renderer(self, clips: Sequence[Clip], coding: Coding) -> Renderer:
+    def _renderer(self, coding: Coding) -> Renderer:
         reels = {
             clip.video.id: Reel(video=clip.video, path=video_path(self.source.out, clip.video), clock=clip.clock)
-            for clip in clips
+            for clip in self.clips
         }
         return Renderer(stage=self.stages[VIDEOS], coding=coding, reels=reels)
 
-    def _drawn(self, clips: Sequence[Clip]) -> Iterator[Augmented | Reject]:
+    def _drawn(self, *, quietly: bool = False) -> Iterator[Augmented | Reject]:
+        clips = self.clips
         maker = Maker(
             pipeline=self.pipeline,
             rules=self.source.rules("streaming_qa"),
             talk_rules=self.source.rules("dialogue"),
             others=by_size(clips),
         )
-        for clip in track(clips, total=len(clips), label="augment"):
+        for clip in clips if quietly else track(clips, total=len(clips), label="augment"):
             for copy, camera in product(range(self.pipeline.copies), range(self.pipeline.views)):
                 made = self._one(maker, clip, copy, camera)
                 if made is not None:
