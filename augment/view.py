@@ -246,15 +246,15 @@ class View:
                 found.append(Moved(start_ns, end_ns, place, *cuts))
         return found
 
-    def exact_spans(self, source: str, span: Span) -> Iterator[Span]:
-        """Where pieces that run forwards show all of a span, whether or not its ends are at frames."""
-        for piece in self.pieces:
+    def exact_spans(self, source: str, span: Span) -> Iterator[tuple[int, Span]]:
+        """Which pieces that run forwards show all of a span, and where, whether or not its ends are at frames."""
+        for place, piece in enumerate(self.pieces):
             low, high = piece.span
             # What outlasts its video ends with it.
             end = min(span.end_ns, piece.clock.end_ns)
             if piece.source == source and not piece.is_reversed and low <= span.start_ns and end <= high:
                 start_ns, end_ns = (round_half_up(piece.exact(t)) for t in (span.start_ns, end))
-                yield Span(start_ns=start_ns, end_ns=min(end_ns, self.end_ns))
+                yield place, Span(start_ns=start_ns, end_ns=min(end_ns, self.end_ns))
 
 
 def mirrored(time_map: TimeMap, source_end: int, target_end: Fraction) -> TimeMap:
