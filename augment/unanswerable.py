@@ -10,7 +10,7 @@ from augment.answers import CannotAskError, Scene
 from augment.questions import ask_again
 from augment.view import View
 from datasets_build.core.records import About, Event, StreamingQA, derive_id
-from datasets_build.core.topics import ENTERING_SETS
+from datasets_build.core.topics import COMPLETE_SETS
 from datasets_build.truth.words import question_texts, writer_of
 
 _ASKED = ("subject", "label")
@@ -44,8 +44,8 @@ def _is_away(acts: Sequence[Event], low: Fraction, high: Fraction) -> bool:
         return False
     before = [act for act in acts if act.end_ns <= low]
     last, coming = before[-1:], [act for act in acts if act.start_ns >= high]
-    gone = not before or (last[0].label == "leave" and last[0].label_set in ENTERING_SETS)
-    yet_to_come = bool(before) or (bool(coming) and coming[0].label == "enter" and coming[0].label_set in ENTERING_SETS)
+    gone = not before or (last[0].label == "leave" and last[0].label_set in COMPLETE_SETS)
+    yet_to_come = bool(before) or (bool(coming) and coming[0].label == "enter" and coming[0].label_set in COMPLETE_SETS)
     return gone and yet_to_come
 
 
@@ -64,7 +64,7 @@ def ask_in_vain(row: StreamingQA, ask_ns: int, scene: Scene) -> tuple[StreamingQ
     """
     if row.task != "before" or row.unanswerable or row.about is None or row.about.kind not in _ASKED:
         raise CannotAskError("what it asks after is gone")
-    if row.about.kind == "subject" and row.about.subject not in scene.absent:
+    if row.about.subject is not None and row.about.subject not in scene.absent:
         raise CannotAskError("what it asks after does nothing, but may be seen")
     lonely = row.model_copy(update={"unanswerable": True, "options": (), "correct_option": None, "answers": ()})
     refused = ask_again(lonely, ask_ns, scene)

@@ -13,18 +13,21 @@ from datasets_build.core.clock import NS_PER_S, Span
 Kind = Literal["length", "speed", "count", "place"]
 
 _ONES = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
-_VALUES = {word: Fraction(k) for k, word in enumerate(_ONES, start=1)} | {"a": Fraction(1), "an": Fraction(1)}
+_VALUES = {word: Fraction(k) for k, word in enumerate(_ONES, start=1)}
 _VALUES |= {"half a": Fraction(1, 2), "half an": Fraction(1, 2), "twenty": Fraction(20), "thirty": Fraction(30)}
 _NUMBER = rf"\d+(?:[.,]\d+)?|{'|'.join(sorted(_VALUES, key=len, reverse=True))}"
 _UNIT = r"milliseconds?|ms|seconds?|secs?|s|minutes?|mins?|hours?|hrs?"
 _LENGTH = re.compile(rf"\b(?P<number>{_NUMBER})(?P<gap>\s+|-)?(?P<unit>{_UNIT})\b", re.IGNORECASE)
+# "a second" may be another one of something.
 _KINDS: dict[Kind, re.Pattern[str]] = {
     "length": _LENGTH,
     "speed": re.compile(
         r"\b(?:as|more|very|too) (?:fast|slow(?:ly)?|quick(?:ly)?|long)\b"
         r"|\b(?:slow motion|time[- ]lapse|(?:double|half|normal|full|high|low) speed)\b"
         r"|\b(?:quick|slow|rapid|swift|brief|sudden|gradual|instant|immediate|short)ly\b|\b(?:faster|slower|longer)\b"
-        r"|\b(?:a|some) (?:while|moment|long time|short time)\b|\b(?:fast|slow|quick|at once|all at once)\b",
+        r"|\b(?:a|an|some) (?:while|moment|long time|short time|minute|hour)\b"
+        r"|\b(?:for|in|within|after|every) a second\b"
+        r"|\b(?:fast|slow|quick|at once|all at once)\b",
         re.IGNORECASE,
     ),
     "count": re.compile(
@@ -47,7 +50,8 @@ _PLAIN_NS = NS_PER_S // 10
 
 def timely(text: str) -> frozenset[Kind]:
     """In which ways a text speaks of time."""
-    return frozenset(kind for kind, words in _KINDS.items() if words.search(text))
+    rest = _LENGTH.sub(" ", text)
+    return frozenset(kind for kind, words in _KINDS.items() if words.search(text if kind == "length" else rest))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
