@@ -142,6 +142,8 @@ def test_the_drawer_tells_the_same_of_the_frames_that_are_left(style, number, se
 
 
 def test_the_worlds_show_all_that_can_happen():
-    met = Counter(seen.label for style in STYLES for k in range(12) for seen in seen_in(Film.of(world(style, k)), style))
+    met = Counter(
+        seen.label for style in STYLES for k in range(12) for seen in seen_in(Film.of(world(style, k)), style)
+    )
     assert set(met) == {"enter", "leave", "move", "stop", "collide", "change_colour", "shot_start", "fade"}
     assert min(met.values()) >= 5, met

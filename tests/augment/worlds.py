@@ -13,11 +13,11 @@ from typing import NamedTuple
 
 from datasets_build.builders.events import EventsConfig, events_of
 from datasets_build.core.clock import FrameClock
-from datasets_build.core.records import Shot
+from datasets_build.core.records import Event, Shot
 from datasets_build.sources.lesson_script import LABELS, write_lesson
-from datasets_build.sources.world import VFR_TIME_BASE, VFR_PACES
+from datasets_build.sources.world import VFR_PACES, VFR_TIME_BASE
 from datasets_build.sources.world_draw import scene_at
-from datasets_build.sources.world_script import write_script
+from datasets_build.sources.world_script import Script, write_script
 from datasets_build.sources.world_truth import facts, transitions
 from tests.builders.made import MS, Scene, said, shots_at, video_of
 
@@ -32,10 +32,10 @@ class World:
     """A drawn video without its pixels: its script, its clock, and what the builders make of its sidecar."""
 
     name: str
-    script: object
-    clock: FrameClock
-    made: Scene
-    events: list = field(repr=False)
+    script: Script = field(repr=False)
+    clock: FrameClock = field(repr=False)
+    made: Scene = field(repr=False)
+    events: list[Event] = field(repr=False)
 
 
 def clock_at(rng, seconds):
@@ -191,10 +191,7 @@ class Viewer:
         moving = [
             t
             for t in times[1:]
-            if visible[t]
-            and leg.start_ns < t
-            and before[t] < leg.end_ns
-            and actor.place(t) != actor.place(before[t])
+            if visible[t] and leg.start_ns < t and before[t] < leg.end_ns and actor.place(t) != actor.place(before[t])
         ]
         shown = [n for n, (_, f) in enumerate(self.strip) if f.t_ns in set(moving)]
         if not shown:
@@ -242,9 +239,7 @@ class Viewer:
         before, t_ns = self.strip[n - 1][1].t_ns, self.strip[n][1].t_ns
         if t_ns - times[touch] <= LATE_NS and scene_at(self.script, before) is scene_at(self.script, t_ns) is scene:
             assert scene.touching(hit, t_ns), "two that collide stay in touch for longer"
-            names = [
-                f"{a.colour_at(hit.at_ns)} {a.kind}" for a in (scene.actors[hit.first], scene.actors[hit.second])
-            ]
+            names = [f"{a.colour_at(hit.at_ns)} {a.kind}" for a in (scene.actors[hit.first], scene.actors[hit.second])]
             yield Seen("collide", " and ".join(names), self.place(n), self.place(n))
 
     def joins(self):
