@@ -6,6 +6,7 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from augment.untold import Untold
 from datasets_build.core.clock import FrameClock
 from datasets_build.core.records import About, Evidence, Provenance, derive_id
 from datasets_build.truth.due import Due, due_of, told_from, unfit
@@ -14,6 +15,8 @@ from datasets_build.truth.words import answer_texts, writer_of
 
 # A longer count stands without a list of what was counted.
 _LONGEST_LIST = 20
+# Wrong answers are looked for among so many other events.
+_MOST_WRONG = 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +57,7 @@ class Scene:
         rules: how is asked.
         seed: of the words that have to be chosen anew.
         unseen: what its events give together with those that happen where no frame shows them; None without such.
+        untold: what a viewer of it cannot tell; None: nothing is hidden.
     """
 
     video_id: str
@@ -62,6 +66,7 @@ class Scene:
     rules: Rules
     seed: int
     unseen: Grounds | None = None
+    untold: Untold | None = None
 
 
 class CannotAskError(Exception):
@@ -122,6 +127,9 @@ def replies_to(asked: Asked) -> tuple[About, list[Reply]]:
         raise CannotAskError(f"what it is about cannot be worked out: found {wrong[0]}")
     if asked.ask_ns >= asked.scene.clock.end_ns:
         raise CannotAskError("it is asked when the video is over")
+    untold = asked.scene.untold
+    if untold and (why := untold.why_not(asked.task, asked.about, asked.ask_ns, asked.scene.grounds)):
+        raise CannotAskError(f"it needs {why}")
     due = due_of(asked.task, asked.about, asked.ask_ns, asked.scene.grounds)
     if isinstance(due, str):
         raise CannotAskError(f"it needs {due}")
@@ -134,6 +142,44 @@ def replies_to(asked: Asked) -> tuple[About, list[Reply]]:
     return asked.about, [_reply(asked, due)]
 
 
+def last_seen(asked: Asked) -> tuple[str, tuple[Evidence, ...]]:
+    """What had happened last at an instant, in words that were true then, with what proves it.
+
+    Raises:
+        CannotAskError: nothing can be said for certain then, or nobody finds words for it.
+    """
+    due = due_of(asked.task, asked.about, asked.ask_ns, asked.scene.grounds)
+    if isinstance(due, str):
+        raise CannotAskError(f"it needs {due}")
+    if not _is_certain(asked, due):
+        raise CannotAskError("something that matters to it happens where no frame shows it")
+    return _text(asked, due.told, first=True), tuple(_proof(asked, due))
+
+
+def wrong_texts(asked: Asked) -> list[str]:
+    """What could be said to a question and is not true: another number, verdict, event or look.
+
+    Raises:
+        CannotAskError: nothing can be said for certain then, or nobody finds words for it.
+    """
+    due = due_of(asked.task, asked.about, asked.ask_ns, asked.scene.grounds)
+    writer = writer_of(asked.words.written)
+    if isinstance(due, str) or writer is None:
+        raise CannotAskError("nobody finds wrong words for it")
+    facts = [fact for fact in asked.scene.grounds.by_id.values() if fact not in due.told]
+    tellings: list[tuple[Sequence[Fact], int | None]] = [([fact], None) for fact in facts[:_MOST_WRONG]]
+    if due.number is not None:
+        tellings = [((), number) for number in (due.number - 1, due.number + 1, due.number + 2) if number >= 0]
+    elif due.told:
+        tellings.append(((), None))
+    absent = asked.task == "before" and not due.told
+    true = answer_texts(writer, asked.task, asked.about, due.told, number=due.number, absent=absent)
+    found: set[str] = set()
+    for told, number in tellings:
+        found |= answer_texts(writer, asked.task, asked.about, told, number=number)
+    return sorted(text for text in found - true if text)
+
+
 def _is_certain(asked: Asked, due: Due) -> bool:
     """Whether the same is due when what happens unseen counts; later events matter where they are told."""
     if asked.scene.unseen is None:
@@ -144,16 +190,21 @@ def _is_certain(asked: Asked, due: Due) -> bool:
     return also == due if asked.about.every else replace(also, further=()) == replace(due, further=())
 
 
-def _reply(asked: Asked, due: Due) -> Reply:
-    rules = asked.scene.rules
-    if len(due.told) > rules.max_told:
-        raise CannotAskError(f"{len(due.told)} events at once are too many to tell")
+def _proof(asked: Asked, due: Due) -> list[Evidence]:
+    """The events that give an answer, and what was watched."""
     evidence = [_evidence(asked.scene.grounds.by_id[made], end) for made, end in due.ends.items()]
     if due.watched is not None:
         since, until = due.watched
         if asked.task == "now":
-            since = min(since, asked.scene.clock.snap_up(until - rules.recent_ns))
+            since = min(since, asked.scene.clock.snap_up(until - asked.scene.rules.recent_ns))
         evidence.append(Evidence(start_ns=since, end_ns=until))
+    return evidence
+
+
+def _reply(asked: Asked, due: Due) -> Reply:
+    if len(due.told) > asked.scene.rules.max_told:
+        raise CannotAskError(f"{len(due.told)} events at once are too many to tell")
+    evidence = _proof(asked, due)
     text = _text(asked, due.told, first=True, absent=not due.told)
     return _standing(asked, text, at=due.at_ns, until=due.until_ns, evidence=evidence)
 

@@ -51,7 +51,7 @@ def arrive(view: View, late_ns: Sequence[int]) -> Arrival:
         AugmentError: there is not one for each frame, or one is below 0.
     """
     clock = view.clock
-    if len(late_ns) != len(clock) or min(late_ns) < 0:
+    if len(late_ns) != len(clock) or any(late < 0 for late in late_ns):
         raise AugmentError(f"delay: found {len(late_ns)} latencies, expected {len(clock)} of 0 ns or more")
     arrived: list[int] = []
     for t_ns, late in zip(clock.t_ns.tolist(), late_ns, strict=True):

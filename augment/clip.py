@@ -7,21 +7,27 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
 from augment.answers import CannotAskError, Rules, Scene
 from augment.arrival import Arrival, arrive
+from augment.boxes import Box, row_under, tracked
 from augment.dialogues import said_by, talk_again
 from augment.draw import Around, change
 from augment.events import PARTABLE, move_events
 from augment.latency import draw
+from augment.looks import Seen, draw_looks, size_after
+from augment.mishaps import Mishaps
+from augment.picture_settings import PictureOperation
 from augment.questions import ask_again, probe_again
 from augment.settings import TEMPORAL, Delay, Operation, Pipeline
 from augment.shots import move_keyframes, move_shots
+from augment.untold import untold_of
 from augment.view import View
-from datasets_build.core.augmentation import AUGMENTED, Augmentation, Knot
+from datasets_build.core.augmentation import AUGMENTED, Augmentation, Knot, Look
 from datasets_build.core.clock import NS_PER_S, FrameClock, Span
 from datasets_build.core.records import (
     Annotation,
@@ -64,12 +70,14 @@ class Augmented:
         clip: its records.
         maps: where each piece of it comes from.
         left: what its parents have and it has not, with the reason.
+        looks: how its frames look.
     """
 
     view: View
     clip: Clip
     maps: tuple[Augmentation, ...]
     left: tuple[Reject, ...]
+    looks: tuple[Look, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -88,16 +96,23 @@ class Maker:
     talk_rules: Rules = field(default_factory=Rules)
     others: Mapping[tuple[str, int, int], Sequence[Clip]] = field(default_factory=dict)
 
-    def make(self, clip: Clip, copy: int) -> Augmented | None:
-        """The copy of a video with this number; None where chance does nothing to it.
+    def make(self, clip: Clip, copy: int, camera: int = 0) -> Augmented | None:
+        """The copy of a video with this number; None where chance does nothing to it, or all as to an earlier view.
+
+        Args:
+            clip: the video.
+            copy: which copy of it.
+            camera: which view of that copy: all have the same changes of time, and each its own looks.
 
         Raises:
             AugmentError: an operation cannot be done to it.
         """
         seed = int(derive_id("augment", clip.video.id, self.pipeline.seed, copy)[:15], 16)
         rng = random.Random(seed)
-        done = [operation for operation in self.pipeline.operations if rng.random() < operation.p]
-        if not done:
+        done = [operation for operation in self.pipeline.in_time if rng.random() < operation.p]
+        drawn = self._drawn(seed, camera)
+        plain = not done or any(not self._drawn(seed, earlier) for earlier in range(camera))
+        if not drawn and plain:
             return None
         there = {other.video.id: other for other in (clip, *self._others(clip))}
         view = View.whole(clip.video.id, clip.clock)
@@ -105,8 +120,21 @@ class Maker:
         for operation in done:
             if isinstance(operation, TEMPORAL):
                 view = change(view, operation, rng, around)
-        video_id = derive_id("augmented", clip.video.id, seed, *(_told(operation) for operation in done))
-        return _Making(clip, there, _arrival(view, done, rng), done, video_id, seed, self.rules, self.talk_rules).made()
+        arrival = _arrival(view, done, rng)
+        looks = draw_looks(drawn, Seen(size=clip.video.upright_size, boxes=lambda: _tracked(view, there)))
+        done += [operation for operation, _ in drawn]
+        number = (camera,) if camera else ()
+        video_id = derive_id("augmented", clip.video.id, seed, *number, *(_told(operation) for operation in done))
+        scene_id = derive_id("scene", clip.video.id, seed) if self.pipeline.views > 1 else None
+        return _Making(
+            clip, there, arrival, done, video_id, seed, self.rules, self.talk_rules, looks=looks, scene_id=scene_id
+        ).made()
+
+    def _drawn(self, seed: int, camera: int) -> list[tuple[PictureOperation, random.Random]]:
+        """What is done to pixels, each with chance of its own, so that one does not change what another draws."""
+        chances = [random.Random(derive_id("look", str(seed), camera, k)) for k in range(len(self.pipeline.on_pixels))]
+        both = zip(self.pipeline.on_pixels, chances, strict=True)
+        return [(operation, chance) for operation, chance in both if chance.random() < operation.p]
 
     def _others(self, clip: Clip) -> list[Clip]:
         video = clip.video
@@ -136,7 +164,9 @@ def _around(there: Mapping[str, Clip], others: Sequence[Clip]) -> Around:
         moved = [_motion_of(there[piece.source])[piece.frames] for piece in view.pieces]
         return np.concatenate(moved) if all(there[piece.source].signals for piece in view.pieces) else None
 
-    return Around(busy=busy, motion=motion, others=[View.whole(other.video.id, other.clock) for other in others])
+    return Around(
+        busy=busy, motion=motion, others=[partial(View.whole, other.video.id, other.clock) for other in others]
+    )
 
 
 def _motion_of(clip: Clip) -> npt.NDArray[np.float64]:
@@ -151,6 +181,14 @@ def _events(view: View, there: Mapping[str, Clip]) -> dict[str, Sequence[Event]]
     return {piece.source: there[piece.source].events for piece in view.pieces}
 
 
+def _tracked(view: View, there: Mapping[str, Clip]) -> list[Box]:
+    """The boxes of all videos that a view shows, whenever they are there."""
+    sources = dict.fromkeys(piece.source for piece in view.pieces)
+    return [
+        box for name in sources for box in tracked(there[name].video.uri, there[name].annotations, there[name].events)
+    ]
+
+
 @dataclass(frozen=True, slots=True)
 class _Making:
     """One augmented video in the making."""
@@ -163,6 +201,8 @@ class _Making:
     seed: int
     rules: Rules
     talk_rules: Rules
+    looks: tuple[Look, ...] = ()
+    scene_id: str | None = None
 
     @property
     def view(self) -> View:
@@ -172,13 +212,17 @@ class _Making:
         """All of it."""
         events = move_events(self.view, _events(self.view, self.there), video_id=self.video_id)
         left = [self._left(gone.event, "gone", gone.reason) for gone in events.gone]
+        untold = untold_of(self.looks, events.there, self.view.clock)
+        told = [event for event in events.there if untold is None or not untold.hides(event)]
+        left += [self._left(event, "untellable", untold.reason) for event in untold.parents()] if untold else []
         scene = Scene(
             video_id=self.video_id,
             clock=self.view.clock,
-            grounds=Grounds(events.there, self.view.clock),
             unseen=Grounds([*events.there, *events.hidden], self.view.clock) if events.hidden else None,
+            grounds=Grounds(told, self.view.clock),
             rules=self.rules,
             seed=self.seed,
+            untold=untold,
         )
         questions = list(self._questions(scene, left))
         dialogues = list(self._dialogues(replace(scene, rules=self.talk_rules), left))
@@ -191,15 +235,17 @@ class _Making:
             clip=Clip(
                 video=self._video(),
                 clock=self.view.clock,
-                events=events.there,
+                events=told,
                 questions=questions,
                 dialogues=dialogues,
                 annotations=annotations,
                 shots=shots,
-                keyframes=tuple(move_keyframes(self.view, chosen, shots, video_id=self.video_id)),
+                # A keyframe's little picture and embedding are of the frame as it was.
+                keyframes=() if self.looks else tuple(move_keyframes(self.view, chosen, shots, video_id=self.video_id)),
             ),
             maps=tuple(self._maps(left)),
             left=tuple(left),
+            looks=self.looks,
         )
 
     def _left(self, record: Record, code: str, reason: str) -> Reject:
@@ -253,7 +299,8 @@ class _Making:
                 places = self.arrival.instants(self.clip.video.id, turn.end_ns)
                 if places:
                     heard[turn.id] = places[0][1]
-            held = talk_again(row, heard, scene)
+            going = Mishaps(rng=random.Random(derive_id("mishaps", row.id, self.seed)), done=self.done)
+            held = talk_again(row, heard, scene, mishaps=going)
             left += [self._left(row, "turn", f"turn {turn}: {reason}") for turn, reason in held.left]
             if held.dialogue is None:
                 left.append(self._left(row, "empty", "nothing of the conversation is left"))
@@ -267,8 +314,12 @@ class _Making:
                 places = list(self.view.exact_spans(source, row.span))
                 if not places:
                     left.append(self._left(row, "cut", "no piece shows all of it, forwards"))
+                moved = row_under(row, self.looks)
+                if moved is None:
+                    left.append(self._left(row, "moved", "the looks move its box from frame to frame, or out of sight"))
+                    continue
                 for span in places:
-                    yield row.model_copy(
+                    yield moved.model_copy(
                         update={
                             "id": derive_id("annotation", self.video_id, row.id, span.start_ns),
                             "video_id": self.video_id,
@@ -296,6 +347,8 @@ class _Making:
                 knots=tuple(Knot(source=str(s), target=str(t)) for s, t in piece.time_map.knots),
                 dropped_frames=tuple(frame for frame in inside if frame not in shown),
                 invalidated=tuple(dict.fromkeys(row.item.split()[-1] for row in left)) if place == 0 else (),
+                looks=self.looks,
+                scene_id=self.scene_id,
             )
 
     def _video(self) -> Video:
@@ -303,8 +356,13 @@ class _Making:
         rate = Fraction(len(clock) * NS_PER_S, clock.end_ns)
         gaps = np.diff(np.append(clock.t_ns, clock.end_ns))
         middle = int(np.median(gaps))
+        # Looks are laid over upright pictures.
+        width, height = size_after(self.looks, old.upright_size) if self.looks else (old.width, old.height)
         return old.model_copy(
             update={
+                "width": width,
+                "height": height,
+                "rotation_deg": 0 if self.looks else old.rotation_deg,
                 "id": self.video_id,
                 "video_id": self.video_id,
                 "source": AUGMENTED,

@@ -30,12 +30,12 @@ class Around:
     Attributes:
         busy: stretches of the view in which something happens that has no parts.
         motion: float (frames,), how much each frame of the view differs from the one before it; None: not measured.
-        others: what may be put behind it.
+        others: what may be put behind it, made when it is.
     """
 
     busy: Callable[[View], Sequence[Span]]
     motion: Callable[[View], npt.NDArray[np.float64] | None]
-    others: Sequence[View]
+    others: Sequence[Callable[[], View]]
 
 
 def change(view: View, operation: settings.Operation, rng: random.Random, around: Around) -> View:
@@ -178,7 +178,7 @@ def _free(times: Int64s, spans: Sequence[Span]) -> list[int]:
 def _others(operation: settings.Concat, rng: random.Random, around: Around) -> list[View]:
     if not around.others:
         raise AugmentError("concat: there is no other video of this split and size to put behind it")
-    return [rng.choice(around.others) for _ in range(operation.others)]
+    return [rng.choice(around.others)() for _ in range(operation.others)]
 
 
 def _stalls(view: View, operation: settings.Freeze, rng: random.Random) -> list[Stall]:

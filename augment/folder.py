@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 
 from augment.clip import Augmented, Clip, Maker
+from augment.encode import CODINGS, Codec, Coding
 from augment.errors import AugmentError
+from augment.render import VIDEOS, Renderer
 from augment.settings import Pipeline
 from augment.showing import FOLDER as STAGE
-from augment.showing import SOURCES, TABLE, is_augmented
+from augment.showing import SOURCES, TABLE, Reel, is_augmented
 from augment.source import Source, by_size
 from datasets_build.core.augmentation import Augmentation
 from datasets_build.core.dataset import Subset
 from datasets_build.core.files import write_json
+from datasets_build.core.layout import video_path
 from datasets_build.core.progress import tool_versions, track
 from datasets_build.core.publish import Publisher, publish_card
 from datasets_build.core.records import (
@@ -36,7 +41,15 @@ from datasets_build.core.records import (
     StreamingQA,
     Video,
 )
-from datasets_build.core.stage import Fingerprint, Stage, code_digest, collect_rejects, output_folder, stage_digest
+from datasets_build.core.stage import (
+    Fingerprint,
+    Stage,
+    StageError,
+    code_digest,
+    collect_rejects,
+    output_folder,
+    stage_digest,
+)
 from datasets_build.core.table import TableWriter
 from datasets_build.core.views import frame_labels, subset_grid
 
@@ -51,10 +64,14 @@ _ABOUT = {
     "frame_events": ("Per-frame events, augmented", "Events of augmented videos on their frame grid."),
     "dialogue": ("Interactive dialogues, augmented", "Conversations held again in augmented videos."),
 }
+_NOTE = "Frames are those of other videos at other times: `augment/augmentations.parquet` has the maps."
+_NOTE_RENDERED = "The videos are made of others: `augment/augmentations.parquet` says of which, and how."
 
 
-def apply(source: Source, out: Path, pipeline: Pipeline, *, force: bool = False) -> dict[str, int]:
-    """Writes the augmented videos of an output folder, records alone; frames are read through the maps.
+def apply(
+    source: Source, out: Path, pipeline: Pipeline, *, force: bool = False, render: Codec | None = None
+) -> dict[str, int]:
+    """Writes the augmented videos of an output folder.
 
     What is finished there is not made again.
 
@@ -63,6 +80,7 @@ def apply(source: Source, out: Path, pipeline: Pipeline, *, force: bool = False)
         out: where to; another folder.
         pipeline: what is done.
         force: make anew what is there.
+        render: how video files of their own are encoded; None: records alone, whose frames are read through the maps.
 
     Returns:
         How many of each kind of record.
@@ -70,33 +88,48 @@ def apply(source: Source, out: Path, pipeline: Pipeline, *, force: bool = False)
     Raises:
         AugmentError: nothing is left of any video, or `out` is the source.
         StageError: the folder belongs to other settings, or another run writes there.
+        RoomError: the disk is full.
     """
     if out.resolve() == source.out.resolve():
         raise AugmentError(f"{out}: is the folder that is augmented; name another one to write to")
     if is_augmented(source.out):
         raise AugmentError(f"{source.out}: is augmented already; put all operations into one pipeline")
+    work = _Writing(source, pipeline, render, list(source.clips()))
+    if force or not is_augmented(out):
+        # Before anything is written.
+        work.refuse_nothing()
     with output_folder(out):
-        stages = _open(source, out, pipeline, force=force)
+        stages = work.stages = _open(source, out, pipeline, force=force, render=render)
         if not all(stage.done for stage in stages.values()):
-            _Writing(source, pipeline, stages).write()
+            work.write()
+        # What a repeated run made a second time stands aside there.
+        shutil.rmtree(out / ".work", ignore_errors=True)
         collect_rejects(out)
         return {f"{name}.{what}": n for name, stage in stages.items() for what, n in stage.counts().items()}
 
 
-def _open(source: Source, out: Path, pipeline: Pipeline, *, force: bool) -> dict[str, Stage]:
-    """Every stage of the folder, the index first and the maps last."""
+def _open(source: Source, out: Path, pipeline: Pipeline, *, force: bool, render: Codec | None) -> dict[str, Stage]:
+    """Every stage of the folder: video files, the index, what reads it, and the maps last."""
     parents = {f"parent.{name}": stage_digest(source.out, name) for name in ("index", "events", *source.datasets)}
     code = f"{code_digest('teachers', 'truth')}/{_own_digest()}"
     opened: dict[str, Stage] = {}
-    for name in (*_TABLES, *source.datasets, STAGE):
+    begun = (out / ".work").exists()
+    for name in (*([VIDEOS] if render else []), *_TABLES, *source.datasets, STAGE):
         inputs = dict(parents)
         inputs |= {made: opened[made].fingerprint.digest for made in _TABLES if made in opened}
         fields = dict(Fingerprint.of(pipeline, code=code, inputs=inputs).fields)
+        if render:
+            fields["config.render"] = render
         if name in source.datasets:
             rules = source.rules(name)
             # What reads a dataset's rules finds them under the names that its builder gave them.
             fields |= {f"config.facts.{field}": str(getattr(rules, field)) for field in rules.__dataclass_fields__}
-        opened[name] = Stage.open(out, name, Fingerprint(fields), force=force)
+        try:
+            opened[name] = Stage.open(out, name, Fingerprint(fields), force=force)
+        except StageError:
+            if not begun:
+                shutil.rmtree(out / ".work", ignore_errors=True)
+            raise
     return opened
 
 
@@ -113,7 +146,18 @@ class _Writing:
 
     source: Source
     pipeline: Pipeline
-    stages: dict[str, Stage]
+    render: Codec | None = None
+    clips: Sequence[Clip] = ()
+    stages: dict[str, Stage] = field(default_factory=dict)
+
+    def refuse_nothing(self) -> None:
+        """Raises AugmentError where nothing is left of any video; looks no further than to the first that is made."""
+        why = "; chance did nothing to any video, raise p"
+        for made in self._drawn(quietly=True):
+            if not isinstance(made, Reject):
+                return
+            why = f", such as {made.reason}"
+        raise AugmentError(f"{self.source.out}: the pipeline leaves nothing of any video{why}")
 
     def write(self) -> None:
         """Writes them, then publishes one after the other; a killed run finds those that are whole."""
@@ -145,12 +189,9 @@ class _Writing:
                 for what, found in rows.items():
                     tables[what].write(found)
                     counts[what] += len(found)
-                np.save(self._file("index", made.clip.video.pts_index), made.view.clock.pts)
+                np.save(self._file("index", made.clip.video.pts_index), made.clip.clock.pts)
                 for name, publisher in publishers.items():
                     _publish(name, publisher, made)
-        if not counts["videos"]:
-            why = f", such as {rejects[0].reason}" if rejects else "; chance did nothing to any video, raise p"
-            raise AugmentError(f"{self.source.out}: the pipeline leaves nothing of any video{why}")
         self._commit(publishers, counts, rejects)
 
     def _file(self, stage: str, name: str) -> Path:
@@ -172,34 +213,47 @@ class _Writing:
         return [_EVENTS, *(Subset(view, FrameLabel, _FRAMES) for view in views)]
 
     def _made(self, rejects: list[Reject]) -> Iterator[Augmented]:
-        clips = list(self.source.clips())
+        """What becomes of every video; with its file where it is rendered."""
+        drawn = self._drawn()
+        for made in self._renderer(CODINGS[self.render]).each(drawn) if self.render else drawn:
+            if isinstance(made, Reject):
+                rejects.append(made)
+            else:
+                rejects += made.left
+                yield made
+
+    def _renderer(self, coding: Coding) -> Renderer:
+        reels = {
+            clip.video.id: Reel(video=clip.video, path=video_path(self.source.out, clip.video), clock=clip.clock)
+            for clip in self.clips
+        }
+        return Renderer(stage=self.stages[VIDEOS], coding=coding, reels=reels)
+
+    def _drawn(self, *, quietly: bool = False) -> Iterator[Augmented | Reject]:
+        clips = self.clips
         maker = Maker(
             pipeline=self.pipeline,
             rules=self.source.rules("streaming_qa"),
             talk_rules=self.source.rules("dialogue"),
             others=by_size(clips),
         )
-        for clip in track(clips, total=len(clips), label="augment"):
-            for copy in range(self.pipeline.copies):
-                made = self._one(maker, clip, copy, rejects)
+        for clip in clips if quietly else track(clips, total=len(clips), label="augment"):
+            for copy, camera in product(range(self.pipeline.copies), range(self.pipeline.views)):
+                made = self._one(maker, clip, copy, camera)
                 if made is not None:
-                    rejects += made.left
                     yield made
 
-    def _one(self, maker: Maker, clip: Clip, copy: int, rejects: list[Reject]) -> Augmented | None:
+    def _one(self, maker: Maker, clip: Clip, copy: int, camera: int) -> Augmented | Reject | None:
         try:
-            return self._whole(maker.make(clip, copy))
+            return self._whole(maker.make(clip, copy, camera))
         except AugmentError as error:
-            rejects.append(
-                Reject(
-                    stage=STAGE,
-                    item=f"{clip.video.uri}: copy {copy}",
-                    code="cannot",
-                    reason=str(error),
-                    action="this copy is left out; the video and its other copies are not",
-                )
+            return Reject(
+                stage=STAGE,
+                item=f"{clip.video.uri}: copy {copy}",
+                code="cannot",
+                reason=str(error),
+                action="this copy is left out; the video and its other copies are not",
             )
-            return None
 
     def _whole(self, made: Augmented | None) -> Augmented | None:
         """Every video has rows in every dataset; one that would have none is refused."""
@@ -216,12 +270,13 @@ class _Writing:
         index, maps = self.stages["index"], self.stages[STAGE]
         write_json(self._file("index", "source.json"), {"root": "videos"})
         parent = os.path.relpath(self.source.out.resolve(), index.out.resolve())
-        write_json(self._file(STAGE, SOURCES), {"parent": parent})
+        write_json(self._file(STAGE, SOURCES), {"parent": parent, "rendered": self.render})
         mine = {
             "index": ("videos", "annotations"),
             "perceive": ("shots", "keyframes"),
             "events": ("events",),
             STAGE: ("augmentations",),
+            VIDEOS: ("videos",),
         }
         for name, stage in self.stages.items():
             if stage.done:
@@ -229,9 +284,7 @@ class _Writing:
             told = {what: counts[what] for what in mine.get(name, ())}
             if name in publishers:
                 title, summary = _ABOUT[name]
-                notes = [
-                    "Frames are those of other videos at other times: `augment/augmentations.parquet` has the maps."
-                ]
+                notes = [_NOTE if self.render is None else _NOTE_RENDERED]
                 publish_card(stage, publishers[name], self.pipeline, title=title, summary=summary, notes=notes)
                 told = publishers[name].totals()
             stage.commit(rejects=rejects if stage is maps else [], counts=told, tools=tools)

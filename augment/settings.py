@@ -7,18 +7,20 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from augment.latency import Latency
+from augment.operation import Count, Factor, Positive, Share
+from augment.operation import Operation as Operation
+from augment.picture_settings import (
+    Aspect,
+    Blur,
+    Colour,
+    Compress,
+    Noise,
+    PictureOperation,
+    Resolution,
+    Shake,
+    Window,
+)
 from datasets_build.core.config import Config
-
-Share = Annotated[float, Field(ge=0, le=1)]
-Factor = Annotated[float, Field(ge=0.25, le=4)]
-Positive = Annotated[float, Field(gt=0)]
-Count = Annotated[int, Field(ge=1)]
-
-
-class Operation(Config):
-    """Something that is done to a video with probability `p`."""
-
-    p: Share = 1.0
 
 
 class Speed(Operation):
@@ -192,17 +194,33 @@ class WrongThenCorrected(Operation):
 
 Temporal = Speed | Skip | Jitter | Crop | Concat | Loop | Freeze | Reverse | Reconnect
 Interaction = LateAnswer | Interrupt | DroppedAnswer | WrongThenCorrected
-AnyOperation = Annotated[Temporal | Delay | Interaction, Field(discriminator="kind")]
 TEMPORAL = (Speed, Skip, Jitter, Crop, Concat, Loop, Freeze, Reverse, Reconnect)
 INTERACTION = (LateAnswer, Interrupt, DroppedAnswer, WrongThenCorrected)
+Pictorial = Resolution | Aspect | Window | Colour | Blur | Compress | Shake | Noise
+AnyOperation = Annotated[Temporal | Delay | Interaction | Pictorial, Field(discriminator="kind")]
 
 
 class Pipeline(Config):
-    """What is done to each video, in order, and how many augmented videos are made of it."""
+    """What is done to each video, in order, and how many augmented videos are made of it.
+
+    What is done to pixels is done, in its order, to the frames that the changes of time have left. A copy is made of a
+    scene `views` times, each with the same changes of time and with other looks.
+    """
 
     seed: int = 0
     copies: Count = 1
+    views: Count = 1
     operations: Annotated[tuple[AnyOperation, ...], Field(min_length=1)]
+
+    @property
+    def in_time(self) -> tuple[Operation, ...]:
+        """What changes the times of frames."""
+        return tuple(operation for operation in self.operations if not isinstance(operation, PictureOperation))
+
+    @property
+    def on_pixels(self) -> tuple[PictureOperation, ...]:
+        """What changes the frames themselves."""
+        return tuple(operation for operation in self.operations if isinstance(operation, PictureOperation))
 
     @model_validator(mode="after")
     def _does_something(self) -> Self:
@@ -220,4 +238,13 @@ class Pipeline(Config):
             later = [each.kind for each in self.operations[kinds.index("delay") :] if isinstance(each, TEMPORAL)]
             if later:
                 raise ValueError(f"operations: found {later[0]} behind delay, expected it before: a network comes last")
+        return self
+
+    @model_validator(mode="after")
+    def _views_differ(self) -> Self:
+        if self.views > 1 and not any(operation.p for operation in self.on_pixels):
+            raise ValueError(
+                f"views: found {self.views}, but no operation on pixels, so that all would look alike; expected 1, or "
+                "one such as colour"
+            )
         return self

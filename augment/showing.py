@@ -1,18 +1,21 @@
-"""Frames of augmented videos: read from the files of their sources, through the maps."""
+"""Frames of augmented videos: read from the files of their sources, through the maps, and under their looks."""
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from augment.coded import Coder, look_at
 from augment.errors import AugmentError
+from augment.looks import VERSION
 from augment.view import Piece, View
-from datasets_build.core.augmentation import Augmentation
+from datasets_build.core.augmentation import Augmentation, Look
 from datasets_build.core.clock import FrameClock, Int64s, Span
 from datasets_build.core.files import read_json
 from datasets_build.core.layout import clock_of, read_videos, video_path
@@ -40,10 +43,13 @@ class Showing:
     Attributes:
         view: what is shown.
         reels: by the id of their videos.
+        looks: what is done to the pixels of its frames, one after the other.
     """
 
     view: View
     reels: Mapping[str, Reel]
+    looks: tuple[Look, ...] = ()
+    _coder: Coder = field(default_factory=Coder, init=False, repr=False)
 
     def frames(self, times_ns: Sequence[int], *, decoder: str = "decord") -> Pixels:
         """What is on screen at some instants of the view: uint8 (n, height, width, 3).
@@ -56,6 +62,17 @@ class Showing:
             TimeError: one lies outside the view.
             VideoError: a file cannot be read.
         """
+        if not self.looks:
+            return self._plain(times_ns, decoder)
+        frames, places = np.unique(self.view.clock.indices_at(times_ns), return_inverse=True)
+
+        def read(wanted: Int64s) -> Pixels:
+            return self._plain(self.view.clock.t_ns[wanted].tolist(), decoder)
+
+        return look_at(self.looks, frames, self.view.clock, read, coder=self._coder, name=decoder)[places]
+
+    def _plain(self, times_ns: Sequence[int], decoder: str) -> Pixels:
+        """As the sources have them."""
         asked: defaultdict[str, list[int]] = defaultdict(list)
         places: defaultdict[str, list[int]] = defaultdict(list)
         for place, (source, t_ns) in enumerate(self.view.source_times(times_ns)):
@@ -79,7 +96,17 @@ class Showing:
         for source, t_ns in self.view.source_times(times_ns):
             video = self.reels[source].video
             told.append(f"{video.sha256} {decoder_for(video, decoder).name} {t_ns}")
-        return "\n".join(told)
+        if not self.looks:
+            return "\n".join(told)
+        return "\n".join([self._looked(), *map(str, self.view.clock.indices_at(times_ns).tolist()), *told])
+
+    def _looked(self) -> str:
+        """What decides how frames look, their own pixels and places aside: looks, and all that comes before."""
+        digest = hashlib.blake2b(digest_size=16)
+        for array in (self.view.clock.t_ns, self.view.piece_of, self.view.frame_of):
+            digest.update(array.tobytes())
+        shown = [self.reels[piece.source].video.sha256 for piece in self.view.pieces]
+        return " ".join([VERSION, digest.hexdigest(), *shown, *(look.model_dump_json() for look in self.looks)])
 
 
 def view_of(rows: Sequence[Augmentation], clocks: Mapping[str, FrameClock]) -> View:
@@ -110,8 +137,11 @@ def _piece(row: Augmentation, clock: FrameClock) -> Piece:
 
 
 def is_augmented(out: Path) -> bool:
-    """Whether the videos of an output folder are read through maps."""
-    return (out / FOLDER / TABLE).is_file()
+    """Whether the videos of an output folder are read through maps, and not from files of their own."""
+    if not (out / FOLDER / TABLE).is_file():
+        return False
+    content = read_json(out / FOLDER / SOURCES)
+    return not isinstance(content, dict) or content.get("rendered") is None
 
 
 def open_showings(out: Path) -> dict[str, Showing]:
@@ -138,6 +168,10 @@ def open_showings(out: Path) -> dict[str, Showing]:
     }
     clocks = {name: reel.clock for name, reel in reels.items()}
     return {
-        video_id: Showing(view=view_of(found, clocks), reels={row.parent_id: reels[row.parent_id] for row in found})
+        video_id: Showing(
+            view=view_of(found, clocks),
+            reels={row.parent_id: reels[row.parent_id] for row in found},
+            looks=found[0].looks,
+        )
         for video_id, found in rows.items()
     }

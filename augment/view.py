@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -274,7 +275,6 @@ def map_times(time_map: TimeMap, times_ns: Sequence[int]) -> list[int]:
         down = slope.denominator * rest.denominator
         up, shift = slope.numerator * rest.denominator, rest.numerator * slope.denominator
         begin = at
-        while at < len(times_ns) and (times_ns[at] < s1 or s1 == high):
-            at += 1
+        at = len(times_ns) if s1 == high else bisect_left(times_ns, s1, begin)
         found += [(2 * (up * t + shift) + down) // (2 * down) for t in times_ns[begin:at]]
     return found

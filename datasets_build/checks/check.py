@@ -22,6 +22,7 @@ from datasets_build.checks.integrity import (
     view_breaches,
 )
 from datasets_build.checks.laws import Breach, Known, Law, Ledger, Violation
+from datasets_build.checks.mishaps import MISHAP_LAWS
 from datasets_build.checks.replies import REPLY_LAWS
 from datasets_build.checks.tables import TableRun
 from datasets_build.checks.timing import FRAME_LAWS, TIME_LAWS
@@ -177,7 +178,7 @@ class _Run:
             known = self._known(group, {}, "dialogue")
             for row in self._unique(group, "dialogue", file):
                 assert isinstance(row, Dialogue), "the walk reads dialogues"
-                self._judge(file, row, known, (*DIALOGUE_LAWS, *REPLY_LAWS))
+                self._judge(file, row, known, (*DIALOGUE_LAWS, *REPLY_LAWS, *MISHAP_LAWS))
                 self._resolve(file, row, known)
         self._copies("dialogue", "videos", Video)
 

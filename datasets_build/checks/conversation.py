@@ -15,6 +15,7 @@ from datasets_build.core.files import DataError
 from datasets_build.core.records import DecisionTrack, Dialogue, Turn
 from datasets_build.core.views import grid_name, parse_grid
 from datasets_build.core.wording import absolute_time_in
+from datasets_build.truth.asides import said
 
 
 def _order(row: Dialogue, known: Known) -> Iterator[Breach]:
@@ -74,14 +75,22 @@ def _answers_something(row: Dialogue, known: Known) -> Iterator[Breach]:
                 yield Breach(
                     f"turn {turn.id} at {turn.start_ns}", f"none before event {event.id}, {event.known_from_ns}"
                 )
-        elif turn.trigger in ("user_query", "interruption"):
-            asked = turns.get(turn.trigger_ref or "")
-            if asked is None or asked.role != "user":
-                yield Breach(f"turn {turn.id} triggered by {turn.trigger_ref}", "a user turn of the dialogue")
-            elif turn.start_ns < asked.end_ns:
+        elif (asked := turns.get(turn.trigger_ref or "")) is not None and _answers(turn, asked):
+            if turn.start_ns < asked.end_ns:
                 yield Breach(f"turn {turn.id} at {turn.start_ns}", f"none before the question is out, {asked.end_ns}")
-        else:
-            yield Breach(f"turn {turn.id} with trigger {turn.trigger}", "a user turn or an event that it answers")
+        elif turn.trigger_ref is not None or said(turn.text).aside != "back":
+            yield Breach(
+                f"turn {turn.id} with trigger {turn.trigger}, {turn.trigger_ref}",
+                "a user turn or an event that it answers, or a turn of its own that it corrects or takes up again",
+            )
+
+
+def _answers(turn: Turn, asked: Turn) -> bool:
+    """Whether a turn may name another as what it answers, corrects or takes up again."""
+    if asked.role == "user":
+        return turn.trigger in ("user_query", "interruption") or turn.trigger == asked.trigger == "correction"
+    wrong = turn.trigger == "correction" and not asked.learn
+    return asked.role == "assistant" and (wrong or (turn.trigger == "timer" and asked.truncated_at_char is not None))
 
 
 def _interruptions(row: Dialogue, known: Known) -> Iterator[Breach]:

@@ -35,9 +35,18 @@ def _talked_over(row: Dialogue, known: Known) -> Iterator[Breach]:
 def _answered_once(row: Dialogue, known: Known) -> Iterator[Breach]:
     del known
     answers = Counter(turn.trigger_ref for turn in said_by(row, "assistant"))
+    again = asked_again(row)
     for user in said_by(row, "user"):
-        if answers[user.id] != 1:
+        if user.id in again:
+            if answers[user.id]:
+                yield Breach(f"{answers[user.id]} answers to turn {user.id}", "none: it is asked again")
+        elif answers[user.id] != 1:
             yield Breach(f"{answers[user.id]} answers to turn {user.id}", "one turn of the assistant that names it")
+
+
+def asked_again(row: Dialogue) -> dict[str, Turn]:
+    """The user turns that repeat one to which no answer came, by that one."""
+    return {turn.trigger_ref: turn for turn in said_by(row, "user") if turn.trigger == "timer" and turn.trigger_ref}
 
 
 def is_acknowledgement(turn: Turn, asked: Turn | None) -> bool:
@@ -86,7 +95,11 @@ def _length(row: Dialogue, known: Known) -> Iterator[Breach]:
 
 EXCHANGE_LAWS: tuple[Law[Dialogue], ...] = (
     Law("nobody_talked_over", "a user turn inside an assistant turn cuts it and names it", _talked_over),
-    Law("answered_once", "every user turn has exactly one assistant turn that names it", _answered_once),
+    Law(
+        "answered_once",
+        "every user turn has exactly one assistant turn that names it, one that is asked again none",
+        _answered_once,
+    ),
     Law("answers_founded", "assistant turns have a window and, unless they acknowledge, evidence", _founded),
     Law("reports_requested", "a report names its event, which a request came before", _requested),
     Law("dialogue_whole", "a dialogue covers its whole video", _whole),

@@ -7,18 +7,19 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from datasets_build.checks.answers import difference, latest_of, spans_of, too_long, unwatched
-from datasets_build.checks.exchanges import is_acknowledgement, said_by
+from datasets_build.checks.exchanges import is_acknowledgement, said_by, turns_of
 from datasets_build.checks.laws import Breach, Known, Law
 from datasets_build.checks.looks import look_breaches
 from datasets_build.checks.tasks import LONGEST_LIST, number_in
 from datasets_build.core.records import About, Dialogue, Provenance, Turn
+from datasets_build.truth.asides import Said, said
 from datasets_build.truth.due import Due, due_of, unfit
 from datasets_build.truth.looks import PLACES
 from datasets_build.truth.words import acknowledgements, answer_texts, question_texts, writer_of
 
 
 class Reply(NamedTuple):
-    """A question, the turn that answers it, and what is due."""
+    """A question, a turn that answers it, and what is due; `since_ns` where it may be said later than it is due."""
 
     user: Turn
     turn: Turn
@@ -26,11 +27,17 @@ class Reply(NamedTuple):
     about: About
     due: Due
     written: Provenance
+    since_ns: int | None = None
 
     @property
     def is_request(self) -> bool:
         """Whether it asks for something still to come, which is taken up at once."""
         return self.task == "tell_me_when"
+
+    @property
+    def words(self) -> Said:
+        """What the answer says, all of it, without what stands before it."""
+        return said(self.turn.intended_text or self.turn.text)
 
 
 def _about(row: Dialogue, known: Known) -> Iterator[Breach]:
@@ -48,16 +55,36 @@ def _about(row: Dialogue, known: Known) -> Iterator[Breach]:
 
 def replies_of(row: Dialogue, known: Known) -> Iterator[Reply | Breach]:
     """Every user turn with its answer and what is due to it; a breach where nothing can be said."""
-    answers = {turn.trigger_ref: turn for turn in said_by(row, "assistant") if turn.trigger != "event"}
-    for user in said_by(row, "user"):
-        turn = answers.get(user.id)
-        if turn is None or user.about is None or user.task is None or unfit(user.task, user.about, known.grounds):
+    for user, turn, since in _answered(row):
+        if user.about is None or user.task is None or unfit(user.task, user.about, known.grounds):
             continue
         found = due_of(user.task, user.about, user.end_ns, known.grounds)
         if isinstance(found, str):
             yield Breach(f"turn {user.id} asks at {user.end_ns}", found)
         else:
-            yield Reply(user, turn, user.task, user.about, found, row.provenance)
+            yield Reply(user, turn, user.task, user.about, found, row.provenance, since)
+
+
+def _answered(row: Dialogue) -> Iterator[tuple[Turn, Turn, int | None]]:
+    """User turns with what answers them, and since when that is due where it is not at once.
+
+    What is not learned is said to be wrong, and judged elsewhere (`checks.mishaps`).
+    """
+    turns = turns_of(row)
+    for turn in said_by(row, "assistant"):
+        ref = turns.get(turn.trigger_ref or "")
+        if ref is None or turn.trigger == "event" or not turn.learn:
+            continue
+        if ref.role == "user":
+            yield ref, turn, None
+        elif (asked := turns.get(ref.trigger_ref or "")) is not None and asked.role == "user":
+            yield asked, turn, ref.end_ns if turn.trigger == "correction" else _resumed_from(row, ref)
+
+
+def _resumed_from(row: Dialogue, cut: Turn) -> int:
+    """When who broke into a turn has been answered."""
+    broke = {turn.id for turn in said_by(row, "user") if turn.interrupts == cut.id}
+    return max((turn.end_ns for turn in said_by(row, "assistant") if turn.trigger_ref in broke), default=cut.end_ns)
 
 
 def _law(
@@ -106,6 +133,11 @@ def _until(reply: Reply, known: Known) -> Iterator[Breach]:
         at = reply.user.end_ns
     if reply.task == "count_so_far":
         until = latest_of(known.grounds.of(reply.about), at)
+    if reply.since_ns is not None:
+        at = reply.since_ns
+    if reply.words.aside == "late_reply":
+        # It says of when it speaks, so it stays right.
+        at, until = max(at + 1, turn.window_start_ns or 0), None
     if turn.window_start_ns != at:
         yield Breach(f"a window from {turn.window_start_ns}", f"{at}, when it is due")
     last = max(turn.end_ns, turn.window_end_ns or 0)
@@ -125,7 +157,8 @@ def _reports(row: Dialogue, known: Known) -> Iterator[Breach]:
         made = turn.trigger_ref or ""
         yield from too_long(turn.window_start_ns, turn.window_end_ns, known)
         if turn.trigger == "event" and made in instants:
-            if turn.window_start_ns != instants[made]:
+            late = said(turn.text).aside == "late_report" and (turn.window_start_ns or 0) > instants[made]
+            if turn.window_start_ns != instants[made] and not late:
                 yield Breach(
                     f"turn {turn.id}: a window from {turn.window_start_ns}", f"{instants[made]}, when it is due"
                 )
@@ -142,31 +175,29 @@ def _awaited(row: Dialogue, known: Known) -> Iterator[tuple[Reply, str, int]]:
 
 def _counts(reply: Reply, known: Known) -> Iterator[Breach]:
     del known
-    found = number_in(reply.turn.intended_text or reply.turn.text)
+    found = number_in(reply.words.text)
     if reply.task == "count_so_far" and found != reply.due.number:
         yield Breach(f"{found}", f"{reply.due.number}, as many as are over")
 
 
 def _looks(reply: Reply, known: Known) -> Iterator[Breach]:
-    said = reply.turn.intended_text or reply.turn.text
     if reply.task in PLACES:
-        yield from look_breaches(said, reply.task, reply.due.told[0], known.grounds)
+        yield from look_breaches(reply.words.text, reply.task, reply.due.told[0], known.grounds)
 
 
 def _words(reply: Reply, known: Known) -> Iterator[Breach]:
     del known
-    user, turn, task, about, due = reply[:5]
+    user, _, task, about, due = reply[:5]
     if (writer := writer_of(reply.written)) is None:
         return
-    said = turn.intended_text or turn.text
     absent = task == "before" and not due.told
-    if user.text not in question_texts(writer, task, about):
+    if said(user.text).text not in question_texts(writer, task, about):
         yield Breach(f"asked {user.text!r}", f"words that ask for {task} about {about}")
     texts = acknowledgements(writer)
     if not reply.is_request:
         texts = answer_texts(writer, task, about, due.told, number=due.number, absent=absent)
-    if said not in texts:
-        yield Breach(f"{said!r}", "words that say what is due")
+    if reply.words.text not in texts:
+        yield Breach(f"{reply.words.text!r}", "words that say what is due")
 
 
 def _report_words(row: Dialogue, known: Known) -> Iterator[Breach]:
@@ -176,7 +207,7 @@ def _report_words(row: Dialogue, known: Known) -> Iterator[Breach]:
         made = turn.trigger_ref or ""
         if writer is not None and turn.trigger == "event" and made in abouts:
             fact = known.grounds.by_id[made]
-            if turn.text not in answer_texts(writer, "tell_me_when", abouts[made], [fact], number=None):
+            if said(turn.text).text not in answer_texts(writer, "tell_me_when", abouts[made], [fact], number=None):
                 yield Breach(f"{turn.text!r} of turn {turn.id}", f"words that report {fact.event.caption!r}")
 
 

@@ -1,4 +1,4 @@
-"""The record of a change in time: what was done to a record or a video, and the exact map to its new clock."""
+"""The record of an augmentation: what was done to a video, the exact map to its new clock, and how it now looks."""
 
 from __future__ import annotations
 
@@ -16,12 +16,32 @@ class Knot(Part):
     target: str
 
 
+class Look(Part):
+    """A change of a video's pixels with everything that chance decided of it.
+
+    `kind` and the meaning of the parameters are those of `augment.looks`; chance that differs from frame to frame
+    (noise, shake) follows from `seed` and the frame alone.
+    """
+
+    kind: str
+    parameters: Many[Parameter] = ()
+    seed: int = 0
+
+    def value(self, name: str) -> float:
+        """The parameter of a name. Raises KeyError where it has none."""
+        for parameter in self.parameters:
+            if parameter.name == name:
+                return parameter.value
+        raise KeyError(f"look {self.kind}: has no parameter {name}")
+
+
 class Augmentation(Record):
     """How a record or video was changed in time: what was done, with which seed, and the map to the new clock.
 
     A video that is put together of several pieces has a row for each. Of one that `is_reversed` the map begins on the
     mirrored clock of the parent, on which `t` is the parent's end less `t`, and `on_ns` has the instants of the parent
-    at which its shown frames come on, in the order in which they do.
+    at which its shown frames come on, in the order in which they do. `looks` change the pixels of its frames one after
+    the other, the same for all pieces. Videos of one `scene_id` show one scene on one clock, as several cameras do.
     """
 
     parent_id: str
@@ -33,6 +53,8 @@ class Augmentation(Record):
     knots: Many[Knot]
     dropped_frames: Many[int] = ()
     invalidated: Many[str] = ()
+    looks: Many[Look] = ()
+    scene_id: str | None = None
 
     @property
     def time_map(self) -> TimeMap:

@@ -5,7 +5,8 @@ A step stands for the time since the step before it. It is
 * `respond` when an assistant turn starts in that time: the first step at or after the turn's `start_ns`. A turn that
   starts after the last step of a coarse grid is in none of its steps;
 * else `standby` while a question is pending: from the step at or after the end of a user turn to the start of the first
-  assistant turn whose `trigger_ref` is that user turn (a question that is never answered stays pending);
+  turn whose `trigger_ref` is that user turn: its answer, or the same question asked again (one that is never answered
+  stays pending);
 * else `silence`. A standing request ("tell me when …") that has been acknowledged is answered in this sense: the
   assistant is silent until the event.
 
@@ -33,7 +34,7 @@ def pending_spans(turns: Sequence[Turn]) -> list[Span]:
     """When each user turn waits for its answer, in turn order; an unanswered one waits to the end of time."""
     answered: dict[str, int] = {}
     for turn in turns:
-        if turn.role == "assistant" and turn.trigger_ref is not None:
+        if turn.trigger_ref is not None:
             answered[turn.trigger_ref] = min(turn.start_ns, answered.get(turn.trigger_ref, turn.start_ns))
     never = 2**63 - 1
     return [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 from augment.clip import Augmented, Clip, Maker
@@ -58,9 +59,9 @@ def _made(
         clip.video.id: Reel(video=clip.video, path=video_path(folder, clip.video), clock=clip.clock) for clip in clips
     }
     for clip in clips:
-        for copy in range(pipeline.copies):
+        for copy, camera in product(range(pipeline.copies), range(pipeline.views)):
             try:
-                made = maker.make(clip, copy)
+                made = maker.make(clip, copy, camera)
                 if made is not None:
                     yield _material(made, clip, reels, config, frames)
             except (AugmentError, FrameError) as error:
@@ -76,7 +77,7 @@ def _material(
     )
     shown = {piece.source: reels[piece.source] for piece in made.view.pieces}
     return Material(
-        footage=replace(footage, showing=Showing(view=made.view, reels=shown)),
+        footage=replace(footage, showing=Showing(view=made.view, reels=shown, looks=made.looks)),
         questions=tuple(sorted(own.questions, key=lambda row: (row.ask_ns, row.id))),
         events=tuple(own.events),
         annotations=tuple(sorted(own.annotations, key=lambda row: (row.start_ns, row.id))),

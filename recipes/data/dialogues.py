@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from datasets_build.core.clock import NS_PER_S
+from datasets_build.core.clock import NS_PER_S, Span
 from datasets_build.core.decisions import pending_spans
 from datasets_build.core.records import Dialogue, Turn
 from recipes.data.corpus import Material
@@ -96,6 +96,8 @@ def dialogue_lines(dialogue: Dialogue, material: Material, stretch: Stretch, *, 
     dues = scheduled([_due(turn, dialogue, material, stretch, left=left) for turn in later], footage.grids, whole, left)
     speech = [(item.user.end_ns, item.reply.end_ns) for item in rounds if item.reply]
     speech += [(footage.grids[due.place].t1_ns + 1, due.until_ns) for due in dues]
+    # Nobody should wait in silence for an answer that was lost, and asked for again.
+    speech += [(span.start_ns, span.end_ns) for span in lost_spans(dialogue)]
     # Where a reply was interrupted before its first token, no decision leads to what happened.
     unsaid = {due.place for due in dues if not due.text}
     dues = [due for due in dues if due.text]
@@ -155,6 +157,12 @@ def _rounds(dialogue: Dialogue) -> tuple[list[Round], list[Turn]]:
     return rounds, later
 
 
+def lost_spans(dialogue: Dialogue) -> list[Span]:
+    """When each question waits to which no answer comes, up to where it is asked again."""
+    users = (turn for turn in dialogue.turns if turn.role == "user")
+    return [span for turn, span in zip(users, pending_spans(dialogue.turns), strict=True) if not turn.learn]
+
+
 def _begins(turn: Turn) -> int:
     return turn.start_ns if turn.window_start_ns is None else turn.window_start_ns
 
@@ -174,6 +182,7 @@ def _ask(item: Round, later: Sequence[Turn], material: Material, stretch: Stretc
             task=task,
             question=user.text,
             state="standby",
+            learn=user.learn,
             evidence_ns=_known(coming[0]) if coming else None,
             window_end_ns=coming[0].window_end_ns if coming else None,
         )

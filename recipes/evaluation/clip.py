@@ -92,7 +92,8 @@ def clip_of(material: Material) -> Clip:
     grids = tuple(grid.t1_ns for grid in footage.grids)
     asks = sorted((ask for row in material.questions for ask in asks_of(row)), key=lambda ask: (ask.t_ns, ask.key))
     talks = [standing(row) for row in material.questions if is_standing(row)]
-    talks += [dialogue(row) for row in material.dialogues]
+    # Nobody says what is wrong, or nothing, because a record does: of such a conversation nothing is right or wrong.
+    talks += [dialogue(row) for row in material.dialogues if all(turn.learn for turn in row.turns)]
     borders = {t_ns for event in material.events for t_ns in (event.start_ns, event.end_ns)}
     return Clip(
         video=footage.video,

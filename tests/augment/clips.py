@@ -13,6 +13,7 @@ from datasets_build.checks.answers import TRUTH_LAWS
 from datasets_build.checks.causality import EVENT_LAWS, QUESTION_LAWS
 from datasets_build.checks.conversation import DIALOGUE_LAWS
 from datasets_build.checks.laws import Known
+from datasets_build.checks.mishaps import MISHAP_LAWS
 from datasets_build.checks.replies import REPLY_LAWS
 from datasets_build.checks.tables import SHOT_LAWS, tile_breaches
 from datasets_build.checks.timing import TIME_LAWS
@@ -60,7 +61,7 @@ def broken(made):
     for rows, laws in (
         (own.events, EVENT_LAWS),
         (own.questions, (*QUESTION_LAWS, *TRUTH_LAWS)),
-        (own.dialogues, (*DIALOGUE_LAWS, *REPLY_LAWS)),
+        (own.dialogues, (*DIALOGUE_LAWS, *REPLY_LAWS, *MISHAP_LAWS)),
         (own.shots, SHOT_LAWS),
     ):
         assert len({row.id for row in rows}) == len(rows)

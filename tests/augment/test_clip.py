@@ -9,7 +9,24 @@ from hypothesis import strategies as st
 from augment.answers import Rules
 from augment.clip import Clip, Maker
 from augment.errors import AugmentError
-from augment.settings import Concat, Crop, Freeze, Jitter, Loop, Pipeline, Reverse, Skip, Speed
+from augment.latency import Bursts, Constant, LogNormal
+from augment.settings import (
+    Concat,
+    Crop,
+    Delay,
+    DroppedAnswer,
+    Freeze,
+    Interrupt,
+    Jitter,
+    LateAnswer,
+    Loop,
+    Pipeline,
+    Reconnect,
+    Reverse,
+    Skip,
+    Speed,
+    WrongThenCorrected,
+)
 from augment.source import by_size
 from datasets_build.core.records import Video
 from tests.augment.clips import RULES, broken, clip
@@ -29,6 +46,20 @@ OPERATIONS = (
     Loop(),
     Freeze(stalls=2),
     Reverse(),
+    Reconnect(gaps=2),
+)
+DELAYS = (
+    Delay(network=Constant(ms=700.0)),
+    Delay(network=LogNormal(median_ms=200.0, sigma=1.0)),
+    Delay(network=Bursts(good_ms=20.0, bad_ms=2500.0, to_bad=0.05)),
+    Delay(model=LogNormal(median_ms=1500.0, sigma=1.0)),
+    Delay(network=Constant(ms=100.0), model=Bursts(good_ms=0.0, bad_ms=6000.0, to_bad=0.5, to_good=0.5)),
+)
+TALK = (
+    *(LateAnswer(policy=policy) for policy in ("retime", "reword", "drop")),
+    *(Interrupt(share=0.9, then=then) for then in ("resume", "abandon")),
+    DroppedAnswer(share=0.6, patience_s=1.0),
+    *(WrongThenCorrected(share=0.6, by=by) for by in ("self", "user")),
 )
 NAMES = ("a", "b", "c")
 
@@ -43,8 +74,17 @@ def made(operations, name="a", *, seed=0, number=0):
     return maker(*operations, seed=seed).make(clip(name), number)
 
 
+@st.composite
+def pipelines(draw):
+    """Changes of what is shown, how it arrives, and what goes wrong in conversations, each of these once."""
+    shown = draw(st.lists(st.sampled_from(OPERATIONS), max_size=4))
+    delay = draw(st.sampled_from([(), *((each,) for each in DELAYS)]))
+    talk = draw(st.lists(st.sampled_from(TALK), max_size=4, unique_by=lambda each: each.kind))
+    return [*shown, *delay, *talk] or [Speed()]
+
+
 @settings(max_examples=examples(60), deadline=None)
-@given(st.lists(st.sampled_from(OPERATIONS), min_size=1, max_size=4), st.sampled_from(NAMES), st.integers(0, 99))
+@given(pipelines(), st.sampled_from(NAMES), st.integers(0, 99))
 def test_whatever_is_done_every_law_of_the_checks_holds(operations, name, seed):
     try:
         found = made(operations, name, seed=seed)
@@ -56,7 +96,9 @@ def test_whatever_is_done_every_law_of_the_checks_holds(operations, name, seed):
     assert found is None or broken(found) == []
 
 
-@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda each: f"{each.kind} {getattr(each, 'form', '')}")
+@pytest.mark.parametrize(
+    "operation", [*OPERATIONS, *DELAYS, *TALK], ids=lambda each: f"{each.kind} {getattr(each, 'form', '')}"
+)
 def test_each_operation_keeps_something_and_breaks_no_law(operation):
     for name in NAMES:
         found = made([operation], name)
@@ -66,7 +108,7 @@ def test_each_operation_keeps_something_and_breaks_no_law(operation):
 
 
 @settings(max_examples=examples(20), deadline=None)
-@given(st.lists(st.sampled_from(OPERATIONS), min_size=1, max_size=3), st.integers(0, 9))
+@given(pipelines(), st.integers(0, 9))
 def test_the_same_seed_makes_the_same_and_leaves_the_parents_alone(operations, seed):
     parent = clip("a")
     before = copy.deepcopy((parent.events, parent.questions, parent.dialogues, parent.shots))
@@ -117,7 +159,7 @@ def test_a_map_that_changes_nothing_changes_no_record():
 
 def test_everything_of_the_parents_is_there_or_told():
     """Nothing vanishes: each record of the parent comes out, or is left out with a reason."""
-    for operation in OPERATIONS:
+    for operation in (*OPERATIONS, *DELAYS, *TALK):
         if operation.kind in ("loop", "concat"):
             continue
         found, parent = made([operation]), clip("a")

@@ -1,0 +1,217 @@
+"""A conversation in the making: who speaks when, in which words, and who holds the floor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from augment.answers import CannotAskError, Reply, Rules, Scene, Words
+from datasets_build.core.clock import NS_PER_S, FrameClock
+from datasets_build.core.evidence import answerable_from
+from datasets_build.core.records import Dialogue, Turn, derive_id
+from datasets_build.core.speech import Floor
+from datasets_build.truth.asides import ASIDES, Aside
+
+Policy = Literal["retime", "reword", "drop"]
+Trigger = Literal["user_query", "event", "timer", "correction", "interruption"]
+
+
+def no_latency() -> int:
+    """Of a model that answers as fast as before."""
+    return 0
+
+
+@dataclass(slots=True)
+class Talk:
+    """A conversation in the making.
+
+    Attributes:
+        dialogue: as it was.
+        scene: the augmented video.
+        floor: who speaks when.
+        late_ns: draws how much later than before the next reply begins.
+        policy: what becomes of a reply that comes too late.
+        turns: what is said.
+        made: what the first answers of exchanges became, by the turn that they were.
+        replies: what is true of what is said, by turn.
+    """
+
+    dialogue: Dialogue
+    scene: Scene
+    floor: Floor
+    late_ns: Callable[[], int] = no_latency
+    policy: Policy = "drop"
+    turns: list[Turn] = field(default_factory=list)
+    made: dict[str, Turn] = field(default_factory=dict)
+    replies: dict[str, Reply] = field(default_factory=dict)
+
+    @property
+    def clock(self) -> FrameClock:
+        """Of the augmented video."""
+        return self.scene.clock
+
+    def turn_id(self, parent: str, part: int | str = 0) -> str:
+        """Of the turn that was `parent`; of several, one for each part."""
+        return derive_id("turn", self.scene.video_id, self.dialogue.id, parent, part)
+
+    def question(self, user: Turn, heard_ns: int) -> Turn:
+        """The question, spoken as fast as before; what would have been said before the first frame is cut off."""
+        start = min(heard_ns, self.clock.snap_up(heard_ns - self.asking_ns(user, user.text)))
+        changed = {"id": self.turn_id(user.id), "start_ns": start, "end_ns": heard_ns, "interrupts": None}
+        return user.model_copy(update=changed)
+
+    def asking_ns(self, user: Turn, text: str) -> int:
+        """How long somebody takes to say a text."""
+        if self.dialogue.provenance.kind == "template":
+            return len(text) * NS_PER_S // self.scene.rules.user_chars_per_s
+        return (user.end_ns - user.start_ns) * len(text) // max(1, len(user.text))
+
+    def saying_ns(self, turn: Turn, text: str) -> int:
+        """How long the assistant takes to say a text, as fast as in a turn."""
+        if self.dialogue.provenance.kind == "template":
+            return len(text) * NS_PER_S // self.scene.rules.assistant_chars_per_s
+        return (turn.end_ns - turn.start_ns) * len(text) // len(turn.text)
+
+    def spoken(self, turn: Turn, reply: Reply, *, trigger: Trigger, ref: str | None, part: int | str = 0) -> Turn:
+        """A reply, said as late after it could be known as before, and later by what the model takes.
+
+        Raises:
+            CannotAskError: it would come too late, or not be out while it is right.
+        """
+        due = turn.start_ns if turn.window_start_ns is None else turn.window_start_ns
+        start = self.clock.snap_up(reply.t_ns + turn.start_ns - due + self.late_ns())
+        if self._fits(turn, reply, start):
+            return self._made(turn, reply, start, trigger=trigger, ref=ref, part=part)
+        if self.policy == "reword" and reply.evidence:
+            late = _reworded(reply, start, "late_report" if trigger == "event" else "late_reply", self)
+            self.must_fit(turn, late, start)
+            return self._made(turn, late, start, trigger=trigger, ref=ref, part=part)
+        if self.policy == "retime" or (self.policy == "reword" and not reply.evidence):
+            start = self._last_start(turn, reply)
+            return self._made(turn, reply, start, trigger=trigger, ref=ref, part=part)
+        self.must_fit(turn, reply, start)
+        raise AssertionError("what fits has been said")
+
+    def said_from(self, turn: Turn, reply: Reply, *, trigger: Trigger, ref: str | None, part: int | str) -> Turn:
+        """A reply that begins as soon as it may.
+
+        Raises:
+            CannotAskError: it would not be out while it is right.
+        """
+        start = self.clock.snap_up(reply.t_ns)
+        self.must_fit(turn, reply, start)
+        return self._made(turn, reply, start, trigger=trigger, ref=ref, part=part)
+
+    def must_fit(self, turn: Turn, reply: Reply, start: int) -> None:
+        """Raises CannotAskError where a reply that begins at an instant is late, or not out in time."""
+        if start >= min(reply.window_end_ns, self.clock.end_ns):
+            raise CannotAskError("its answer would come too late")
+        if start + self.saying_ns(turn, reply.text) > self.clock.end_ns:
+            raise CannotAskError("its answer would come too late")
+        if reply.valid_until_ns is not None and self._end(turn, reply, start) > reply.valid_until_ns:
+            raise CannotAskError("its answer would not be out while it is right")
+
+    def _fits(self, turn: Turn, reply: Reply, start: int) -> bool:
+        try:
+            self.must_fit(turn, reply, start)
+        except CannotAskError:
+            return False
+        return True
+
+    def _end(self, turn: Turn, reply: Reply, start: int) -> int:
+        return self.clock.snap_up(max(start + self.saying_ns(turn, reply.text), start + 1))
+
+    def _last_start(self, turn: Turn, reply: Reply) -> int:
+        """The last frame at which a reply may begin."""
+        times = self.clock.t_ns
+        inside = times[(times >= reply.t_ns) & (times < reply.window_end_ns)].tolist()
+        fitting = [start for start in reversed(inside) if self._fits(turn, reply, start)]
+        if not fitting:
+            raise CannotAskError("its answer would not be out while it is right")
+        return int(fitting[0])
+
+    def _made(
+        self, turn: Turn, reply: Reply, start: int, *, trigger: Trigger, ref: str | None, part: int | str
+    ) -> Turn:
+        evidence = tuple(piece.model_copy(update={"role": "necessary"}) for piece in reply.evidence)
+        made = turn.model_copy(
+            update={
+                "id": self.turn_id(turn.id, part),
+                "start_ns": start,
+                "end_ns": self._end(turn, reply, start),
+                "text": reply.text,
+                "trigger": trigger,
+                "trigger_ref": ref,
+                "evidence": evidence,
+                "answerable_from_ns": answerable_from(evidence) if evidence else reply.t_ns,
+                "window_start_ns": reply.t_ns,
+                "window_end_ns": reply.window_end_ns,
+                "truncated_at_char": None,
+                "intended_text": None,
+            }
+        )
+        self.replies[made.id] = reply
+        return made
+
+    def hold(self, stretches: Sequence[tuple[int, int]], *, instead: tuple[int, int] | None = None) -> None:
+        """Holds the floor for all of some stretches, or for none of them.
+
+        Args:
+            stretches: half-open, ns.
+            instead: one that is given up for them.
+
+        Raises:
+            CannotAskError: somebody else speaks in one of them.
+        """
+        if instead is not None:
+            self.floor.release(*instead)
+        taken: list[tuple[int, int]] = []
+        for stretch in stretches:
+            if not self.floor.free(*stretch):
+                for each in taken:
+                    self.floor.release(*each)
+                if instead is not None:
+                    self.floor.take(*instead)
+                raise CannotAskError("somebody else speaks then")
+            self.floor.take(*stretch)
+            taken.append(stretch)
+
+    def held(self, at_ns: int) -> tuple[int, int]:
+        """The stretch that is held at an instant."""
+        return next(stretch for stretch in self.floor.taken if stretch[0] <= at_ns < stretch[1])
+
+
+def _reworded(reply: Reply, start: int, aside: Aside, talk: Talk) -> Reply:
+    """What was right when it was due, said later in words that say so: that stays right."""
+    end = talk.clock.snap_up(start + talk.scene.rules.window_ns)
+    return Reply(ASIDES[aside] + reply.text, start, end, None, reply.evidence, reply.event_id)
+
+
+def words_of(dialogue: Dialogue, user: Turn, answers: Sequence[Turn]) -> Words:
+    """Who finds words for the answers to a turn, and what they were."""
+    return Words(
+        written=dialogue.provenance,
+        said=tuple(turn.intended_text or turn.text for turn in answers),
+        said_of={turn.trigger_ref or "": turn.text for turn in dialogue.turns if turn.trigger == "event"},
+        events=frozenset(piece.event_id for turn in answers for piece in turn.evidence if piece.event_id),
+        key=user.id,
+    )
+
+
+def cut_short(answer: Turn, at_ns: int, rules: Rules) -> Turn:
+    """What of an answer was said before an instant inside it.
+
+    Raises:
+        CannotAskError: next to nothing, or next to all.
+    """
+    said = characters_at(answer, at_ns)
+    if not rules.least_said <= said <= len(answer.text) - rules.least_left:
+        raise CannotAskError("it would cut off next to nothing or all of the answer before it")
+    changed = {"end_ns": at_ns, "text": answer.text[:said], "intended_text": answer.text, "truncated_at_char": said}
+    return answer.model_copy(update=changed)
+
+
+def characters_at(answer: Turn, at_ns: int) -> int:
+    """How many characters of an answer are out at an instant inside it."""
+    return len(answer.text) * (at_ns - answer.start_ns) // (answer.end_ns - answer.start_ns)
