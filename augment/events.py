@@ -258,8 +258,8 @@ class _Shown:
         known, enough = self._known(event, at)
         lost = self.view.on_of[self.view.clock.index_at(at.start_ns)] - event.start_ns > LATE_NS
         missed = at.cut_start or (lost and event.label not in ACTS and not self.piece.is_reversed)
-        slow = not event.is_point and is_new_shot(event) and at.end_ns == self.strip.end_ns < self.view.end_ns
-        certain = not ((missed and not enough) or at.cut_end or slow) or event.label in PARTABLE
+        over = event.is_point or at.end_ns < self.strip.end_ns or self._outlasts(event)
+        certain = not ((missed and not enough) or at.cut_end or not over) or event.label in PARTABLE
         return Event(
             id=derive_id("event", self.video_id, event.id, at.piece, at.start_ns),
             video_id=self.video_id,
@@ -280,6 +280,14 @@ class _Shown:
             parent_event_id=event.parent_event_id,
             provenance=event.provenance.model_copy(update={"inputs": (event.id,)}),
         )
+
+    def _outlasts(self, event: Event) -> bool:
+        """Whether an event whose end the piece does not show is over with it: both end with the video."""
+        if self.strip.end_ns == self.view.end_ns:
+            return True
+        # A new shot is there when a frame of it is.
+        ends = event.start_ns <= 0 if self.piece.is_reversed else event.end_ns >= self.piece.clock.end_ns
+        return ends and not is_new_shot(event)
 
     def _known(self, event: Event, at: Moved) -> tuple[int, bool]:
         """When the event can be recognised, and whether so much of it is shown.
