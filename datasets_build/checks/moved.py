@@ -91,6 +91,8 @@ def _resting(event: Event, told: Sequence[Event], piece: Moved, ends: tuple[int,
     """A movement ends, and a stop is, where it is seen to rest; a movement whose end is not shown is cut."""
     if event.label_set == PICTURE_SET or event.label not in ("move", "stop"):
         return ends
+    if event.label == "stop" and not event.is_point:
+        return ends
     if event.label == "stop":
         at = piece.rest(event.start_ns)
         return at, at
