@@ -12,7 +12,7 @@ from augment.view import Moved, Piece, View
 from augment.wording import pace_of, retold, timely
 from datasets_build.core.clock import round_half_up
 from datasets_build.core.records import Event, Provenance, derive_id
-from datasets_build.core.topics import ACTS, CAMERA, ENTERING_SETS, PICTURE_SET
+from datasets_build.core.topics import ACTS, CAMERA, ENTERING_SETS, PICTURE_SET, name_after
 from datasets_build.teachers.template import load_template
 
 VERSION = "1"
@@ -29,7 +29,8 @@ MIRRORED = {
 SYMMETRIC = frozenset({"shot_start", "fade", "dissolve", "still", "motion_burst", "black"})
 """What looks the same backwards."""
 _BACKWARDS = MIRRORED | {there: here for here, there in MIRRORED.items()} | {label: label for label in SYMMETRIC}
-_UNDONE = {"enter": "leave", "leave": "enter"}
+_UNDONE = {"enter": "leave", "leave": "enter", "move": "stop"}
+"""What it also looks like backwards: who begins to move has stopped."""
 # Names everything that happens too, but not how all that is in the picture came in.
 _CUT_SET = "world"
 
@@ -147,9 +148,7 @@ class _Shown:
             elif not (made.start_ns == self.strip.shown_at(0) and made.is_point and is_new_shot(made)):
                 # A new shot that begins with its piece is the seam.
                 shown.append(made)
-        shown, doubled = _one_shot_at_once(shown)
-        hidden += [each for event in doubled for each in self._hidden(self._parent(event))]
-        return self._promised(shown, hidden), hidden
+        return self._promised(_one_shot_at_once(shown), hidden), hidden
 
     def at_seam(self) -> Iterator[str]:
         """Ids of the new shots that begin with it."""
@@ -218,18 +217,21 @@ class _Shown:
         return at._replace(end_ns=self.strip.shown_at(self.strip.rest_at(event.end_ns)))
 
     def _hidden(self, event: Event) -> Iterator[Event]:
-        """It as an instant at the first frame behind it; backwards it may look like what undoes it, too."""
+        """It as an instant at the first frame behind it; backwards it may look like something else, too."""
         at_ns = self._behind(event)
-        labels = {event.label, _UNDONE.get(event.label, event.label)} if self.piece.is_reversed else {event.label}
-        for label in sorted(labels) if at_ns < self.strip.end_ns else ():
+        looks = {(event.label, event.subject)}
+        if self.piece.is_reversed:
+            looks |= {(_UNDONE.get(event.label, event.label), event.subject), (event.label, name_after(event))}
+        for label, subject in sorted(looks, key=str) if at_ns < self.strip.end_ns else ():
             yield event.model_copy(
                 update={
-                    "id": derive_id("hidden", self.video_id, event.id, self.place, label),
+                    "id": derive_id("hidden", self.video_id, event.id, self.place, label, str(subject)),
                     "video_id": self.video_id,
                     "start_ns": at_ns,
                     "end_ns": at_ns,
                     "known_from_ns": at_ns,
                     "label": label,
+                    "subject": subject,
                     "is_point": True,
                     "onset_uncertainty_ns": 0,
                     "offset_uncertainty_ns": 0,
@@ -262,8 +264,8 @@ class _Shown:
         known, enough = self._known(event, at)
         lost = self.view.on_of[self.view.clock.index_at(at.start_ns)] - event.start_ns > LATE_NS
         missed = at.cut_start or (lost and event.label not in ACTS and not self.piece.is_reversed)
-        slow = not event.is_point and is_new_shot(event) and at.end_ns == self.strip.end_ns < self.view.end_ns
-        certain = not ((missed and not enough) or at.cut_end or slow) or event.label in PARTABLE
+        over = event.is_point or at.end_ns < self.strip.end_ns or self._outlasts(event)
+        certain = not ((missed and not enough) or at.cut_end or not over) or event.label in PARTABLE
         return Event(
             id=derive_id("event", self.video_id, event.id, at.piece, at.start_ns),
             video_id=self.video_id,
@@ -291,6 +293,14 @@ class _Shown:
             return event.caption
         return retold(event.caption, pace_of(self.view, self.place, event.span))
 
+    def _outlasts(self, event: Event) -> bool:
+        """Whether an event whose end the piece does not show is over with it: both end with the video."""
+        if self.strip.end_ns == self.view.end_ns:
+            return True
+        # A new shot is there when a frame of it is.
+        ends = event.start_ns <= 0 if self.piece.is_reversed else event.end_ns >= self.piece.clock.end_ns
+        return ends and not is_new_shot(event)
+
     def _known(self, event: Event, at: Moved) -> tuple[int, bool]:
         """When the event can be recognised, and whether so much of it is shown.
 
@@ -313,15 +323,14 @@ class _Shown:
         return min(at.end_ns, looked), True
 
 
-def _one_shot_at_once(events: Sequence[Event]) -> tuple[list[Event], list[Event]]:
-    """The events of a piece, of several new shots seen at one frame the slowest alone; and the others."""
+def _one_shot_at_once(events: Sequence[Event]) -> list[Event]:
+    """The events of a piece, of several new shots that are there at one frame the slowest alone: they look like one."""
     best: dict[int, Event] = {}
     for event in events:
         if is_new_shot(event):
             other = best.get(event.known_from_ns)
             best[event.known_from_ns] = event if other is None or event.start_ns < other.start_ns else other
-    kept = [event for event in events if not is_new_shot(event) or best[event.known_from_ns] is event]
-    return kept, [event for event in events if is_new_shot(event) and best[event.known_from_ns] is not event]
+    return [event for event in events if not is_new_shot(event) or best[event.known_from_ns] is event]
 
 
 def _reach(view: View, event: Event, at: Moved, *, onset: bool) -> int:

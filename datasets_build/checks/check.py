@@ -10,6 +10,7 @@ from typing import TypeVar
 from pydantic import Field
 
 from datasets_build.checks.answers import TRUTH_LAWS
+from datasets_build.checks.augmented import TABLE, AugmentRun
 from datasets_build.checks.causality import EVENT_LAWS, QUESTION_LAWS
 from datasets_build.checks.conversation import DIALOGUE_LAWS
 from datasets_build.checks.integrity import (
@@ -121,6 +122,10 @@ def run_checks(out: Path, config: CheckConfig) -> CheckResult:
     if (out / "perceive" / "manifest.json").exists():
         tables.perceived()
     run.events()
+    if (out / TABLE).exists():
+        made = AugmentRun(out, run.atlas, ledger)
+        made.maps()
+        made.records()
     if "streaming_qa" in folders:
         run.streaming_qa()
     if "frame_events" in folders:

@@ -13,11 +13,11 @@ from typing import NamedTuple
 
 from datasets_build.builders.events import EventsConfig, events_of
 from datasets_build.core.clock import FrameClock
-from datasets_build.core.records import Shot
+from datasets_build.core.records import Event, Shot
 from datasets_build.sources.lesson_script import LABELS, write_lesson
 from datasets_build.sources.world import VFR_PACES, VFR_TIME_BASE
 from datasets_build.sources.world_draw import scene_at
-from datasets_build.sources.world_script import write_script
+from datasets_build.sources.world_script import Script, write_script
 from datasets_build.sources.world_truth import facts, transitions
 from tests.builders.made import MS, Scene, said, shots_at, video_of
 
@@ -32,10 +32,10 @@ class World:
     """A drawn video without its pixels: its script, its clock, and what the builders make of its sidecar."""
 
     name: str
-    script: object
-    clock: FrameClock
-    made: Scene
-    events: list = field(repr=False)
+    script: Script = field(repr=False)
+    clock: FrameClock = field(repr=False)
+    made: Scene = field(repr=False)
+    events: list[Event] = field(repr=False)
 
 
 def clock_at(rng, seconds):

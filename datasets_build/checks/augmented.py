@@ -1,0 +1,305 @@
+"""Laws of augmented folders: maps that give the videos' clocks, and events that lie where their parents' do.
+
+What is made of other videos is worked out anew here, from the maps as they are written and the folder of the parents.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+
+from datasets_build.checks.laws import Breach, Ledger
+from datasets_build.checks.moved import Moved, expected_spans
+from datasets_build.checks.walk import Atlas, Group, Names, walk
+from datasets_build.core.augmentation import AUGMENTED, Augmentation
+from datasets_build.core.clock import FrameClock, Span, TimeError, TimeMap, round_half_up
+from datasets_build.core.dataset import SPLITS
+from datasets_build.core.files import read_json
+from datasets_build.core.layout import clock_of, read_videos, table_path
+from datasets_build.core.records import Dialogue, Event, StreamingQA, Video
+from datasets_build.core.table import read_table
+
+TABLE, SOURCES = "augment/augmentations.parquet", "augment/sources.json"
+RISES = ("map_rises", "a map has knots in order and stays inside its parent's clock")
+FOLLOW = ("pieces_follow", "pieces of an augmented video follow each other, from 0 to its end")
+CLOCK = ("clock_is_mapped", "the frames of an augmented video come when its maps say, and no other is dropped")
+DROPPED = ("dropped_named", "dropped frames are named once, in order, and lie in the stretch that is shown")
+BACKWARDS = ("backwards_fits", "a piece that runs backwards shows each frame from where, forwards, it left the screen")
+MAPPED = ("video_is_mapped", "every augmented video has maps, and no other has")
+MOVED = ("event_is_moved", "an event of an augmented video is one of its parent's, where its map takes it")
+PARENT = ("parent_there", "what an augmented record was made of is in the folder of its parents")
+
+
+def exact(time_map: TimeMap, times_ns: Sequence[int]) -> list[int]:
+    """Where rising instants go, in whole nanoseconds, halves up. Raises TimeError outside the map."""
+    low, high = time_map.source
+    if times_ns and not low <= times_ns[0] <= times_ns[-1] <= high:
+        raise TimeError(f"frames from {times_ns[0]} to {times_ns[-1]} ns, a map of [{low}, {high}] ns")
+    found: list[int] = []
+    legs = list(pairwise(time_map.knots))
+    at = 0
+    for t_ns in times_ns:
+        while at + 1 < len(legs) and legs[at][1][0] <= t_ns:
+            at += 1
+        (s0, t0), (s1, t1) = legs[at]
+        found.append(round_half_up(t0 + (t_ns - s0) * (t1 - t0) / (s1 - s0)))
+    return found
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Strip:
+    """The frames of a piece as its row gives them: which, when they come on in the parent, and when in the video."""
+
+    row: Augmentation
+    clock: FrameClock
+    time_map: TimeMap
+    low: Fraction
+    high: Fraction
+    frames: tuple[int, ...]
+    on_ns: tuple[int, ...]
+
+    @classmethod
+    def of(cls, row: Augmentation, clock: FrameClock) -> Strip:
+        """Raises TimeError where the map is none."""
+        time_map = row.time_map
+        low, high = time_map.source
+        if row.is_reversed:
+            low, high = clock.end_ns - high, clock.end_ns - low
+        gone = set(row.dropped_frames)
+        frames = tuple(k for k in inside(clock, low, high) if k not in gone)
+        on = tuple(clock.time_of(k) for k in frames)
+        if row.is_reversed:
+            frames, on = frames[::-1], row.on_ns
+        return cls(row, clock, time_map, low, high, frames, on)
+
+    def shown_ns(self) -> list[int]:
+        """When its frames come in the video. Raises TimeError where one lies outside the map."""
+        if self.row.is_reversed:
+            return exact(self.time_map, [self.clock.end_ns - t for t in self.on_ns])
+        return exact(self.time_map, self.on_ns)
+
+    def to_video(self, t_ns: int | Fraction) -> int:
+        """Where an instant of the parent's stretch goes, in whole nanoseconds."""
+        return round_half_up(self.time_map.exact(self.clock.end_ns - t_ns if self.row.is_reversed else t_ns))
+
+
+def inside(clock: FrameClock, low: Fraction, high: Fraction) -> range:
+    """The frames of a stretch."""
+    return clock.frames_in(Span(start_ns=-int(-low // 1), end_ns=-int(-high // 1)))
+
+
+def map_breaches(row: Augmentation, clock: FrameClock) -> Iterator[Breach]:
+    """What keeps a map from being one of its parent."""
+    try:
+        low, high = row.time_map.source
+    except (TimeError, ValueError, ZeroDivisionError) as error:
+        yield Breach(f"knots: {error}", "two rationals at least, both rising from knot to knot")
+        return
+    if low < 0 or high > clock.end_ns:
+        yield Breach(f"knots: a map from [{low}, {high}] ns", f"a stretch of the parent's [0, {clock.end_ns}] ns")
+
+
+def dropped_breaches(strip: Strip) -> Iterator[Breach]:
+    """Dropped frames that are none."""
+    named = strip.row.dropped_frames
+    if any(after <= before for before, after in pairwise(named)):
+        yield Breach(f"dropped_frames {named[:8]}", "each frame once, in order")
+    there = inside(strip.clock, strip.low, strip.high)
+    if foreign := [frame for frame in named if frame not in there]:
+        yield Breach(f"dropped_frames: frame {foreign[0]}", f"a frame of [{there.start}, {there.stop})")
+
+
+def backwards_breaches(strip: Strip) -> Iterator[Breach]:
+    """Frames of a reversed piece that come on where they do not leave the screen forwards."""
+    on = strip.row.on_ns
+    if not strip.row.is_reversed:
+        if on:
+            yield Breach(f"on_ns of {len(on)} frames", "none where a piece runs forwards")
+        return
+    if len(on) != len(strip.frames):
+        yield Breach(f"on_ns of {len(on)} frames", f"{len(strip.frames)}, one for each that is shown")
+        return
+    before = -int(-strip.high // 1)
+    for place, (frame, t_ns) in enumerate(zip(strip.frames, on, strict=True)):
+        begins = strip.clock.time_of(frame)
+        if not begins < t_ns <= before:
+            yield Breach(f"on_ns.{place} {t_ns}", f"an instant of ({begins}, {before}], at which frame {frame} is over")
+            return
+        before = begins
+
+
+def clock_breaches(strips: Sequence[Strip], clock: FrameClock) -> Iterator[Breach]:
+    """Where a video's clock is not what its maps give."""
+    try:
+        times = [t for strip in strips for t in strip.shown_ns()]
+    except TimeError as error:
+        yield Breach(f"on_ns: {error}", "frames inside the map")
+        return
+    if len(times) != len(clock):
+        yield Breach(f"dropped_frames leave {len(times)} frames", f"{len(clock)}, those of the video")
+        return
+    for index, (mapped, t_ns) in enumerate(zip(times, clock.t_ns.tolist(), strict=True)):
+        if mapped != t_ns:
+            yield Breach(f"knots take frame {index} to {mapped} ns", f"{t_ns} ns, when the video shows it")
+            return
+
+
+def follow_breaches(rows: Sequence[Augmentation], clock: FrameClock) -> Iterator[tuple[str, list[Breach]]]:
+    """Each piece's id with what keeps it from its place."""
+    at = Fraction(0)
+    for place, row in enumerate(rows):
+        begin, end = row.time_map.target
+        found = (
+            [] if begin == at else [Breach(f"knots: a piece from {begin} ns", f"{at} ns, where the one before ends")]
+        )
+        at = end
+        if place == len(rows) - 1 and round_half_up(end) != clock.end_ns:
+            found.append(Breach(f"knots: a last piece to {end} ns", f"{clock.end_ns} ns, the video's end"))
+        yield row.id, found
+
+
+class Parents:
+    """What the folder of the parents holds."""
+
+    def __init__(self, out: Path) -> None:
+        self.out = out
+        self.videos: Mapping[str, Video] = {video.id: video for video in read_videos(out)}
+        self.events: defaultdict[str, list[Event]] = defaultdict(list)
+        for event in read_table(table_path(out, Event), Event):
+            self.events[event.video_id].append(event)
+        self._clocks: dict[str, FrameClock] = {}
+
+    def clock(self, video_id: str) -> FrameClock:
+        """The clock of one of its videos."""
+        if video_id not in self._clocks:
+            self._clocks[video_id] = clock_of(self.out, self.videos[video_id])
+        return self._clocks[video_id]
+
+    def ids(self, dataset: str, model: type[StreamingQA] | type[Dialogue]) -> frozenset[str]:
+        """The ids of a dataset's records."""
+        paths = (self.out / dataset / f"{split}.parquet" for split in SPLITS)
+        return frozenset(row.id for path in paths if path.is_file() for row in read_table(path, model))
+
+
+class AugmentRun:
+    """One check of what an augmented folder adds to others."""
+
+    def __init__(self, out: Path, atlas: Atlas, ledger: Ledger) -> None:
+        self.out, self.atlas, self.ledger = out, atlas, ledger
+        self.names = Names()
+        self.parents: Parents | None = self._open()
+
+    def _open(self) -> Parents | None:
+        content = read_json(self.out / SOURCES) if (self.out / SOURCES).is_file() else None
+        told = content.get("parent") if isinstance(content, dict) else None
+        parent = self.out / str(told)
+        there = isinstance(told, str) and (parent / "events" / "manifest.json").is_file()
+        lost = [] if there else [Breach(f"parent {told}", "the folder that was augmented")]
+        self.ledger.note(*PARENT, SOURCES, SOURCES, lost)
+        return Parents(parent) if there else None
+
+    def maps(self) -> None:
+        """The maps, and the events that went through them."""
+        met: set[str] = set()
+        for group, file in walk(self.out / TABLE, Augmentation, None, self.atlas, self.ledger):
+            met.add(group.video.id)
+            rows = [row for row in group.rows if isinstance(row, Augmentation)]
+            for row in rows:
+                self.names.meet("augmentation", row.id, file, self.ledger)
+            if self.parents is not None:
+                self._video(group, rows, file, self.parents)
+        for video in self.atlas.videos:
+            made, mapped = video.source == AUGMENTED, video.id in met
+            found = (
+                [] if made == mapped else [Breach(f"source {video.source}, maps: {mapped}", "maps where it is made")]
+            )
+            self.ledger.note(*MAPPED, TABLE, video.id, found)
+
+    def _video(self, group: Group, rows: Sequence[Augmentation], file: str, parents: Parents) -> None:
+        strips = []
+        for row in rows:
+            if row.parent_id not in parents.videos:
+                lost = Breach(f"parent_id {row.parent_id}", "a video of the folder that was augmented")
+                self.ledger.note(*PARENT, file, row.id, [lost])
+                return
+            self.ledger.note(*PARENT, file, row.id, [])
+            wrong = list(map_breaches(row, parents.clock(row.parent_id)))
+            self.ledger.note(*RISES, file, row.id, wrong)
+            if wrong:
+                return
+            strips.append(Strip.of(row, parents.clock(row.parent_id)))
+        for made, breaches in follow_breaches(rows, group.clock):
+            self.ledger.note(*FOLLOW, file, made, breaches)
+        for strip in strips:
+            self.ledger.note(*DROPPED, file, strip.row.id, dropped_breaches(strip))
+            self.ledger.note(*BACKWARDS, file, strip.row.id, backwards_breaches(strip))
+        wrong = list(clock_breaches(strips, group.clock))
+        self.ledger.note(*CLOCK, file, rows[0].id, wrong)
+        if not wrong:
+            self._events(group, strips, parents)
+
+    def _events(self, group: Group, strips: Sequence[Strip], parents: Parents) -> None:
+        file = table_path(self.out, Event).relative_to(self.out).as_posix()
+        sources = {strip.row.parent_id: parents.events[strip.row.parent_id] for strip in strips}
+        begins = [group.clock.snap_up(round_half_up(strip.time_map.target[0])) for strip in strips]
+        moved = [
+            Moved(
+                to_video=strip.to_video,
+                clock=group.clock,
+                parent=strip.clock,
+                stretch=(strip.low, strip.high),
+                is_reversed=strip.row.is_reversed,
+                on_ns=strip.on_ns,
+                begin_ns=begin,
+                end_ns=end,
+            )
+            for strip, (begin, end) in zip(strips, pairwise([*begins, group.clock.end_ns]), strict=True)
+        ]
+        expected: defaultdict[str, list[Event]] = defaultdict(list)
+        for piece, strip in zip(moved, strips, strict=True):
+            for event in sources[strip.row.parent_id]:
+                expected[event.id] += expected_spans(event, sources[strip.row.parent_id], piece)
+        for event in self.atlas.events_of(group.video.id):
+            self.ledger.note(*MOVED, file, event.id, _event_breaches(event, expected, begins))
+
+    def records(self) -> None:
+        """That questions and conversations name a parent that is there."""
+        if self.parents is None:
+            return
+        self._made_of("streaming_qa/qa", StreamingQA, self.parents)
+        self._made_of("dialogue/dialogues", Dialogue, self.parents)
+
+    def _made_of(self, table: str, model: type[StreamingQA] | type[Dialogue], parents: Parents) -> None:
+        known: frozenset[str] | None = None
+        for split in SPLITS:
+            path = self.out / table / f"{split}.parquet"
+            for row in read_table(path, model) if path.is_file() else ():
+                known = parents.ids(table, model) if known is None else known
+                parent = row.provenance.inputs[0] if row.provenance.inputs else None
+                lost = [] if parent in known else [Breach(f"provenance.inputs.0 {parent}", f"a row of {table}")]
+                self.ledger.note(*PARENT, f"{table}/{split}.parquet", row.id, lost)
+
+
+def _event_breaches(event: Event, expected: Mapping[str, Sequence[Event]], begins: Sequence[int]) -> Iterator[Breach]:
+    """Where an event is not what its parent gives."""
+    parent = event.provenance.inputs[0] if event.provenance.inputs else None
+    found = f"{event.label} [{event.start_ns}, {event.end_ns}), known_from_ns {event.known_from_ns}"
+    if event.provenance.agent == AUGMENTED:
+        if event.start_ns not in begins or event.label != ("shot_start" if event.start_ns else "video_start"):
+            yield Breach(found, f"video_start or shot_start where a piece begins, such as {begins[:4]}")
+        return
+    there = expected.get(parent or "", ())
+    if not there:
+        yield Breach(f"provenance.inputs.0 {parent}", "an event of a parent that is shown")
+    elif not any((e.label, e.start_ns, e.end_ns) == (event.label, event.start_ns, event.end_ns) for e in there):
+        spans = ", ".join(f"{e.label} [{e.start_ns}, {e.end_ns})" for e in there[:4])
+        yield Breach(f"start_ns, end_ns: {found}", f"{spans}, where the maps take {parent}")
+    elif not any(e.known_from_ns <= event.known_from_ns for e in there if e.start_ns == event.start_ns):
+        least = min(e.known_from_ns for e in there if e.start_ns == event.start_ns)
+        yield Breach(f"known_from_ns {event.known_from_ns}", f"{least} at the earliest, when so much of it is shown")
+    elif (event.subject, event.is_point) != (there[0].subject, event.start_ns == event.end_ns):
+        yield Breach(f"subject {event.subject}", f"{there[0].subject}, as of {parent}")
