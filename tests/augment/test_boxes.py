@@ -15,8 +15,9 @@ from augment.picture_settings import Aspect, Colour, Resolution, Shake, Window
 from augment.settings import Pipeline, Speed
 from augment.showing import open_showings
 from augment.source import Source
-from datasets_build.core.augmentation import Look
+from datasets_build.core.augmentation import Augmentation, Look
 from datasets_build.core.files import write_json
+from datasets_build.core.layout import read_videos
 from datasets_build.core.records import Annotation
 from datasets_build.core.table import read_table
 from datasets_build.sources.world import WorldConfig, draw_world, plan
@@ -26,6 +27,7 @@ from tests.augment.clips import RULES, broken, clip
 from tests.builders.made import said
 from tests.laws import examples
 from tests.pipeline import run
+from tests.readme_tree import ROOT
 
 SHARES = st.integers(0, 1000).map(lambda n: n / 1000)
 
@@ -228,11 +230,7 @@ def test_a_drawn_world_with_boxes_from_its_sidecar_to_a_window(world, tmp_path):
     config = tmp_path / "window.yaml"
     config.write_text("copies: 3\noperations:\n  - {kind: window, least: 0.3}\n  - {kind: speed, p: 0.5}\n")
     out = tmp_path / "out"
-    verb = [sys.executable, "-m", "augment", "apply", str(world), "--to", str(out), "-c", str(config)]
-    done = subprocess.run(verb, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
-    checked = run("check", out, out)
-    assert checked.returncode == 0, checked.stdout[-2000:]
+    augment(world, out, config)
     boxes = {}
     for each in read_table(out / "index" / "annotations.parquet", Annotation):
         if each.kind == "box":
@@ -242,6 +240,34 @@ def test_a_drawn_world_with_boxes_from_its_sidecar_to_a_window(world, tmp_path):
     assert boxes.keys() == showings.keys()
     seen = sum(right_colours(showings[name], rows) for name, rows in boxes.items())
     assert seen > 50
+
+
+def augment(world, out, config):
+    verb = [sys.executable, "-m", "augment", "apply", str(world), "--to", str(out), "-c", str(config)]
+    done = subprocess.run(verb, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    checked = run("check", out, out)
+    assert checked.returncode == 0, checked.stdout[-2000:]
+
+
+@pytest.mark.slow
+def test_the_pipeline_that_ships_makes_views_of_every_scene(world, tmp_path):
+    out = tmp_path / "out"
+    augment(world, out, ROOT / "augment" / "configs" / "pixels.yaml")
+    videos = {video.id: video for video in read_videos(out)}
+    showings = open_showings(out)
+    assert videos.keys() == showings.keys()
+    for name, shown in showings.items():
+        (picture,) = shown.frames([shown.view.end_ns // 2], decoder="pyav")
+        width, height = videos[name].upright_size
+        assert picture.shape == (height, width, 3)
+    scenes = {}
+    for row in read_table(out / "augment" / "augmentations.parquet", Augmentation):
+        scenes.setdefault(row.scene_id, set()).add(row.video_id)
+    assert None not in scenes
+    assert max(map(len, scenes.values())) == 2
+    for together in scenes.values():
+        assert len({tuple(showings[name].view.clock.t_ns.tolist()) for name in together}) == 1
 
 
 def right_colours(shown, rows):
