@@ -40,7 +40,7 @@ def one(items):
 
 @pytest.fixture(scope="module")
 def mixed(parent):
-    return AugmentedDataset(parent, MIXED, fps=Fraction(1), decoder="pyav")
+    return AugmentedDataset(parent, MIXED, fps=Fraction(1, 2), decoder="pyav")
 
 
 def test_an_item_is_a_clip_with_its_frames(mixed):
@@ -79,10 +79,11 @@ def test_the_order_does_not_matter(mixed):
     assert [told(mixed[k]) for k in (3, 1, 0, 2)] == [forwards[k] for k in (3, 1, 0, 2)]
 
 
-@pytest.mark.parametrize("decoder", ["pyav", "decord"])
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize(
+    ("workers", "decoder"), [(0, "pyav"), (2, "pyav"), pytest.param(2, "decord", marks=pytest.mark.slow)]
+)
 def test_any_number_of_workers_gives_the_same(parent, mixed, workers, decoder):
-    data = AugmentedDataset(parent, MIXED, fps=Fraction(1), decoder=decoder)
+    data = AugmentedDataset(parent, MIXED, fps=Fraction(1, 2), decoder=decoder)
     # What this process has read before shall not be in the way of a child that is forked from it.
     _ = data[0].frames([0])
     loader = DataLoader(
@@ -93,17 +94,23 @@ def test_any_number_of_workers_gives_the_same(parent, mixed, workers, decoder):
         persistent_workers=workers > 0,
         multiprocessing_context="fork" if workers else None,
     )
-    for epoch in (0, 3, 1):
+    for epoch in (0, 3):
         data.set_epoch(epoch)
         mixed.set_epoch(epoch)
-        assert [told(item) for item in loader] == [told(mixed[k]) for k in range(4)]
+        items = list(loader)
+        assert [told(item)[:4] for item in items] == [told(mixed[k])[:4] for k in range(4)]
+        for item in items:
+            view, times = item.showing.view, item.times_ns.tolist()
+            assert [frame_number(picture) for picture in item.pixels.numpy()] == [
+                view.frame_of[view.clock.index_at(t)] for t in times
+            ]
     mixed.set_epoch(0)
 
 
 @pytest.mark.slow
 def test_workers_that_start_from_nothing_give_the_same(parent, mixed):
     loader = DataLoader(
-        AugmentedDataset(parent, MIXED, fps=Fraction(1), decoder="pyav"),
+        AugmentedDataset(parent, MIXED, fps=Fraction(1, 2), decoder="pyav"),
         batch_size=2,
         num_workers=2,
         collate_fn=list,
