@@ -10,6 +10,7 @@ from augment.untold import Untold
 from augment.wording import timely
 from datasets_build.core.clock import FrameClock
 from datasets_build.core.records import About, Evidence, Provenance, derive_id
+from datasets_build.core.reply import Reply
 from datasets_build.truth.due import Due, due_of, told_from, unfit
 from datasets_build.truth.grounds import Fact, Grounds, busy, coming, done
 from datasets_build.truth.words import answer_texts, writer_of
@@ -76,18 +77,6 @@ class Scene:
 
 class CannotAskError(Exception):
     """Why a question has no true answer, or none that stands for long enough, in an augmented video."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """An answer: when it is due, until when it may be given and until when it is right (None: for good), and why."""
-
-    text: str
-    t_ns: int
-    window_end_ns: int
-    valid_until_ns: int | None
-    evidence: tuple[Evidence, ...]
-    event_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
