@@ -121,14 +121,7 @@ def replies_to(asked: Asked) -> tuple[About, list[Reply]]:
         raise CannotAskError(f"what it is about cannot be worked out: found {wrong[0]}")
     if asked.ask_ns >= asked.scene.clock.end_ns:
         raise CannotAskError("it is asked when the video is over")
-    untold = asked.scene.untold
-    if untold and (why := untold.why_not(asked.task, asked.about, asked.ask_ns, asked.scene.grounds)):
-        raise CannotAskError(f"it needs {why}")
-    due = due_of(asked.task, asked.about, asked.ask_ns, asked.scene.grounds)
-    if isinstance(due, str):
-        raise CannotAskError(f"it needs {due}")
-    if not _is_certain(asked, due):
-        raise CannotAskError("something that matters to it happens where no frame shows it")
+    due = _certain_due(asked)
     if asked.task == "tell_me_when":
         return asked.about, _reports(asked, due)
     if asked.task == "count_so_far":
@@ -142,11 +135,7 @@ def last_seen(asked: Asked) -> tuple[str, tuple[Evidence, ...]]:
     Raises:
         CannotAskError: nothing can be said for certain then, or nobody finds words for it.
     """
-    due = due_of(asked.task, asked.about, asked.ask_ns, asked.scene.grounds)
-    if isinstance(due, str):
-        raise CannotAskError(f"it needs {due}")
-    if not _is_certain(asked, due):
-        raise CannotAskError("something that matters to it happens where no frame shows it")
+    due = _certain_due(asked)
     return _text(asked, due.told, first=True), tuple(_proof(asked, due))
 
 
@@ -172,6 +161,19 @@ def wrong_texts(asked: Asked) -> list[str]:
     for told, number in tellings:
         found |= answer_texts(writer, asked.task, asked.about, told, number=number)
     return sorted(text for text in found - true if text)
+
+
+def _certain_due(asked: Asked) -> Due:
+    """What is due, if a viewer can tell: nothing that matters is hidden by looks or happens unseen."""
+    untold = asked.scene.untold
+    if untold and (why := untold.why_not(asked.task, asked.about, asked.ask_ns, asked.scene.grounds)):
+        raise CannotAskError(f"it needs {why}")
+    due = due_of(asked.task, asked.about, asked.ask_ns, asked.scene.grounds)
+    if isinstance(due, str):
+        raise CannotAskError(f"it needs {due}")
+    if not _is_certain(asked, due):
+        raise CannotAskError("something that matters to it happens where no frame shows it")
+    return due
 
 
 def _is_certain(asked: Asked, due: Due) -> bool:

@@ -20,7 +20,7 @@ from augment.dialogues import said_by, talk_again
 from augment.draw import Around, change
 from augment.events import PARTABLE, move_events
 from augment.latency import draw
-from augment.looks import Seen, draw_looks, size_after
+from augment.looks import Seen, draw_looks, video_under
 from augment.mishaps import Mishaps
 from augment.picture_settings import PictureOperation
 from augment.settings import TEMPORAL, Delay, Operation, Pipeline
@@ -353,17 +353,12 @@ class _Making:
             )
 
     def _video(self) -> Video:
-        clock, old = self.view.clock, self.clip.video
+        clock, old = self.view.clock, video_under(self.looks, self.clip.video)
         rate = Fraction(len(clock) * NS_PER_S, clock.end_ns)
         gaps = np.diff(np.append(clock.t_ns, clock.end_ns))
         middle = int(np.median(gaps))
-        # Looks are laid over upright pictures.
-        width, height = size_after(self.looks, old.upright_size) if self.looks else (old.width, old.height)
         return old.model_copy(
             update={
-                "width": width,
-                "height": height,
-                "rotation_deg": 0 if self.looks else old.rotation_deg,
                 "id": self.video_id,
                 "video_id": self.video_id,
                 "source": AUGMENTED,

@@ -69,7 +69,8 @@ def said_by(dialogue: Dialogue, role: str) -> list[Turn]:
 
 
 def _dialogue(talk: Talk) -> Dialogue | None:
-    if not talk.turns:
+    # A conversation in which nobody asks is none: a stream that comes back has nobody to tell.
+    if not any(turn.role == "user" for turn in talk.turns):
         return None
     old, turns = talk.dialogue, sorted(talk.turns, key=lambda t: (t.start_ns, t.role != "user", t.end_ns, t.id))
     events = dict.fromkeys(piece.event_id for turn in turns for piece in turn.evidence if piece.event_id)
