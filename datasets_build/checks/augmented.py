@@ -73,8 +73,8 @@ class Strip:
         frames = tuple(k for k in inside(clock, low, high) if k not in gone)
         on = tuple(clock.time_of(k) for k in frames)
         if row.is_reversed:
-            frames, on = frames[::-1], row.on_ns
-        return cls(row, clock, time_map, low, high, frames, on)
+            frames = frames[::-1]
+        return cls(row, clock, time_map, low, high, frames, row.on_ns or on)
 
     def shown_ns(self) -> list[int]:
         """When its frames come in the video. Raises TimeError where one lies outside the map."""
@@ -114,22 +114,23 @@ def dropped_breaches(strip: Strip) -> Iterator[Breach]:
 
 
 def backwards_breaches(strip: Strip) -> Iterator[Breach]:
-    """Frames of a reversed piece that come on where they do not leave the screen forwards."""
+    """Frames that come on neither at their own time nor, in a reversed piece, where forwards the next one would."""
     on = strip.row.on_ns
-    if not strip.row.is_reversed:
-        if on:
-            yield Breach(f"on_ns of {len(on)} frames", "none where a piece runs forwards")
+    if not on and not strip.row.is_reversed:
         return
     if len(on) != len(strip.frames):
         yield Breach(f"on_ns of {len(on)} frames", f"{len(strip.frames)}, one for each that is shown")
         return
-    before = -int(-strip.high // 1)
-    for place, (frame, t_ns) in enumerate(zip(strip.frames, on, strict=True)):
-        begins = strip.clock.time_of(frame)
-        if not begins < t_ns <= before:
-            yield Breach(f"on_ns.{place} {t_ns}", f"an instant of ({begins}, {before}], at which frame {frame} is over")
+    times = [strip.clock.time_of(frame) for frame in strip.frames]
+    # A reversed stall shows a frame until its time is over; turned round once more, it shows it from before its time.
+    if strip.row.is_reversed:
+        bounds = list(zip(times, [-int(-strip.high // 1), *times[:-1]], strict=True))
+    else:
+        bounds = list(zip([-int(-strip.low // 1) - 1, *times[:-1]], times, strict=True))
+    for place, (t_ns, (after, until)) in enumerate(zip(on, bounds, strict=True)):
+        if not after < t_ns <= until:
+            yield Breach(f"on_ns.{place} {t_ns}", f"an instant of ({after}, {until}], for frame {strip.frames[place]}")
             return
-        before = begins
 
 
 def clock_breaches(strips: Sequence[Strip], clock: FrameClock) -> Iterator[Breach]:
