@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from augment.untold import Untold
+from augment.wording import timely
 from datasets_build.core.clock import FrameClock
 from datasets_build.core.records import About, Evidence, Provenance, derive_id
 from datasets_build.truth.due import Due, due_of, told_from, unfit
@@ -58,6 +59,8 @@ class Scene:
         seed: of the words that have to be chosen anew.
         unseen: what its events give together with those that happen where no frame shows them; None without such.
         untold: what a viewer of it cannot tell; None: nothing is hidden.
+        absent: subjects of its sources that are never seen in it.
+        plain: whether it runs as its one source does, so that words that speak of time stay true.
     """
 
     video_id: str
@@ -67,6 +70,8 @@ class Scene:
     seed: int
     unseen: Grounds | None = None
     untold: Untold | None = None
+    absent: frozenset[str] = frozenset()
+    plain: bool = False
 
 
 class CannotAskError(Exception):
@@ -326,6 +331,8 @@ def _kept(asked: Asked, told: Sequence[Fact], *, first: bool) -> str:
     """The words as somebody wrote them, if they were written about these very events."""
     words = asked.words
     now = {fact.event.provenance.inputs[0] for fact in told if fact.event.provenance.inputs}
+    if not asked.scene.plain and timely(" ".join(words.said)):
+        raise CannotAskError("its words speak of time, and who wrote them cannot be asked for others")
     if not first or not now or not now <= words.events or len(words.said) != 1:
         raise CannotAskError("what is true has changed, and who wrote its words cannot be asked for others")
     return words.said[0]

@@ -6,6 +6,7 @@ names the thing, and the span says when it is there. Many of them with one subje
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ KIND = "box"
 _DIGITS = 6
 # A box this close to an edge of the picture touches it: less than a pixel of most pictures.
 _TOUCH = 0.001
+_CROSSING = frozenset({"enter", "leave"})
 _EXPECTED = 'expected text "left top width height" as shares of the picture, 0 to 1, such as "0.1 0.2 0.25 0.5"'
 
 
@@ -118,20 +120,35 @@ def tracked(video: str, rows: Iterable[Annotation], events: Iterable[Event]) -> 
         events: what happens in it; whoever takes part in one has a box while it lasts.
 
     Raises:
-        AugmentError: it has none, one is no box, or a subject of an event has none.
+        AugmentError: it has none, one is no box, a subject of an event has none, or one that comes in or goes out has
+            none at an edge.
     """
-    found = [row for row in rows if row.kind == KIND]
+    found = [(row, box_of(row)) for row in rows if row.kind == KIND]
     if not found:
         raise AugmentError(
             f"{video}: has no tracked boxes, which window needs; add annotations of kind box, or take window out"
         )
-    boxes = [box_of(row) for row in found]
+    by_name: defaultdict[str, list[tuple[Annotation, Box]]] = defaultdict(list)
+    for row, box in found:
+        by_name[named(row.subject or "nobody").casefold()].append((row, box))
     for event in events:
         for name in names_in(event.subject) if domain_of(event) == "scene" else ():
-            there = [row for row in found if row.subject and named(row.subject).casefold() == named(name).casefold()]
-            if not any(row.start_ns <= event.end_ns and event.start_ns <= row.end_ns for row in there):
+            there = [box for row, box in by_name[named(name).casefold()] if _meet(row, event)]
+            lacks = "box" if not there else "box at an edge" if _crosses(event, there) else ""
+            if lacks:
                 raise AugmentError(
-                    f"{video}: event {event.id} ({event.caption!r}) names {name!r}, for which there is no box between "
-                    f"{event.start_ns} and {event.end_ns} ns; add its boxes, or take window out"
+                    f"{video}: event {event.id} ({event.caption!r}) names {name!r}, for which there is no {lacks} "
+                    f"between {event.start_ns} and {event.end_ns} ns; add it, or take window out"
                 )
-    return boxes
+    return [box for _, box in found]
+
+
+def _meet(row: Annotation, event: Event) -> bool:
+    return row.start_ns <= event.end_ns and event.start_ns <= row.end_ns
+
+
+def _crosses(event: Event, boxes: Sequence[Box]) -> bool:
+    """Whether something crosses the edge of the picture without a box that touches it: who knows which edge to keep."""
+    return event.label in _CROSSING and not any(
+        min(box.left, box.top) <= _TOUCH or max(box.right, box.bottom) >= 1 - _TOUCH for box in boxes
+    )

@@ -12,8 +12,9 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from augment.answers import CannotAskError, Rules, Scene
+from augment.answers import Rules, Scene
 from augment.arrival import Arrival, arrive
+from augment.asking import Asking, Gone
 from augment.boxes import Box, row_under, tracked
 from augment.dialogues import said_by, talk_again
 from augment.draw import Around, change
@@ -22,11 +23,12 @@ from augment.latency import draw
 from augment.looks import Seen, draw_looks, size_after
 from augment.mishaps import Mishaps
 from augment.picture_settings import PictureOperation
-from augment.questions import ask_again, probe_again
 from augment.settings import TEMPORAL, Delay, Operation, Pipeline
 from augment.shots import move_keyframes, move_shots
+from augment.unanswerable import absent_subjects
 from augment.untold import untold_of
 from augment.view import View
+from augment.wording import Pace, is_plain, pace_of, retold
 from datasets_build.core.augmentation import AUGMENTED, Augmentation, Knot, Look
 from datasets_build.core.clock import NS_PER_S, FrameClock, Span
 from datasets_build.core.records import (
@@ -127,7 +129,17 @@ class Maker:
         video_id = derive_id("augmented", clip.video.id, seed, *number, *(_told(operation) for operation in done))
         scene_id = derive_id("scene", clip.video.id, seed) if self.pipeline.views > 1 else None
         return _Making(
-            clip, there, arrival, done, video_id, seed, self.rules, self.talk_rules, looks=looks, scene_id=scene_id
+            clip,
+            there,
+            arrival,
+            done,
+            video_id,
+            seed,
+            self.rules,
+            self.talk_rules,
+            looks=looks,
+            scene_id=scene_id,
+            gone=self.pipeline.gone,
         ).made()
 
     def _drawn(self, seed: int, camera: int) -> list[tuple[PictureOperation, random.Random]]:
@@ -181,6 +193,11 @@ def _events(view: View, there: Mapping[str, Clip]) -> dict[str, Sequence[Event]]
     return {piece.source: there[piece.source].events for piece in view.pieces}
 
 
+def _text_of(row: Annotation, pace: Pace) -> str | None:
+    """What a corpus says, as it is true of what is shown; what people say in a video is theirs."""
+    return row.text if row.kind in ("word", "box") else retold(row.text, pace)
+
+
 def _tracked(view: View, there: Mapping[str, Clip]) -> list[Box]:
     """The boxes of all videos that a view shows, whenever they are there."""
     sources = dict.fromkeys(piece.source for piece in view.pieces)
@@ -203,6 +220,7 @@ class _Making:
     talk_rules: Rules
     looks: tuple[Look, ...] = ()
     scene_id: str | None = None
+    gone: Gone = "drop"
 
     @property
     def view(self) -> View:
@@ -223,6 +241,8 @@ class _Making:
             rules=self.rules,
             seed=self.seed,
             untold=untold,
+            absent=absent_subjects(self.view, _events(self.view, self.there)),
+            plain=is_plain(self.view),
         )
         questions = list(self._questions(scene, left))
         dialogues = list(self._dialogues(replace(scene, rules=self.talk_rules), left))
@@ -258,38 +278,14 @@ class _Making:
         )
 
     def _questions(self, scene: Scene, left: list[Reject]) -> Iterator[StreamingQA]:
-        """The questions of every piece; twins stay where both do."""
+        """The questions of every piece."""
+
+        def leave(record: Record, code: str, reason: str) -> None:
+            left.append(self._left(record, code, reason))
+
         for source in dict.fromkeys(piece.source for piece in self.view.pieces):
-            made: dict[tuple[str, int], StreamingQA] = {}
-            rows = self.there[source].questions
-            for row in rows:
-                places = self.arrival.instants(source, row.ask_ns)
-                if not places:
-                    left.append(self._left(row, "not_shown", "it is asked where nothing is shown"))
-                for piece, at in places:
-                    try:
-                        made[row.id, piece] = self._probed(row, ask_again(row, at, scene), piece)
-                    except CannotAskError as error:
-                        left.append(self._left(row, "not_true", str(error)))
-            yield from self._twinned(rows, made, left)
-
-    def _probed(self, old: StreamingQA, row: StreamingQA, piece: int) -> StreamingQA:
-        places = [(dict(self.arrival.instants(old.video_id, probe.t_ns)), probe) for probe in old.test_points]
-        there = [(found[piece], probe) for found, probe in places if piece in found]
-        return probe_again(row, [t for t, _ in there], [probe for _, probe in there], end_ns=self.view.end_ns)
-
-    def _twinned(
-        self, rows: Sequence[StreamingQA], made: Mapping[tuple[str, int], StreamingQA], left: list[Reject]
-    ) -> Iterator[StreamingQA]:
-        """A twin that has lost the other goes on alone, if it can be answered."""
-        by_id = {row.id: row for row in rows}
-        for (parent, piece), row in made.items():
-            twin = by_id[parent].twin_id
-            other = made.get((twin, piece)) if twin else None
-            if other is None and row.unanswerable:
-                left.append(self._left(by_id[parent], "alone", "its answerable twin is left out"))
-                continue
-            yield row.model_copy(update={"twin_id": other.id if other else None})
+            asking = Asking(arrival=self.arrival, scene=scene, gone=self.gone, leave=leave)
+            yield from asking.ask(source, self.there[source].questions)
 
     def _dialogues(self, scene: Scene, left: list[Reject]) -> Iterator[Dialogue]:
         """The conversation of the first piece's video: one conversation covers the whole view."""
@@ -318,9 +314,14 @@ class _Making:
                 if moved is None:
                     left.append(self._left(row, "moved", "the looks move its box from frame to frame, or out of sight"))
                     continue
-                for span in places:
+                for place, span in places:
+                    text = _text_of(moved, pace_of(self.view, place, row.span))
+                    if text is None:
+                        left.append(self._left(row, "words", "its words speak of time and would be false"))
+                        continue
                     yield moved.model_copy(
                         update={
+                            "text": text,
                             "id": derive_id("annotation", self.video_id, row.id, span.start_ns),
                             "video_id": self.video_id,
                             "start_ns": span.start_ns,

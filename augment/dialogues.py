@@ -8,10 +8,12 @@ from typing import NamedTuple
 from augment.answers import Asked, CannotAskError, Reply, Scene, replies_to
 from augment.mishaps import Mishaps
 from augment.talk import Talk, cut_short, words_of
+from augment.wording import timely
 from datasets_build.core.decisions import decisions_on
 from datasets_build.core.records import Dialogue, Turn, derive_id
 from datasets_build.core.speech import Floor
 from datasets_build.core.views import parse_grid
+from datasets_build.truth.words import writer_of
 
 
 class Left(NamedTuple):
@@ -87,6 +89,8 @@ def _exchange(talk: Talk, user: Turn, answer: Turn | None, heard_ns: int, going:
     """A question with all that answers it, or nothing of it."""
     if user.about is None or user.task is None or answer is None:
         raise CannotAskError("it does not say what it is about")
+    if not talk.scene.plain and writer_of(talk.dialogue.provenance) is None and timely(user.text):
+        raise CannotAskError("its question speaks of time, and who wrote it cannot be asked for another")
     asked = talk.question(user, heard_ns)
     standing = user.task == "tell_me_when"
     words = words_of(talk.dialogue, user, () if standing else (answer,))

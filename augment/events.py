@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from augment.seen import LATE_NS, Strip, Told, is_new_shot, seen_at, strips_of
 from augment.view import Moved, Piece, View
+from augment.wording import pace_of, retold, timely
 from datasets_build.core.clock import round_half_up
 from datasets_build.core.records import Event, Provenance, derive_id
 from datasets_build.core.topics import ACTS, CAMERA, ENTERING_SETS, PICTURE_SET, name_after
@@ -80,6 +81,8 @@ def move_events(view: View, sources: Mapping[str, Sequence[Event]], *, video_id:
         for event in events:
             if event.id not in kept | at_seams and not _begins(event):
                 why = "it happens where no frame shows it" if event.id in missed else "no frame of it is shown"
+                if event.id in missed and timely(event.caption):
+                    why = "its words speak of time and would be false, or no frame shows it"
                 gone.append(Gone(event, why))
     there.sort(key=_order)
     return Events(there, gone, sorted(hidden, key=_order))
@@ -255,6 +258,9 @@ class _Shown:
         if at.start_ns >= self.view.clock.end_ns:
             return None
         label = _BACKWARDS[event.label] if self.piece.is_reversed else event.label
+        caption = load_template().caption_of(label) if label != event.label else self._caption(event)
+        if caption is None:
+            return None
         known, enough = self._known(event, at)
         lost = self.view.on_of[self.view.clock.index_at(at.start_ns)] - event.start_ns > LATE_NS
         missed = at.cut_start or (lost and event.label not in ACTS and not self.piece.is_reversed)
@@ -267,7 +273,7 @@ class _Shown:
             end_ns=at.end_ns,
             label=label,
             label_set=event.label_set,
-            caption=load_template().caption_of(label) if label != event.label else event.caption,
+            caption=caption,
             subject=event.subject,
             is_point=event.is_point,
             known_from_ns=known,
@@ -280,6 +286,12 @@ class _Shown:
             parent_event_id=event.parent_event_id,
             provenance=event.provenance.model_copy(update={"inputs": (event.id,)}),
         )
+
+    def _caption(self, event: Event) -> str | None:
+        """Its words, as they are true of what is shown; None where they speak of time and would not be."""
+        if not timely(event.caption):
+            return event.caption
+        return retold(event.caption, pace_of(self.view, self.place, event.span))
 
     def _outlasts(self, event: Event) -> bool:
         """Whether an event whose end the piece does not show is over with it: both end with the video."""

@@ -99,9 +99,15 @@ def _sheet(
 
 
 def _told(settings: Mapping[str, object]) -> str:
-    """An operation in one line, as YAML has it."""
-    more = ", ".join(f"{name}: {value}" for name, value in settings.items() if name not in ("kind", "p"))
+    """An operation in one line, much as YAML has it."""
+    more = ", ".join(f"{name}: {_value(value)}" for name, value in settings.items() if name not in ("kind", "p"))
     return f"{settings['kind']} ({more})" if more else str(settings["kind"])
+
+
+def _value(value: object) -> str:
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{name}: {_value(each)}" for name, each in value.items()) + "}"
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _slots(begins_s: float, length_s: float, aspect: float, stretch_s: tuple[float, float]) -> list[float]:

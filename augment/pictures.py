@@ -16,7 +16,10 @@ from datasets_build.core.clock import NS_PER_S
 
 Picture = npt.NDArray[np.uint8]
 """`(height, width, 3)`, RGB, upright."""
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
+Plane = npt.NDArray[np.float32]
+"""`(height, width)`, one number for each pixel."""
+# ITU-R BT.601
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 # How far the camera wanders on time scales of a period, half of it and a quarter.
 _OCTAVES = (0.6, 0.3, 0.1)
 # Of the variance of noise in white, the part that is there in black too: the linear camera model of EMVA 1288.
@@ -55,15 +58,31 @@ def _windowed(look: Look, picture: Picture, at: Instant) -> Picture:
 def _coloured(look: Look, picture: Picture, at: Instant) -> Picture:
     """Light scales a pixel as a whole, never past white; saturation moves it along the line to its grey."""
     del at
-    luma: Picture = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
-    warmth = look.value("warmth")
-    lit = picture * (_gains(look)[luma][..., None] * np.array([1 + warmth, 1, 1 - warmth], np.float32))
-    lit *= np.minimum(1, 255 / np.maximum(lit.max(axis=2, keepdims=True), 1))
-    grey = (lit @ _LUMA)[..., None]
-    room_up = (255 - grey) / np.maximum(lit.max(axis=2, keepdims=True) - grey, 1e-3)
-    room_down = grey / np.maximum(grey - lit.min(axis=2, keepdims=True), 1e-3)
-    saturation = np.minimum(np.float32(look.value("saturation")), np.maximum(1, np.minimum(room_up, room_down)))
-    return _rounded(grey + saturation * (lit - grey))
+    warmth, saturation = look.value("warmth"), look.value("saturation")
+    # Planes, for sums over the last axis of three are slow.
+    tints = np.array([1 + warmth, 1, 1 - warmth], np.float32)
+    lit = [plane * tint for plane, tint in zip(cv2.split(picture), tints, strict=True)]
+    gains = cv2.LUT(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), _gains(look))
+    gains = np.minimum(gains, 255 / np.maximum(_most(lit), 1))
+    for plane in lit:
+        plane *= gains
+    grey = _LUMA[0] * lit[0] + _LUMA[1] * lit[1] + _LUMA[2] * lit[2]
+    factor = np.float32(saturation) if saturation <= 1 else _within(lit, grey, saturation)
+    found: Picture = cv2.merge([(grey + factor * (plane - grey) + 0.5).astype(np.uint8) for plane in lit])
+    return found
+
+
+def _most(planes: list[Plane]) -> Plane:
+    return np.maximum(np.maximum(planes[0], planes[1]), planes[2])
+
+
+def _within(planes: list[Plane], grey: Plane, saturation: float) -> Plane:
+    """Float (height, width), how far each pixel is taken from its grey: `saturation`, or as far as a channel goes."""
+    least = np.minimum(np.minimum(planes[0], planes[1]), planes[2])
+    room_up = (255 - grey) / np.maximum(_most(planes) - grey, 1e-3)
+    room_down = grey / np.maximum(grey - least, 1e-3)
+    found: Plane = np.minimum(np.float32(saturation), np.maximum(1, np.minimum(room_up, room_down)))
+    return found
 
 
 def _gains(look: Look) -> npt.NDArray[np.float32]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from augment.answers import Asked, CannotAskError, Reply, Scene, Words, replies_to
+from augment.wording import timely
 from datasets_build.core.evidence import answerable_from
 from datasets_build.core.records import Answer, Probe, StreamingQA, derive_id
+from datasets_build.truth.words import writer_of
 
 
 def ask_again(row: StreamingQA, ask_ns: int, scene: Scene) -> StreamingQA:
@@ -22,6 +24,8 @@ def ask_again(row: StreamingQA, ask_ns: int, scene: Scene) -> StreamingQA:
     """
     if row.about is None:
         raise CannotAskError("it does not say what it is about")
+    if not scene.plain and writer_of(row.provenance) is None and timely(row.question):
+        raise CannotAskError("its question speaks of time, and who wrote it cannot be asked for another")
     words = Words(
         written=row.provenance,
         said=tuple(answer.text for answer in row.answers),

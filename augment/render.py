@@ -19,41 +19,42 @@ import numpy as np
 from augment.clip import Augmented
 from augment.encode import Coding, Film, container_of, encode
 from augment.errors import AugmentError
+from augment.forward import Forward
 from augment.showing import FOLDER, Pixels, Reel, Showing
 from datasets_build.core.clock import FrameClock
 from datasets_build.core.files import sha256_file, write_bytes
 from datasets_build.core.records import Reject, Video
 from datasets_build.core.stage import Stage
-from datasets_build.video import Probe, VideoError, check_decoder, probe
+from datasets_build.video import REFERENCE, Probe, VideoError, check_decoder, probe
 
 T = TypeVar("T")
 VIDEOS = "videos"
 """The folder of the files, and the stage that publishes it."""
 PARTS = "parts"
 WORKERS = min(8, os.cpu_count() or 1)
-_BATCH_BYTES = 32 << 20
-_MOST_FRAMES = 64
+# Small enough that the memory of one batch is used again for the next.
+_BATCH_BYTES = 8 << 20
 
 
-def frames_of(showing: Showing, *, decoder: str = "decord") -> Generator[Pixels, None, None]:
+def frames_of(showing: Showing) -> Generator[Pixels, None, None]:
     """All frames of a view in order, uint8 (height, width, 3), the next ones read while the last ones are used.
 
-    It holds two batches of 32 MiB, or of one frame, at most.
+    Pixels are those that PyAV reads. It holds a few batches of 8 MiB, or of one frame, at most.
 
     Raises:
         VideoError: a file cannot be read.
     """
-    with closing(ahead(_batches(showing, decoder))) as batches:
+    with closing(Forward()) as forward, closing(ahead(_batches(replace(showing, read=forward)))) as batches:
         for batch in batches:
             yield from batch
 
 
-def _batches(showing: Showing, decoder: str) -> Iterator[Pixels]:
+def _batches(showing: Showing) -> Iterator[Pixels]:
     times = showing.view.clock.t_ns.tolist()
     bytes_each = max(3 * reel.video.width * reel.video.height for reel in showing.reels.values())
-    count = max(1, min(_MOST_FRAMES, _BATCH_BYTES // bytes_each))
+    count = max(1, _BATCH_BYTES // bytes_each)
     for begin in range(0, len(times), count):
-        yield showing.frames(times[begin : begin + count], decoder=decoder)
+        yield showing.frames(times[begin : begin + count], decoder=REFERENCE)
 
 
 def ahead(items: Iterator[T]) -> Generator[T, None, None]:
@@ -149,7 +150,8 @@ class Renderer:
         return replace(made, clip=replace(made.clip, video=video, clock=_clock(made.view.clock)))
 
     def _showing(self, made: Augmented) -> Showing:
-        return Showing(view=made.view, reels={piece.source: self.reels[piece.source] for piece in made.view.pieces})
+        reels = {piece.source: self.reels[piece.source] for piece in made.view.pieces}
+        return Showing(view=made.view, reels=reels, looks=made.looks)
 
     def _places(self, made: Augmented) -> tuple[Path, Path]:
         """The file, and what was measured of it."""

@@ -210,6 +210,7 @@ class Pipeline(Config):
     seed: int = 0
     copies: Count = 1
     views: Count = 1
+    gone: Literal["drop", "unanswerable"] = "drop"
     operations: Annotated[tuple[AnyOperation, ...], Field(min_length=1)]
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -36,6 +36,15 @@ class Reel:
     clock: FrameClock
 
 
+Read = Callable[[Reel, Sequence[int], str], Pixels]
+"""The frames of a file at some instants, as a decoder gives them: `(n, height, width, 3) uint8`."""
+
+
+def read_reel(reel: Reel, times_ns: Sequence[int], decoder: str) -> Pixels:
+    """The frames of a file at some instants in any order; PyAV reads where the index does not trust the decoder."""
+    return read(reel.path, reel.clock, times_ns, decoder=decoder_for(reel.video, decoder)).data
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Showing:
     """A view with the files that its frames are in.
@@ -44,11 +53,13 @@ class Showing:
         view: what is shown.
         reels: by the id of their videos.
         looks: what is done to the pixels of its frames, one after the other.
+        read: how files are read.
     """
 
     view: View
     reels: Mapping[str, Reel]
     looks: tuple[Look, ...] = ()
+    read: Read = read_reel
     _coder: Coder = field(default_factory=Coder, init=False, repr=False)
 
     def frames(self, times_ns: Sequence[int], *, decoder: str = "decord") -> Pixels:
@@ -81,9 +92,10 @@ class Showing:
         found: list[Pixels] = []
         order: list[int] = []
         for source, times in asked.items():
-            reel = self.reels[source]
-            found.append(read(reel.path, reel.clock, times, decoder=decoder_for(reel.video, decoder)).data)
+            found.append(self.read(self.reels[source], times, decoder))
             order += places[source]
+        if len(found) == 1:
+            return found[0]
         shapes = {part.shape[1:] for part in found}
         if len(shapes) > 1:
             raise AugmentError(f"a view: its videos have frames of {sorted(shapes)}, expected one size")

@@ -74,7 +74,8 @@ def untold_of(looks: Sequence[Look], events: Sequence[Event], clock: FrameClock)
     labels, tasks = untellable_labels(looks), untellable_tasks(looks)
     if not labels and not tasks:
         return None
-    reason = f"under {', '.join(look.kind for look in looks)} nobody can tell whether it happens"
+    hiding = [look.kind for look in looks if untellable_labels([look]) or untellable_tasks([look])]
+    reason = f"under {' and '.join(dict.fromkeys(hiding))} nobody can tell whether it happens"
     return Untold(labels=labels, tasks=tasks, grounds=Grounds(events, clock), reason=reason)
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
 from typing import NamedTuple
@@ -138,8 +139,23 @@ class View:
         Args:
             change: a view whose pieces have this view's clock as their source.
         """
+        if self._is_plain():
+            # Its clock is its video's, so the change is what comes out.
+            inner = self.pieces[0]
+            pieces = tuple(replace(outer, source=inner.source, clock=inner.clock) for outer in change.pieces)
+            return replace(change, pieces=pieces)
         found = [part for outer in change.pieces for part in self._through(outer)]
         return View.of(sorted(found, key=lambda part: part.begins))
+
+    def _is_plain(self) -> bool:
+        """Whether it is a video as it is."""
+        first = self.pieces[0]
+        return (
+            len(self.pieces) == 1
+            and not first.is_reversed
+            and len(first.frames) == len(first.clock)
+            and first.time_map == TimeMap.identity(Span(start_ns=0, end_ns=first.clock.end_ns))
+        )
 
     def _through(self, outer: Piece) -> Iterator[Piece]:
         """The parts of an outer piece, one for each of these pieces that it shows something of."""
@@ -246,15 +262,15 @@ class View:
                 found.append(Moved(start_ns, end_ns, place, *cuts))
         return found
 
-    def exact_spans(self, source: str, span: Span) -> Iterator[Span]:
-        """Where pieces that run forwards show all of a span, whether or not its ends are at frames."""
-        for piece in self.pieces:
+    def exact_spans(self, source: str, span: Span) -> Iterator[tuple[int, Span]]:
+        """Which pieces that run forwards show all of a span, and where, whether or not its ends are at frames."""
+        for place, piece in enumerate(self.pieces):
             low, high = piece.span
             # What outlasts its video ends with it.
             end = min(span.end_ns, piece.clock.end_ns)
             if piece.source == source and not piece.is_reversed and low <= span.start_ns and end <= high:
                 start_ns, end_ns = (round_half_up(piece.exact(t)) for t in (span.start_ns, end))
-                yield Span(start_ns=start_ns, end_ns=min(end_ns, self.end_ns))
+                yield place, Span(start_ns=start_ns, end_ns=min(end_ns, self.end_ns))
 
 
 def mirrored(time_map: TimeMap, source_end: int, target_end: Fraction) -> TimeMap:
@@ -270,11 +286,16 @@ def map_times(time_map: TimeMap, times_ns: Sequence[int]) -> list[int]:
     if len(times_ns) and not low <= times_ns[0] <= times_ns[-1] <= high:
         raise TimeError(f"{times_ns[0]}..{times_ns[-1]} ns reach outside the map's source [{low}, {high}] ns")
     for (s0, t0), (s1, t1) in pairwise(knots):
-        slope = (t1 - t0) / (s1 - s0)
-        rest = t0 - s0 * slope
-        down = slope.denominator * rest.denominator
-        up, shift = slope.numerator * rest.denominator, rest.numerator * slope.denominator
         begin = at
-        at = len(times_ns) if s1 == high else bisect_left(times_ns, s1, begin)
-        found += [(2 * (up * t + shift) + down) // (2 * down) for t in times_ns[begin:at]]
+        at = len(times_ns) if s1 is high else bisect_left(times_ns, s1, begin)
+        if begin == at:
+            continue
+        # t0 + (t - s0) * rise / run with all fractions brought to whole numbers.
+        shared = math.lcm(s0.denominator, s1.denominator, t0.denominator, t1.denominator)
+        first, last, low_t, high_t = (x.numerator * (shared // x.denominator) for x in (s0, s1, t0, t1))
+        run, rise = last - first, high_t - low_t
+        down = 2 * shared * run
+        base = 2 * (low_t * run - first * rise) + shared * run
+        step = 2 * shared * rise
+        found += [(base + step * t) // down for t in times_ns[begin:at]]
     return found

@@ -12,6 +12,7 @@ from datasets_build.builders.frame_events import FrameEventsConfig
 from datasets_build.builders.streaming_qa import StreamingQAConfig
 from datasets_build.core.augmentation import Augmentation
 from datasets_build.core.files import sha256_file
+from datasets_build.core.records import DecoderTrust
 from datasets_build.core.table import read_table
 from datasets_build.video import probe
 from tests.builders.made import lively, write_out
@@ -32,6 +33,7 @@ def drawn(folder, name, *, seconds=12, split="train", seed=0):
         "sha256": sha256_file(path), "bytes": path.stat().st_size, "n_frames": len(found.clock),
         "duration_ns": found.clock.end_ns, "time_base_num": found.time_base.numerator,
         "time_base_den": found.time_base.denominator, "width": SIZE[0], "height": SIZE[1],
+        "decoders": tuple(DecoderTrust(name=name, trusted=True) for name in ("pyav", "decord")),
     }  # fmt: skip
     scene.video = scene.video.model_copy(update=changes)
     scene.clock = found.clock

@@ -67,7 +67,7 @@ LOOKS = (NOISE, compress(60.0), NOISE.model_copy(update={"seed": 6}), compress(2
 WHOLE = sent(PIXELS, LOOKS, CLOCK)
 
 
-@settings(max_examples=examples(40), deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(st.lists(st.lists(st.integers(0, 29), min_size=1, max_size=6, unique=True).map(sorted), min_size=1, max_size=4))
 def test_whatever_is_read_and_in_which_order_a_frame_looks_the_same(requests):
     coder = Coder()
@@ -98,17 +98,19 @@ def test_the_frames_before_it_in_its_group_do_count():
     assert all(same[group:])
 
 
-@pytest.mark.parametrize("kbit_s", [60.0, 150.0, 500.0])
-@pytest.mark.parametrize("fps", [Fraction(10), Fraction(30_000, 1001)])
+@pytest.mark.parametrize(
+    ("kbit_s", "fps"),
+    [(60.0, Fraction(30_000, 1001)), (60.0, Fraction(10)), (200.0, Fraction(25)), (500.0, Fraction(25))],
+)
 def test_a_long_clip_takes_the_bits_that_are_asked(kbit_s, fps):
     """Within 12 percent over groups of a second; each begins anew, as the coder's do."""
     n_bytes = 0
-    for group in range(4):
-        sender = Sender(kbit_s=kbit_s, fps=fps, size=(192, 128))
-        for picture in busy(int(fps), (192, 128), seed=group):
+    for group in range(3):
+        sender = Sender(kbit_s=kbit_s, fps=fps, size=(144, 96))
+        for picture in busy(int(fps), (144, 96), seed=group):
             sender.send(picture)
         n_bytes += sender.n_bytes
-    seconds = 4 * int(fps) / fps
+    seconds = 3 * int(fps) / fps
     assert 8 * n_bytes / 1000 / seconds == pytest.approx(kbit_s, rel=0.12)
 
 
@@ -126,17 +128,17 @@ def test_times_of_frames_decide_how_many_bits_each_gets(monkeypatch):
     monkeypatch.setattr("augment.coded.Sender", Counting)
     gaps = ([25] * 40 + [125] * 8) * 2
     clock = clock_from(gaps[:-1], last_ms=gaps[-1])
-    sent(busy(len(gaps), (192, 128)), [compress(200.0)], clock)
+    sent(busy(len(gaps), (144, 96)), [compress(150.0)], clock)
     assert len(counts) == len(clock) == len(gaps)
-    assert 8 * sum(counts) / 1000 / (clock.end_ns / NS_PER_S) == pytest.approx(200, rel=0.15)
+    assert 8 * sum(counts) / 1000 / (clock.end_ns / NS_PER_S) == pytest.approx(150, rel=0.15)
     dense, sparse = sum(counts[:40]), sum(counts[40:48])
     assert dense == pytest.approx(sparse, rel=0.35)
 
 
 def test_fewer_bits_look_worse():
     clock = steady(1.0)
-    frames = busy(25, (192, 128))
-    errors = [error(frames, sent(frames, [compress(rate)], clock)) for rate in (1500.0, 400.0, 100.0, 30.0)]
+    frames = busy(25, (144, 96))
+    errors = [error(frames, sent(frames, [compress(rate)], clock)) for rate in (800.0, 200.0, 50.0, 15.0)]
     assert errors == sorted(errors)
     assert errors[-1] > 2 * errors[0]
 

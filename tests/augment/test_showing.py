@@ -1,5 +1,7 @@
 """Pixel proof: with the frame's number in its pixels, what an augmented video reads is what its maps name."""
 
+import pickle
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -11,7 +13,7 @@ from augment.errors import AugmentError
 from augment.showing import Reel, Showing, view_of
 from augment.temporal import Pace, concat, speed
 from augment.view import View
-from datasets_build.core.augmentation import Augmentation, Knot
+from datasets_build.core.augmentation import Augmentation, Knot, Look
 from datasets_build.core.clock import TimeError
 from datasets_build.core.records import DecoderTrust
 from datasets_build.video import probe
@@ -24,6 +26,7 @@ SPECS = {
     "steady": VideoSpec(frames=24, b_frames=2),
     "uneven": VideoSpec(durations=(1, 3, 2, 7, 1, 1, 4, 2, 5, 1, 2, 3, 1, 1, 6, 2), time_base=Fraction(1, 50), start=9),
 }
+COLOUR = {"brightness": 0.9, "contrast": 1.1, "gamma": 1.0, "warmth": 0.05, "saturation": 0.8}
 DECODERS = ("decord", "pyav", "torchcodec")
 
 
@@ -132,3 +135,57 @@ def test_a_view_comes_back_from_its_maps(reels, data):
     assert [(each.source, each.time_map, each.is_reversed) for each in again.pieces] == [
         (each.source, each.time_map, each.is_reversed) for each in view.pieces
     ]
+
+
+PLAIN = Look(kind="colour", parameters=[{"name": name, "value": value} for name, value in COLOUR.items()])
+LOOKS = (
+    Look(kind="resolution", parameters=[{"name": "width", "value": 192.0}, {"name": "height", "value": 144.0}]),
+    PLAIN,
+    Look(kind="noise", parameters=[{"name": "sd", "value": 0.03}], seed=1),
+    Look(kind="shake", parameters=[{"name": "amplitude", "value": 0.01}, {"name": "period_s", "value": 0.5}], seed=2),
+    Look(kind="compress", parameters=[{"name": "kbit_s", "value": 400.0}, {"name": "group_s", "value": 0.5}]),
+)
+
+
+@settings(max_examples=examples(30), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data(), st.sampled_from(DECODERS))
+def test_under_looks_the_frames_read_are_still_those_that_the_map_names(reels, data, decoder):
+    view = concat(list(whole(reels).values()))
+    for _ in range(data.draw(st.integers(1, 2))):
+        view = changed(view, data.draw) if len(view.clock) < 60 else view
+    shown = replace(showing(view, reels), looks=LOOKS)
+    pixels = shown.frames(view.clock.t_ns.tolist(), decoder=decoder)
+    assert pixels.shape == (len(view.clock), 144, 192, 3)
+    assert [frame_number(picture) for picture in pixels] == view.frame_of.tolist()
+    wanted = data.draw(st.lists(st.integers(0, len(view.clock) - 1), min_size=1, max_size=5))
+    again = replace(showing(view, reels), looks=LOOKS).frames(view.clock.t_ns[wanted].tolist(), decoder=decoder)
+    assert np.array_equal(again, pixels[wanted])
+
+
+def test_what_decides_the_pixels_tells_looks_and_place(reels):
+    view = whole(reels)["steady"]
+    plain, looked = showing(view, reels), replace(showing(view, reels), looks=LOOKS)
+    assert looked.content([0], decoder="decord") == replace(plain, looks=LOOKS).content([0], decoder="decord")
+    told = {
+        plain.content([0], decoder="decord"),
+        looked.content([0], decoder="decord"),
+        looked.content([0], decoder="pyav"),
+        replace(plain, looks=LOOKS[:2]).content([0], decoder="decord"),
+        # The same frame of the source at another place has other noise, and other frames before it.
+        replace(showing(concat([view, view]), reels), looks=LOOKS).content([view.end_ns], decoder="decord"),
+    }
+    assert len(told) == 5
+    between = view.clock.time_of(1) - 1
+    assert looked.content([0], decoder="decord") == looked.content([between], decoder="decord")
+
+
+def test_outside_the_view_there_is_nothing_to_look_at(reels):
+    view = whole(reels)["steady"]
+    with pytest.raises(TimeError, match="outside"):
+        replace(showing(view, reels), looks=LOOKS).frames([view.end_ns])
+
+
+def test_a_showing_with_looks_goes_to_another_process(reels):
+    looked = replace(showing(whole(reels)["steady"], reels), looks=LOOKS)
+    pixels = looked.frames([0, 400_000_000])
+    assert np.array_equal(pickle.loads(pickle.dumps(looked)).frames([0, 400_000_000]), pixels)

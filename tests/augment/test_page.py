@@ -1,0 +1,121 @@
+"""docs/augmentation.md is true: its examples run, its tables are the code's, and every operation has a picture."""
+
+import re
+import shutil
+
+import pytest
+from PIL import Image
+
+from augment.settings import Freeze, Pipeline, Speed
+from datasets_build.core.config import load_config
+from tests.augment.folders import applied
+from tests.augmentation_page import PAGE, PICTURES, kind_of, operations, page_with_operations, pictures
+from tests.readme_tree import ROOT
+
+TEXT = PAGE.read_text(encoding="utf-8")
+CONFIGS = sorted(PICTURES.glob("*.yaml"))
+
+
+def example(word):
+    """The one block of Python with a word in it."""
+    (found,) = [block for block in re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL) if word in block]
+    return found
+
+
+@pytest.fixture(scope="module")
+def checkout(parent, tmp_path_factory):
+    """A folder in which the examples find what they name."""
+    root = tmp_path_factory.mktemp("checkout")
+    (root / "out").mkdir()
+    shutil.copytree(parent, root / "out" / "demo")
+    applied(root / "out" / "demo", root / "out" / "slowed", Speed(low=0.5, high=0.8), Freeze(stalls=2))
+    return root
+
+
+def test_the_operations_are_those_of_the_code():
+    assert page_with_operations(TEXT) == TEXT, "run: python -m tests.augmentation_page --write"
+
+
+def test_mapping_back_is_as_the_page_says(checkout, monkeypatch):
+    monkeypatch.chdir(checkout)
+    seen = []
+    code = example("open_showings").replace("frames([question.ask_ns])", 'frames([question.ask_ns], decoder="pyav")')
+    assert code != example("open_showings")
+    names = {"seen": seen}
+    exec(code + "    seen.append((question, view, source, t, parent, places, pixels))\n", names)
+    assert seen
+    for question, view, source, t, parent, places, pixels in seen:
+        assert source == view.pieces[0].source
+        assert parent != question.id
+        assert (0, question.ask_ns) in places
+        assert view.back(question.ask_ns) == (source, t)
+        assert pixels.shape == (1, 48, 64, 3)
+
+
+def test_the_dataset_is_as_the_page_says(checkout, monkeypatch):
+    monkeypatch.chdir(checkout)
+    code = example("AugmentedDataset").replace("num_workers=2, persistent_workers=True", "num_workers=0")
+    code = code.replace("fps=Fraction(2))", 'fps=Fraction(2), decoder="pyav")')
+    assert "pyav" in code
+    names = {"seen": []}
+    exec(code + "        seen.append((epoch, item))\n", names)
+    assert [epoch for epoch, _ in names["seen"]] == [0, 0, 1, 1]
+    assert all(item.reason == "" and len(item.pixels) == len(item.times_ns) > 9 for _, item in names["seen"])
+
+
+def test_pipelines_on_the_page_are_pipelines(tmp_path):
+    blocks = re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL)
+    assert len(blocks) == 2
+    (tmp_path / "whole.yaml").write_text(blocks[0])
+    assert len(load_config(Pipeline, tmp_path / "whole.yaml").operations) == 2
+    from recipes.settings import RunConfig
+
+    (tmp_path / "recipe.yaml").write_text(blocks[1])
+    assert {"stream"} <= set(RunConfig.model_fields)
+    import yaml
+
+    stage = yaml.safe_load(blocks[1])["stream"]
+    (tmp_path / "stage.yaml").write_text(yaml.safe_dump(stage["augment"]))
+    assert load_config(Pipeline, tmp_path / "stage.yaml").copies == 2
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_every_picture_is_there_with_its_pipeline(path):
+    pipeline = load_config(Pipeline, path)
+    # A picture is of what its name says, done for certain.
+    assert all(operation.p == 1 for operation in pipeline.operations)
+    assert path.with_suffix(".png") in pictures(pipeline.operations[-1].kind)
+    with Image.open(path.with_suffix(".png")) as picture:
+        assert picture.width == 1100
+        assert picture.height > 300
+
+
+def test_every_operation_has_a_picture():
+    without = {kind_of(operation) for operation in operations() if not pictures(kind_of(operation))}
+    assert without == set()
+
+
+def test_the_pictures_are_light():
+    paths = sorted(PICTURES.glob("*.png"))
+    assert {path.stem for path in paths} == {path.stem for path in CONFIGS}
+    assert sum(path.stat().st_size for path in paths) < 1_500_000
+
+
+def test_every_code_of_a_reject_is_explained():
+    source = "".join((ROOT / "augment" / name).read_text() for name in ("clip.py", "folder.py"))
+    codes = set(re.findall(r'_left\([^,]+(?:\[[^]]*\])?, "([a-z_]+)"', source)) | set(
+        re.findall(r'code="([a-z_]+)"', source)
+    )
+    assert {"gone", "not_true", "cannot", "turn"} <= codes
+    rows = set(re.findall(r"^\| `([a-z_]+)` \| [a-z]", TEXT, re.MULTILINE))
+    assert codes <= rows
+
+
+def test_the_commands_of_the_page_are_commands():
+    from augment.__main__ import app
+
+    verbs = set(re.findall(r"python -m augment ([a-z]+)", TEXT))
+    assert verbs == {"apply", "figures"}
+    assert verbs <= {command.name for command in app.registered_commands}
+    for path in re.findall(r"--config (\S+)", TEXT):
+        assert (ROOT / path).is_file()
