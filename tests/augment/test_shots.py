@@ -40,7 +40,7 @@ def test_a_crop_begins_with_a_first_shot():
 def test_a_seam_is_a_cut_with_a_detector_of_its_own():
     shots = moved(loop(crop(WHOLE, 0, 15), 2))
     assert told(shots) == [(0, 10, "first"), (10, 15, "cut"), (15, 25, "cut"), (25, 30, "cut")]
-    assert [shot.detector.name for shot in shots] == ["augment", "made", "augment", "made"]
+    assert [shot.detector.name for shot in shots] == ["made", "made", "augment", "made"]
 
 
 def test_cuts_between_two_frames_are_one():
