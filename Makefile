@@ -14,6 +14,8 @@ STAGE  ?= 1
 LESSONS ?= out/lessons
 DRAWN  ?=
 RUN    ?=
+IN     ?= out/demo
+TO     ?= out/augmented
 ARGS   ?=
 
 # Paths go through the environment, so that quotes, spaces and dollars in them reach the program as they are.
@@ -26,6 +28,8 @@ export STREAMVL_ASK    := $(value ASK)
 export STREAMVL_AT     := $(value AT)
 export STREAMVL_LESSONS := $(value LESSONS)
 export STREAMVL_RUN    := $(value RUN)
+export STREAMVL_IN     := $(value IN)
+export STREAMVL_TO     := $(value TO)
 config := $(if $(CONFIG),--config "$$STREAMVL_CONFIG")
 force  := $(if $(FORCE),--force)
 build  := $(PY) -m datasets_build
@@ -39,7 +43,7 @@ amount  := $(if $(DRAWN),index.world.videos=$(DRAWN))
 clip   := $(if $(filter out/demo/videos/real/bikes.mp4,$(VIDEO)),out/demo/videos/real/bikes.mp4)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo data lessons train train-all package evaluate verify watch compare test test-all check bench clean
+.PHONY: help setup demo data lessons augment train train-all package evaluate verify watch compare test test-all check bench clean
 
 help:  ## this page
 	@echo "streamvl: raw video to training data, and to a trained real-time video-language model"
@@ -57,9 +61,10 @@ $(VENV)/ready: pyproject.toml constraints.txt
 
 setup: $(VENV)/ready  ## make the virtual environment (every other target does it by itself)
 
-demo: $(VENV)/ready  ## raw video to datasets, three stages on a tiny model, a package, and two clips streamed, in out/demo
+demo: $(VENV)/ready  ## raw video to datasets, augmented ones, three stages on a tiny model, a package, and two clips streamed, in out/demo
 	$(build) demo-videos out/demo/videos
 	$(MAKE) --no-print-directory data VIDEOS=out/demo/videos OUT=out/demo CONFIG=datasets_build/configs/demo.yaml
+	$(MAKE) --no-print-directory augment IN=out/demo TO=out/demo/augmented CONFIG=augment/configs/demo.yaml
 	$(MAKE) --no-print-directory lessons LESSONS=out/demo/lessons DRAWN=24
 	$(PY) -m recipes train-all --config recipes/configs/demo.yaml
 	@echo "a real clip, through the package in out/demo/run/package:"
@@ -81,6 +86,10 @@ lessons: $(VENV)/ready  ## simple drawn videos that a model learns from, from no
 	$(build) perceive "$$STREAMVL_LESSONS" $(drawn) --workers $(WORKERS) $(amount)
 	$(build) build "$$STREAMVL_LESSONS" $(drawn) $(amount)
 	$(build) check "$$STREAMVL_LESSONS" $(drawn) $(amount)
+
+augment: $(VENV)/ready  ## the same datasets of faster, frozen, lost and late frames, labels moved: make augment IN=dir TO=dir [CONFIG=file.yaml]
+	$(PY) -m augment apply "$$STREAMVL_IN" --to "$$STREAMVL_TO" --config $(if $(CONFIG),"$$STREAMVL_CONFIG",augment/configs/time.yaml) $(force) $(ARGS)
+	$(build) check "$$STREAMVL_TO"
 
 train: $(VENV)/ready $(lessons)  ## one stage under accelerate: make train STAGE=1 [CONFIG=file.yaml]
 	$(PY) -m recipes train --stage $(STAGE) --config $(recipe) $(ARGS)
@@ -123,11 +132,13 @@ check: $(VENV)/ready  ## formatting, lint, types and import directions
 	$(PY) -m mypy
 	$(VENV)/bin/lint-imports
 
-bench: $(VENV)/ready  ## ratios against baselines in the same run: perceive, vision, streaming, training
+bench: $(VENV)/ready  ## ratios against baselines in the same run: perceive, vision, streaming, training, augmenting, rendering
 	$(PY) -m tests.bench.perceive
 	$(PY) -m tests.bench.vision
 	$(PY) -m tests.bench.streaming
 	$(PY) -m tests.bench.training
+	$(PY) -m tests.bench.augmenting
+	$(PY) -m tests.bench.rendering
 
 clean:  ## remove out/demo, out/tiny, caches and the virtual environment
 	rm -rf out/demo out/tiny $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
+from typing import Literal
 
 from augment.answers import Asked, CannotAskError, Reply, last_seen, replies_to, wrong_texts
 from augment.latency import latencies
@@ -14,10 +15,17 @@ from augment.talk import Policy, Talk, characters_at, cut_short, no_latency, wor
 from datasets_build.core.clock import NS_PER_S
 from datasets_build.core.records import About, Turn
 from datasets_build.truth.asides import ASIDES, said
+from datasets_build.truth.words import question_texts, writer_of
 
 LEAST_GONE_NS = 500_000_000
 """A stream that shows no new frame for as long was gone."""
 _TRIES = 4
+# Can be asked of any video.
+_ALWAYS: tuple[tuple[str, Literal["scene", "shots"]], ...] = (
+    ("now", "scene"),
+    ("before", "scene"),
+    ("count_so_far", "shots"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,13 +183,27 @@ def _barge(talk: Talk, turn: Turn, rng: random.Random, *, resume: bool) -> None:
     inside = times[(times > turn.start_ns) & (times < turn.end_ns)].tolist()
     could = [t for t in inside if rules.least_said <= characters_at(turn, t) <= len(turn.text) - rules.least_left]
     amid = [t for t in could if turn.text[characters_at(turn, t) - 1 : characters_at(turn, t) + 1].isalnum()]
-    users = [user for user in talk.dialogue.turns if user.role == "user" and user.task not in (None, "tell_me_when")]
-    for user in rng.sample(users, min(_TRIES, len(users))) if could else ():
+    users = list(_others(talk, turn, rng)) if could else []
+    for user in rng.sample(users, min(_TRIES, len(users))):
         try:
             _break_in(talk, turn, user, rng.choice(amid or could), resume=resume)
         except CannotAskError:
             continue
         return
+
+
+def _others(talk: Talk, turn: Turn, rng: random.Random) -> Iterator[Turn]:
+    """What somebody may ask instead: the conversation's other questions, and those that suit any video."""
+    asked = next(user for user in talk.turns if user.id == turn.trigger_ref)
+    users = [user for user in talk.dialogue.turns if user.role == "user" and user.task not in (None, "tell_me_when")]
+    yield from (user for user in users if (user.task, user.about) != (asked.task, asked.about))
+    writer = writer_of(talk.dialogue.provenance)
+    known = {(user.task, user.about) for user in (asked, *users)}
+    for task, kind in _ALWAYS if writer is not None else ():
+        about = About(kind=kind)
+        if (task, about) not in known and writer is not None:
+            text = rng.choice(sorted(question_texts(writer, task, about)))
+            yield asked.model_copy(update={"task": task, "about": about, "text": text})
 
 
 def _break_in(talk: Talk, turn: Turn, user: Turn, start_ns: int, *, resume: bool) -> None:

@@ -164,8 +164,8 @@ class LateAnswer(Operation):
 class Interrupt(Operation):
     """People who barge in: into a `share` of the replies, with another of the conversation's questions.
 
-    The reply ends in the middle of a word. `resume` says it again once the other question is answered, as long as it is
-    right, `abandon` does not.
+    It may also be one that can be asked of any video. The reply ends in the middle of a word. `resume` says it again
+    once the other question is answered, as long as it is right, `abandon` does not.
     """
 
     kind: Literal["interrupt"] = "interrupt"

@@ -42,6 +42,8 @@ ABOUT = {
     "recipes/configs/qwen3_vl_4b.yaml": "Qwen3-VL-4B",
     "recipes/configs/tiny.yaml": "a Qwen2.5-VL of 2 million parameters from nothing, on drawn lessons",
     "recipes/configs/tiny_qwen3_vl.yaml": "the same with the architecture of Qwen3-VL",
+    "docs/augmentation.md": "every operation of augmentation, with a picture; what it keeps and what it drops",
+    "docs/rendering.md": "augmented videos as files: what is exact, and how fast",
     "docs/recipes.md": "the three stages: data, losses, resuming, preflight, evaluation, logs",
     "docs/results.md": "what each stage and loss bought on drawn lessons, over seeds",
     "models/model_card.md.j2": "template of a package's model card",
@@ -78,6 +80,8 @@ def about(name: str) -> str:
         first = path.read_text(encoding="utf-8").splitlines()[0]
         if first.startswith("# "):
             return first.removeprefix("# ").rstrip(".")
+    if name.startswith("docs/") and name.endswith(".png"):
+        return f"what {path.stem.replace('_', ' ')} does to a clip, before and after"
     raise SystemExit(f"{name}: no docstring and no line in ABOUT of tests/readme_tree.py")
 
 

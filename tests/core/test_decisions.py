@@ -63,6 +63,12 @@ def test_an_unanswered_question_stays_pending():
     assert on([user("u", 1500)]) == "s" * 15 + "w" * 5
 
 
+def test_a_question_that_is_asked_again_is_pending_until_then():
+    again = user("v", 900, 1100).model_copy(update={"trigger": "timer", "trigger_ref": "u"})
+    turns = [user("u", 200, 400), again, assistant("a", 1300, 1500, "v")]
+    assert on(turns) == "ssss" + "wwwww" + "ss" + "ww" + "r" + "s" * 6
+
+
 def test_a_report_of_an_event_leaves_a_pending_question_pending():
     turns = [user("u", 200), assistant("e", 500, 600, "event-1", "event"), assistant("a", 900, 1000, "u")]
     assert on(turns) == "ss" + "www" + "r" + "www" + "r" + "s" * 10

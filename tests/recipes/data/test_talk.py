@@ -13,6 +13,7 @@ from recipes.data.dialogues import (
     claim_of,
     dialogue_lines,
     dialogues,
+    lost_spans,
     replies_by_task,
     stretches_of,
     with_feedback,
@@ -430,3 +431,56 @@ def test_what_is_late_gives_way_to_what_is_due_then(corpus):
     assert [item.place for item in told] == [2, 3, 4]
     assert passed == {1}
     assert Late(share=0.0, rng=random.Random(0)).moved([due(1)], grids, stretch) == ([due(1)], set())
+
+
+def answered(corpus):
+    """A dialogue with an answer that is proved, and that answer."""
+    for row, material, _ in talk(corpus):
+        for turn in row.turns:
+            if turn.trigger == "user_query" and turn.evidence:
+                return row, material, turn
+    raise AssertionError("no dialogue has an answer")
+
+
+def troubled(row, answer):
+    """The dialogue with an answer that never comes: its question is asked again some time later."""
+    lost = next(turn for turn in row.turns if turn.id == answer.trigger_ref)
+    later = answer.start_ns + 2 * SECOND
+    again = {"id": "again", "start_ns": later, "end_ns": later + SECOND, "trigger": "timer", "trigger_ref": lost.id}
+    turns = [turn for turn in row.turns if turn.start_ns <= answer.start_ns and turn not in (answer, lost)]
+    turns += [lost.model_copy(update={"learn": False, "loss_weight": 0.0}), lost.model_copy(update=again)]
+    return row.model_copy(update={"turns": tuple(turns)}), lost, later
+
+
+def test_who_waits_for_a_lost_answer_teaches_nobody_to_wait(corpus):
+    row, material, answer = answered(corpus)
+    lame, lost, later = troubled(row, answer)
+    (span,) = lost_spans(lame)
+    assert (span.start_ns, span.end_ns) == (lost.end_ns, later)
+    assert lost_spans(row) == []
+    (stretch,) = stretches_of(lame, material.footage, 1000.0)
+    lines = dialogue_lines(lame, material, stretch, left=Left())
+    assert not [line for line in lines if not line.question and lost.end_ns <= line.t_ns < later]
+    asked = [line for line in lines if line.question == lost.text]
+    assert [line.learn for line in asked] == [False, True]
+
+
+def test_a_wrong_answer_is_heard_and_not_learned_and_its_correction_is(corpus):
+    row, material, wrong = answered(corpus)
+    right = wrong.model_copy(
+        update={
+            "id": "right",
+            "start_ns": wrong.end_ns,
+            "end_ns": wrong.end_ns + SECOND,
+            "text": "I was wrong: it is.",
+            "trigger": "correction",
+            "trigger_ref": wrong.id,
+            "window_start_ns": wrong.end_ns,
+        }
+    )
+    untrue = wrong.model_copy(update={"learn": False, "loss_weight": 0.0, "text": "It is not."})
+    turns = [untrue if turn is wrong else turn for turn in row.turns if turn.start_ns <= wrong.start_ns] + [right]
+    (stretch,) = stretches_of(row, material.footage, 1000.0)
+    lines = dialogue_lines(row.model_copy(update={"turns": tuple(turns)}), material, stretch, left=Left())
+    learned = {line.text: line.learn for line in lines if line.text in ("It is not.", "I was wrong: it is.")}
+    assert learned == {"It is not.": False, "I was wrong: it is.": True}

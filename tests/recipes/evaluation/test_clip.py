@@ -46,6 +46,13 @@ def test_a_clip_sorts_its_records():
     assert made.video_id == "v"
 
 
+def test_of_a_conversation_with_wrong_or_lost_answers_nothing_is_right():
+    wrong = TALK.model_copy(
+        update={"turns": tuple(turn.model_copy(update={"learn": turn.role == "user"}) for turn in TALK.turns)}
+    )
+    assert len(clip_of(material(dialogues=(TALK, wrong))).scripts) == 1
+
+
 def test_what_is_on_at_each_grid():
     made = clip_of(material(events=(event(1, 2), event(1.2, 1.3, "enter"), event(4, 6, known_s=5, subject=None))))
     on = {row.t_ns / S: row.names for row in made.on}
