@@ -163,6 +163,36 @@ def follow_breaches(rows: Sequence[Augmentation], clock: FrameClock) -> Iterator
         yield row.id, found
 
 
+def moved_breaches(
+    events: Sequence[Event], strips: Sequence[Strip], told: Mapping[str, Sequence[Event]], clock: FrameClock
+) -> Iterator[tuple[str, list[Breach]]]:
+    """Each event's id with what keeps it from being one of its parents', where the maps take it.
+
+    Args:
+        events: of the augmented video.
+        strips: its pieces.
+        told: the events of each parent, by its id.
+        clock: of the augmented video.
+    """
+    begins = [clock.snap_up(round_half_up(strip.time_map.target[0])) for strip in strips]
+    expected: defaultdict[str, list[Event]] = defaultdict(list)
+    for strip, (begin, end) in zip(strips, pairwise([*begins, clock.end_ns]), strict=True):
+        piece = Moved(
+            to_video=strip.to_video,
+            clock=clock,
+            parent=strip.clock,
+            stretch=(strip.low, strip.high),
+            is_reversed=strip.row.is_reversed,
+            on_ns=strip.on_ns,
+            begin_ns=begin,
+            end_ns=end,
+        )
+        for event in told[strip.row.parent_id]:
+            expected[event.id] += expected_spans(event, told[strip.row.parent_id], piece)
+    for event in events:
+        yield event.id, list(_event_breaches(event, expected, begins))
+
+
 class Parents:
     """What the folder of the parents holds."""
 
@@ -245,27 +275,9 @@ class AugmentRun:
 
     def _events(self, group: Group, strips: Sequence[Strip], parents: Parents) -> None:
         file = table_path(self.out, Event).relative_to(self.out).as_posix()
-        sources = {strip.row.parent_id: parents.events[strip.row.parent_id] for strip in strips}
-        begins = [group.clock.snap_up(round_half_up(strip.time_map.target[0])) for strip in strips]
-        moved = [
-            Moved(
-                to_video=strip.to_video,
-                clock=group.clock,
-                parent=strip.clock,
-                stretch=(strip.low, strip.high),
-                is_reversed=strip.row.is_reversed,
-                on_ns=strip.on_ns,
-                begin_ns=begin,
-                end_ns=end,
-            )
-            for strip, (begin, end) in zip(strips, pairwise([*begins, group.clock.end_ns]), strict=True)
-        ]
-        expected: defaultdict[str, list[Event]] = defaultdict(list)
-        for piece, strip in zip(moved, strips, strict=True):
-            for event in sources[strip.row.parent_id]:
-                expected[event.id] += expected_spans(event, sources[strip.row.parent_id], piece)
-        for event in self.atlas.events_of(group.video.id):
-            self.ledger.note(*MOVED, file, event.id, _event_breaches(event, expected, begins))
+        told = {strip.row.parent_id: parents.events[strip.row.parent_id] for strip in strips}
+        for made, breaches in moved_breaches(self.atlas.events_of(group.video.id), strips, told, group.clock):
+            self.ledger.note(*MOVED, file, made, breaches)
 
     def records(self) -> None:
         """That questions and conversations name a parent that is there."""
