@@ -298,7 +298,8 @@ class _Making:
             going = Mishaps(rng=random.Random(derive_id("mishaps", row.id, self.seed)), done=self.done)
             held = talk_again(row, heard, scene, mishaps=going)
             left += [self._left(row, "turn", f"turn {turn}: {reason}") for turn, reason in held.left]
-            if held.dialogue is None:
+            # What the assistant says by itself is no conversation.
+            if held.dialogue is None or not said_by(held.dialogue, "user"):
                 left.append(self._left(row, "empty", "nothing of the conversation is left"))
             else:
                 yield held.dialogue
