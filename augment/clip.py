@@ -298,7 +298,8 @@ class _Making:
             going = Mishaps(rng=random.Random(derive_id("mishaps", row.id, self.seed)), done=self.done)
             held = talk_again(row, heard, scene, mishaps=going)
             left += [self._left(row, "turn", f"turn {turn}: {reason}") for turn, reason in held.left]
-            if held.dialogue is None:
+            # What the assistant says by itself is no conversation.
+            if held.dialogue is None or not said_by(held.dialogue, "user"):
                 left.append(self._left(row, "empty", "nothing of the conversation is left"))
             else:
                 yield held.dialogue
@@ -344,7 +345,9 @@ class _Making:
                 operation=" + ".join(_told(operation) for operation in self.done),
                 seed=self.seed,
                 is_reversed=piece.is_reversed,
-                on_ns=tuple(piece.on_ns.tolist()) if piece.is_reversed else (),
+                on_ns=()
+                if np.array_equal(piece.on_ns, piece.clock.t_ns[piece.frames])
+                else tuple(piece.on_ns.tolist()),
                 knots=tuple(Knot(source=str(s), target=str(t)) for s, t in piece.time_map.knots),
                 dropped_frames=tuple(frame for frame in inside if frame not in shown),
                 invalidated=tuple(dict.fromkeys(row.item.split()[-1] for row in left)) if place == 0 else (),

@@ -29,12 +29,17 @@ def move_shots(view: View, sources: Mapping[str, Sequence[Shot]], *, video_id: s
     for source, shots in sources.items():
         for shot in shots:
             begins |= {at: shot for _, at in view.instants(source, shot.start_ns) if at < view.end_ns}
-    begins |= {view.clock.snap_up(round_half_up(piece.begins)): None for piece in view.pieces}
+    # A seam is a cut of its own; the beginning is that of the first shot.
+    begins |= {at: None for at in _seams(view) if at or at not in begins}
     times = [*sorted(begins), view.end_ns]
     return [
         _shot(view, ordinal, start, end, video_id=video_id, old=begins[start])
         for ordinal, (start, end) in enumerate(pairwise(times))
     ]
+
+
+def _seams(view: View) -> list[int]:
+    return [view.clock.snap_up(round_half_up(piece.begins)) for piece in view.pieces]
 
 
 def _shot(view: View, ordinal: int, start_ns: int, end_ns: int, *, video_id: str, old: Shot | None) -> Shot:

@@ -142,7 +142,9 @@ def _piece(row: Augmentation, clock: FrameClock) -> Piece:
     frames = np.array([frame for frame in inside if frame not in gone], np.int64)
     on: Int64s = clock.t_ns[frames]
     if row.is_reversed:
-        on, frames = np.array(row.on_ns, np.int64), frames[::-1].copy()
+        frames = frames[::-1].copy()
+    if row.on_ns:
+        on = np.array(row.on_ns, np.int64)
     return Piece(
         source=row.parent_id, clock=clock, time_map=time_map, frames=frames, on_ns=on, is_reversed=row.is_reversed
     )

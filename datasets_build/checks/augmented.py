@@ -73,8 +73,8 @@ class Strip:
         frames = tuple(k for k in inside(clock, low, high) if k not in gone)
         on = tuple(clock.time_of(k) for k in frames)
         if row.is_reversed:
-            frames, on = frames[::-1], row.on_ns
-        return cls(row, clock, time_map, low, high, frames, on)
+            frames = frames[::-1]
+        return cls(row, clock, time_map, low, high, frames, row.on_ns or on)
 
     def shown_ns(self) -> list[int]:
         """When its frames come in the video. Raises TimeError where one lies outside the map."""
@@ -114,22 +114,23 @@ def dropped_breaches(strip: Strip) -> Iterator[Breach]:
 
 
 def backwards_breaches(strip: Strip) -> Iterator[Breach]:
-    """Frames of a reversed piece that come on where they do not leave the screen forwards."""
+    """Frames that come on neither at their own time nor, in a reversed piece, where forwards the next one would."""
     on = strip.row.on_ns
-    if not strip.row.is_reversed:
-        if on:
-            yield Breach(f"on_ns of {len(on)} frames", "none where a piece runs forwards")
+    if not on and not strip.row.is_reversed:
         return
     if len(on) != len(strip.frames):
         yield Breach(f"on_ns of {len(on)} frames", f"{len(strip.frames)}, one for each that is shown")
         return
-    before = -int(-strip.high // 1)
-    for place, (frame, t_ns) in enumerate(zip(strip.frames, on, strict=True)):
-        begins = strip.clock.time_of(frame)
-        if not begins < t_ns <= before:
-            yield Breach(f"on_ns.{place} {t_ns}", f"an instant of ({begins}, {before}], at which frame {frame} is over")
+    times = [strip.clock.time_of(frame) for frame in strip.frames]
+    # A reversed stall shows a frame until its time is over; turned round once more, it shows it from before its time.
+    if strip.row.is_reversed:
+        bounds = list(zip(times, [-int(-strip.high // 1), *times[:-1]], strict=True))
+    else:
+        bounds = list(zip([-int(-strip.low // 1) - 1, *times[:-1]], times, strict=True))
+    for place, (t_ns, (after, until)) in enumerate(zip(on, bounds, strict=True)):
+        if not after < t_ns <= until:
+            yield Breach(f"on_ns.{place} {t_ns}", f"an instant of ({after}, {until}], for frame {strip.frames[place]}")
             return
-        before = begins
 
 
 def clock_breaches(strips: Sequence[Strip], clock: FrameClock) -> Iterator[Breach]:
@@ -160,6 +161,36 @@ def follow_breaches(rows: Sequence[Augmentation], clock: FrameClock) -> Iterator
         if place == len(rows) - 1 and round_half_up(end) != clock.end_ns:
             found.append(Breach(f"knots: a last piece to {end} ns", f"{clock.end_ns} ns, the video's end"))
         yield row.id, found
+
+
+def moved_breaches(
+    events: Sequence[Event], strips: Sequence[Strip], told: Mapping[str, Sequence[Event]], clock: FrameClock
+) -> Iterator[tuple[str, list[Breach]]]:
+    """Each event's id with what keeps it from being one of its parents', where the maps take it.
+
+    Args:
+        events: of the augmented video.
+        strips: its pieces.
+        told: the events of each parent, by its id.
+        clock: of the augmented video.
+    """
+    begins = [clock.snap_up(round_half_up(strip.time_map.target[0])) for strip in strips]
+    expected: defaultdict[str, list[Event]] = defaultdict(list)
+    for strip, (begin, end) in zip(strips, pairwise([*begins, clock.end_ns]), strict=True):
+        piece = Moved(
+            to_video=strip.to_video,
+            clock=clock,
+            parent=strip.clock,
+            stretch=(strip.low, strip.high),
+            is_reversed=strip.row.is_reversed,
+            on_ns=strip.on_ns,
+            begin_ns=begin,
+            end_ns=end,
+        )
+        for event in told[strip.row.parent_id]:
+            expected[event.id] += expected_spans(event, told[strip.row.parent_id], piece)
+    for event in events:
+        yield event.id, list(_event_breaches(event, expected, begins))
 
 
 class Parents:
@@ -244,27 +275,9 @@ class AugmentRun:
 
     def _events(self, group: Group, strips: Sequence[Strip], parents: Parents) -> None:
         file = table_path(self.out, Event).relative_to(self.out).as_posix()
-        sources = {strip.row.parent_id: parents.events[strip.row.parent_id] for strip in strips}
-        begins = [group.clock.snap_up(round_half_up(strip.time_map.target[0])) for strip in strips]
-        moved = [
-            Moved(
-                to_video=strip.to_video,
-                clock=group.clock,
-                parent=strip.clock,
-                stretch=(strip.low, strip.high),
-                is_reversed=strip.row.is_reversed,
-                on_ns=strip.on_ns,
-                begin_ns=begin,
-                end_ns=end,
-            )
-            for strip, (begin, end) in zip(strips, pairwise([*begins, group.clock.end_ns]), strict=True)
-        ]
-        expected: defaultdict[str, list[Event]] = defaultdict(list)
-        for piece, strip in zip(moved, strips, strict=True):
-            for event in sources[strip.row.parent_id]:
-                expected[event.id] += expected_spans(event, sources[strip.row.parent_id], piece)
-        for event in self.atlas.events_of(group.video.id):
-            self.ledger.note(*MOVED, file, event.id, _event_breaches(event, expected, begins))
+        told = {strip.row.parent_id: parents.events[strip.row.parent_id] for strip in strips}
+        for made, breaches in moved_breaches(self.atlas.events_of(group.video.id), strips, told, group.clock):
+            self.ledger.note(*MOVED, file, made, breaches)
 
     def records(self) -> None:
         """That questions and conversations name a parent that is there."""

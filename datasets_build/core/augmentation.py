@@ -39,9 +39,10 @@ class Augmentation(Record):
     """How a record or video was changed in time: what was done, with which seed, and the map to the new clock.
 
     A video that is put together of several pieces has a row for each. Of one that `is_reversed` the map begins on the
-    mirrored clock of the parent, on which `t` is the parent's end less `t`, and `on_ns` has the instants of the parent
-    at which its shown frames come on, in the order in which they do. `looks` change the pixels of its frames one after
-    the other, the same for all pieces. Videos of one `scene_id` show one scene on one clock, as several cameras do.
+    mirrored clock of the parent, on which `t` is the parent's end less `t`. `on_ns` has the instants of the parent at
+    which its shown frames come on, in the order in which they do, where those are not the frames' own times. `looks`
+    change the pixels of its frames one after the other, the same for all pieces. Videos of one `scene_id` show one
+    scene on one clock, as several cameras do.
     """
 
     parent_id: str

@@ -114,7 +114,7 @@ def rows_of(view):
             operation="any",
             seed=0,
             is_reversed=piece.is_reversed,
-            on_ns=tuple(piece.on_ns.tolist()) if piece.is_reversed else (),
+            on_ns=tuple(piece.on_ns.tolist()) * (not np.array_equal(piece.on_ns, piece.clock.t_ns[piece.frames])),
             knots=tuple(Knot(source=str(s), target=str(t)) for s, t in piece.time_map.knots),
             dropped_frames=tuple(k for k in inside if k not in shown),
         )

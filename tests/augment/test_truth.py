@@ -88,7 +88,7 @@ def told(events, view):
 
 
 @pytest.mark.parametrize("style", STYLES)
-@settings(max_examples=examples(150), deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(st.data())
 def test_a_view_shows_the_frames_that_the_oracle_looks_at(style, data):
     film, view = data.draw(films(style))
@@ -100,7 +100,7 @@ def test_a_view_shows_the_frames_that_the_oracle_looks_at(style, data):
 
 
 @pytest.mark.parametrize("style", STYLES)
-@settings(max_examples=examples(300), deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.data())
 def test_events_are_what_a_viewer_of_the_world_sees(style, data):
     film, view = data.draw(films(style))
@@ -124,7 +124,7 @@ def thinner(clock, kept):
 
 
 @pytest.mark.parametrize("style", STYLES)
-@settings(max_examples=examples(80), deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(st.integers(0, 11), st.integers(0, 999), st.sampled_from((0.0, 0.2, 0.5)))
 def test_the_drawer_tells_the_same_of_the_frames_that_are_left(style, number, seed, share):
     """The oracle, and augment, against the drawer's own words on a clock with fewer frames: no gap hides an act."""

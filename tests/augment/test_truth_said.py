@@ -180,7 +180,7 @@ def tried(style, operations, number, seed):
 
 
 @pytest.mark.parametrize("style", STYLES)
-@settings(max_examples=examples(150), deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.lists(st.sampled_from(OPERATIONS), min_size=1, max_size=3), st.integers(0, WORLDS - 1), st.integers(0, 99))
 def test_what_is_said_is_true_in_the_world_and_of_what_is_shown(style, operations, number, seed):
     tried(style, tuple(operations), number, seed)

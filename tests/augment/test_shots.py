@@ -1,0 +1,98 @@
+"""Shots and keyframes in views: they tile, begin at seams, and name the frames that are shown."""
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from augment.shots import move_keyframes, move_shots
+from augment.temporal import concat, crop, loop, reverse, skip
+from augment.view import View
+from datasets_build.checks.tables import SHOT_LAWS, tile_breaches
+from tests.augment.views import views
+from tests.builders.made import clock_from, keyframes_at, shots_at, video_of
+from tests.laws import examples
+
+MS = 1_000_000
+CLOCK = clock_from([100] * 39, last_ms=100)
+VIDEO = video_of("a", CLOCK)
+SHOTS = shots_at(VIDEO, CLOCK, [10, 25], ["cut", "fade"])
+WHOLE = View.whole("a", CLOCK)
+
+
+def moved(view, shots=SHOTS):
+    return move_shots(view, {"a": shots}, video_id="v")
+
+
+def told(shots):
+    return [(shot.start_frame, shot.end_frame, shot.transition) for shot in shots]
+
+
+def test_a_video_as_it_is_keeps_its_shots():
+    assert told(moved(WHOLE)) == told(SHOTS)
+    assert [shot.detector for shot in moved(WHOLE)] == [shot.detector for shot in SHOTS]
+
+
+def test_a_crop_begins_with_a_first_shot():
+    assert told(moved(crop(WHOLE, 5, 20))) == [(0, 5, "first"), (5, 15, "cut")]
+    assert told(moved(crop(WHOLE, 12, 20))) == [(0, 8, "first")]
+
+
+def test_a_seam_is_a_cut_with_a_detector_of_its_own():
+    shots = moved(loop(crop(WHOLE, 0, 15), 2))
+    assert told(shots) == [(0, 10, "first"), (10, 15, "cut"), (15, 25, "cut"), (25, 30, "cut")]
+    assert [shot.detector.name for shot in shots] == ["made", "made", "augment", "made"]
+
+
+def test_cuts_between_two_frames_are_one():
+    thin = skip(WHOLE, np.array([*range(8), *range(30, 40)]))
+    assert [row[:2] for row in told(moved(thin))] == [(0, 8), (8, 18)]
+
+
+def test_where_shots_are_not_known_none_are_told():
+    both = concat([WHOLE, View.whole("b", CLOCK)])
+    assert move_shots(both, {"a": SHOTS, "b": []}, video_id="v") == []
+
+
+def test_backwards_a_shot_begins_where_it_ended():
+    assert [row[:2] for row in told(moved(reverse(WHOLE)))] == [(0, 15), (15, 30), (30, 40)]
+
+
+@settings(max_examples=examples(80), deadline=None)
+@given(views(), st.data())
+def test_shots_of_any_view_tile_it(view, data):
+    sources = {}
+    for name in dict.fromkeys(piece.source for piece in view.pieces):
+        clock = next(piece.clock for piece in view.pieces if piece.source == name)
+        cuts = sorted(data.draw(st.sets(st.integers(1, len(clock) - 1), max_size=3))) if len(clock) > 1 else []
+        sources[name] = shots_at(video_of(name, clock), clock, cuts)
+    shots = move_shots(view, sources, video_id="v")
+    assert [found for _, found in tile_breaches(shots, view.clock)] == [[]] * len(shots)
+    assert all(view.clock.time_of(s.start_frame) == s.start_ns for s in shots)
+    assert all(view.clock.time_of(s.end_frame) == s.end_ns for s in shots)
+    assert SHOT_LAWS
+    starts = {shot.start_ns for shot in shots}
+    assert {int(view.clock.t_ns[int(np.searchsorted(view.piece_of, k))]) for k in range(len(view.pieces))} <= starts
+    assert len({shot.id for shot in shots}) == len(shots)
+
+
+@settings(max_examples=examples(60), deadline=None)
+@given(views(sources=1), st.data())
+def test_keyframes_are_those_that_are_shown(view, data):
+    clock = view.pieces[0].clock
+    frames = sorted(data.draw(st.sets(st.integers(0, len(clock) - 1), max_size=5)))
+    video = video_of("v0", clock)
+    own = shots_at(video, clock, [])
+    chosen = keyframes_at(video, clock, own, frames)
+    shots = move_shots(view, {"v0": own}, video_id="v")
+    found = list(move_keyframes(view, {"v0": chosen}, shots, video_id="v"))
+    assert [row.frame_index for row in found] == [k for k in range(len(view.clock)) if view.origin(k)[1] in frames]
+    by_id = {shot.id: shot for shot in shots}
+    for row in found:
+        assert row.t_ns == view.clock.time_of(row.frame_index)
+        assert by_id[row.shot_id].span.contains(row.t_ns)
+    assert len({row.id for row in found}) == len(found)
+
+
+def test_without_shots_there_are_no_keyframes():
+    chosen = keyframes_at(VIDEO, CLOCK, SHOTS, [0, 5])
+    assert list(move_keyframes(WHOLE, {"a": chosen}, [], video_id="v")) == []
