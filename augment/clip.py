@@ -28,7 +28,7 @@ from augment.shots import move_keyframes, move_shots
 from augment.unanswerable import absent_subjects
 from augment.untold import untold_of
 from augment.view import View
-from augment.wording import Pace, is_plain, pace_of, retold
+from augment.wording import is_plain, pace_of, retold, timely
 from datasets_build.core.augmentation import AUGMENTED, Augmentation, Knot, Look
 from datasets_build.core.clock import NS_PER_S, FrameClock, Span
 from datasets_build.core.records import (
@@ -193,9 +193,11 @@ def _events(view: View, there: Mapping[str, Clip]) -> dict[str, Sequence[Event]]
     return {piece.source: there[piece.source].events for piece in view.pieces}
 
 
-def _text_of(row: Annotation, pace: Pace) -> str | None:
-    """What a corpus says, as it is true of what is shown; what people say in a video is theirs."""
-    return row.text if row.kind in ("word", "box") else retold(row.text, pace)
+def _text_of(row: Annotation, view: View, place: int, span: Span) -> str | None:
+    """What a corpus says of a span, as it is true of what is shown; what people say in a video is theirs."""
+    if row.kind in ("word", "box") or not timely(row.text):
+        return row.text
+    return retold(row.text, pace_of(view, place, span))
 
 
 def _tracked(view: View, there: Mapping[str, Clip]) -> list[Box]:
@@ -316,7 +318,7 @@ class _Making:
                     left.append(self._left(row, "moved", "the looks move its box from frame to frame, or out of sight"))
                     continue
                 for place, span in places:
-                    text = _text_of(moved, pace_of(self.view, place, row.span))
+                    text = _text_of(moved, self.view, place, row.span)
                     if text is None:
                         left.append(self._left(row, "words", "its words speak of time and would be false"))
                         continue
