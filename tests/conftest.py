@@ -1,6 +1,8 @@
 """Shared fixtures: the folder of real videos (where there is one), and no network."""
 
+import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,3 +26,12 @@ def real_data() -> Path:
     # A variable that points nowhere is a broken set-up, not a reason to skip.
     assert (path / "videos").is_dir(), f"STREAMVL_DATA={folder} holds no videos/"
     return path
+
+
+@pytest.fixture(autouse=True)
+def our_log() -> Iterator[None]:
+    """The log as it was: a command that runs in a test's own process sends it to that test's stderr."""
+    root = logging.getLogger("datasets_build")
+    before = root.handlers[:], root.propagate, root.level
+    yield
+    root.handlers[:], root.propagate, root.level = before
