@@ -10,6 +10,7 @@ from augment.untold import Untold
 from augment.wording import timely
 from datasets_build.core.clock import FrameClock
 from datasets_build.core.records import About, Evidence, Provenance, derive_id
+from datasets_build.core.reply import Reply
 from datasets_build.truth.due import Due, due_of, told_from, unfit
 from datasets_build.truth.grounds import Fact, Grounds, busy, coming, done
 from datasets_build.truth.words import answer_texts, writer_of
@@ -78,18 +79,6 @@ class CannotAskError(Exception):
     """Why a question has no true answer, or none that stands for long enough, in an augmented video."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """An answer: when it is due, until when it may be given and until when it is right (None: for good), and why."""
-
-    text: str
-    t_ns: int
-    window_end_ns: int
-    valid_until_ns: int | None
-    evidence: tuple[Evidence, ...]
-    event_id: str | None = None
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Words:
     """Who finds words for what is true, and what was said before.
@@ -132,14 +121,7 @@ def replies_to(asked: Asked) -> tuple[About, list[Reply]]:
         raise CannotAskError(f"what it is about cannot be worked out: found {wrong[0]}")
     if asked.ask_ns >= asked.scene.clock.end_ns:
         raise CannotAskError("it is asked when the video is over")
-    untold = asked.scene.untold
-    if untold and (why := untold.why_not(asked.task, asked.about, asked.ask_ns, asked.scene.grounds)):
-        raise CannotAskError(f"it needs {why}")
-    due = due_of(asked.task, asked.about, asked.ask_ns, asked.scene.grounds)
-    if isinstance(due, str):
-        raise CannotAskError(f"it needs {due}")
-    if not _is_certain(asked, due):
-        raise CannotAskError("something that matters to it happens where no frame shows it")
+    due = _certain_due(asked)
     if asked.task == "tell_me_when":
         return asked.about, _reports(asked, due)
     if asked.task == "count_so_far":
@@ -153,11 +135,7 @@ def last_seen(asked: Asked) -> tuple[str, tuple[Evidence, ...]]:
     Raises:
         CannotAskError: nothing can be said for certain then, or nobody finds words for it.
     """
-    due = due_of(asked.task, asked.about, asked.ask_ns, asked.scene.grounds)
-    if isinstance(due, str):
-        raise CannotAskError(f"it needs {due}")
-    if not _is_certain(asked, due):
-        raise CannotAskError("something that matters to it happens where no frame shows it")
+    due = _certain_due(asked)
     return _text(asked, due.told, first=True), tuple(_proof(asked, due))
 
 
@@ -183,6 +161,19 @@ def wrong_texts(asked: Asked) -> list[str]:
     for told, number in tellings:
         found |= answer_texts(writer, asked.task, asked.about, told, number=number)
     return sorted(text for text in found - true if text)
+
+
+def _certain_due(asked: Asked) -> Due:
+    """What is due, if a viewer can tell: nothing that matters is hidden by looks or happens unseen."""
+    untold = asked.scene.untold
+    if untold and (why := untold.why_not(asked.task, asked.about, asked.ask_ns, asked.scene.grounds)):
+        raise CannotAskError(f"it needs {why}")
+    due = due_of(asked.task, asked.about, asked.ask_ns, asked.scene.grounds)
+    if isinstance(due, str):
+        raise CannotAskError(f"it needs {due}")
+    if not _is_certain(asked, due):
+        raise CannotAskError("something that matters to it happens where no frame shows it")
+    return due
 
 
 def _is_certain(asked: Asked, due: Due) -> bool:

@@ -20,7 +20,7 @@ from augment.dialogues import said_by, talk_again
 from augment.draw import Around, change
 from augment.events import PARTABLE, move_events
 from augment.latency import draw
-from augment.looks import Seen, draw_looks, size_after
+from augment.looks import Seen, draw_looks, video_under
 from augment.mishaps import Mishaps
 from augment.picture_settings import PictureOperation
 from augment.settings import TEMPORAL, Delay, Operation, Pipeline
@@ -28,7 +28,7 @@ from augment.shots import move_keyframes, move_shots
 from augment.unanswerable import absent_subjects
 from augment.untold import untold_of
 from augment.view import View
-from augment.wording import Pace, is_plain, pace_of, retold
+from augment.wording import is_plain, pace_of, retold, timely
 from datasets_build.core.augmentation import AUGMENTED, Augmentation, Knot, Look
 from datasets_build.core.clock import NS_PER_S, FrameClock, Span
 from datasets_build.core.records import (
@@ -193,9 +193,11 @@ def _events(view: View, there: Mapping[str, Clip]) -> dict[str, Sequence[Event]]
     return {piece.source: there[piece.source].events for piece in view.pieces}
 
 
-def _text_of(row: Annotation, pace: Pace) -> str | None:
-    """What a corpus says, as it is true of what is shown; what people say in a video is theirs."""
-    return row.text if row.kind in ("word", "box") else retold(row.text, pace)
+def _text_of(row: Annotation, view: View, place: int, span: Span) -> str | None:
+    """What a corpus says of a span, as it is true of what is shown; what people say in a video is theirs."""
+    if row.kind in ("word", "box") or not timely(row.text):
+        return row.text
+    return retold(row.text, pace_of(view, place, span))
 
 
 def _tracked(view: View, there: Mapping[str, Clip]) -> list[Box]:
@@ -316,7 +318,7 @@ class _Making:
                     left.append(self._left(row, "moved", "the looks move its box from frame to frame, or out of sight"))
                     continue
                 for place, span in places:
-                    text = _text_of(moved, pace_of(self.view, place, row.span))
+                    text = _text_of(moved, self.view, place, row.span)
                     if text is None:
                         left.append(self._left(row, "words", "its words speak of time and would be false"))
                         continue
@@ -356,17 +358,12 @@ class _Making:
             )
 
     def _video(self) -> Video:
-        clock, old = self.view.clock, self.clip.video
+        clock, old = self.view.clock, video_under(self.looks, self.clip.video)
         rate = Fraction(len(clock) * NS_PER_S, clock.end_ns)
         gaps = np.diff(np.append(clock.t_ns, clock.end_ns))
         middle = int(np.median(gaps))
-        # Looks are laid over upright pictures.
-        width, height = size_after(self.looks, old.upright_size) if self.looks else (old.width, old.height)
         return old.model_copy(
             update={
-                "width": width,
-                "height": height,
-                "rotation_deg": 0 if self.looks else old.rotation_deg,
                 "id": self.video_id,
                 "video_id": self.video_id,
                 "source": AUGMENTED,

@@ -34,6 +34,7 @@ class Item:
         clip: its records; those of the parent where it is not augmented.
         showing: where its frames are.
         copy: its number, from which with the seed and the parent all that chance decides follows.
+        camera: which view of that copy.
         maps: where each piece of it comes from; empty where it is not augmented.
         left: what its parents have and it has not, with the reason.
         times_ns: int64 (n,), of its frames on the grid; empty where none were asked for.
@@ -45,6 +46,7 @@ class Item:
     clip: Clip
     showing: Showing
     copy: int
+    camera: int
     maps: tuple[Augmentation, ...] = ()
     left: tuple[Reject, ...] = ()
     times_ns: torch.Tensor
@@ -63,10 +65,10 @@ class Item:
 
 
 class AugmentedDataset(Dataset[Item]):
-    """The videos of a split, each in `pipeline.copies` copies that are drawn anew every epoch.
+    """The videos of a split, each in `pipeline.copies` copies of `pipeline.views` views, drawn anew every epoch.
 
-    Item `k` of epoch `n` is copy number `n * copies + k % copies` of video `k // copies`: epoch 0 has the copies that
-    `python -m augment apply` writes. It is the same whichever process asks, in whatever order.
+    Items are in the order of videos, copies, views, and copy `c` of epoch `n` has the number `n * copies + c`: epoch 0
+    has the copies that `python -m augment apply` writes. An item is the same whichever process asks, in whatever order.
 
     A video to which an operation cannot be done, or to which chance does nothing, comes as it was, and so does one of
     which too little would be left to ask; `reason` says why. So does an item whose file cannot be read: then it has no
@@ -133,22 +135,28 @@ class AugmentedDataset(Dataset[Item]):
         self._epoch.fill_(epoch)
 
     def __len__(self) -> int:
-        return len(self.clips) * self._maker.pipeline.copies
+        return len(self.clips) * self._maker.pipeline.copies * self._maker.pipeline.views
 
     def __getitem__(self, index: int) -> Item:
         if not 0 <= index < len(self):
             raise IndexError(f"item {index} of {len(self)}")
-        copies = self._maker.pipeline.copies
-        clip, copy = self.clips[index // copies], self.epoch * copies + index % copies
-        made, reason = self._made(clip, copy)
+        copies, views = self._maker.pipeline.copies, self._maker.pipeline.views
+        rest, camera = divmod(index, views)
+        clip, copy = self.clips[rest // copies], self.epoch * copies + rest % copies
+        made, reason = self._made(clip, copy, camera)
         view = View.whole(clip.video.id, clip.clock) if made is None else made.view
-        showing = Showing(view=view, reels={piece.source: self._reels[piece.source] for piece in view.pieces})
+        showing = Showing(
+            view=view,
+            reels={piece.source: self._reels[piece.source] for piece in view.pieces},
+            looks=() if made is None else made.looks,
+        )
         own = clip if made is None else made.clip
         times, pixels, unread = self._frames(own, showing)
         return Item(
             clip=own,
             showing=showing,
             copy=copy,
+            camera=camera,
             maps=() if made is None else made.maps,
             left=() if made is None else made.left,
             times_ns=torch.from_numpy(times),
@@ -157,10 +165,10 @@ class AugmentedDataset(Dataset[Item]):
             decoder=self.decoder,
         )
 
-    def _made(self, clip: Clip, copy: int) -> tuple[Augmented | None, str]:
+    def _made(self, clip: Clip, copy: int, camera: int) -> tuple[Augmented | None, str]:
         """A copy, or None and why there is none."""
         try:
-            made = self._maker.make(clip, copy)
+            made = self._maker.make(clip, copy, camera)
         # A map that rounds two frames together is told by the clock.
         except (AugmentError, TimeError) as error:
             return None, str(error)

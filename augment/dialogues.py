@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from augment.answers import Asked, CannotAskError, Reply, Scene, replies_to
+from augment.answers import Asked, CannotAskError, Scene, replies_to
 from augment.mishaps import Mishaps
 from augment.talk import Talk, cut_short, words_of
 from augment.wording import timely
 from datasets_build.core.decisions import decisions_on
 from datasets_build.core.records import Dialogue, Turn, derive_id
+from datasets_build.core.reply import Reply
 from datasets_build.core.speech import Floor
 from datasets_build.core.views import parse_grid
 from datasets_build.truth.words import writer_of
@@ -68,7 +69,8 @@ def said_by(dialogue: Dialogue, role: str) -> list[Turn]:
 
 
 def _dialogue(talk: Talk) -> Dialogue | None:
-    if not talk.turns:
+    # A conversation in which nobody asks is none: a stream that comes back has nobody to tell.
+    if not any(turn.role == "user" for turn in talk.turns):
         return None
     old, turns = talk.dialogue, sorted(talk.turns, key=lambda t: (t.start_ns, t.role != "user", t.end_ns, t.id))
     events = dict.fromkeys(piece.event_id for turn in turns for piece in turn.evidence if piece.event_id)

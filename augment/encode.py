@@ -19,6 +19,7 @@ from av.codec.context import Flags
 from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from augment.errors import AugmentError, RoomError
@@ -32,8 +33,10 @@ from datasets_build.decoders.frames import Size
 Codec = Literal["h264", "lossless"]
 # FFmpeg holds how long a frame of an MP4 stays in a signed int.
 MOST_TICKS = 2**31 - 1
-_KEY_EVERY = 48
 _BT601, _LIMITED = 6, 1
+# No B-frames: an MP4 of uneven frames tells the end of the last one only where coding order is shown order. No look
+# ahead: what x264 decides by it differs from run to run where pictures are small. Lengths instead of start codes.
+_X264 = "bframes=0:rc-lookahead=0:mbtree=0:scenecut=0:weightp=0:annexb=0"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +48,7 @@ class Coding:
         pixels: the format that is coded; `odd_pixels` where a side is odd.
         options: of the encoder.
         colour: the matrix and range that the file names, as FFmpeg numbers them; None for RGB.
+        key_every: frames from one that decoding can begin with to the next.
         matroska_id: the codec's name in Matroska.
     """
 
@@ -53,7 +57,12 @@ class Coding:
     odd_pixels: str
     options: Mapping[str, str]
     colour: tuple[int, int] | None
+    key_every: int
     matroska_id: str
+
+    def pixels_of(self, size: Size) -> str:
+        """The format that pictures of a size are coded in."""
+        return self.odd_pixels if any(side % 2 for side in size) else self.pixels
 
 
 CODINGS: Mapping[Codec, Coding] = {
@@ -62,9 +71,9 @@ CODINGS: Mapping[Codec, Coding] = {
         pixels="yuv420p",
         # A colour sample for two by two pixels needs even sides.
         odd_pixels="yuv444p",
-        # No B-frames: an MP4 of uneven frames tells the end of the last one only where coding order is shown order.
-        options={"preset": "veryfast", "crf": "18", "bf": "0", "x264-params": "annexb=0", "threads": "1"},
+        options={"preset": "veryfast", "crf": "18", "x264-params": _X264, "threads": "1"},
         colour=(_BT601, _LIMITED),
+        key_every=48,
         matroska_id="V_MPEG4/ISO/AVC",
     ),
     "lossless": Coding(
@@ -73,6 +82,7 @@ CODINGS: Mapping[Codec, Coding] = {
         odd_pixels="bgr0",
         options={"level": "3", "slices": "4", "slicecrc": "1", "threads": "1"},
         colour=None,
+        key_every=1,
         matroska_id="V_FFV1",
     ),
 }
@@ -149,40 +159,41 @@ def _write(path: Path, pictures: Iterable[Pixels], film: Film) -> None:
     height, width = first.shape[:2]
     container = container_of(film.clock)
     open_file = _mp4 if container.suffix == "mp4" else _mkv
-    pts = film.clock.t_ns // container.tick_ns
-    stay = dict(zip(pts.tolist(), (stays(film.clock) // container.tick_ns).tolist(), strict=True))
+    pts = (film.clock.t_ns // container.tick_ns).tolist()
+    stay = dict(zip(pts, (stays(film.clock) // container.tick_ns).tolist(), strict=True))
     with open_file(path, film, (width, height), container) as muxing:
-        made = _frames(path.name, chain((first,), feed), pts.tolist(), container)
-        for frame in chain(made, (None,)):
+        made = _frames(chain((first,), feed), film.coding.pixels_of((width, height)), path.name, len(pts))
+        for place, frame in enumerate(chain(made, (None,))):
+            if frame is not None:
+                frame.pts, frame.time_base = pts[place], Fraction(container.tick_ns, NS_PER_S)
             for packet in muxing.encode(frame):
                 packet.duration = stay[packet.pts]
                 muxing.put(packet)
 
 
-def _frames(name: str, pictures: Iterable[Pixels], pts: list[int], container: Container) -> Iterator[VideoFrame]:
-    size, count = None, 0
+def _frames(pictures: Iterable[Pixels], pixels: str, name: str, due: int) -> Iterator[VideoFrame]:
+    scaler, size, count = VideoReformatter(), None, 0
     for picture in pictures:
         size = size or picture.shape
-        if picture.shape != size or count == len(pts):
+        if picture.shape != size or count == due:
             raise AugmentError(
-                f"{name}: found a picture of {picture.shape} as number {count}, expected {len(pts)} of {size}"
+                f"{name}: found a picture of {picture.shape} as number {count}, expected {due} of {size}"
             )
-        frame = VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
-        frame.pts, frame.time_base = pts[count], Fraction(container.tick_ns, NS_PER_S)
         count += 1
-        yield frame
-    if count < len(pts):
-        raise AugmentError(f"{name}: found {count} pictures, expected {len(pts)}")
+        yield scaler.reformat(
+            VideoFrame.from_numpy_buffer(np.ascontiguousarray(picture), format="rgb24"), format=pixels, threads=1
+        )
+    if count < due:
+        raise AugmentError(f"{name}: found {count} pictures, expected {due}")
 
 
 def _set_up(context: VideoCodecContext, film: Film, size: Size, container: Container) -> None:
-    odd = any(side % 2 for side in size)
     context.width, context.height = size
-    context.pix_fmt = film.coding.odd_pixels if odd else film.coding.pixels
+    context.pix_fmt = film.coding.pixels_of(size)
     context.time_base = Fraction(container.tick_ns, NS_PER_S)
     # x264 takes its level from the rate, and without one from the tick.
     context.framerate = Fraction(len(film.clock) * NS_PER_S, film.clock.end_ns).limit_denominator(1000) or Fraction(1)
-    context.gop_size = _KEY_EVERY
+    context.gop_size = film.coding.key_every
     context.sample_aspect_ratio = film.sar
     if film.coding.colour:
         context.colorspace, context.color_range = film.coding.colour

@@ -85,7 +85,7 @@ def _sheet(
     whole = max(begins[names[-1]] + lengths[-1], made.view.end_ns / NS_PER_S)
     begin, until = stretch_s
     stretch = (begin, whole if until is None else until)
-    shown = Showing(view=made.view, reels=reels)
+    shown = Showing(view=made.view, reels=reels, looks=made.looks)
     return Sheet(
         title=" + ".join(
             _told(operation.model_dump(exclude_unset=True) | {"kind": operation.kind})

@@ -20,7 +20,7 @@ from augment.errors import AugmentError
 from augment.pictures import CHANGES, Instant
 from datasets_build.core.augmentation import Look
 from datasets_build.core.clock import Int64s
-from datasets_build.core.records import Parameter
+from datasets_build.core.records import Parameter, Video
 from datasets_build.core.topics import CAMERA, MOTION
 
 Pixels = npt.NDArray[np.uint8]
@@ -180,6 +180,17 @@ def size_after(looks: Sequence[Look], size: Size) -> Size:
         if look.kind in _SIZED:
             size = round(look.value("width")), round(look.value("height"))
     return size
+
+
+def video_under(looks: Sequence[Look], video: Video) -> Video:
+    """The record of a video with the size of its pictures under looks, which are laid over upright ones."""
+    if not looks:
+        return video
+    width, height = size_after(looks, video.upright_size)
+    turned = video.rotation_deg in (90, 270)
+    pixel = (video.sar_den, video.sar_num) if turned else (video.sar_num, video.sar_den)
+    size = {"width": width, "height": height, "rotation_deg": 0, "sar_num": pixel[0], "sar_den": pixel[1]}
+    return video.model_copy(update=size)
 
 
 def apply_looks(looks: Sequence[Look], pixels: Pixels, frame_index: Int64s, t_ns: Int64s) -> Pixels:

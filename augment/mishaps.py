@@ -8,12 +8,13 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Literal
 
-from augment.answers import Asked, CannotAskError, Reply, last_seen, replies_to, wrong_texts
+from augment.answers import Asked, CannotAskError, last_seen, replies_to, wrong_texts
 from augment.latency import latencies
 from augment.settings import Delay, DroppedAnswer, Interrupt, LateAnswer, Operation, Reconnect, WrongThenCorrected
 from augment.talk import Policy, Talk, characters_at, cut_short, no_latency, words_of
 from datasets_build.core.clock import NS_PER_S
 from datasets_build.core.records import About, Turn
+from datasets_build.core.reply import Reply
 from datasets_build.truth.asides import ASIDES, said
 from datasets_build.truth.words import question_texts, writer_of
 

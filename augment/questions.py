@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from augment.answers import Asked, CannotAskError, Reply, Scene, Words, replies_to
+from augment.answers import Asked, CannotAskError, Scene, Words, replies_to
 from augment.wording import timely
 from datasets_build.core.evidence import answerable_from
 from datasets_build.core.records import Answer, Probe, StreamingQA, derive_id
+from datasets_build.core.reply import Reply
 from datasets_build.truth.words import writer_of
 
 

@@ -211,7 +211,7 @@ class Pipeline(Config):
     copies: Count = 1
     views: Count = 1
     gone: Literal["drop", "unanswerable"] = "drop"
-    operations: Annotated[tuple[AnyOperation, ...], Field(min_length=1)]
+    operations: tuple[AnyOperation, ...]
 
     @property
     def in_time(self) -> tuple[Operation, ...]:
@@ -225,6 +225,8 @@ class Pipeline(Config):
 
     @model_validator(mode="after")
     def _does_something(self) -> Self:
+        if not self.operations:
+            raise ValueError("operations: found none, expected one or more")
         if not any(operation.p for operation in self.operations):
             raise ValueError("operations: each has p 0, so nothing would be made; expected one above 0")
         return self

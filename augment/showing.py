@@ -84,23 +84,26 @@ class Showing:
 
     def _plain(self, times_ns: Sequence[int], decoder: str) -> Pixels:
         """As the sources have them."""
+        if not len(times_ns):
+            return np.zeros((0, 0, 0, 3), np.uint8)
         asked: defaultdict[str, list[int]] = defaultdict(list)
         places: defaultdict[str, list[int]] = defaultdict(list)
         for place, (source, t_ns) in enumerate(self.view.source_times(times_ns)):
             asked[source].append(t_ns)
             places[source].append(place)
-        found: list[Pixels] = []
-        order: list[int] = []
+        found: dict[str, Pixels] = {}
         for source, times in asked.items():
-            found.append(self.read(self.reels[source], times, decoder))
-            order += places[source]
+            found[source] = self.read(self.reels[source], times, decoder)
         if len(found) == 1:
-            return found[0]
-        shapes = {part.shape[1:] for part in found}
+            # In the order in which they were asked for; pictures are large, so none is copied without need.
+            return next(iter(found.values()))
+        shapes = {part.shape[1:] for part in found.values()}
         if len(shapes) > 1:
             raise AugmentError(f"a view: its videos have frames of {sorted(shapes)}, expected one size")
-        whole: Pixels = np.concatenate(found)
-        return whole[np.argsort(order)]
+        whole: Pixels = np.empty((len(times_ns), *next(iter(shapes))), np.uint8)
+        for source in list(found):
+            whole[places[source]] = found.pop(source)
+        return whole
 
     def content(self, times_ns: Sequence[int], *, decoder: str) -> str:
         """What decides the pixels at some instants: files, decoders and times in them; the same for equal frames."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -11,12 +11,10 @@ from typing import TypeVar
 from augment.answers import Rules
 from augment.clip import Clip
 from augment.errors import AugmentError
-from datasets_build.core.dataset import SPLITS
 from datasets_build.core.files import read_json
-from datasets_build.core.layout import VideoRows, clock_of, read_videos, table_path
+from datasets_build.core.layout import VideoRows, by_video, clock_of, dataset_rows, read_videos, table_path
 from datasets_build.core.records import Annotation, Dialogue, Event, Keyframe, Record, Shot, Signals, StreamingQA, Video
 from datasets_build.core.stage import stale_inputs
-from datasets_build.core.table import read_table
 
 R = TypeVar("R", bound=Record)
 DATASETS = ("streaming_qa", "frame_events", "dialogue")
@@ -72,8 +70,8 @@ class Source:
         events = VideoRows(table_path(self.out, Event), Event)
         annotations = VideoRows(table_path(self.out, Annotation), Annotation)
         signals, shots, keyframes = self._perceived(Signals), self._perceived(Shot), self._perceived(Keyframe)
-        questions = _by_video(self._rows("streaming_qa/qa", StreamingQA))
-        dialogues = _by_video(self._rows("dialogue/dialogues", Dialogue))
+        questions = by_video(dataset_rows(self.out, "streaming_qa/qa", StreamingQA))
+        dialogues = by_video(dataset_rows(self.out, "dialogue/dialogues", Dialogue))
         for video in videos:
             told, said = events.take(video.id), annotations.take(video.id)
             measured, cuts, chosen = signals(video.id), shots(video.id), keyframes(video.id)
@@ -95,19 +93,6 @@ class Source:
         """Takes the rows of a video from a table of perceive; nothing where there is none."""
         path = table_path(self.out, model)
         return VideoRows(path, model).take if path.is_file() else lambda _: []
-
-    def _rows(self, table: str, model: type[R]) -> Iterator[R]:
-        for split in SPLITS:
-            path = self.out / table / f"{split}.parquet"
-            if path.is_file():
-                yield from read_table(path, model)
-
-
-def _by_video(rows: Iterator[R]) -> Mapping[str, Sequence[R]]:
-    found: defaultdict[str, list[R]] = defaultdict(list)
-    for row in rows:
-        found[row.video_id].append(row)
-    return found
 
 
 def by_size(clips: Sequence[Clip]) -> dict[tuple[str, int, int], list[Clip]]:

@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from augment.answers import CannotAskError, Reply, Rules, Scene, Words
+from augment.answers import CannotAskError, Rules, Scene, Words
 from datasets_build.core.clock import NS_PER_S, FrameClock
 from datasets_build.core.evidence import answerable_from
 from datasets_build.core.records import Dialogue, Turn, derive_id
+from datasets_build.core.reply import Reply
 from datasets_build.core.speech import Floor
 from datasets_build.truth.asides import ASIDES, Aside
 

@@ -63,7 +63,9 @@ def left_out(made: Augmented, clip: Clip) -> dict[str, str]:
     own = made.clip
     made_rows: list[Event | StreamingQA | Dialogue] = [*own.events, *own.questions, *own.dialogues]
     kept = {name for row in made_rows for name in row.provenance.inputs}
-    names = [row.id for row in (*clip.events, *clip.questions, *clip.dialogues)]
+    # Every video begins by itself.
+    events = [row for row in clip.events if row.label != "video_start"]
+    names = [row.id for row in (*events, *clip.questions, *clip.dialogues)]
     found = {name: told.get(name, "something else is there") for name in names if name not in kept}
     parents = {row.id: row.provenance.inputs for row in own.events}
     heard = {name for row in own.dialogues for turn in row.turns for name in parents.get(turn.trigger_ref or "", ())}

@@ -292,7 +292,7 @@ def map_times(time_map: TimeMap, times_ns: Sequence[int]) -> list[int]:
         raise TimeError(f"{times_ns[0]}..{times_ns[-1]} ns reach outside the map's source [{low}, {high}] ns")
     for (s0, t0), (s1, t1) in pairwise(knots):
         begin = at
-        at = len(times_ns) if s1 is high else bisect_left(times_ns, s1, begin)
+        at = len(times_ns) if s1 is high else bisect_left(times_ns, math.ceil(s1), begin)
         if begin == at:
             continue
         # t0 + (t - s0) * rise / run with all fractions brought to whole numbers.

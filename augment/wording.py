@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
@@ -83,9 +84,14 @@ def _scale(piece: Piece, span: Span) -> Fraction | None:
     if piece.is_reversed or begin < low or end > high or end <= begin:
         return None
     start, scale = piece.exact(int(begin)), (piece.exact(end) - piece.exact(begin)) / (end - begin)
-    inner = [(s, t) for s, t in piece.time_map.knots if begin < s < end]
+    knots = piece.time_map.knots
+    inner = knots[bisect_right(knots, begin, key=_source_of) : bisect_left(knots, end, key=_source_of)]
     off = max((abs(t - start - (s - begin) * scale) for s, t in inner), default=Fraction(0))
     return scale if off <= _CLOSE * (end - begin) * scale else None
+
+
+def _source_of(knot: tuple[Fraction, Fraction]) -> Fraction:
+    return knot[0]
 
 
 def is_plain(view: View) -> bool:

@@ -80,7 +80,7 @@ def _default(field: FieldInfo) -> str:
 
 def table(model: type[Config]) -> list[str]:
     """The settings of a class, a row for each."""
-    fields = {name: field for name, field in model.model_fields.items() if name not in ("kind", "p")}
+    fields = {name: field for name, field in model.model_fields.items() if name not in ("kind", "p", "operations")}
     if not fields:
         return ["It has no settings but `p`."]
     rows = [f"| `{name}` | {_values(field)} | {_default(field)} |" for name, field in fields.items()]
@@ -95,12 +95,15 @@ def section(operation: type[Operation]) -> list[str]:
         setting = path.with_suffix(".yaml").read_text(encoding="utf-8").splitlines()
         said = setting[0].removeprefix("# ").removesuffix(".")
         lines += [f"![{said}](augmentation/{path.name})", "", f"*{said}:* `augmentation/{path.stem}.yaml`", ""]
+    if not pictures(kind):
+        lines += ["It has no picture here: drawn clips lack what it needs.", ""]
     return lines
 
 
 def generated() -> str:
     """All operations, and below them what several of them take."""
-    found = [line for operation in operations() for line in section(operation)]
+    found = ["### A pipeline", "", *inspect.cleandoc(Pipeline.__doc__ or "").splitlines(), "", *table(Pipeline), ""]
+    found += [line for operation in operations() for line in section(operation)]
     shared = dict.fromkeys(
         config
         for operation in operations()

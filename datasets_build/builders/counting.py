@@ -8,7 +8,6 @@ from dataclasses import replace
 from datasets_build.builders.facts import (
     Desk,
     Draft,
-    Reply,
     about_of,
     anyone,
     draft_of,
@@ -17,6 +16,7 @@ from datasets_build.builders.facts import (
 )
 from datasets_build.builders.tracks import Told, Track, is_form
 from datasets_build.core.records import About, Probe
+from datasets_build.core.reply import Reply
 from datasets_build.teachers.teacher import Happening
 
 _MANY = 20

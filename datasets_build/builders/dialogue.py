@@ -15,13 +15,14 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from datasets_build.builders import counting
-from datasets_build.builders.facts import Desk, Draft, FactsConfig, Reply, told_names
+from datasets_build.builders.facts import Desk, Draft, FactsConfig, told_names
 from datasets_build.builders.streaming_qa import TeacherName
 from datasets_build.builders.ways import BARGING, LONG, USUAL, WAYS, Ask, Way
 from datasets_build.core.clock import NS_PER_S
 from datasets_build.core.config import Config
 from datasets_build.core.decisions import decisions_on
 from datasets_build.core.records import About, Dialogue, Turn, Video, derive_id
+from datasets_build.core.reply import Reply
 from datasets_build.core.speech import Floor, SpeechConfig, Utterance, answer_at_once, answer_from, question_until
 from datasets_build.core.views import grid_name, parse_grid
 

@@ -19,6 +19,7 @@ from datasets_build.core.clock import FrameClock, Int64s, Span
 from datasets_build.core.config import Config
 from datasets_build.core.evidence import answerable_from
 from datasets_build.core.records import About, Event, Evidence, Probe, derive_id
+from datasets_build.core.reply import Reply
 from datasets_build.core.topics import (
     ACTS,
     COMPLETE_SETS,
@@ -59,18 +60,6 @@ class FactsConfig(Config):
     max_answers: int = Field(default=8, gt=0)
     max_probes: int = Field(default=4, gt=0)
     settle_ns: int = Field(default=0, ge=0)
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """A timed answer and what proves it."""
-
-    text: str
-    t_ns: int
-    window_end_ns: int
-    valid_until_ns: int | None
-    evidence: tuple[Evidence, ...]
-    event_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,6 @@ from datasets_build.builders.facts import (
     ONE_SIDED,
     Desk,
     Draft,
-    Reply,
     about_of,
     anyone,
     draft_of,
@@ -21,6 +20,7 @@ from datasets_build.builders.facts import (
 )
 from datasets_build.builders.tracks import Told, Track, is_form
 from datasets_build.core.records import About, Evidence
+from datasets_build.core.reply import Reply
 from datasets_build.teachers.teacher import Happening, Intent
 
 _NEAR = 20  # one part in so many of a video

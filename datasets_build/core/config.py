@@ -98,6 +98,9 @@ def _explain(error: ValidationError, where: str) -> str:
             lines.append(f"{path}: unknown key")
         elif item["type"] == "missing":
             lines.append(f"{path}: missing")
+        elif item["type"] == "value_error":
+            # Our own validators say what was found.
+            lines.append(": ".join(filter(None, [path, item["msg"].removeprefix("Value error, ")])))
         else:
             lines.append(f"{path}: {item['msg']}, found {item['input']!r}")
     return f"{where}: " + "; ".join(lines)

@@ -5,7 +5,8 @@ Every table is sorted by the order of `index/videos.parquet`, so a walk holds on
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -13,6 +14,7 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from datasets_build.core.clock import NS_PER_S, FrameClock, TimeError
+from datasets_build.core.dataset import SPLITS
 from datasets_build.core.files import DataError, read_json
 from datasets_build.core.records import Annotation, Event, Keyframe, Record, Shot, Signals, Video
 from datasets_build.core.table import TableError, read_table
@@ -70,6 +72,22 @@ def clock_of(out: Path, video: Video) -> FrameClock:
             f"{path}: {len(clock)} frames over {clock.end_ns} ns, expected {video.n_frames} over {video.duration_ns}"
         )
     return clock
+
+
+def dataset_rows(out: Path, table: str, model: type[R]) -> Iterator[R]:
+    """The records of all splits of a dataset's subset, such as `streaming_qa/qa`; none where it was not built."""
+    for split in SPLITS:
+        path = out / table / f"{split}.parquet"
+        if path.exists():
+            yield from read_table(path, model)
+
+
+def by_video(rows: Iterable[R]) -> defaultdict[str, list[R]]:
+    """Records by the video that they are about, in their order."""
+    found: defaultdict[str, list[R]] = defaultdict(list)
+    for row in rows:
+        found[row.video_id].append(row)
+    return found
 
 
 class VideoRows(Generic[R]):

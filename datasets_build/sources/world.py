@@ -58,14 +58,14 @@ class WorldConfig(Config):
     def _time_for_a_lesson(self) -> Self:
         least = -(-lesson_script.SHORTEST_S * _SPREAD // (_SPREAD - 1))
         if self.style == "lesson" and self.seconds < least:
-            raise ValueError(f"a lesson takes {least} seconds or more")
+            raise ValueError(f"seconds: found {self.seconds}, but a lesson takes {least} or more")
         return self
 
     @field_validator("width", "height")
     @classmethod
     def _even(cls, pixels: int) -> int:
         if pixels % 2:
-            raise ValueError("a drawn picture has an even number of pixels each way")
+            raise ValueError(f"found {pixels}, expected an even number of pixels each way")
         return pixels
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Literal, TypeVar, get_args
 from augment.showing import Showing, is_augmented, open_showings
 from datasets_build.core.dataset import SPLITS
 from datasets_build.core.files import DataError, read_json
-from datasets_build.core.layout import clock_of, read_videos, table_path, video_path
+from datasets_build.core.layout import by_video, clock_of, dataset_rows, read_videos, table_path, video_path
 from datasets_build.core.records import (
     SCHEMA_VERSION,
     Annotation,
@@ -224,10 +223,10 @@ def _read(
     out: Path, videos: Sequence[Video], config: DataConfig, frames: FrameFormat, unused: list[Unused]
 ) -> Iterator[tuple[Split, Material]]:
     """The material of one folder, video by video."""
-    questions = _by_video(_dataset_rows(out, "streaming_qa/qa", StreamingQA))
-    dialogues = _by_video(_dataset_rows(out, "dialogue/dialogues", Dialogue))
-    events = _by_video(read_table(table_path(out, Event), Event))
-    annotations = _by_video(read_table(table_path(out, Annotation), Annotation))
+    questions = by_video(dataset_rows(out, "streaming_qa/qa", StreamingQA))
+    dialogues = by_video(dataset_rows(out, "dialogue/dialogues", Dialogue))
+    events = by_video(read_table(table_path(out, Event), Event))
+    annotations = by_video(read_table(table_path(out, Annotation), Annotation))
     for video in videos:
         if video.status == "quarantined":
             why = "; ".join(problem.detail for problem in video.problems) or "no reason given"
@@ -254,21 +253,6 @@ def _read(
         )
         _refuse_outside(out, material)
         yield video.split, material
-
-
-def _dataset_rows(out: Path, table: str, model: type[R]) -> Iterator[R]:
-    """The records of all splits of a dataset; none where it was not built."""
-    for split in SPLITS:
-        path = out / table / f"{split}.parquet"
-        if path.exists():
-            yield from read_table(path, model)
-
-
-def _by_video(rows: Iterable[R]) -> defaultdict[str, list[R]]:
-    found: defaultdict[str, list[R]] = defaultdict(list)
-    for row in rows:
-        found[row.video_id].append(row)
-    return found
 
 
 def _refuse_outside(out: Path, material: Material) -> None:

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 from augment.clip import Maker
 from augment.dataset import NOTHING, AugmentedDataset
 from augment.errors import AugmentError
+from augment.picture_settings import Colour, Noise
 from augment.settings import Concat, Crop, Freeze, Loop, Pipeline, Reverse, Skip, Speed
 from datasets_build.core.layout import read_videos
 from tests.augment.folders import applied, finished, maps_of, tree
@@ -29,7 +30,7 @@ def told(item):
     clip = item.clip
     rows = (clip.video, *clip.events, *clip.questions, *clip.dialogues, *clip.annotations, *item.maps, *item.left)
     records = "\n".join(row.model_dump_json() for row in rows)
-    return (records, item.copy, item.reason, item.times_ns.tolist(), item.pixels.numpy().tobytes())
+    return (records, item.copy, item.camera, item.reason, item.times_ns.tolist(), item.pixels.numpy().tobytes())
 
 
 def one(items):
@@ -98,7 +99,7 @@ def test_any_number_of_workers_gives_the_same(parent, mixed, workers, decoder):
         data.set_epoch(epoch)
         mixed.set_epoch(epoch)
         items = list(loader)
-        assert [told(item)[:4] for item in items] == [told(mixed[k])[:4] for k in range(4)]
+        assert [told(item)[:5] for item in items] == [told(mixed[k])[:5] for k in range(4)]
         for item in items:
             view, times = item.showing.view, item.times_ns.tolist()
             assert [frame_number(picture) for picture in item.pixels.numpy()] == [
@@ -157,6 +158,20 @@ def test_copies_are_those_of_the_maker(parent):
     assert item.copy == 14
     assert item.clip.video == made.clip.video
     assert item.maps == made.maps
+
+
+def test_views_of_a_copy_share_its_times_and_differ_in_looks(parent):
+    pipeline = Pipeline(copies=2, views=2, operations=(Speed(low=0.5, high=0.8), Colour(brightness=0.25), Noise()))
+    data = AugmentedDataset(parent, pipeline, fps=Fraction(1, 2), decoder="pyav")
+    assert len(data) == 8
+    items = [data[k] for k in range(8)]
+    assert [(item.copy, item.camera) for item in items] == [(0, 0), (0, 1), (1, 0), (1, 1)] * 2
+    assert len({item.clip.video.id for item in items}) == 8
+    for one, two in zip(items[::2], items[1::2], strict=True):
+        assert one.showing.looks != two.showing.looks
+        assert torch.equal(one.times_ns, two.times_ns)
+        assert not torch.equal(one.pixels, two.pixels)
+        assert [row.knots for row in one.maps] == [row.knots for row in two.maps]
 
 
 def test_no_frames_are_read_unless_they_are_asked_for(parent, monkeypatch):

@@ -1,15 +1,29 @@
 """Clips under looks: what stays true stays, what nobody can tell goes, and views of one scene keep in step."""
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from augment.answers import Asked, CannotAskError, Scene, Words, last_seen
 from augment.clip import Clip, Maker
+from augment.latency import LogNormal
 from augment.looks import size_after, untellable_labels
 from augment.picture_settings import Aspect, Blur, Colour, Compress, Noise, Resolution, Shake
-from augment.settings import Crop, Freeze, Jitter, Pipeline, Skip, Speed
+from augment.settings import (
+    Crop,
+    Delay,
+    Freeze,
+    Interrupt,
+    Jitter,
+    Pipeline,
+    Reconnect,
+    Skip,
+    Speed,
+    WrongThenCorrected,
+)
 from augment.source import by_size
 from augment.untold import untold_of
 from datasets_build.core.augmentation import Augmentation, Look
@@ -90,6 +104,34 @@ def test_looks_change_no_times_and_no_answer_but_those_they_hide(times, pictures
         assert [row[:3] for row in told(found.clip.questions)] == [row[:3] for row in told(plain.clip.questions)]
 
 
+TALK = (
+    Reconnect(gaps=2),
+    Interrupt(share=0.9),
+    WrongThenCorrected(share=0.5),
+    Delay(network=LogNormal(median_ms=200.0, sigma=1.0)),
+)
+
+
+@settings(max_examples=examples(20), deadline=None)
+@given(st.permutations(TALK[:3]), st.sampled_from(NAMES), st.integers(0, 99))
+def test_whatever_else_happens_to_a_shaken_view_nothing_is_said_of_the_camera(talk, name, seed):
+    found = made([*talk, TALK[3], Shake()], name, seed=seed)
+    assert broken(found) == []
+    captions = {load_template().caption_of(label).rstrip(".").casefold() for label in CAMERA | MOTION}
+    for dialogue in found.clip.dialogues:
+        assert not [turn for turn in dialogue.turns if turn.about and rests_on_the_camera(turn, CAMERA | MOTION)]
+        said = [turn.text.casefold() for turn in dialogue.turns]
+        assert not [text for text in said if any(caption in text for caption in captions)]
+
+
+def test_a_conversation_in_which_nobody_is_left_to_ask_is_none():
+    """Else a stream that is back would tell nobody what was seen before."""
+    found = made([*TALK, Noise()], seed=2)
+    assert broken(found) == []
+    assert not found.clip.dialogues
+    assert "empty" in {reject.code for reject in found.left if "Dialogue" in reject.item}
+
+
 def test_times_are_drawn_the_same_with_looks_in_between():
     plain = made([*TIMES])
     mixed = made([Noise(), TIMES[0], Colour(p=0.5), *TIMES[1:], Shake(p=0.5)])
@@ -157,6 +199,14 @@ def test_a_question_that_rests_on_a_hidden_event_is_told_why():
     assert untold.why_not("before", caption, 0, told) == nothing
     assert untold.why_not("count_so_far", About(kind="shots"), 0, told) is None
     assert [event.id for event in untold.parents()] == [pan.provenance.inputs[0]]
+    # Nor is it told as what was seen before a stream was gone.
+    row = parent.questions[0]
+    words = Words(written=row.provenance, said=(), events=frozenset(), key=row.id)
+    place = Scene(video_id="v", clock=parent.clock, grounds=told, rules=RULES, seed=0)
+    asked = Asked(task="before", about=scene, ask_ns=second[6], words=words, scene=place)
+    assert last_seen(asked)[0]
+    with pytest.raises(CannotAskError, match="which cannot be told"):
+        last_seen(replace(asked, scene=replace(place, untold=untold)))
 
 
 def test_looks_that_hide_nothing_ask_everything():
@@ -207,9 +257,12 @@ def test_a_view_that_would_look_like_an_earlier_one_is_not_made():
 
 
 def test_a_turned_video_is_upright_under_looks():
-    video = BARE.video.model_copy(update={"rotation_deg": 90})
+    video = BARE.video.model_copy(update={"rotation_deg": 90, "sar_num": 4, "sar_den": 3})
     found = maker([Noise()]).make(Clip(video=video, clock=BARE.clock, events=BARE.events), 0)
     assert (found.clip.video.width, found.clip.video.height, found.clip.video.rotation_deg) == (48, 64, 0)
+    assert (found.clip.video.sar_num, found.clip.video.sar_den) == (3, 4)
+    as_it_is = maker([SAME]).make(Clip(video=video, clock=BARE.clock, events=BARE.events), 0).clip.video
+    assert (as_it_is.width, as_it_is.height, as_it_is.rotation_deg, as_it_is.sar_num) == (64, 48, 90, 4)
 
 
 def test_looks_are_stored_with_the_maps_and_old_tables_are_read(tmp_path):

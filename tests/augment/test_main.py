@@ -80,7 +80,7 @@ def asked(parent, tmp_path, augment):
         ("operations: [{kind: loop, tmies: 3}]", ["operations.0.loop.tmies: unknown key"]),
         ("operations: [{kind: loop, times: 1}]", ["operations.0.loop.times", "2", "found 1"]),
         ("operations: [{kind: skip, share: 1.0}]", ["operations.0.skip.share", "less than 1", "found 1.0"]),
-        ("operations: []", ["operations", "at least 1"]),
+        ("operations: []", ["operations", "found none, expected one or more"]),
         ("operations: [{kind: loop, p: 0}]", ["each has p 0, so nothing would be made"]),
         ("seed: 1", ["operations: missing"]),
         ("operations: [", ["pipeline.yaml", "not valid YAML"]),

@@ -92,7 +92,9 @@ def test_every_picture_is_there_with_its_pipeline(path):
 
 def test_every_operation_has_a_picture():
     without = {kind_of(operation) for operation in operations() if not pictures(kind_of(operation))}
-    assert without == set()
+    # It needs tracked boxes, which drawn clips do not have; the page says so.
+    assert without == {"window"}
+    assert "no picture" in TEXT.partition("### `window`")[2].partition("### ")[0]
 
 
 def test_the_pictures_are_light():
@@ -102,11 +104,11 @@ def test_the_pictures_are_light():
 
 
 def test_every_code_of_a_reject_is_explained():
-    source = "".join((ROOT / "augment" / name).read_text() for name in ("clip.py", "folder.py"))
-    codes = set(re.findall(r'_left\([^,]+(?:\[[^]]*\])?, "([a-z_]+)"', source)) | set(
-        re.findall(r'code="([a-z_]+)"', source)
-    )
-    assert {"gone", "not_true", "cannot", "turn"} <= codes
+    source = "".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "augment").glob("*.py")))
+    # Plain words in the place of the code: what is passed on has a name without quotes.
+    called = re.findall(r'\b_?(?:left|leave)\([^"()]*(?:\([^()]*\)[^"()]*)?, "([a-z_]+)",', source)
+    codes = {*called, *re.findall(r'\bcode="([a-z_]+)"', source)}
+    assert {"gone", "not_shown", "not_true", "alone", "turn", "empty", "cut", "cannot"} <= codes
     rows = set(re.findall(r"^\| `([a-z_]+)` \| [a-z]", TEXT, re.MULTILINE))
     assert codes <= rows
 

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from datasets_build.builders.dialogue import DialogueConfig, Talk, answered, asks_again, dialogue_of
-from datasets_build.builders.facts import Draft, FactsConfig, Reply, nothing_since, seed_of
+from datasets_build.builders.facts import Draft, FactsConfig, nothing_since, seed_of
 from datasets_build.core.decisions import decisions_on
 from datasets_build.core.records import About, Dialogue, Evidence
+from datasets_build.core.reply import Reply
 from datasets_build.core.speech import Floor, SpeechConfig
 from tests.builders.made import MS, Scene, bare, clock_from, lively, said, shots_at, video_of
 from tests.builders.worlds import breaches, desk_for, events_in, scenes

@@ -5,7 +5,15 @@ import pytest
 
 from datasets_build.core.clock import FrameClock
 from datasets_build.core.files import DataError, write_json
-from datasets_build.core.layout import VideoRows, clock_of, read_videos, table_path, video_path
+from datasets_build.core.layout import (
+    VideoRows,
+    by_video,
+    clock_of,
+    dataset_rows,
+    read_videos,
+    table_path,
+    video_path,
+)
 from datasets_build.core.records import Event, Provenance, Video
 from datasets_build.core.table import TableError, write_table
 
@@ -88,3 +96,19 @@ def test_rows_are_walked_video_by_video(out):
         rows.finish()
     assert len(rows.take("v3")) == 1
     rows.finish()
+
+
+def test_rows_of_all_splits_of_a_subset_come_in_order(tmp_path):
+    assert list(dataset_rows(tmp_path, "frame_events/events", Event)) == []
+    folder = tmp_path / "frame_events/events"
+    folder.mkdir(parents=True)
+    rows = {"test": [event("v3", 1)], "train": [event("v1", 1), event("v2", 2)]}
+    for split, found in rows.items():
+        write_table(folder / f"{split}.parquet", Event, found)
+    assert list(dataset_rows(tmp_path, "frame_events/events", Event)) == rows["train"] + rows["test"]
+
+
+def test_rows_are_sorted_by_their_video():
+    rows = [event("v2", 1), event("v1", 2), event("v2", 0)]
+    assert by_video(rows) == {"v2": [rows[0], rows[2]], "v1": [rows[1]]}
+    assert by_video(rows)["nobody"] == []

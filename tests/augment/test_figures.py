@@ -1,0 +1,156 @@
+"""Pictures of timelines: marks are where the times say, on every lane; the command says what is wrong."""
+
+import sys
+from io import BytesIO
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from PIL.ImageColor import getrgb
+
+from augment import __main__ as command
+from augment.errors import AugmentError
+from augment.figures import figures
+from augment.picture_settings import Noise
+from augment.settings import Concat, Freeze, Loop, Pipeline, Reverse, Speed
+from augment.sheet import DPI, FILL, LEFT, RIGHT, WIDTH, Joined, Part, Sheet, drawn, step_of
+from augment.source import Source
+from augment.timeline import Bar
+from datasets_build.core.clock import Span
+from tests.augment.folders import tree
+from tests.laws import examples
+
+SECOND = 1_000_000_000
+
+
+def part(*bars, length_s=10.0, begins_s=0.0):
+    return Part(name="a", begins_s=begins_s, length_s=length_s, bars=bars, frames_s=[0.0, 1.0, 2.5])
+
+
+def sheet(*bars, after=(), stretch_s=(0.0, 10.0), before=None):
+    joined = Joined(ends=[(0.0, 0.0), (10.0, 10.0)], bends=[], even=[(5.0, 5.0)])
+    parts = before or [part(*bars)]
+    return Sheet(title="any", before=parts, after=part(*after), links=[joined], stretch_s=stretch_s)
+
+
+def bar(begin_s, end_s, kind="event", text="something"):
+    span = Span(start_ns=round(begin_s * SECOND), end_ns=round(end_s * SECOND))
+    lane = {"event": "events", "question": "questions"}.get(kind, "talk")
+    return Bar(lane=lane, kind=kind, at_ns=span.start_ns, spans=(span,), text=text)
+
+
+def picture_of(made):
+    with Image.open(BytesIO(drawn(made))) as found:
+        return np.asarray(found.convert("RGB")).astype(int)
+
+
+def columns(pixels, colour):
+    """The columns in which a colour stands."""
+    same = np.abs(pixels - np.array(getrgb(colour))).sum(axis=2) < 24
+    return np.flatnonzero(same.any(axis=0))
+
+
+def x_of(at_s, stretch_s=(0.0, 10.0)):
+    begin, end = stretch_s
+    return DPI * (LEFT + (at_s - begin) / (end - begin) * (WIDTH - LEFT - RIGHT))
+
+
+@pytest.mark.parametrize(
+    ("begin_s", "end_s", "kind"), [(0.0, 0.7, "event"), (2.3, 9.1, "question"), (9.0, 10.0, "user")]
+)
+def test_a_bar_is_where_its_times_are(begin_s, end_s, kind):
+    found = columns(picture_of(sheet(bar(begin_s, end_s, kind))), FILL[kind])
+    assert abs(found[0] - x_of(begin_s)) <= 3
+    assert abs(found[-1] - x_of(end_s)) <= 3
+
+
+def test_a_stretch_is_shown_larger():
+    found = columns(picture_of(sheet(bar(4.0, 5.0), stretch_s=(3.0, 6.0))), FILL["event"])
+    assert abs(found[0] - x_of(4.0, (3.0, 6.0))) <= 3
+    assert abs(found[-1] - x_of(5.0, (3.0, 6.0))) <= 3
+    assert len(columns(picture_of(sheet(bar(7.0, 8.0), stretch_s=(3.0, 6.0))), FILL["event"])) == 0
+
+
+def test_videos_stand_side_by_side():
+    second = part(bar(1.0, 2.0), length_s=3.0, begins_s=6.0)
+    found = columns(picture_of(sheet(before=[part(length_s=5.0), second])), FILL["event"])
+    assert abs(found[0] - x_of(7.0)) <= 3
+
+
+def test_what_stands_over_one_another_gets_rows():
+    one = picture_of(sheet(bar(1.0, 3.0)))
+    two = picture_of(sheet(bar(1.0, 3.0), bar(2.0, 4.0, text="another")))
+    apart = picture_of(sheet(bar(1.0, 3.0), bar(7.0, 8.0, text="another")))
+    assert two.shape[0] > one.shape[0] == apart.shape[0]
+    assert one.shape[1] == WIDTH * DPI
+
+
+def test_the_same_sheet_is_the_same_picture():
+    made = sheet(bar(1.0, 3.0), bar(2.0, 4.0, "user", "Why $ and _ and {?"), after=[bar(2.0, 6.0)])
+    assert drawn(made) == drawn(made)
+
+
+def test_texts_stay_inside():
+    long = "a question that goes on and on " * 3
+    pixels = picture_of(sheet(bar(9.5, 10.0, "question", long)))
+    ink = columns(pixels, "#22303c")
+    assert ink[-1] < (WIDTH - 0.05) * DPI
+
+
+@settings(max_examples=examples(100), deadline=None)
+@given(st.floats(0.1, 3000))
+def test_an_axis_has_a_few_ticks(length_s):
+    ticks = length_s * SECOND / step_of((0.0, length_s))
+    assert ticks <= 25 or length_s > 240
+    assert ticks >= 1 or length_s < 1.2
+
+
+def test_a_stretch_that_is_none_is_refused():
+    with pytest.raises(AugmentError, match="expected a rising one from 0 s on"):
+        sheet(stretch_s=(3.0, 3.0))
+
+
+PIPELINES = {
+    "slowed": Pipeline(operations=(Speed(low=0.5, high=0.5), Freeze())),
+    "joined": Pipeline(operations=(Concat(), Loop(), Reverse())),
+    "noisy": Pipeline(operations=(Noise(),)),
+}
+
+
+def test_every_pipeline_gets_a_picture(parent, tmp_path):
+    before = tree(parent)
+    paths = figures(Source.open(parent), PIPELINES, tmp_path / "pictures", video="clip-1.mp4")
+    assert [path.name for path in paths] == ["slowed.png", "joined.png", "noisy.png"]
+    assert tree(parent) == before
+    for path in paths:
+        with Image.open(path) as picture:
+            assert picture.width == 1100
+            assert picture.height > 300
+
+
+def test_what_cannot_be_shown_is_told_and_nothing_is_written(parent, tmp_path):
+    source, out = Source.open(parent), tmp_path / "pictures"
+    with pytest.raises(AugmentError, match=r"has no video nope\.mp4 with events, expected one of clip-0\.mp4"):
+        figures(source, PIPELINES, out, video="nope.mp4")
+    with pytest.raises(AugmentError, match="chance did nothing to it; set p to 1"):
+        figures(source, {**PIPELINES, "none": Pipeline(operations=(Loop(p=1e-12),))}, out)
+    with pytest.raises(AugmentError, match="expected a rising one"):
+        figures(source, PIPELINES, out, begin_s=3.0, until_s=2.0)
+    assert not out.exists()
+
+
+def test_the_command_draws(parent, tmp_path, monkeypatch, capfd):
+    config = tmp_path / "twice.yaml"
+    config.write_text("operations: [{kind: loop}]\n")
+    words = ["figures", str(parent), str(config), "--to", str(tmp_path / "out"), "--from", "1", "--until", "4"]
+    monkeypatch.setattr(sys, "argv", ["augment", *words])
+    with pytest.raises(SystemExit) as done:
+        command.main()
+    assert done.value.code == 0
+    assert capfd.readouterr().out == f"{tmp_path / 'out' / 'twice.png'}\n"
+    assert (tmp_path / "out" / "twice.png").is_file()
+    monkeypatch.setattr(sys, "argv", ["augment", *words, "--video", "nope.mp4"])
+    assert command.main() == 1
+    assert "error: " in capfd.readouterr().err
