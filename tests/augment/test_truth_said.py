@@ -91,14 +91,16 @@ class Witness:
         """What happens in the world while a piece runs: what, who, and the first frame at which it is over."""
         strip = [(k, f) for k, f in enumerate(self.film.frames) if f.piece == piece]
         drawn, first = strip[0][1].world, strip[0][1].t_ns
-        told = [(f.label, f.subject, f.end_ns) for f in facts(drawn.script, drawn.clock)]
+        told = [(f.label, f.subject, f.start_ns, f.end_ns) for f in facts(drawn.script, drawn.clock)]
         told = [row for row in told if self.style == "world" or row[0] in LABELS]
-        for label, subject, at in told:
+        for label, subject, begins, at in told:
             later = [k for k, f in strip if f.t_ns >= at]
             # That something rests may be seen one frame later.
             ends = {(seen.label, seen.subject, seen.end) for seen in self.seen}
             late = [k for k in later[:2] if (label, subject, k) in ends]
-            over = next(iter([*late, *later]), None)
+            # Who moves when the piece ends has moved in it: a part of a movement is one.
+            cut = [strip[-1][0] + 1] * (label == "move" and begins <= strip[-1][1].t_ns)
+            over = next(iter([*late, *later, *cut]), None)
             if at > first and over is not None:
                 yield label, subject, over
 
