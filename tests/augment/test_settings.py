@@ -77,7 +77,7 @@ def test_a_wrong_value_of_an_operation_is_told(tmp_path, operation, field, found
 SPEED = "{kind: speed}"
 LATE = "{kind: delay, model: {form: constant, ms: 5}}"
 WRONG_PIPELINES = [
-    ("operations: []\n", "operations: Tuple should have at least 1 item"),
+    ("operations: []\n", "operations: found none, expected one or more"),
     ("seed: 1\n", "operations: missing"),
     ("operations: speed\n", "operations: Input should be a valid array"),
     (f"copies: 0\noperations: [{SPEED}]\n", "copies: Input should be greater than or equal to 1, found 0"),
