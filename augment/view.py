@@ -263,12 +263,17 @@ class View:
         return found
 
     def exact_spans(self, source: str, span: Span) -> Iterator[tuple[int, Span]]:
-        """Which pieces that run forwards show all of a span, and where, whether or not its ends are at frames."""
+        """Which pieces that run forwards show all of a span, and where, whether or not its ends are at frames.
+
+        A span of whose frames none is shown is not.
+        """
         for place, piece in enumerate(self.pieces):
             low, high = piece.span
             # What outlasts its video ends with it.
             end = min(span.end_ns, piece.clock.end_ns)
-            if piece.source == source and not piece.is_reversed and low <= span.start_ns and end <= high:
+            first, stop = np.searchsorted(piece.on_ns, [span.start_ns, end])
+            lost = first == stop and len(piece.clock.frames_in(span))
+            if piece.source == source and not piece.is_reversed and low <= span.start_ns and end <= high and not lost:
                 start_ns, end_ns = (round_half_up(piece.exact(t)) for t in (span.start_ns, end))
                 yield place, Span(start_ns=start_ns, end_ns=min(end_ns, self.end_ns))
 

@@ -91,13 +91,16 @@ class Witness:
         """What happens in the world while a piece runs: what, who, and the first frame at which it is over."""
         strip = [(k, f) for k, f in enumerate(self.film.frames) if f.piece == piece]
         drawn, first = strip[0][1].world, strip[0][1].t_ns
-        told = [(f.label, f.subject, f.end_ns) for f in facts(drawn.script, drawn.clock)]
+        told = [(f.label, f.subject, f.start_ns, f.end_ns) for f in facts(drawn.script, drawn.clock)]
         told = [row for row in told if self.style == "world" or row[0] in LABELS]
-        for label, subject, at in told:
+        for label, subject, begins, at in told:
             later = [k for k, f in strip if f.t_ns >= at]
             # That something rests may be seen one frame later.
-            late = [k for k in later[:2] if any(s[:3] == (label, subject, k) for s in self.seen)]
-            over = next(iter([*late, *later]), None)
+            ends = {(seen.label, seen.subject, seen.end) for seen in self.seen}
+            late = [k for k in later[:2] if (label, subject, k) in ends]
+            # Who moves when the piece ends has moved in it: a part of a movement is one.
+            cut = [strip[-1][0] + 1] * (label == "move" and begins <= strip[-1][1].t_ns)
+            over = next(iter([*late, *later, *cut]), None)
             if at > first and over is not None:
                 yield label, subject, over
 
@@ -111,6 +114,11 @@ class Witness:
             ends += self.seams if label in ("shots", "shot_start") else []
             return sum(end <= index for end in ends)
         return sum(name == label and subject in (None, who) and over <= index for name, who, over in self.happened)
+
+    def acts(self, after, until, *, shown):
+        """What is over in the scene behind a frame and by another."""
+        over = [(s.label, s.subject, s.end) for s in self.seen if s.subject] if shown else self.happened
+        return [act for act in over if after < act[2] <= until]
 
     def alone(self, t_ns):
         """Colour and shape of the only one in the picture, as it is drawn."""
@@ -128,7 +136,7 @@ def held(witness, row):
         for t in (row.ask_ns, answer.window_end_ns - 1):
             assert answer.text == witness.alone(t)[row.task]
         return True
-    if row.unanswerable or label in (None, "still", "motion_burst"):
+    if row.unanswerable or label in ("still", "motion_burst") or (label is None) != (row.task in ("before", "next")):
         return False
     return row.task in CHECKS and CHECKS[row.task](witness, row, label)
 
@@ -165,7 +173,31 @@ def reported(witness, row, label):
     return True
 
 
-CHECKS = {"count_so_far": counted, "happened_yet": confirmed, "tell_me_when": reported}
+def latest(witness, row, label):
+    """Nothing was over between what is told to have been last and the question."""
+    if row.about.kind != "scene":
+        return False
+    until, ends = witness.index(row.ask_ns), [p.end_ns for p in row.evidence if p.event_id]
+    for shown in (False, True):
+        assert not witness.acts(witness.index(max(ends)), until, shown=shown)
+    return True
+
+
+def soonest(witness, row, label):
+    """Nothing is over between the question and what is told to be next."""
+    begins = min(p.start_ns for p in row.evidence if p.event_id)
+    for shown in (False, True):
+        assert not witness.acts(witness.index(row.ask_ns), witness.index(begins) - 1, shown=shown)
+    return True
+
+
+CHECKS = {
+    "count_so_far": counted,
+    "happened_yet": confirmed,
+    "tell_me_when": reported,
+    "before": latest,
+    "next": soonest,
+}
 
 
 def tried(style, operations, number, seed):
@@ -190,8 +222,8 @@ def test_what_is_said_is_true_in_the_world_and_of_what_is_shown(style, operation
 def test_of_a_video_as_it_is_much_can_be_held_against_its_world(style):
     found = sum((tried(style, (Speed(low=1.0, high=1.0),), k, 0) for k in range(WORLDS)), Counter())
     expected = {
-        "world": ("count_so_far", "happened_yet", "tell_me_when"),
-        "lesson": ("colour", "shape", "count_so_far"),
+        "world": ("count_so_far", "happened_yet", "tell_me_when", "next"),
+        "lesson": ("colour", "shape", "count_so_far", "before"),
     }
     assert all(found[task] >= 10 for task in expected[style]), found
 

@@ -233,3 +233,15 @@ def test_a_piece_knows_its_stretch():
     assert piece.shown_at() == [0, 100 * MS]
     assert piece.exact(900 * MS) == 0
     assert piece.back(0) == 900 * MS
+
+
+def test_a_span_of_which_no_frame_is_shown_is_not_whole():
+    thin = skip(WHOLE, np.array([0, 1, 6, 7, 8, 9]))
+
+    def whole(start, end):
+        return [place for place, _ in thin.exact_spans("a", Span(start_ns=start * MS, end_ns=end * MS))]
+
+    assert whole(200, 600) == []
+    assert whole(200, 601) == whole(150, 260 - 100) == whole(0, 1000) == [0]
+    # What is shorter than a frame has none to lose.
+    assert whole(210, 290) == [0]

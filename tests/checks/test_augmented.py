@@ -142,6 +142,11 @@ def test_frames_that_come_at_another_time():
 def test_pieces_out_of_place():
     first, second = row(knots=((0, 0), (500, 500))), row(knots=((500, 500), (1000, 1000)))
     assert [found for _, found in follow_breaches([first, second], CLOCK)] == [[], []]
+    # Half a nanosecond is what rounding leaves; a microsecond and more is a gap.
+    for early, is_gap in ((Fraction(1, 2), False), (Fraction(1001), True)):
+        short = (Knot(source="0", target="0"), Knot(source=str(500 * MS), target=str(500 * MS - early)))
+        _, (_, breaches) = follow_breaches([first.model_copy(update={"knots": short}), second], CLOCK)
+        assert ("where the one before ends" in words(breaches)) == is_gap
     assert "a piece from 500000000 ns / 0 ns" in words(next(follow_breaches([second], CLOCK))[1])
     assert "a last piece to 500000000 ns / 1000000000 ns" in words(next(follow_breaches([first], CLOCK))[1])
 
