@@ -225,12 +225,16 @@ class _Writing:
     def _made(self, rejects: list[Reject]) -> Iterator[Augmented]:
         """What becomes of every video; with its file where it is rendered."""
         drawn = self._drawn()
+        is_nothing = True
         for made in self._renderer(CODINGS[self.render]).each(drawn) if self.render else drawn:
             if isinstance(made, Reject):
                 rejects.append(made)
             else:
                 rejects += made.left
+                is_nothing = False
                 yield made
+        if is_nothing:
+            raise AugmentError(f"{self.source.out}: no video of it could be made, such as {rejects[-1].reason}")
 
     def _renderer(self, coding: Coding) -> Renderer:
         reels = {
