@@ -137,6 +137,7 @@ def test_its_records_are_those_of_the_maps_alone(parent, files, tmp_path):
         assert [getattr(video, name) for name in kept] == [getattr(other, name) for name in kept]
 
 
+@pytest.mark.slow
 def test_a_rendered_folder_can_be_augmented_again(files, tmp_path):
     applied(files, tmp_path / "out", Crop(least=0.6, most=0.9), Speed())
     assert list(map(str, run_checks(tmp_path / "out", CheckConfig()).violations)) == []
@@ -174,6 +175,7 @@ def test_another_way_over_a_rendered_folder_is_refused_and_touches_nothing(paren
     assert tree(files) == before
 
 
+@pytest.mark.slow
 def test_records_alone_over_files_by_force_leave_no_files(parent, tmp_path):
     rendered(parent, tmp_path / "out", codec="h264")
     rendered(parent, tmp_path / "out", codec=None, force=True)
@@ -281,7 +283,9 @@ def test_stopped_between_two_files_it_goes_on_with_the_next(parent, whole, monke
     assert tree(out) == tree(whole)
 
 
-@pytest.mark.parametrize("published", [1, pytest.param(2, marks=pytest.mark.slow), 5])
+@pytest.mark.parametrize(
+    "published", [1, pytest.param(2, marks=pytest.mark.slow), pytest.param(5, marks=pytest.mark.slow)]
+)
 def test_stopped_between_two_stages_it_goes_on(parent, whole, monkeypatch, published):
     out = whole.parent / f"stopped{published}"
     commit, done = Stage.commit, []
@@ -302,6 +306,7 @@ def test_stopped_between_two_stages_it_goes_on(parent, whole, monkeypatch, publi
     assert tree(out) == tree(whole)
 
 
+@pytest.mark.slow
 def test_any_number_of_workers_gives_the_same(parent, whole, monkeypatch):
     out = whole.parent / "alone"
     monkeypatch.setattr("augment.folder.Renderer", lambda **more: module.Renderer(**more, workers=1))
