@@ -24,7 +24,7 @@ from augment.showing import SOURCES, TABLE, Reel, is_augmented
 from augment.source import Source, by_size
 from datasets_build.core.augmentation import Augmentation
 from datasets_build.core.dataset import Subset
-from datasets_build.core.files import write_json
+from datasets_build.core.files import read_json, write_json
 from datasets_build.core.layout import video_path
 from datasets_build.core.progress import tool_versions, track
 from datasets_build.core.publish import Publisher, publish_card
@@ -102,6 +102,8 @@ def apply(
         stages = work.stages = _open(source, out, pipeline, force=force, render=render)
         if not all(stage.done for stage in stages.values()):
             work.write()
+        if render is None:
+            _drop_files(out)
         # What a repeated run made a second time stands aside there.
         shutil.rmtree(out / ".work", ignore_errors=True)
         collect_rejects(out)
@@ -131,6 +133,14 @@ def _open(source: Source, out: Path, pipeline: Pipeline, *, force: bool, render:
                 shutil.rmtree(out / ".work", ignore_errors=True)
             raise
     return opened
+
+
+def _drop_files(out: Path) -> None:
+    """Removes the video files of an earlier run, which no record names any more; never somebody else's."""
+    path = out / VIDEOS / "manifest.json"
+    content = read_json(path) if path.is_file() else None
+    if isinstance(content, dict) and content.get("stage") == VIDEOS:
+        shutil.rmtree(path.parent)
 
 
 def _own_digest() -> str:
@@ -215,12 +225,16 @@ class _Writing:
     def _made(self, rejects: list[Reject]) -> Iterator[Augmented]:
         """What becomes of every video; with its file where it is rendered."""
         drawn = self._drawn()
+        is_nothing = True
         for made in self._renderer(CODINGS[self.render]).each(drawn) if self.render else drawn:
             if isinstance(made, Reject):
                 rejects.append(made)
             else:
                 rejects += made.left
+                is_nothing = False
                 yield made
+        if is_nothing:
+            raise AugmentError(f"{self.source.out}: no video of it could be made, such as {rejects[-1].reason}")
 
     def _renderer(self, coding: Coding) -> Renderer:
         reels = {
