@@ -79,6 +79,7 @@ def test_videos_stand_side_by_side():
     assert abs(found[0] - x_of(7.0)) <= 3
 
 
+@pytest.mark.slow
 def test_what_stands_over_one_another_gets_rows():
     one = picture_of(sheet(bar(1.0, 3.0)))
     two = picture_of(sheet(bar(1.0, 3.0), bar(2.0, 4.0, text="another")))
@@ -119,6 +120,7 @@ PIPELINES = {
 }
 
 
+@pytest.mark.slow
 def test_every_pipeline_gets_a_picture(parent, tmp_path):
     before = tree(parent)
     paths = figures(Source.open(parent), PIPELINES, tmp_path / "pictures", video="clip-1.mp4")

@@ -82,8 +82,7 @@ def test_a_planted_fault_is_found(slowed, tmp_path):
 
 def test_the_parent_is_untouched(parent, tmp_path):
     before, written = tree(parent), stamps(parent)
-    applied(parent, tmp_path / "out", *SLOWED)
-    applied(parent, tmp_path / "out", *SLOWED, force=True)
+    applied(parent, tmp_path / "out", Freeze())
     assert (tree(parent), stamps(parent)) == (before, written)
 
 
@@ -269,6 +268,7 @@ def test_frames_are_read_through_the_written_maps(slowed):
         assert [frame_number(picture) for picture in pictures] == showing.view.frame_of[some].tolist()
 
 
+@pytest.mark.slow
 def test_a_folder_moves_with_its_parent_and_says_when_it_is_gone(parent, tmp_path):
     shutil.copytree(parent, tmp_path / "here" / "parent")
     applied(tmp_path / "here" / "parent", tmp_path / "here" / "out", Freeze())
@@ -279,6 +279,7 @@ def test_a_folder_moves_with_its_parent_and_says_when_it_is_gone(parent, tmp_pat
         open_showings(tmp_path / "there" / "out")
 
 
+@pytest.mark.slow
 def test_another_copy_leaves_the_first_as_it_is(parent, slowed, tmp_path):
     applied(parent, tmp_path / "out", *SLOWED, copies=1)
     once = {video.id for video in read_videos(tmp_path / "out")}
@@ -379,7 +380,9 @@ def test_killed_at_any_moment_and_repeated_is_the_same(parent, beside, killers):
     assert set(died) == {-signal.SIGKILL}
 
 
-@pytest.mark.parametrize("finished_stages", [1, 4, 6])
+@pytest.mark.parametrize(
+    "finished_stages", [4, *(pytest.param(count, marks=pytest.mark.slow) for count in (1, 2, 3, 5, 6))]
+)
 def test_a_run_that_stopped_between_two_stages_goes_on(parent, beside, monkeypatch, finished_stages):
     """The moments at which a kill leaves most behind: some stages published, others not."""
     out = beside / f"stopped{finished_stages}"

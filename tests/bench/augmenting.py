@@ -1,8 +1,8 @@
 """What on-the-fly augmentation adds to reading the same frames: `python -m tests.bench.augmenting [--rounds 9]`.
 
-Each round makes another copy of a drawn video, records and all, and reads its frames on a grid through the map; against
-that it reads the very frames of the source that the map names, by the same decoder. Both are timed in processor seconds
-of this process and of the workers that decode, in turn, so that other programs on the machine count little.
+Each round makes a copy of a drawn video, records and all, and reads its frames on a grid through the map; against that
+it reads the very frames of the source that the map names, by the same decoder. Both are timed in turn, in processor
+seconds of this process and of the workers that decode, and the least of each counts: other programs only add to it.
 """
 
 from __future__ import annotations
@@ -135,29 +135,29 @@ def seconds(work: Callable[[], None]) -> float:
 
 
 def measure(stand: Stand, what: str, operations: tuple[Operation, ...], *, rounds: int) -> Line:
-    """One case: the median ratio over the rounds, and what making the records alone costs."""
+    """One case: least against least over the rounds, all of one copy, and what making its records alone costs."""
     maker = stand.maker(operations)
-    ours: list[float] = []
-    baseline: list[float] = []
-    making: list[float] = []
-    for copy in range(-1, rounds):
-        # The round before the first one warms up.
-        made = maker.make(stand.clips[0], max(copy, 0))
-        assert made is not None
-        works = {id(ours): lambda copy=copy: stand.ours(maker, max(copy, 0)), id(baseline): stand.baseline(made)}
-        turn = [ours, baseline] if copy % 2 else [baseline, ours]
-        taken = {id(each): seconds(works[id(each)]) for each in turn}
-        if copy >= 0:
-            for each in turn:
-                each.append(taken[id(each)])
-            making.append(seconds(lambda copy=copy: maker.make(stand.clips[0], copy) and None))
-    ratio = statistics.median(a / b for a, b in zip(ours, baseline, strict=True))
-    records = 1000 * statistics.median(making)
+    made = maker.make(stand.clips[0], 0)
+    assert made is not None
+    works = {
+        "ours": lambda: stand.ours(maker, 0),
+        "baseline": stand.baseline(made),
+        "records": lambda: maker.make(stand.clips[0], 0) and None,
+    }
+    taken: dict[str, list[float]] = {name: [] for name in works}
+    names = list(works)
+    # The first round warms up; another one begins each round.
+    for k in range(rounds + 1):
+        for name in (*names[k % 3 :], *names[: k % 3]):
+            spent_on = 1000 * seconds(works[name])
+            taken[name] += [spent_on] if k else []
+    least = {name: min(found) for name, found in taken.items()}
+    median = {name: statistics.median(found) for name, found in taken.items()}
     return Line(
         what=what,
-        ours=f"{1000 * statistics.median(ours):.0f} ms, least {1000 * min(ours):.0f}, records {records:.1f}",
-        baseline=f"{1000 * statistics.median(baseline):.0f} ms, least {1000 * min(baseline):.0f}",
-        value=ratio,
+        ours=f"{least['ours']:.0f} ms, median {median['ours']:.0f}, records {least['records']:.1f}",
+        baseline=f"{least['baseline']:.0f} ms, median {median['baseline']:.0f}",
+        value=least["ours"] / least["baseline"],
         most=MOST,
     )
 
