@@ -219,7 +219,7 @@ class Viewer:
         if not 0 < new < len(self.strip):
             return
         first, last = self.strip[new - 1][1].t_ns, self.strip[new][1].t_ns
-        if any(scene_at(self.script, t) is not scene for t in (first, last)):
+        if self.is_dark(first, last) or any(scene_at(self.script, t) is not scene for t in (first, last)):
             return
         always = [t for t in self.source_frames(scene) if first <= t <= last]
         if all(scene.visible(actor, actor.place(t)) for t in always):
@@ -227,6 +227,11 @@ class Viewer:
             if others == [change]:
                 name = f"{actor.colour_at(change.at_ns - 1)} {actor.kind}"
                 yield Seen("change_colour", name, self.place(new), self.place(new))
+
+    def is_dark(self, *times_ns):
+        """Whether a scene is still dark or dark already: too little is seen of it to tell what was before."""
+        joins = transitions(self.script, self.clock)
+        return any(join.start_ns <= t_ns < join.end_ns for join in joins for t_ns in times_ns)
 
     def collision(self, scene, hit):
         times = self.source_frames(scene)
@@ -237,6 +242,8 @@ class Viewer:
         if not 0 < n < len(self.strip):
             return
         before, t_ns = self.strip[n - 1][1].t_ns, self.strip[n][1].t_ns
+        if self.is_dark(before, t_ns):
+            return
         if t_ns - times[touch] <= LATE_NS and scene_at(self.script, before) is scene_at(self.script, t_ns) is scene:
             assert scene.touching(hit, t_ns), "two that collide stay in touch for longer"
             names = [f"{a.colour_at(hit.at_ns)} {a.kind}" for a in (scene.actors[hit.first], scene.actors[hit.second])]
