@@ -1,1 +1,1 @@
-"""Records to more records: temporal and interactive augmentation through time maps. Holds nothing yet."""
+"""Records to more records: temporal, interactive and visual augmentation; every label moves through exact time maps."""

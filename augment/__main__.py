@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from augment.encode import Codec
+from augment.errors import AugmentError
 from augment.figures import figures
 from augment.folder import apply
 from augment.settings import Pipeline
@@ -41,15 +42,20 @@ def apply_pipeline(
     force: Annotated[bool, typer.Option("--force", help="Make anew what is there.")] = False,
     render: Annotated[bool, typer.Option("--render", help="Write video files, too.")] = False,
     codec: Annotated[
-        Codec, typer.Option("--codec", help="Of the video files: what every player reads, or every pixel as it is.")
-    ] = "h264",
+        Codec | None,
+        typer.Option(
+            "--codec", help="Of the video files: h264, which every player reads (the default), or every pixel as it is."
+        ),
+    ] = None,
 ) -> None:
     """Write the augmented videos of a folder as records; their frames are read through the maps, or rendered."""
     set_up_logging()
+    if codec is not None and not render:
+        raise AugmentError(f"--codec {codec}: found no --render, expected both or neither")
     pipeline = load_config(Pipeline, config, overrides or [])
     source = Source.open(folder)
     print_header(f"augment {folder} → {to}", tool_versions("numpy", "pyarrow"), flatten(pipeline))
-    for name, count in apply(source, to, pipeline, force=force, render=codec if render else None).items():
+    for name, count in apply(source, to, pipeline, force=force, render=(codec or "h264") if render else None).items():
         typer.echo(f"{name}: {count}")
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from augment.untold import Untold
 from augment.wording import timely
-from datasets_build.core.clock import FrameClock
+from datasets_build.core.clock import NS_PER_S, FrameClock
 from datasets_build.core.records import About, Evidence, Provenance, derive_id
 from datasets_build.core.reply import Reply
 from datasets_build.truth.due import Due, due_of, told_from, unfit
@@ -275,7 +275,10 @@ def _standing(
         raise CannotAskError("its answer comes when the video is over")
     end = min([clock.snap_up(at + rules.window_ns), *ends, *([] if until is None else [until])])
     if end - at < rules.least_window_ns:
-        raise CannotAskError(f"its answer would stand for {end - at} ns")
+        raise CannotAskError(
+            f"its answer would stand for {(end - at) / NS_PER_S:.2f} s, "
+            f"expected {rules.least_window_ns / NS_PER_S:.2f} s or more"
+        )
     return Reply(text, at, end, until, tuple(evidence))
 
 

@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from augment.clip import Augmented, Clip, Maker
+from augment.clip import Augmented, Clip
 from augment.errors import AugmentError
+from augment.maker import Maker
 from augment.settings import Pipeline
 from augment.showing import Pixels, Reel, Showing, is_augmented
 from augment.source import Source, by_size

@@ -81,7 +81,9 @@ def move_events(view: View, sources: Mapping[str, Sequence[Event]], *, video_id:
         for event in events:
             if event.id not in kept | at_seams and not _begins(event):
                 why = "it happens where no frame shows it" if event.id in missed else "no frame of it is shown"
-                if event.id in missed and timely(event.caption):
+                if all(piece.piece.is_reversed for piece in pieces) and not survives_backwards(event):
+                    why = "seen backwards it is something that has no name"
+                elif event.id in missed and timely(event.caption):
                     why = "its words speak of time and would be false, or no frame shows it"
                 gone.append(Gone(event, why))
     there.sort(key=_order)

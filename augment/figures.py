@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
 
-from augment.clip import Augmented, Clip, Maker
+from augment.clip import Augmented, Clip
 from augment.errors import AugmentError
+from augment.maker import Maker
 from augment.settings import Pipeline
 from augment.sheet import LEFT, RIGHT, STRIP, WIDTH, Joined, Part, Sheet, drawn, step_of
 from augment.showing import Reel, Showing

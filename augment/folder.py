@@ -14,9 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
-from augment.clip import Augmented, Clip, Maker
+from augment.clip import Augmented, Clip
 from augment.encode import CODINGS, Codec, Coding
 from augment.errors import AugmentError
+from augment.maker import Maker
 from augment.render import VIDEOS, Renderer
 from augment.settings import Pipeline
 from augment.showing import FOLDER as STAGE

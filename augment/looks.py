@@ -10,6 +10,7 @@ import math
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 import numpy.typing as npt
@@ -44,11 +45,23 @@ class Seen:
 
     Attributes:
         size: of the pictures before all looks.
+        fps: how many of them there are in a second, on average.
         boxes: where tracked things are in them, as shares; raises AugmentError where that is not told of all.
     """
 
     size: Size
+    fps: Fraction
     boxes: Callable[[], Sequence[Box]]
+
+
+def _least_kbit_s(seen: Seen) -> float:
+    """The bit rate below which pictures turn grey while their labels stay.
+
+    Bits for a frame's own syntax, and a part of one for each pixel: at 192 x 128 pixels and 24 frames a second half of
+    a picture is grey with 20 kbit/s.
+    """
+    width, height = seen.size
+    return float(seen.fps * Fraction(1500 + width * height // 250) / 1000)
 
 
 def draw_looks(drawn: Sequence[tuple[settings.PictureOperation, random.Random]], seen: Seen) -> tuple[Look, ...]:
@@ -67,7 +80,7 @@ def draw_looks(drawn: Sequence[tuple[settings.PictureOperation, random.Random]],
                 raise AugmentError("window: comes after shake, under which nobody knows where boxes are; put it before")
             return [box for box in found if box is not None]
 
-        looks.append(draw_look(operation, rng, Seen(size=size_after(looks, seen.size), boxes=boxes)))
+        looks.append(draw_look(operation, rng, Seen(size=size_after(looks, seen.size), fps=seen.fps, boxes=boxes)))
     return tuple(looks)
 
 
@@ -91,8 +104,14 @@ def draw_look(operation: settings.PictureOperation, rng: random.Random, seen: Se
             share, angle = rng.uniform(operation.least, operation.most), rng.uniform(0, math.pi)
             return _look(kind, rng, {"share": share, "angle": angle})
         case settings.Compress():
-            low, high = math.log(operation.least_kbit_s), math.log(operation.most_kbit_s)
-            rate = min(max(math.exp(rng.uniform(low, high)), operation.least_kbit_s), operation.most_kbit_s)
+            least = max(operation.least_kbit_s, _least_kbit_s(seen))
+            if least > operation.most_kbit_s:
+                raise AugmentError(
+                    f"compress: {operation.most_kbit_s:g} kbit/s leave nothing to see of {seen.size[0]} x "
+                    f"{seen.size[1]} pixels at {float(seen.fps):.3g} frames a second, expected {least:.0f} or more"
+                )
+            drawn = math.exp(rng.uniform(math.log(least), math.log(operation.most_kbit_s)))
+            rate = min(max(drawn, least), operation.most_kbit_s)
             return _look(COMPRESS, rng, {"kbit_s": rate, "group_s": operation.group_s})
         case settings.Shake():
             kind = "shake" if operation.edges == "reflect" else "shake_zoom"

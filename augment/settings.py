@@ -84,14 +84,14 @@ class Concat(Operation):
     """`others` other videos of the same split and the same size behind it."""
 
     kind: Literal["concat"] = "concat"
-    others: Count = 1
+    others: Annotated[int, Field(ge=1, le=100)] = 1
 
 
 class Loop(Operation):
     """The video `times` times."""
 
     kind: Literal["loop"] = "loop"
-    times: Annotated[int, Field(ge=2)] = 2
+    times: Annotated[int, Field(ge=2, le=100)] = 2
 
 
 class Freeze(Operation):
@@ -208,8 +208,8 @@ class Pipeline(Config):
     """
 
     seed: int = 0
-    copies: Count = 1
-    views: Count = 1
+    copies: Annotated[int, Field(ge=1, le=10_000)] = 1
+    views: Annotated[int, Field(ge=1, le=100)] = 1
     gone: Literal["drop", "unanswerable"] = "drop"
     operations: tuple[AnyOperation, ...]
 

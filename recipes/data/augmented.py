@@ -7,8 +7,9 @@ from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
-from augment.clip import Augmented, Clip, Maker
+from augment.clip import Augmented, Clip
 from augment.errors import AugmentError
+from augment.maker import Maker
 from augment.settings import Pipeline
 from augment.showing import Reel, Showing, is_augmented
 from augment.source import Source, by_size
@@ -31,7 +32,7 @@ def with_augmented(corpus: Corpus, config: DataConfig, frames: FrameFormat, pipe
         pipeline: what is done to the videos.
 
     Raises:
-        CorpusError: an operation cannot be done to any of them, or a folder is augmented already.
+        CorpusError: nothing can be made of any of them, or a folder is augmented already.
     """
     unused = list(corpus.unused)
     train = list(corpus.materials["train"])
@@ -41,6 +42,10 @@ def with_augmented(corpus: Corpus, config: DataConfig, frames: FrameFormat, pipe
                 f"{folder}: is augmented already; leave augment out, or name the folder that it came from"
             )
         train += _made(folder, config, frames, pipeline, unused)
+    if len(train) == len(corpus.materials["train"]):
+        told = unused[len(corpus.unused) :]
+        why = f", such as of {told[0].uri}: {told[0].reason}" if told else "; chance did nothing to any, raise p"
+        raise CorpusError(f"augment: nothing is made of any video{why}")
     return Corpus({**corpus.materials, "train": tuple(train)}, unused)
 
 

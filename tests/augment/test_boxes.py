@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from augment.boxes import Box, box_of, box_under, hull, row_under, tracked
-from augment.clip import Clip, Maker
+from augment.clip import Clip
 from augment.errors import AugmentError
+from augment.maker import Maker
 from augment.picture_settings import Aspect, Colour, Resolution, Shake, Window
 from augment.settings import Pipeline, Speed
 from augment.showing import open_showings

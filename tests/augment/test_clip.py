@@ -7,9 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from augment.answers import Rules
-from augment.clip import Clip, Maker
+from augment.clip import Clip
 from augment.errors import AugmentError
 from augment.latency import Bursts, Constant, LogNormal
+from augment.maker import Maker
 from augment.settings import (
     Concat,
     Crop,

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from augment.clip import Maker
 from augment.dataset import NOTHING, AugmentedDataset
 from augment.errors import AugmentError
+from augment.maker import Maker
 from augment.picture_settings import Colour, Noise
 from augment.settings import Concat, Crop, Freeze, Loop, Pipeline, Reverse, Skip, Speed
 from datasets_build.core.layout import read_videos

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from augment.clip import Maker
 from augment.errors import AugmentError
+from augment.maker import Maker
 from augment.settings import Concat, Crop, Freeze, Jitter, Loop, Pipeline, Reverse, Skip, Speed
 from augment.showing import open_showings
 from augment.source import Source, by_size

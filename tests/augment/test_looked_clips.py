@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from augment.answers import Asked, CannotAskError, Scene, Words, last_seen
-from augment.clip import Clip, Maker
+from augment.clip import Clip
 from augment.latency import LogNormal
 from augment.looks import size_after, untellable_labels
+from augment.maker import Maker
 from augment.picture_settings import Aspect, Blur, Colour, Compress, Noise, Resolution, Shake
 from augment.settings import (
     Crop,

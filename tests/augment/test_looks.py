@@ -2,6 +2,7 @@
 
 import colorsys
 import random
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -46,7 +47,7 @@ OPERATIONS = (
 
 
 def seen(size=(64, 48), boxes=(BOX,)):
-    return Seen(size=size, boxes=lambda: list(boxes))
+    return Seen(size=size, fps=Fraction(24), boxes=lambda: list(boxes))
 
 
 def drawn(operation, seed=0, size=(64, 48), boxes=(BOX,)):
@@ -384,3 +385,14 @@ def test_views_need_something_that_makes_them_differ():
     pipeline = Pipeline(views=2, operations=(Noise(), Speed(), Compress()))
     assert [each.kind for each in pipeline.in_time] == ["speed"]
     assert [each.kind for each in pipeline.on_pixels] == ["noise", "compress"]
+
+
+@pytest.mark.parametrize(("size", "most"), [((192, 128), 10.0), ((64, 48), 30.0)])
+def test_pictures_are_not_compressed_until_nothing_is_seen(size, most):
+    operation = Compress(least_kbit_s=10.0, most_kbit_s=most)
+    text = rf"compress: {most:g} kbit/s leave nothing to see .* at 24 frames a second, expected \d+ or more"
+    with pytest.raises(AugmentError, match=text):
+        draw_look(operation, random.Random(0), seen(size))
+    for seed in range(20):
+        wide = Compress(least_kbit_s=10.0, most_kbit_s=400.0)
+        assert draw_look(wide, random.Random(seed), seen(size)).value("kbit_s") >= 36

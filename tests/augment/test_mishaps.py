@@ -4,8 +4,8 @@ from itertools import pairwise
 
 import pytest
 
-from augment.clip import Maker
 from augment.latency import Constant
+from augment.maker import Maker
 from augment.mishaps import LEAST_GONE_NS, Mishaps
 from augment.settings import Delay, DroppedAnswer, Interrupt, LateAnswer, Pipeline, Reconnect, WrongThenCorrected
 from augment.talk import no_latency

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from augment.clip import Maker
 from augment.errors import AugmentError
+from augment.maker import Maker
 from augment.settings import Concat, Crop, Freeze, Loop, Pipeline, Reverse, Skip, Speed
 from augment.source import by_size
 from augment.timeline import LANES, Bar, bars_of, left_out, links_of, rows_of

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from augment.answers import Rules
-from augment.clip import Clip, Maker
+from augment.clip import Clip
 from augment.errors import AugmentError
+from augment.maker import Maker
 from augment.settings import Concat, Crop, Freeze, Jitter, Loop, Pipeline, Reconnect, Reverse, Skip, Speed
 from augment.source import by_size
 from datasets_build.builders.facts import Desk, Timeline

@@ -3,8 +3,8 @@
 import pytest
 
 from augment.answers import CannotAskError, Rules, Scene
-from augment.clip import Maker
 from augment.events import move_events
+from augment.maker import Maker
 from augment.settings import Crop, Pipeline
 from augment.temporal import concat, crop
 from augment.unanswerable import absent_subjects, ask_in_vain

@@ -21,7 +21,8 @@ from pathlib import Path
 
 import psutil
 
-from augment.clip import Augmented, Clip, Maker
+from augment.clip import Augmented, Clip
+from augment.maker import Maker
 from augment.settings import (
     Concat,
     Crop,

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from augment.clip import Maker
 from augment.errors import AugmentError
+from augment.maker import Maker
 from augment.settings import Concat, Crop, Freeze, Jitter, Loop, Pipeline, Reconnect, Reverse, Skip, Speed
 from augment.source import by_size
 from datasets_build.checks.augmented import (

@@ -4,7 +4,7 @@ from functools import lru_cache
 
 import pytest
 
-from augment.clip import Maker
+from augment.maker import Maker
 from augment.settings import DroppedAnswer, Interrupt, Pipeline, Reconnect, WrongThenCorrected
 from datasets_build.checks.conversation import DIALOGUE_LAWS
 from datasets_build.checks.exchanges import asked_again

@@ -86,16 +86,26 @@ def test_the_folder_stays_as_it_is(folder):
 def test_a_copy_that_cannot_be_made_is_unused_with_the_reason(tmp_path):
     lone = finished(tmp_path / "out", splits=("train",), seconds=6, talk=False)
     before = open_corpus(lone, needs=("streaming_qa", "frame_events"))
-    found = with_augmented(before, data_config(lone), frame_format(), Pipeline(copies=2, operations=(Concat(),)))
-    assert found.materials["train"] == before.materials["train"]
-    assert [row.uri for row in found.unused] == ["clip-0.mp4, copy 0", "clip-0.mp4, copy 1"]
+    pipeline = Pipeline(copies=8, operations=(Freeze(), Concat(p=0.5)))
+    found = with_augmented(before, data_config(lone), frame_format(), pipeline)
+    made, unused = len(found.materials["train"]) - len(before.materials["train"]), len(found.unused)
+    assert made
+    assert unused
+    assert made + unused == 8
+    assert {row.uri for row in found.unused} < {f"clip-0.mp4, copy {copy}" for copy in range(8)}
     assert all("no other video of this split and size" in row.reason for row in found.unused)
 
 
-def test_where_chance_does_nothing_nothing_is_added(folder):
-    found = opened(folder, Pipeline(operations=(Loop(p=1e-12),)))
-    assert [each.footage.showing for each in found.materials["train"]] == [None, None]
-    assert found.unused == ()
+def test_where_nothing_can_be_made_that_is_told_before_anything_is_trained(tmp_path):
+    lone = finished(tmp_path / "out", splits=("train",), seconds=6, talk=False)
+    before = open_corpus(lone, needs=("streaming_qa", "frame_events"))
+    with pytest.raises(CorpusError, match=r"of clip-0\.mp4, copy 0: concat: there is no other video"):
+        with_augmented(before, data_config(lone), frame_format(), Pipeline(operations=(Concat(),)))
+
+
+def test_where_chance_does_nothing_that_is_told(folder):
+    with pytest.raises(CorpusError, match="nothing is made of any video; chance did nothing to any, raise p"):
+        opened(folder, Pipeline(operations=(Loop(p=1e-12),)))
 
 
 def test_a_folder_that_is_augmented_already_is_refused(folder, tmp_path):
