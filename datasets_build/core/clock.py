@@ -172,6 +172,10 @@ def _fraction(value: int | str | Fraction) -> Fraction:
     return value if isinstance(value, Fraction) else Fraction(value)
 
 
+def _source_of(knot: tuple[Fraction, Fraction]) -> Fraction:
+    return knot[0]
+
+
 @dataclass(frozen=True, slots=True)
 class TimeMap:
     """Strictly increasing, piecewise linear map from one clock to another, exact on rationals.
@@ -215,13 +219,17 @@ class TimeMap:
 
     def exact(self, t_ns: int | Fraction) -> Fraction:
         """The target of a source instant as an exact rational. Raises TimeError outside the source interval."""
-        t = Fraction(t_ns)
         low, high = self.source
-        if not low <= t <= high:
-            raise TimeError(f"{t} ns is outside the map's source [{low}, {high}] ns")
-        k = min(bisect_right(self.knots, t, key=lambda knot: knot[0]), len(self.knots) - 1)
+        if not low <= t_ns <= high:
+            raise TimeError(f"{t_ns} ns is outside the map's source [{low}, {high}] ns")
+        k = min(bisect_right(self.knots, t_ns, key=_source_of), len(self.knots) - 1)
         (s0, t0), (s1, t1) = self.knots[k - 1], self.knots[k]
-        return t0 + (t - s0) * (t1 - t0) / (s1 - s0)
+        # t0 + (t - s0) * (t1 - t0) / (s1 - s0) over one denominator: each operation on fractions divides by a gcd.
+        part = (t_ns.numerator * s0.denominator - s0.numerator * t_ns.denominator) * s1.denominator
+        whole = (s1.numerator * s0.denominator - s0.numerator * s1.denominator) * t_ns.denominator
+        rise = t1.numerator * t0.denominator - t0.numerator * t1.denominator
+        down = whole * t0.denominator * t1.denominator
+        return Fraction(part * rise + t0.numerator * t1.denominator * whole, down)
 
     def apply(self, t_ns: int) -> int:
         """The target of a source instant in whole nanoseconds, rounded half up."""
