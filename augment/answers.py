@@ -12,6 +12,7 @@ from datasets_build.core.clock import NS_PER_S, FrameClock
 from datasets_build.core.records import About, Evidence, Provenance, derive_id
 from datasets_build.core.reply import Reply
 from datasets_build.truth.due import Due, due_of, told_from, unfit
+from datasets_build.truth.gaps import gaps
 from datasets_build.truth.grounds import Fact, Grounds, busy, coming, done
 from datasets_build.truth.words import answer_texts, writer_of
 
@@ -124,6 +125,8 @@ def replies_to(asked: Asked) -> tuple[About, list[Reply]]:
     due = _certain_due(asked)
     if asked.task == "tell_me_when":
         return asked.about, _reports(asked, due)
+    if asked.task == "now" and _stalls(asked):
+        raise CannotAskError("the picture stands still then, so nobody can tell what happens now")
     if asked.task == "count_so_far":
         return _counts(asked)
     return asked.about, [_reply(asked, due)]
@@ -149,18 +152,40 @@ def wrong_texts(asked: Asked) -> list[str]:
     writer = writer_of(asked.words.written)
     if isinstance(due, str) or writer is None:
         raise CannotAskError("nobody finds wrong words for it")
-    facts = [fact for fact in asked.scene.grounds.by_id.values() if fact not in due.told]
+    facts = [fact for fact in asked.scene.grounds.by_id.values() if _may_be_meant(fact, asked, due)]
     tellings: list[tuple[Sequence[Fact], int | None]] = [([fact], None) for fact in facts[:_MOST_WRONG]]
     if due.number is not None:
         tellings = [((), number) for number in (due.number - 1, due.number + 1, due.number + 2) if number >= 0]
     elif due.told:
         tellings.append(((), None))
-    absent = asked.task == "before" and not due.told
-    true = answer_texts(writer, asked.task, asked.about, due.told, number=due.number, absent=absent)
+    true = true_texts(asked)
     found: set[str] = set()
     for told, number in tellings:
         found |= answer_texts(writer, asked.task, asked.about, told, number=number)
     return sorted(text for text in found - true if text)
+
+
+def _stalls(asked: Asked) -> bool:
+    """Whether no new frame comes for long while it could be answered what happens now."""
+    end_ns = asked.ask_ns + asked.scene.rules.window_ns
+    return any(before < end_ns and after > asked.ask_ns for before, after in gaps(asked.scene.clock))
+
+
+def _may_be_meant(fact: Fact, asked: Asked, due: Due) -> bool:
+    """Whether somebody who errs may mean an event: it has been seen, and it is of the subject that is asked after."""
+    name = asked.about.subject
+    seen = fact.known_ns <= asked.ask_ns and fact not in due.told and fact.event.label != "video_start"
+    return seen and (name is None or asked.about.kind != "subject" or fact.event.subject == name)
+
+
+def true_texts(asked: Asked) -> frozenset[str]:
+    """All that a template could say that is true at an instant; nothing where that is not certain."""
+    due = due_of(asked.task, asked.about, asked.ask_ns, asked.scene.grounds)
+    writer = writer_of(asked.words.written)
+    if isinstance(due, str) or writer is None:
+        return frozenset()
+    absent = asked.task == "before" and not due.told
+    return answer_texts(writer, asked.task, asked.about, due.told, number=due.number, absent=absent)
 
 
 def _certain_due(asked: Asked) -> Due:

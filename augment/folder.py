@@ -167,7 +167,7 @@ class _Writing:
         for made in self._drawn(quietly=True):
             if not isinstance(made, Reject):
                 return
-            why = f", such as {made.reason}"
+            why = f", such as of {made.item}: {made.reason}"
         raise AugmentError(f"{self.source.out}: the pipeline leaves nothing of any video{why}")
 
     def write(self) -> None:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
 from typing import Literal
 
-from augment.answers import Asked, CannotAskError, last_seen, replies_to, wrong_texts
+from augment.answers import Asked, CannotAskError, last_seen, replies_to, true_texts, wrong_texts
 from augment.latency import latencies
 from augment.settings import Delay, DroppedAnswer, Interrupt, LateAnswer, Operation, Reconnect, WrongThenCorrected
 from augment.talk import Policy, Talk, characters_at, cut_short, no_latency, words_of
@@ -16,10 +15,9 @@ from datasets_build.core.clock import NS_PER_S
 from datasets_build.core.records import About, Turn
 from datasets_build.core.reply import Reply
 from datasets_build.truth.asides import ASIDES, said
-from datasets_build.truth.words import question_texts, writer_of
+from datasets_build.truth.gaps import gaps
+from datasets_build.truth.words import question_texts, speaks_of_now, writer_of
 
-LEAST_GONE_NS = 500_000_000
-"""A stream that shows no new frame for as long was gone."""
 _TRIES = 4
 # Can be asked of any video.
 _ALWAYS: tuple[tuple[str, Literal["scene", "shots"]], ...] = (
@@ -91,12 +89,11 @@ class Mishaps:
         """Lets the assistant say what it saw last, where a stream was gone."""
         if not any(isinstance(each, Reconnect) for each in self.done):
             return
-        for before, after in pairwise(talk.clock.t_ns.tolist()):
-            if after - before >= LEAST_GONE_NS:
-                try:
-                    _back(talk, before, after)
-                except CannotAskError:
-                    continue
+        for before, after in gaps(talk.clock):
+            try:
+                _back(talk, before, after)
+            except CannotAskError:
+                continue
 
 
 def _unlearned(turn: Turn) -> Turn:
@@ -147,6 +144,11 @@ def _refused(talk: Talk, asked: Turn, wrong: Turn, answer: Turn, ask: Asked) -> 
     start = talk.clock.snap_up(wrong.end_ns + talk.scene.rules.pause_ns)
     end = talk.clock.snap_up(start + talk.asking_ns(asked, text))
     _, replies = replies_to(replace(ask, ask_ns=end))
+    # What has become true in the meantime is not refused.
+    if any(
+        said(wrong.text).text in true_texts(replace(ask, ask_ns=t)) for t in (wrong.start_ns, wrong.end_ns, start, end)
+    ):
+        raise CannotAskError("what was wrong has become right")
     refusal = asked.model_copy(
         update={
             "id": talk.turn_id(asked.id, "refused"),
@@ -250,7 +252,12 @@ def _back(talk: Talk, before_ns: int, after_ns: int) -> None:
     like = next(turn for turn in talk.dialogue.turns if turn.role == "assistant")
     words = words_of(talk.dialogue, like, ())
     scene = About(kind="scene")
-    text, evidence = last_seen(Asked(task="before", about=scene, ask_ns=before_ns, words=words, scene=talk.scene))
+    asked = Asked(task="before", about=scene, ask_ns=before_ns, words=words, scene=talk.scene)
+    _, evidence = last_seen(asked)
+    timeless = sorted(text for text in true_texts(asked) if not speaks_of_now(text))
+    if not timeless:
+        raise CannotAskError("there are no words for it that stay true")
+    text = timeless[after_ns % len(timeless)]
     end = talk.clock.snap_up(after_ns + talk.scene.rules.window_ns)
     reply = Reply(ASIDES["back"] + text, after_ns, end, None, evidence)
     turn = talk.said_from(like, reply, trigger="timer", ref=None, part=f"back/{after_ns}")

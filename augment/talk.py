@@ -13,9 +13,16 @@ from datasets_build.core.records import Dialogue, Turn, derive_id
 from datasets_build.core.reply import Reply
 from datasets_build.core.speech import Floor
 from datasets_build.truth.asides import ASIDES, Aside
+from datasets_build.truth.words import late_texts, speaks_of_now, writer_of
 
 Policy = Literal["retime", "reword", "drop"]
 Trigger = Literal["user_query", "event", "timer", "correction", "interruption"]
+
+
+# So much longer than it takes a turn may last, to the next frame.
+_LONGER_NS = NS_PER_S // 2
+# Of what is longer ago nobody says that it was a moment ago.
+_MOMENT_NS = 5 * NS_PER_S
 
 
 def no_latency() -> int:
@@ -36,6 +43,7 @@ class Talk:
         turns: what is said.
         made: what the first answers of exchanges became, by the turn that they were.
         replies: what is true of what is said, by turn.
+        heard: when each question was out, by turn.
     """
 
     dialogue: Dialogue
@@ -46,6 +54,7 @@ class Talk:
     turns: list[Turn] = field(default_factory=list)
     made: dict[str, Turn] = field(default_factory=dict)
     replies: dict[str, Reply] = field(default_factory=dict)
+    heard: dict[str, int] = field(default_factory=dict)
 
     @property
     def clock(self) -> FrameClock:
@@ -59,8 +68,12 @@ class Talk:
     def question(self, user: Turn, heard_ns: int) -> Turn:
         """The question, spoken as fast as before; what would have been said before the first frame is cut off."""
         start = min(heard_ns, self.clock.snap_up(heard_ns - self.asking_ns(user, user.text)))
+        if start == heard_ns > 0:
+            raise CannotAskError("no frame comes while it is said")
         changed = {"id": self.turn_id(user.id), "start_ns": start, "end_ns": heard_ns, "interrupts": None}
-        return user.model_copy(update=changed)
+        asked = user.model_copy(update=changed)
+        self.heard[asked.id] = heard_ns
+        return asked
 
     def asking_ns(self, user: Turn, text: str) -> int:
         """How long somebody takes to say a text."""
@@ -85,7 +98,7 @@ class Talk:
         if self._fits(turn, reply, start):
             return self._made(turn, reply, start, trigger=trigger, ref=ref, part=part)
         if self.policy == "reword" and reply.evidence:
-            late = _reworded(reply, start, "late_report" if trigger == "event" else "late_reply", self)
+            late = self._reworded(reply, start, ref, is_report=trigger == "event")
             self.must_fit(turn, late, start)
             return self._made(turn, late, start, trigger=trigger, ref=ref, part=part)
         if self.policy == "retime" or (self.policy == "reword" and not reply.evidence):
@@ -110,8 +123,29 @@ class Talk:
             raise CannotAskError("its answer would come too late")
         if start + self.saying_ns(turn, reply.text) > self.clock.end_ns:
             raise CannotAskError("its answer would come too late")
+        if self._end(turn, reply, start) - start - self.saying_ns(turn, reply.text) > _LONGER_NS:
+            raise CannotAskError("no frame comes when it is out")
         if reply.valid_until_ns is not None and self._end(turn, reply, start) > reply.valid_until_ns:
             raise CannotAskError("its answer would not be out while it is right")
+
+    def _reworded(self, reply: Reply, start: int, ref: str | None, *, is_report: bool) -> Reply:
+        """What was right when it was due, said later in words that say so: that stays right."""
+        text = self._told_late(reply, start) if is_report else reply.text
+        asked_ns = None if is_report else self.heard.get(ref or "")
+        if not is_report and (asked_ns != reply.t_ns or speaks_of_now(text)):
+            raise CannotAskError("its answer would come too late, and was not right when it was asked")
+        aside: Aside = "late_report" if is_report else "late_reply"
+        end = self.clock.snap_up(start + self.scene.rules.window_ns)
+        return Reply(ASIDES[aside] + text, start, end, None, reply.evidence, reply.event_id)
+
+    def _told_late(self, reply: Reply, start: int) -> str:
+        """What has happened, in words that do not say that it happens now."""
+        writer = writer_of(self.dialogue.provenance)
+        fact = self.scene.grounds.by_id.get(reply.evidence[0].event_id or "")
+        texts = late_texts(writer, fact) if writer is not None and fact is not None else []
+        if not texts or start - reply.t_ns > _MOMENT_NS:
+            raise CannotAskError("its report would come too late to be told as of a moment ago")
+        return texts[0]
 
     def _fits(self, turn: Turn, reply: Reply, start: int) -> bool:
         try:
@@ -181,12 +215,6 @@ class Talk:
     def held(self, at_ns: int) -> tuple[int, int]:
         """The stretch that is held at an instant."""
         return next(stretch for stretch in self.floor.taken if stretch[0] <= at_ns < stretch[1])
-
-
-def _reworded(reply: Reply, start: int, aside: Aside, talk: Talk) -> Reply:
-    """What was right when it was due, said later in words that say so: that stays right."""
-    end = talk.clock.snap_up(start + talk.scene.rules.window_ns)
-    return Reply(ASIDES[aside] + reply.text, start, end, None, reply.evidence, reply.event_id)
 
 
 def words_of(dialogue: Dialogue, user: Turn, answers: Sequence[Turn]) -> Words:

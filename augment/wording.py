@@ -28,7 +28,7 @@ _KINDS: dict[Kind, re.Pattern[str]] = {
         r"|\b(?:quick|slow|rapid|swift|brief|sudden|gradual|instant|immediate|short)ly\b|\b(?:faster|slower|longer)\b"
         r"|\b(?:a|an|some) (?:while|moment|long time|short time|minute|hour)\b"
         r"|\b(?:for|in|within|after|every) a second\b"
-        r"|\b(?:fast|slow|quick|at once|all at once)\b",
+        r"|\b(?:fast|slow|quick|sudden|abrupt|at once|all at once)\b",
         re.IGNORECASE,
     ),
     "count": re.compile(

@@ -67,6 +67,10 @@ def _values(field: FieldInfo) -> str:
     ]
     lengths = [f"{each.min_length} or more" for each in field.metadata if isinstance(each, MinLen)]
     names = {int: "whole number", float: "number", str: "text", bool: "true or false"}
+    items = typing.get_args(annotation)
+    if typing.get_origin(annotation) is tuple:
+        # `Annotated[int, …]`, as often as one likes.
+        return " ".join([f"a list of {names[typing.get_args(items[0])[0]]}s", *bounds, *lengths])
     return " ".join([names.get(annotation, str(annotation)), *bounds, *lengths])
 
 

@@ -6,14 +6,12 @@ from collections.abc import Iterator
 
 from datasets_build.checks.exchanges import asked_again, said_by, turns_of
 from datasets_build.checks.laws import Breach, Known, Law
-from datasets_build.core.clock import FrameClock
 from datasets_build.core.records import About, Dialogue, Turn
 from datasets_build.truth.asides import Aside, said
 from datasets_build.truth.due import due_of, unfit
+from datasets_build.truth.gaps import gone_before
 from datasets_build.truth.words import answer_texts, writer_of
 
-LEAST_GONE_NS = 500_000_000
-"""A stream that shows no new frame for as long was gone."""
 _FITTING: dict[Aside, tuple[str, ...]] = {
     "late_reply": ("user_query", "interruption", "correction"),
     "late_report": ("event",),
@@ -48,17 +46,28 @@ def _corrected(row: Dialogue, known: Known) -> Iterator[Breach]:
             yield Breach(f"turn {turn.id} of loss_weight {turn.loss_weight}", "0, because it is not learned")
         if turn.id not in corrected:
             yield Breach(f"turn {turn.id} not learned", "a turn that corrects it")
-        if said(turn.text).text in _true_texts(row, turns.get(turn.trigger_ref or ""), known):
-            yield Breach(f"turn {turn.id}: {turn.text!r}", "something that is not true, because it is corrected")
+        user = turns.get(turn.trigger_ref or "")
+        refused = [
+            t for other in row.turns if other.role == "user" and other.trigger_ref == turn.id for t in _ends(other)
+        ]
+        for t_ns in (*([user.end_ns] if user else []), *refused):
+            if said(turn.text).text in _true_texts(row, user, t_ns, known):
+                yield Breach(
+                    f"turn {turn.id}: {turn.text!r}", f"something that is not true at {t_ns}, when it is corrected"
+                )
 
 
-def _true_texts(row: Dialogue, user: Turn | None, known: Known) -> frozenset[str]:
+def _ends(turn: Turn) -> tuple[int, int]:
+    return turn.start_ns, turn.end_ns
+
+
+def _true_texts(row: Dialogue, user: Turn | None, t_ns: int, known: Known) -> frozenset[str]:
     writer = writer_of(row.provenance)
     if writer is None or user is None or user.task is None or user.about is None:
         return frozenset()
     if unfit(user.task, user.about, known.grounds):
         return frozenset()
-    due = due_of(user.task, user.about, user.end_ns, known.grounds)
+    due = due_of(user.task, user.about, t_ns, known.grounds)
     if isinstance(due, str):
         return frozenset()
     absent = user.task == "before" and not due.told
@@ -97,14 +106,6 @@ def _summaries(row: Dialogue, known: Known) -> Iterator[Breach]:
         told = () if isinstance(due, str) else due.told
         if writer is None or text not in answer_texts(writer, "before", About(kind="scene"), told, number=None):
             yield Breach(f"turn {turn.id}: {text!r}", f"what had happened last at {before}")
-
-
-def gone_before(clock: FrameClock, t_ns: int) -> int | None:
-    """The last frame before a stream was gone that is back with the frame at `t_ns`; None where it was not."""
-    if not clock.on_grid(t_ns) or not 0 < t_ns < clock.end_ns:
-        return None
-    before = clock.time_of(clock.index_at(t_ns) - 1)
-    return before if t_ns - before >= LEAST_GONE_NS else None
 
 
 MISHAP_LAWS: tuple[Law[Dialogue], ...] = (

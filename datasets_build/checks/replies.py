@@ -15,7 +15,7 @@ from datasets_build.core.records import About, Dialogue, Provenance, Turn
 from datasets_build.truth.asides import Said, said
 from datasets_build.truth.due import Due, due_of, unfit
 from datasets_build.truth.looks import PLACES
-from datasets_build.truth.words import acknowledgements, answer_texts, question_texts, writer_of
+from datasets_build.truth.words import acknowledgements, answer_texts, late_texts, question_texts, writer_of
 
 
 class Reply(NamedTuple):
@@ -207,7 +207,9 @@ def _report_words(row: Dialogue, known: Known) -> Iterator[Breach]:
         made = turn.trigger_ref or ""
         if writer is not None and turn.trigger == "event" and made in abouts:
             fact = known.grounds.by_id[made]
-            if said(turn.text).text not in answer_texts(writer, "tell_me_when", abouts[made], [fact], number=None):
+            aside, text = said(turn.text)
+            texts = answer_texts(writer, "tell_me_when", abouts[made], [fact], number=None)
+            if text not in (late_texts(writer, fact) if aside == "late_report" else texts):
                 yield Breach(f"{turn.text!r} of turn {turn.id}", f"words that report {fact.event.caption!r}")
 
 

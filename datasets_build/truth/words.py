@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from datasets_build.core.records import About, Provenance
@@ -10,6 +11,7 @@ from datasets_build.teachers.teacher import Happening, Intent, Request
 from datasets_build.teachers.template import PHRASES, TERSE, Template, load_template
 from datasets_build.truth.grounds import Fact
 
+_NOW = re.compile(r"\b(?:now|just|moment|look|there it is|here|recently|current(?:ly)?)\b", re.IGNORECASE)
 _ASKS: dict[tuple[str, str], tuple[Intent, ...]] = {
     ("now", "scene"): ("ask_now",),
     ("now", "camera"): ("ask_now_camera",),
@@ -111,3 +113,14 @@ def _all(
 def acknowledgements(writer: Template) -> frozenset[str]:
     """All ways of taking up a request."""
     return _all(writer, ("acknowledge",))
+
+
+def speaks_of_now(text: str) -> bool:
+    """Whether a text says when it is said, so that it is false when it is said later."""
+    return _NOW.search(text) is not None
+
+
+def late_texts(writer: Template, fact: Fact) -> list[str]:
+    """What can be told of an event when it is over, in words that stay true."""
+    texts = answer_texts(writer, "before", About(kind="scene"), [fact], number=None)
+    return sorted(text for text in texts if not speaks_of_now(text))

@@ -82,6 +82,7 @@ STALLED = clock_of_stays([33_333_333] * 20 + [7 * NS_PER_S] + [33_333_334] * 20)
 DECODERS = ("decord", "pyav", "torchcodec")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("clock", [EVEN, STALLED], ids=["mp4", "mkv"])
 @pytest.mark.parametrize("size", [(160, 120), (61, 49)])
 def test_lossless_files_come_back_bit_for_bit_from_every_decoder(tmp_path, clock, size):

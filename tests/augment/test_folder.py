@@ -300,6 +300,7 @@ OPERATIONS = (
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=examples(20), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.sampled_from(OPERATIONS), min_size=1, max_size=3, unique=True), st.integers(0, 99))
 def test_what_is_written_is_what_is_made_on_the_fly(parent, tmp_path_factory, operations, seed):

@@ -103,7 +103,7 @@ def test_a_setting_that_is_wrong_is_named(asked, override, words):
 
 def test_a_pipeline_that_would_leave_nothing_is_told_first(asked):
     said = asked("operations: [{kind: crop, least: 0.01, most: 0.01}]")
-    assert "leaves nothing of any video, such as nothing is left for" in said
+    assert "leaves nothing of any video, such as of clip-2.mp4: copy 0: nothing is left for" in said
     assert "raise p" in asked("operations: [{kind: loop, p: 1.0e-12}]")
 
 

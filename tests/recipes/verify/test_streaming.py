@@ -70,7 +70,12 @@ def alone(ready):
 
 
 @pytest.mark.parametrize(
-    ("family", "layout"), [("qwen2_5_vl", "origin"), ("qwen2_5_vl", "branch"), ("qwen3_vl", "branch")]
+    ("family", "layout"),
+    [
+        ("qwen2_5_vl", "branch"),
+        pytest.param("qwen2_5_vl", "origin", marks=pytest.mark.slow),
+        pytest.param("qwen3_vl", "branch", marks=pytest.mark.slow),
+    ],
 )
 def test_a_session_finds_what_training_finds(ready, layout, family):
     case = ready("stream", layout, family)
