@@ -86,6 +86,10 @@ def _sheet(
     whole = max(begins[names[-1]] + lengths[-1], made.view.end_ns / NS_PER_S)
     begin, until = stretch_s
     stretch = (begin, whole if until is None else until)
+    if not 0 <= stretch[0] < stretch[1] or stretch[0] >= whole:
+        raise AugmentError(
+            f"a picture from {begin:g} s until {stretch[1]:g} s: expected a stretch of [0, {whole:.2f}] s"
+        )
     shown = Showing(view=made.view, reels=reels, looks=made.looks)
     return Sheet(
         title=" + ".join(
