@@ -39,10 +39,9 @@ class Grounds:
 
     def of(self, about: About) -> Sequence[Fact]:
         """The events of a class."""
-        key = about.model_copy(update={"every": False})
-        if key not in self._of:
-            self._of[key] = [fact for fact in self._all if is_about(about, fact.event)]
-        return self._of[key]
+        if about not in self._of:
+            self._of[about] = [fact for fact in self._all if is_about(about, fact.event)]
+        return self._of[about]
 
     @property
     def scene(self) -> Sequence[Fact]:
