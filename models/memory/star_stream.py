@@ -129,9 +129,11 @@ class StarStreamPolicy:
             known = [self._scored[key].direction for key in sorted(self._stars)]
             moved = novelty(direction, [other for other in known if other is not None])
             threshold = settings.scene_novelty
+        weighed = settings.motion_weight * moved + settings.complexity_weight * complexity(chunk.thumbnail)
         return Scored(
             held=held_of(chunk),
-            importance=settings.motion_weight * moved + settings.complexity_weight * complexity(chunk.thumbnail),
+            # Pictures of the same worth stay equals, in whichever order a machine adds their pixels up.
+            importance=round(weighed, 9),
             scene=self._first is None or moved > threshold,
             direction=direction,
         )

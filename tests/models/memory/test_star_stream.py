@@ -29,7 +29,8 @@ def score(event, before, known, rules):
     else:
         change = 0 if before is None else np.abs(event.thumbnail.astype(int) - before.thumbnail.astype(int)).mean()
         moved, scene = change / 255, before is None or change / 255 > rules.scene_motion
-    return rules.motion_weight * moved + rules.complexity_weight * grey(event.thumbnail).std() / 128, scene
+    weighed = rules.motion_weight * moved + rules.complexity_weight * grey(event.thumbnail).std() / 128
+    return round(float(weighed), 9), scene
 
 
 def drop_weakest(stars, rules):
@@ -39,10 +40,10 @@ def drop_weakest(stars, rules):
         loose = [key for key in others if not stars[key][1]]
         if loose:
             worst = min(stars[key][0] for key in loose)
-            del stars[max(key for key in loose if abs(stars[key][0] - worst) < 1e-9)]
+            del stars[max(key for key in loose if stars[key][0] == worst)]
         else:
             worst = min(stars[key][0] for key in others)
-            del stars[min(key for key in others if abs(stars[key][0] - worst) < 1e-9)]
+            del stars[min(key for key in others if stars[key][0] == worst)]
 
 
 def reference(events, rules):
