@@ -132,8 +132,8 @@ class StarStreamPolicy:
         weighed = settings.motion_weight * moved + settings.complexity_weight * complexity(chunk.thumbnail)
         return Scored(
             held=held_of(chunk),
-            # Pictures of the same worth stay equals, in whichever order a machine adds their pixels up.
-            importance=round(weighed, 9),
+            # Of the same worth are equals, whatever a machine rounds: directions are float32.
+            importance=round(weighed, 6),
             scene=self._first is None or moved > threshold,
             direction=direction,
         )

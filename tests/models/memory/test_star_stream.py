@@ -30,7 +30,7 @@ def score(event, before, known, rules):
         change = 0 if before is None else np.abs(event.thumbnail.astype(int) - before.thumbnail.astype(int)).mean()
         moved, scene = change / 255, before is None or change / 255 > rules.scene_motion
     weighed = rules.motion_weight * moved + rules.complexity_weight * grey(event.thumbnail).std() / 128
-    return round(float(weighed), 9), scene
+    return round(float(weighed), 6), scene
 
 
 def drop_weakest(stars, rules):
