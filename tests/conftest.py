@@ -8,11 +8,15 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.laws import examples
+
 os.environ["HF_HUB_OFFLINE"] = "1"
 # Two workers with two threads each wait for one another; programs that tests start take it over.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Machines that run tests are shared and slow at times: laws count, not the time of one example.
-settings.register_profile("streamvl", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "streamvl", deadline=None, max_examples=examples(100), suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("streamvl")
 
 

@@ -67,6 +67,7 @@ LOOKS = (NOISE, compress(60.0), NOISE.model_copy(update={"seed": 6}), compress(2
 WHOLE = sent(PIXELS, LOOKS, CLOCK)
 
 
+@pytest.mark.slow
 @settings(max_examples=examples(25), deadline=None)
 @given(st.lists(st.lists(st.integers(0, 29), min_size=1, max_size=6, unique=True).map(sorted), min_size=1, max_size=4))
 def test_whatever_is_read_and_in_which_order_a_frame_looks_the_same(requests):

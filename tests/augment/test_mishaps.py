@@ -144,6 +144,7 @@ def test_without_operations_nothing_goes_wrong():
     assert no_latency() == 0
 
 
+@pytest.mark.slow
 def test_the_same_seed_goes_wrong_in_the_same_way():
     operations = [Interrupt(share=0.5), DroppedAnswer(share=0.3), WrongThenCorrected(share=0.3)]
     one, two = ([row for row, _ in talks(*operations, seeds=1)] for _ in range(2))

@@ -62,6 +62,7 @@ def test_parquet_round_trip(tmp_path_factory, rows):
     assert count_rows(path, StreamingQA) == len(rows)
 
 
+@pytest.mark.slow
 @given(st.lists(questions(), min_size=1, max_size=5))
 def test_hugging_face_round_trip(rows):
     dataset = to_hf(rows, StreamingQA)
@@ -103,6 +104,7 @@ def test_the_same_rows_give_the_same_bytes(tmp_path):
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
+@pytest.mark.slow
 @given(st.lists(st.lists(questions(), max_size=4), max_size=4))
 def test_joining_parts_equals_writing_at_once(tmp_path_factory, parts):
     folder = tmp_path_factory.mktemp("c")

@@ -69,6 +69,7 @@ def test_of_a_stage_that_failed_its_own_words_are_told_alone(tmp_path, name, end
     assert others == ("error: a process of the stage was ended by SIGKILL" if done.returncode == 137 else "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("content", "word"),
     [

@@ -308,6 +308,7 @@ def page_of(text: str) -> Page:
 SIGNS = st.text(st.sampled_from("<>&\"'/ax {}%#!-\n\u2028é"), min_size=1, max_size=24)
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(SIGNS | st.sampled_from(["<script>alert(1)</script>", "</script>", "<!--", "{{ 1 }}", "' onload='x"]))
 def test_no_text_changes_the_structure_of_the_page(text: str) -> None:

@@ -80,6 +80,7 @@ def test_segments_count_what_began_or_ended_and_turns_that_stay():
     assert [said.segment for said in example.said] == [1, 2, 3, 3, 4, 5]
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(0, 9), max_size=4), st.lists(st.integers(0, 9), max_size=3), st.integers(0, 1))
 @settings(max_examples=25)
 def test_a_turn_at_the_time_of_a_grid_parts_it_from_the_next_one(turns, events, shift):
