@@ -1,6 +1,9 @@
 """Finished output folders to augment: short drawn videos with all datasets, made by the builders in this process."""
 
 import hashlib
+from contextlib import contextmanager
+
+import pytest
 
 from augment.folder import apply
 from augment.settings import Pipeline
@@ -13,6 +16,7 @@ from datasets_build.builders.streaming_qa import StreamingQAConfig
 from datasets_build.core.augmentation import Augmentation
 from datasets_build.core.files import sha256_file
 from datasets_build.core.records import DecoderTrust
+from datasets_build.core.stage import Stage
 from datasets_build.core.table import read_table
 from datasets_build.video import probe
 from tests.builders.made import lively, write_out
@@ -80,3 +84,20 @@ def stamps(out):
 def maps_of(out):
     """The maps of an augmented folder."""
     return list(read_table(out / "augment" / "augmentations.parquet", Augmentation))
+
+
+@contextmanager
+def stopped_after(count, monkeypatch):
+    """A run that ends where the stage behind so many finished ones would be; gives the names of those."""
+    commit, done = Stage.commit, []
+
+    def stop(self, **more):
+        if len(done) == count:
+            raise KeyboardInterrupt
+        done.append(self.name)
+        commit(self, **more)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Stage, "commit", stop)
+        with pytest.raises(KeyboardInterrupt):
+            yield done

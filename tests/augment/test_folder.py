@@ -22,9 +22,9 @@ from datasets_build.checks.check import CheckConfig, run_checks
 from datasets_build.core.files import DataError, read_rejects
 from datasets_build.core.layout import clock_of, read_videos, table_path
 from datasets_build.core.records import Annotation, Dialogue, Event, Keyframe, Shot, StreamingQA
-from datasets_build.core.stage import Stage, StageError, output_folder
+from datasets_build.core.stage import StageError, output_folder
 from datasets_build.core.table import read_table
-from tests.augment.folders import applied, finished, maps_of, stamps, tree
+from tests.augment.folders import applied, finished, maps_of, stamps, stopped_after, tree
 from tests.drawn import frame_number
 from tests.laws import examples
 
@@ -387,18 +387,8 @@ def test_killed_at_any_moment_and_repeated_is_the_same(parent, beside, killers):
 def test_a_run_that_stopped_between_two_stages_goes_on(parent, beside, monkeypatch, finished_stages):
     """The moments at which a kill leaves most behind: some stages published, others not."""
     out = beside / f"stopped{finished_stages}"
-    commit, done = Stage.commit, []
-
-    def stop(self, **more):
-        if len(done) == finished_stages:
-            raise KeyboardInterrupt
-        done.append(self.name)
-        commit(self, **more)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Stage, "commit", stop)
-        with pytest.raises(KeyboardInterrupt):
-            applied(parent, out, *SLOWED)
+    with stopped_after(finished_stages, monkeypatch):
+        applied(parent, out, *SLOWED)
     assert (out / ".work").exists()
     applied(parent, out, *SLOWED)
     assert tree(out) == tree(beside / "whole")

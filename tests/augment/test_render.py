@@ -28,9 +28,9 @@ from augment.view import View
 from datasets_build.checks.check import CheckConfig, run_checks
 from datasets_build.core.files import read_rejects, sha256_file
 from datasets_build.core.layout import clock_of, read_videos, video_path
-from datasets_build.core.stage import Stage, StageError
+from datasets_build.core.stage import StageError
 from datasets_build.video import check_decoder, decoder_for, probe, read
-from tests.augment.folders import applied, finished, maps_of, stamps, tree
+from tests.augment.folders import applied, finished, maps_of, stamps, stopped_after, tree
 from tests.augment.views import changed
 from tests.builders.made import video_of
 from tests.drawn import VideoSpec, draw_video, frame_number
@@ -288,18 +288,8 @@ def test_stopped_between_two_files_it_goes_on_with_the_next(parent, whole, monke
 )
 def test_stopped_between_two_stages_it_goes_on(parent, whole, monkeypatch, published):
     out = whole.parent / f"stopped{published}"
-    commit, done = Stage.commit, []
-
-    def stop(self, **more):
-        if len(done) == published:
-            raise KeyboardInterrupt
-        done.append(self.name)
-        commit(self, **more)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Stage, "commit", stop)
-        with pytest.raises(KeyboardInterrupt):
-            rendered(parent, out, codec="h264")
+    with stopped_after(published, monkeypatch) as done:
+        rendered(parent, out, codec="h264")
     assert done[0] == "videos"
     monkeypatch.setattr(module, "encode", None)
     rendered(parent, out, codec="h264")

@@ -42,7 +42,6 @@ def test_every_law_holds_on_every_video(scene, seed):
     assert breaches(scene, events, dialogues=[row]) == []
 
 
-@pytest.mark.slow
 @given(scenes(), st.integers(0, 2**40))
 def test_the_same_seed_says_the_same(scene, seed):
     events = events_in(scene)

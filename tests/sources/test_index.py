@@ -166,7 +166,6 @@ def test_a_second_run_finds_it_done(corpus, tmp_path):
     assert times == {path: path.stat().st_mtime_ns for path in (tmp_path / "out" / "index").iterdir()}
 
 
-@pytest.mark.slow
 def test_the_number_of_workers_changes_no_byte(corpus, tmp_path):
     run(corpus, tmp_path / "one", workers=1)
     run(corpus, tmp_path / "three", workers=3)
