@@ -53,6 +53,10 @@ class Piece:
         """Where an instant of the source lies in the view. Raises TimeError outside the stretch."""
         return self.time_map.exact(self.clock.end_ns - t_ns if self.is_reversed else t_ns)
 
+    def at(self, t_ns: int | Fraction) -> int:
+        """`exact` in whole nanoseconds, halves up."""
+        return self.time_map.apply(self.clock.end_ns - t_ns if self.is_reversed else t_ns)
+
     def back(self, t_ns: int | Fraction) -> Fraction:
         """Where an instant of the view lies in the source. Raises TimeError outside the stretch."""
         found = self.time_map.inverse().exact(t_ns)
@@ -233,11 +237,12 @@ class View:
         """
         found = []
         for place, piece in enumerate(self.pieces):
+            if piece.source != source:
+                continue
             low, high = piece.span
             inside = low < t_ns <= high if piece.is_reversed else low <= t_ns < high
-            last = place == len(self.pieces) - 1 and t_ns == (low if piece.is_reversed else high)
-            if piece.source == source and (inside or last):
-                found.append((place, self.clock.snap_up(round_half_up(piece.exact(t_ns)))))
+            if inside or (place == len(self.pieces) - 1 and t_ns == (low if piece.is_reversed else high)):
+                found.append((place, self.clock.snap_up(piece.at(t_ns))))
         return found
 
     def spans(self, source: str, span: Span) -> list[Moved]:
@@ -250,11 +255,11 @@ class View:
         found = []
         for place, piece in enumerate(self.pieces):
             low, high = piece.span
-            begin, end = max(Fraction(span.start_ns), low), min(Fraction(span.end_ns), high)
-            if piece.source != source or begin >= end:
+            if piece.source != source or span.start_ns >= high or span.end_ns <= low:
                 continue
+            begin, end = max(span.start_ns, low), min(span.end_ns, high)
             cuts = (begin > span.start_ns, end < span.end_ns)
-            ends = [round_half_up(piece.exact(t)) for t in (begin, end)]
+            ends = [piece.at(t) for t in (begin, end)]
             if piece.is_reversed:
                 ends, cuts = ends[::-1], cuts[::-1]
             start_ns, end_ns = (self.clock.snap_up(t) for t in ends)
@@ -274,7 +279,7 @@ class View:
             first, stop = np.searchsorted(piece.on_ns, [span.start_ns, end])
             lost = first == stop and len(piece.clock.frames_in(span))
             if piece.source == source and not piece.is_reversed and low <= span.start_ns and end <= high and not lost:
-                start_ns, end_ns = (round_half_up(piece.exact(t)) for t in (span.start_ns, end))
+                start_ns, end_ns = (piece.at(t) for t in (span.start_ns, end))
                 yield place, Span(start_ns=start_ns, end_ns=min(end_ns, self.end_ns))
 
 

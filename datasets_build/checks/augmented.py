@@ -87,7 +87,7 @@ class Strip:
 
     def to_video(self, t_ns: int | Fraction) -> int:
         """Where an instant of the parent's stretch goes, in whole nanoseconds."""
-        return round_half_up(self.time_map.exact(self.clock.end_ns - t_ns if self.row.is_reversed else t_ns))
+        return self.time_map.apply(self.clock.end_ns - t_ns if self.row.is_reversed else t_ns)
 
 
 def inside(clock: FrameClock, low: Fraction, high: Fraction) -> range:

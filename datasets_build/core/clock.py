@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
 from typing import Self
@@ -127,7 +127,7 @@ class FrameClock:
         """The frame on screen at an instant of `[0, end_ns)`. Raises TimeError outside."""
         if not 0 <= t_ns < self.end_ns:
             raise TimeError(f"{t_ns} ns is outside the video's [0, {self.end_ns}) ns")
-        return int(np.searchsorted(self.t_ns, t_ns, side="right")) - 1
+        return int(self.t_ns.searchsorted(t_ns, side="right")) - 1
 
     def indices_at(self, times_ns: Sequence[int] | Int64s) -> Int64s:
         """`index_at` for many instants: `(n,) int64`."""
@@ -138,12 +138,14 @@ class FrameClock:
 
     def frames_in(self, span: Span) -> range:
         """Indices of the frames whose presentation time lies inside the half-open span."""
-        first = int(np.searchsorted(self.t_ns, span.start_ns, side="left"))
-        return range(first, int(np.searchsorted(self.t_ns, span.end_ns, side="left")))
+        first, stop = self.t_ns.searchsorted((span.start_ns, span.end_ns)).tolist()
+        return range(first, stop)
 
     def snap_up(self, t_ns: int) -> int:
         """The first frame time at or after an instant, or the end when no frame follows; negative gives 0."""
-        return self.time_of(int(np.searchsorted(self.t_ns, t_ns, side="left")))
+        # The method, not numpy's function: for one instant the function's wrapper takes most of the time.
+        index = int(self.t_ns.searchsorted(t_ns))
+        return self.end_ns if index == len(self.t_ns) else int(self.t_ns[index])
 
     def snap_span(self, span: Span) -> Span:
         """Both ends moved up to the grid: holds exactly the frames that the span held."""
@@ -163,8 +165,9 @@ class FrameClock:
             return np.arange(len(self), dtype=np.int64)
         if fps <= 0:
             raise TimeError(f"a grid needs a positive rate, found {fps}")
-        steps = int(Fraction(self.end_ns) * fps / NS_PER_S) + 1
-        times = [int(k * NS_PER_S / fps) for k in range(steps)]
+        # In integers: a fraction for each step of a long video is slow.
+        over, under = fps.numerator, NS_PER_S * fps.denominator
+        times = [k * under // over for k in range(self.end_ns * over // under + 1)]
         return np.unique(self.indices_at([t for t in times if t < self.end_ns]))
 
 
@@ -174,6 +177,16 @@ def _fraction(value: int | str | Fraction) -> Fraction:
 
 def _source_of(knot: tuple[Fraction, Fraction]) -> Fraction:
     return knot[0]
+
+
+def _along(first: tuple[Fraction, Fraction], last: tuple[Fraction, Fraction], over: int, under: int) -> tuple[int, int]:
+    """Where the line through two knots takes an instant `over / under`, as numerator and denominator."""
+    (s0, t0), (s1, t1) = first, last
+    # t0 + (t - s0) * (t1 - t0) / (s1 - s0) over one denominator: each operation on fractions divides by a gcd.
+    part = (over * s0.denominator - s0.numerator * under) * s1.denominator
+    whole = (s1.numerator * s0.denominator - s0.numerator * s1.denominator) * under
+    rise = t1.numerator * t0.denominator - t0.numerator * t1.denominator
+    return part * rise + t0.numerator * t1.denominator * whole, whole * t0.denominator * t1.denominator
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +202,8 @@ class TimeMap:
     """
 
     knots: tuple[tuple[Fraction, Fraction], ...]
+    # The first whole nanosecond at or after each knot, once somebody asks: fractions are slow to search in.
+    _starts: list[int] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if len(self.knots) < 2:
@@ -223,17 +238,21 @@ class TimeMap:
         if not low <= t_ns <= high:
             raise TimeError(f"{t_ns} ns is outside the map's source [{low}, {high}] ns")
         k = min(bisect_right(self.knots, t_ns, key=_source_of), len(self.knots) - 1)
-        (s0, t0), (s1, t1) = self.knots[k - 1], self.knots[k]
-        # t0 + (t - s0) * (t1 - t0) / (s1 - s0) over one denominator: each operation on fractions divides by a gcd.
-        part = (t_ns.numerator * s0.denominator - s0.numerator * t_ns.denominator) * s1.denominator
-        whole = (s1.numerator * s0.denominator - s0.numerator * s1.denominator) * t_ns.denominator
-        rise = t1.numerator * t0.denominator - t0.numerator * t1.denominator
-        down = whole * t0.denominator * t1.denominator
-        return Fraction(part * rise + t0.numerator * t1.denominator * whole, down)
+        return Fraction(*_along(self.knots[k - 1], self.knots[k], t_ns.numerator, t_ns.denominator))
 
-    def apply(self, t_ns: int) -> int:
-        """The target of a source instant in whole nanoseconds, rounded half up."""
-        return round_half_up(self.exact(t_ns))
+    def apply(self, t_ns: int | Fraction) -> int:
+        """The target of a source instant in whole nanoseconds, rounded half up. Raises TimeError outside the source."""
+        if t_ns.denominator != 1:
+            return round_half_up(self.exact(t_ns))
+        t_ns = t_ns.numerator
+        if not self._starts:
+            self._starts.extend(-(-s.numerator // s.denominator) for s, _ in self.knots)
+        k = min(bisect_right(self._starts, t_ns), len(self.knots) - 1)
+        end = self.knots[-1][0]
+        if k == 0 or t_ns * end.denominator > end.numerator:
+            raise TimeError(f"{t_ns} ns is outside the map's source [{self.knots[0][0]}, {end}] ns")
+        top, down = _along(self.knots[k - 1], self.knots[k], t_ns, 1)
+        return (2 * top + down) // (2 * down)
 
     def apply_span(self, span: Span) -> Span | None:
         """A span cut to the source interval and moved; None when nothing of it is inside."""
