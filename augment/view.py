@@ -137,18 +137,17 @@ class View:
         """When the last frame leaves the screen."""
         return self.clock.end_ns
 
-    def then(self, change: View) -> View:
+    def then(self, change: Sequence[Piece]) -> View:
         """This view changed once more.
 
         Args:
-            change: a view whose pieces have this view's clock as their source.
+            change: pieces that have this view's clock as their source.
         """
         if self._is_plain():
             # Its clock is its video's, so the change is what comes out.
             inner = self.pieces[0]
-            pieces = tuple(replace(outer, source=inner.source, clock=inner.clock) for outer in change.pieces)
-            return replace(change, pieces=pieces)
-        found = [part for outer in change.pieces for part in self._through(outer)]
+            return View.of(replace(outer, source=inner.source, clock=inner.clock) for outer in change)
+        found = [part for outer in change for part in self._through(outer)]
         return View.of(sorted(found, key=lambda part: part.begins))
 
     def _is_plain(self) -> bool:
@@ -299,6 +298,10 @@ def map_times(time_map: TimeMap, times_ns: Sequence[int]) -> list[int]:
         begin = at
         at = len(times_ns) if s1 is high else bisect_left(times_ns, math.ceil(s1), begin)
         if begin == at:
+            continue
+        if at == begin + 1 and times_ns[begin] == s0:
+            # Where each frame has a knot of its own.
+            found.append(round_half_up(t0))
             continue
         # t0 + (t - s0) * rise / run with all fractions brought to whole numbers.
         shared = math.lcm(s0.denominator, s1.denominator, t0.denominator, t1.denominator)

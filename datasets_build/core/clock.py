@@ -6,7 +6,7 @@ its presentation timestamp (pts) and the stream's time base, in exact integer ar
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -175,11 +175,19 @@ def _fraction(value: int | str | Fraction) -> Fraction:
     return value if isinstance(value, Fraction) else Fraction(value)
 
 
-def _source_of(knot: tuple[Fraction, Fraction]) -> Fraction:
+Knot = tuple[Fraction, Fraction]
+"""An instant of one clock, and where it lies on another."""
+
+
+def _source_of(knot: Knot) -> Fraction:
     return knot[0]
 
 
-def _along(first: tuple[Fraction, Fraction], last: tuple[Fraction, Fraction], over: int, under: int) -> tuple[int, int]:
+def _target_of(knot: Knot) -> Fraction:
+    return knot[1]
+
+
+def _along(first: Knot, last: Knot, over: int, under: int) -> tuple[int, int]:
     """Where the line through two knots takes an instant `over / under`, as numerator and denominator."""
     (s0, t0), (s1, t1) = first, last
     # t0 + (t - s0) * (t1 - t0) / (s1 - s0) over one denominator: each operation on fractions divides by a gcd.
@@ -201,7 +209,7 @@ class TimeMap:
         TimeError: fewer than two knots, or a knot out of order.
     """
 
-    knots: tuple[tuple[Fraction, Fraction], ...]
+    knots: tuple[Knot, ...]
     # The first whole nanosecond at or after each knot, once somebody asks: fractions are slow to search in.
     _starts: list[int] = field(default_factory=list, init=False, repr=False, compare=False)
 
@@ -234,6 +242,8 @@ class TimeMap:
 
     def exact(self, t_ns: int | Fraction) -> Fraction:
         """The target of a source instant as an exact rational. Raises TimeError outside the source interval."""
+        if t_ns.denominator == 1:
+            return Fraction(*_along(*self._leg(t_ns.numerator), t_ns.numerator, 1))
         low, high = self.source
         if not low <= t_ns <= high:
             raise TimeError(f"{t_ns} ns is outside the map's source [{low}, {high}] ns")
@@ -244,15 +254,18 @@ class TimeMap:
         """The target of a source instant in whole nanoseconds, rounded half up. Raises TimeError outside the source."""
         if t_ns.denominator != 1:
             return round_half_up(self.exact(t_ns))
-        t_ns = t_ns.numerator
+        top, down = _along(*self._leg(t_ns.numerator), t_ns.numerator, 1)
+        return (2 * top + down) // (2 * down)
+
+    def _leg(self, t_ns: int) -> tuple[Knot, Knot]:
+        """The knots on both sides of an instant."""
         if not self._starts:
             self._starts.extend(-(-s.numerator // s.denominator) for s, _ in self.knots)
         k = min(bisect_right(self._starts, t_ns), len(self.knots) - 1)
         end = self.knots[-1][0]
         if k == 0 or t_ns * end.denominator > end.numerator:
             raise TimeError(f"{t_ns} ns is outside the map's source [{self.knots[0][0]}, {end}] ns")
-        top, down = _along(self.knots[k - 1], self.knots[k], t_ns, 1)
-        return (2 * top + down) // (2 * down)
+        return self.knots[k - 1], self.knots[k]
 
     def apply_span(self, span: Span) -> Span | None:
         """A span cut to the source interval and moved; None when nothing of it is inside."""
@@ -275,6 +288,19 @@ class TimeMap:
         low, high = max(self.target[0], after.source[0]), min(self.target[1], after.source[1])
         if low >= high:
             raise TimeError(f"maps do not meet: target {self.target}, next source {after.source}")
-        middle = {t for _, t in self.knots} | {s for s, _ in after.knots} | {low, high}
-        back = self.inverse()
-        return TimeMap(tuple((back.exact(m), after.exact(m)) for m in sorted(middle) if low <= m <= high))
+        here, there = self.knots, after.knots
+        i = bisect_left(here, low, key=_target_of)
+        j = bisect_left(there, low, key=_source_of)
+        found: list[Knot] = []
+        # Both rise, so one walk finds every knot of either; both have one at or behind `high`.
+        while i < len(here) and j < len(there):
+            (s, middle), (after_s, t) = here[i], there[j]
+            if middle == after_s:
+                i, j = i + 1, j + 1
+            elif middle < after_s:
+                t, i = Fraction(*_along(there[j - 1], there[j], middle.numerator, middle.denominator)), i + 1
+            else:
+                before, behind = here[i - 1][::-1], here[i][::-1]
+                s, j = Fraction(*_along(before, behind, after_s.numerator, after_s.denominator)), j + 1
+            found.append((s, t))
+        return TimeMap(tuple(found))

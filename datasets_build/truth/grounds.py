@@ -9,7 +9,6 @@ from datasets_build.core.clock import FrameClock
 from datasets_build.core.records import About, Event
 from datasets_build.core.topics import bounds_of, is_about
 
-
 _SCENE, _CHANGES, _SHOTS = About(kind="scene"), About(kind="changes"), About(kind="shots")
 
 
