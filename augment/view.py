@@ -256,9 +256,8 @@ class View:
             low, high = piece.span
             if piece.source != source or span.start_ns >= high or span.end_ns <= low:
                 continue
-            begin, end = max(span.start_ns, low), min(span.end_ns, high)
-            cuts = (begin > span.start_ns, end < span.end_ns)
-            ends = [piece.at(t) for t in (begin, end)]
+            cuts = (low > span.start_ns, high < span.end_ns)
+            ends = [piece.at(low if cuts[0] else span.start_ns), piece.at(high if cuts[1] else span.end_ns)]
             if piece.is_reversed:
                 ends, cuts = ends[::-1], cuts[::-1]
             start_ns, end_ns = (self.clock.snap_up(t) for t in ends)
@@ -272,12 +271,15 @@ class View:
         A span of whose frames none is shown is not.
         """
         for place, piece in enumerate(self.pieces):
+            if piece.source != source or piece.is_reversed:
+                continue
             low, high = piece.span
             # What outlasts its video ends with it.
             end = min(span.end_ns, piece.clock.end_ns)
-            first, stop = np.searchsorted(piece.on_ns, [span.start_ns, end])
-            lost = first == stop and len(piece.clock.frames_in(span))
-            if piece.source == source and not piece.is_reversed and low <= span.start_ns and end <= high and not lost:
+            if span.start_ns < low or end > high:
+                continue
+            first, stop = piece.on_ns.searchsorted((span.start_ns, end))
+            if first < stop or not piece.clock.frames_in(span):
                 start_ns, end_ns = (piece.at(t) for t in (span.start_ns, end))
                 yield place, Span(start_ns=start_ns, end_ns=min(end_ns, self.end_ns))
 
