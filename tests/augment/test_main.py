@@ -182,6 +182,22 @@ def test_it_writes_repeats_refuses_and_forces(parent, tmp_path, augment):
     assert tree(out) == before
 
 
+def test_another_content_of_a_trace_is_another_run(parent, tmp_path, augment, monkeypatch):
+    config = write(tmp_path, "operations:\n  - {kind: delay, network: {form: trace, path: trace.txt}}\n")
+    (tmp_path / "trace.txt").write_text("40\n")
+    words = ("apply", parent, "--to", tmp_path / "out", "-c", config)
+    done = augment(*words)
+    assert done[0] == 0
+    before = tree(tmp_path / "out")
+    monkeypatch.chdir("/")
+    assert augment(*words)[:2] == done[:2]
+    (tmp_path / "trace.txt").write_text("400\n")
+    assert "made with other settings, code or inputs (config.operations: " in refused(augment(*words))
+    assert tree(tmp_path / "out") == before
+    assert augment(*words, "--force")[0] == 0
+    assert tree(tmp_path / "out") != before
+
+
 def test_an_empty_path_is_not_the_folder_one_stands_in(parent, tmp_path, augment, monkeypatch):
     monkeypatch.chdir(tmp_path)
     config = write(tmp_path, GOOD)
