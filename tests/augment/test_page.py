@@ -92,9 +92,7 @@ def test_every_picture_is_there_with_its_pipeline(path):
 
 def test_every_operation_has_a_picture():
     without = {kind_of(operation) for operation in operations() if not pictures(kind_of(operation))}
-    # It needs tracked boxes, which drawn clips do not have; the page says so.
-    assert without == {"window"}
-    assert "no picture" in TEXT.partition("### `window`")[2].partition("### ")[0]
+    assert without == set()
 
 
 def test_the_pictures_are_light():
