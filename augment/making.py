@@ -20,7 +20,7 @@ from augment.events import move_events
 from augment.looks import video_under
 from augment.mishaps import Mishaps
 from augment.settings import Operation
-from augment.shots import move_keyframes, move_shots
+from augment.shots import move_keyframes, move_shots, shots_as_seen
 from augment.unanswerable import absent_subjects
 from augment.untold import untold_of
 from augment.view import View
@@ -85,6 +85,7 @@ class Making:
         annotations = list(self._annotations(left))
         there = {piece.source: self.there[piece.source] for piece in self.view.pieces}
         shots = move_shots(self.view, {name: clip.shots for name, clip in there.items()}, video_id=self.video_id)
+        shots = shots_as_seen(shots, events.there)
         chosen = {name: clip.keyframes for name, clip in there.items()}
         return Augmented(
             view=self.view,
