@@ -32,7 +32,7 @@ Verdict = Literal["seen", "alike", "unsure", "unmeasured"]
 """Whether a seam is seen; `unmeasured` where a source has no signals."""
 LIGHT = 0.01
 """How much further than within their shots the mean or the spread of two pictures must be apart, 0..1, to be seen."""
-DETAIL = 0.02
+DETAIL = 0.05
 """The same of their edge density: where a camera moves it is less steady."""
 STILL = 0.012
 """The most that any cell may have changed in all between two pictures that look alike: as much as in one still step."""
