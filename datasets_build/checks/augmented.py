@@ -10,28 +10,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
-from pathlib import Path
 
-from datasets_build.checks.laws import Breach, Ledger
+from datasets_build.checks.laws import Breach
 from datasets_build.checks.moved import Moved, expected_spans
-from datasets_build.checks.walk import Atlas, Group, Names, walk
 from datasets_build.core.augmentation import AUGMENTED, Augmentation
 from datasets_build.core.clock import FrameClock, Span, TimeError, TimeMap, round_half_up
-from datasets_build.core.dataset import SPLITS
-from datasets_build.core.files import read_json
-from datasets_build.core.layout import clock_of, read_videos, table_path
-from datasets_build.core.records import Dialogue, Event, StreamingQA, Video
-from datasets_build.core.table import read_table
+from datasets_build.core.records import Event
 
-TABLE, SOURCES = "augment/augmentations.parquet", "augment/sources.json"
 RISES = ("map_rises", "a map has knots in order and stays inside its parent's clock")
 FOLLOW = ("pieces_follow", "pieces of an augmented video follow each other, from 0 to its end")
 CLOCK = ("clock_is_mapped", "the frames of an augmented video come when its maps say, and no other is dropped")
 DROPPED = ("dropped_named", "dropped frames are named once, in order, and lie in the stretch that is shown")
 BACKWARDS = ("backwards_fits", "a piece that runs backwards shows each frame from where, forwards, it left the screen")
-MAPPED = ("video_is_mapped", "every augmented video has maps, and no other has")
 MOVED = ("event_is_moved", "an event of an augmented video is one of its parent's, where its map takes it")
-PARENT = ("parent_there", "what an augmented record was made of is in the folder of its parents")
 
 # A video ends at a whole nanosecond and its map at a rational; later changes of pace stretch the difference.
 _SEAM_NS = 1000
@@ -168,6 +159,24 @@ def follow_breaches(rows: Sequence[Augmentation], clock: FrameClock) -> Iterator
         yield row.id, found
 
 
+def pieces_of(strips: Sequence[Strip], clock: FrameClock) -> list[Moved]:
+    """Where events go, piece by piece."""
+    begins = [clock.snap_up(round_half_up(strip.time_map.target[0])) for strip in strips]
+    return [
+        Moved(
+            to_video=strip.to_video,
+            clock=clock,
+            parent=strip.clock,
+            stretch=(strip.low, strip.high),
+            is_reversed=strip.row.is_reversed,
+            on_ns=strip.on_ns,
+            begin_ns=begin,
+            end_ns=end,
+        )
+        for strip, (begin, end) in zip(strips, pairwise([*begins, clock.end_ns]), strict=True)
+    ]
+
+
 def moved_breaches(
     events: Sequence[Event], strips: Sequence[Strip], told: Mapping[str, Sequence[Event]], clock: FrameClock
 ) -> Iterator[tuple[str, list[Breach]]]:
@@ -179,127 +188,14 @@ def moved_breaches(
         told: the events of each parent, by its id.
         clock: of the augmented video.
     """
-    begins = [clock.snap_up(round_half_up(strip.time_map.target[0])) for strip in strips]
+    pieces = pieces_of(strips, clock)
     expected: defaultdict[str, list[Event]] = defaultdict(list)
-    for strip, (begin, end) in zip(strips, pairwise([*begins, clock.end_ns]), strict=True):
-        piece = Moved(
-            to_video=strip.to_video,
-            clock=clock,
-            parent=strip.clock,
-            stretch=(strip.low, strip.high),
-            is_reversed=strip.row.is_reversed,
-            on_ns=strip.on_ns,
-            begin_ns=begin,
-            end_ns=end,
-        )
+    for strip, piece in zip(strips, pieces, strict=True):
         for event in told[strip.row.parent_id]:
             expected[event.id] += expected_spans(event, told[strip.row.parent_id], piece)
+    begins = [piece.begin_ns for piece in pieces]
     for event in events:
         yield event.id, list(_event_breaches(event, expected, begins))
-
-
-class Parents:
-    """What the folder of the parents holds."""
-
-    def __init__(self, out: Path) -> None:
-        self.out = out
-        self.videos: Mapping[str, Video] = {video.id: video for video in read_videos(out)}
-        self.events: defaultdict[str, list[Event]] = defaultdict(list)
-        for event in read_table(table_path(out, Event), Event):
-            self.events[event.video_id].append(event)
-        self._clocks: dict[str, FrameClock] = {}
-
-    def clock(self, video_id: str) -> FrameClock:
-        """The clock of one of its videos."""
-        if video_id not in self._clocks:
-            self._clocks[video_id] = clock_of(self.out, self.videos[video_id])
-        return self._clocks[video_id]
-
-    def ids(self, dataset: str, model: type[StreamingQA] | type[Dialogue]) -> frozenset[str]:
-        """The ids of a dataset's records."""
-        paths = (self.out / dataset / f"{split}.parquet" for split in SPLITS)
-        return frozenset(row.id for path in paths if path.is_file() for row in read_table(path, model))
-
-
-class AugmentRun:
-    """One check of what an augmented folder adds to others."""
-
-    def __init__(self, out: Path, atlas: Atlas, ledger: Ledger) -> None:
-        self.out, self.atlas, self.ledger = out, atlas, ledger
-        self.names = Names()
-        self.parents: Parents | None = self._open()
-
-    def _open(self) -> Parents | None:
-        content = read_json(self.out / SOURCES) if (self.out / SOURCES).is_file() else None
-        told = content.get("parent") if isinstance(content, dict) else None
-        parent = self.out / str(told)
-        there = isinstance(told, str) and (parent / "events" / "manifest.json").is_file()
-        lost = [] if there else [Breach(f"parent {told}", "the folder that was augmented")]
-        self.ledger.note(*PARENT, SOURCES, SOURCES, lost)
-        return Parents(parent) if there else None
-
-    def maps(self) -> None:
-        """The maps, and the events that went through them."""
-        met: set[str] = set()
-        for group, file in walk(self.out / TABLE, Augmentation, None, self.atlas, self.ledger):
-            met.add(group.video.id)
-            rows = [row for row in group.rows if isinstance(row, Augmentation)]
-            for row in rows:
-                self.names.meet("augmentation", row.id, file, self.ledger)
-            if self.parents is not None:
-                self._video(group, rows, file, self.parents)
-        for video in self.atlas.videos:
-            made, mapped = video.source == AUGMENTED, video.id in met
-            found = (
-                [] if made == mapped else [Breach(f"source {video.source}, maps: {mapped}", "maps where it is made")]
-            )
-            self.ledger.note(*MAPPED, TABLE, video.id, found)
-
-    def _video(self, group: Group, rows: Sequence[Augmentation], file: str, parents: Parents) -> None:
-        strips = []
-        for row in rows:
-            if row.parent_id not in parents.videos:
-                lost = Breach(f"parent_id {row.parent_id}", "a video of the folder that was augmented")
-                self.ledger.note(*PARENT, file, row.id, [lost])
-                return
-            self.ledger.note(*PARENT, file, row.id, [])
-            wrong = list(map_breaches(row, parents.clock(row.parent_id)))
-            self.ledger.note(*RISES, file, row.id, wrong)
-            if wrong:
-                return
-            strips.append(Strip.of(row, parents.clock(row.parent_id)))
-        for made, breaches in follow_breaches(rows, group.clock):
-            self.ledger.note(*FOLLOW, file, made, breaches)
-        for strip in strips:
-            self.ledger.note(*DROPPED, file, strip.row.id, dropped_breaches(strip))
-            self.ledger.note(*BACKWARDS, file, strip.row.id, backwards_breaches(strip))
-        wrong = list(clock_breaches(strips, group.clock))
-        self.ledger.note(*CLOCK, file, rows[0].id, wrong)
-        if not wrong:
-            self._events(group, strips, parents)
-
-    def _events(self, group: Group, strips: Sequence[Strip], parents: Parents) -> None:
-        file = table_path(self.out, Event).relative_to(self.out).as_posix()
-        told = {strip.row.parent_id: parents.events[strip.row.parent_id] for strip in strips}
-        for made, breaches in moved_breaches(self.atlas.events_of(group.video.id), strips, told, group.clock):
-            self.ledger.note(*MOVED, file, made, breaches)
-
-    def records(self) -> None:
-        """That questions and conversations name a parent that is there."""
-        if self.parents is None:
-            return
-        self._made_of("streaming_qa/qa", StreamingQA, self.parents)
-        self._made_of("dialogue/dialogues", Dialogue, self.parents)
-
-    def _made_of(self, table: str, model: type[StreamingQA] | type[Dialogue], parents: Parents) -> None:
-        known: frozenset[str] | None = None
-        for split in SPLITS:
-            path = self.out / table / f"{split}.parquet"
-            for row in read_table(path, model) if path.is_file() else ():
-                known = parents.ids(table, model) if known is None else known
-                parent = row.provenance.inputs[0] if row.provenance.inputs else None
-                lost = [] if parent in known else [Breach(f"provenance.inputs.0 {parent}", f"a row of {table}")]
-                self.ledger.note(*PARENT, f"{table}/{split}.parquet", row.id, lost)
 
 
 def _event_breaches(event: Event, expected: Mapping[str, Sequence[Event]], begins: Sequence[int]) -> Iterator[Breach]:
