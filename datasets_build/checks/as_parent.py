@@ -10,7 +10,7 @@ import numpy as np
 from datasets_build.checks.augmented import Strip
 from datasets_build.checks.integrity import difference
 from datasets_build.checks.laws import Breach
-from datasets_build.checks.moved import Moved, expected_spans
+from datasets_build.checks.moved import Moved
 from datasets_build.checks.parents import Conversation, Question
 from datasets_build.checks.remade import Remade
 from datasets_build.checks.retold import box_breaches, box_under, words_breaches
@@ -55,15 +55,14 @@ def event_breaches(made: Remade, events: Sequence[Event], told: Mapping[str, Seq
         events: of it.
         told: the events of each parent, by its id.
     """
-    parents = {event.id: (source, event) for source in made.sources for event in told[source]}
+    parents = {event.id: event for source in made.sources for event in told[source]}
     for event in events:
-        source, old = parents.get(event.provenance.inputs[0] if event.provenance.inputs else "", ("", None))
+        old = parents.get(event.provenance.inputs[0] if event.provenance.inputs else "")
         if event.provenance.agent == AUGMENTED or old is None:
             continue
         found = [
             list(_event(made, event, old, place))
-            for place, _, piece in made.of_source(source)
-            for there in expected_spans(old, told[source], piece)
+            for place, there in made.expected.get(old.id, ())
             if (there.label, there.start_ns, there.end_ns) == (event.label, event.start_ns, event.end_ns)
         ]
         # What lies where no piece takes it is found elsewhere.

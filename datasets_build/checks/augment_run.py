@@ -40,7 +40,7 @@ from datasets_build.checks.told import FILE, INVALIDATED, JOINED, Told, invalida
 from datasets_build.checks.tracks import KEYFRAMES, SHOTS, keyframe_breaches, shot_breaches
 from datasets_build.checks.walk import Ahead, Atlas, Group, Names, walk
 from datasets_build.core.augmentation import AUGMENTED, Augmentation
-from datasets_build.core.files import DataError, read_json
+from datasets_build.core.files import read_json
 from datasets_build.core.layout import TABLES, table_path
 from datasets_build.core.records import Annotation, Dialogue, Event, Keyframe, Record, Shot, StreamingQA
 from datasets_build.core.table import TableError
@@ -88,18 +88,17 @@ class AugmentRun:
     def _plan(self, parents: Parents) -> None:
         """That every copy is there that the pipeline makes, and every dataset of the parents."""
         file = "augment/manifest.json"
-        try:
-            plan = Plan.of(self.out)
-        except DataError as error:
-            self.ledger.note(*PLANNED, file, file, [Breach(str(error), "fields config.seed to config.operations")])
-            return
         content = read_json(self.out / file)
-        fields = content.get("fields") if isinstance(content, dict) else {}
-        for name in (QA, TALK, "frame_events/events"):
-            stage = name.split("/")[0]
-            due = isinstance(fields, dict) and f"input.parent.{stage}" in fields
-            lost = due and not (self.out / stage / "manifest.json").is_file()
+        told = content.get("fields") if isinstance(content, dict) else None
+        fields = {name: str(value) for name, value in told.items()} if isinstance(told, dict) else {}
+        for stage in ("streaming_qa", "frame_events", "dialogue"):
+            lost = f"input.parent.{stage}" in fields and not (self.out / stage / "manifest.json").is_file()
             self.ledger.note(*PLANNED, file, stage, [Breach(f"no {stage}", "it, as its parent has it")] if lost else [])
+        try:
+            plan = Plan.of(fields)
+        except ValueError as error:
+            self.ledger.note(*PLANNED, file, file, [Breach(str(error), "config.seed, copies, views and operations")])
+            return
         usable = (v for v in parents.videos.values() if v.status != "quarantined" and v.id in parents.events)
         self.plan = planned(plan, usable)
         for made, breaches in copies_breaches(self.plan, frozenset(self.atlas.by_id), self.told):
@@ -151,9 +150,10 @@ class AugmentRun:
         wrong = list(clock_breaches(strips, group.clock))
         self.ledger.note(*CLOCK, file, rows[0].id, wrong)
         if not wrong:
-            made = Remade.of(group.video, group.clock, strips, self.told.by(group.video.id))
+            left = self.told.by(group.video.id)
+            made = Remade.of(group.video, group.clock, strips, told=parents.events, left=left)
             self._itself(made, parents)
-            self._events(made, strips, parents)
+            self._events(made, parents)
             self._said(made, parents)
             self._perceived(made, parents)
             self._asked(made, parents)
@@ -166,11 +166,10 @@ class AugmentRun:
             wrong = as_parent.video_breaches(made, parent, rendered=self.rendered, shas=shas)
             self.ledger.note(*as_parent.AS_PARENT, "index/videos.parquet", made.video.id, wrong)
 
-    def _events(self, made: Remade, strips: Sequence[Strip], parents: Parents) -> None:
+    def _events(self, made: Remade, parents: Parents) -> None:
         file = TABLES[Event]
-        told = {source: parents.events[source] for source in made.sources}
-        events = self.atlas.events_of(made.video.id)
-        self._note(MOVED, file, moved_breaches(events, strips, told, made.clock))
+        told, events = parents.events, self.atlas.events_of(made.video.id)
+        self._note(MOVED, file, moved_breaches(events, made.expected, made.pieces))
         self._note(whole.VANISHED, file, whole.event_breaches(made, events, told))
         self._note(whole.SHOWN, file, whole.shown_breaches(made, events, told))
         self._note(as_parent.AS_PARENT, file, as_parent.event_breaches(made, events, told))

@@ -5,6 +5,8 @@ What is made of other videos is worked out anew here, from the maps as they are 
 
 from __future__ import annotations
 
+import math
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,20 +30,42 @@ MOVED = ("event_is_moved", "an event of an augmented video is one of its parent'
 _SEAM_NS = 1000
 
 
-def exact(time_map: TimeMap, times_ns: Sequence[int]) -> list[int]:
+@dataclass(frozen=True, slots=True)
+class Legs:
+    """A time map in whole numbers: a fraction for each instant is slow.
+
+    Attributes:
+        borders: the first whole instants behind all legs but the last.
+        lines: `(rise, base, down)` of each leg, on which `t` goes to `(base + rise * t) / down`.
+    """
+
+    borders: tuple[int, ...]
+    lines: tuple[tuple[int, int, int], ...]
+
+    @classmethod
+    def of(cls, time_map: TimeMap) -> Legs:
+        """The legs between the knots of a map."""
+        lines = []
+        for (s0, t0), (s1, t1) in pairwise(time_map.knots):
+            rise = (t1 - t0) / (s1 - s0)
+            base = t0 - s0 * rise
+            down = math.lcm(rise.denominator, base.denominator)
+            lines.append((int(rise * down), int(base * down), down))
+        return cls(tuple(math.ceil(s) for s, _ in time_map.knots[1:-1]), tuple(lines))
+
+    def at(self, t_ns: int) -> int:
+        """Where an instant goes, in whole nanoseconds, halves up."""
+        rise, base, down = self.lines[bisect_right(self.borders, t_ns)]
+        return (2 * (base + rise * t_ns) + down) // (2 * down)
+
+
+def exact(time_map: TimeMap, times_ns: Sequence[int], legs: Legs | None = None) -> list[int]:
     """Where rising instants go, in whole nanoseconds, halves up. Raises TimeError outside the map."""
     low, high = time_map.source
     if times_ns and not low <= times_ns[0] <= times_ns[-1] <= high:
         raise TimeError(f"frames from {times_ns[0]} to {times_ns[-1]} ns, a map of [{low}, {high}] ns")
-    found: list[int] = []
-    legs = list(pairwise(time_map.knots))
-    at = 0
-    for t_ns in times_ns:
-        while at + 1 < len(legs) and legs[at][1][0] <= t_ns:
-            at += 1
-        (s0, t0), (s1, t1) = legs[at]
-        found.append(round_half_up(t0 + (t_ns - s0) * (t1 - t0) / (s1 - s0)))
-    return found
+    found = legs or Legs.of(time_map)
+    return [found.at(t_ns) for t_ns in times_ns]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,6 +75,7 @@ class Strip:
     row: Augmentation
     clock: FrameClock
     time_map: TimeMap
+    legs: Legs
     low: Fraction
     high: Fraction
     frames: tuple[int, ...]
@@ -68,17 +93,18 @@ class Strip:
         on = tuple(clock.time_of(k) for k in frames)
         if row.is_reversed:
             frames = frames[::-1]
-        return cls(row, clock, time_map, low, high, frames, row.on_ns or on)
+        return cls(row, clock, time_map, Legs.of(time_map), low, high, frames, row.on_ns or on)
 
     def shown_ns(self) -> list[int]:
         """When its frames come in the video. Raises TimeError where one lies outside the map."""
         if self.row.is_reversed:
-            return exact(self.time_map, [self.clock.end_ns - t for t in self.on_ns])
-        return exact(self.time_map, self.on_ns)
+            return exact(self.time_map, [self.clock.end_ns - t for t in self.on_ns], self.legs)
+        return exact(self.time_map, self.on_ns, self.legs)
 
     def to_video(self, t_ns: int | Fraction) -> int:
         """Where an instant of the parent's stretch goes, in whole nanoseconds."""
-        return round_half_up(self.time_map.exact(self.clock.end_ns - t_ns if self.row.is_reversed else t_ns))
+        there = self.clock.end_ns - t_ns if self.row.is_reversed else t_ns
+        return self.legs.at(there) if isinstance(there, int) else round_half_up(self.time_map.exact(there))
 
 
 def inside(clock: FrameClock, low: Fraction, high: Fraction) -> range:
@@ -177,28 +203,42 @@ def pieces_of(strips: Sequence[Strip], clock: FrameClock) -> list[Moved]:
     ]
 
 
+Expected = Mapping[str, Sequence[tuple[int, Event]]]
+"""What events of parents look like, by their id: in which piece, and there."""
+
+
+def expected_of(strips: Sequence[Strip], pieces: Sequence[Moved], told: Mapping[str, Sequence[Event]]) -> Expected:
+    """Where the maps take the events of the parents.
+
+    Args:
+        strips: the pieces of an augmented video.
+        pieces: the same, as `pieces_of` gives them.
+        told: the events of each parent, by its id.
+    """
+    expected: defaultdict[str, list[tuple[int, Event]]] = defaultdict(list)
+    for place, (strip, piece) in enumerate(zip(strips, pieces, strict=True)):
+        rows = told[strip.row.parent_id]
+        for event in rows:
+            expected[event.id] += [(place, there) for there in expected_spans(event, rows, piece)]
+    return expected
+
+
 def moved_breaches(
-    events: Sequence[Event], strips: Sequence[Strip], told: Mapping[str, Sequence[Event]], clock: FrameClock
+    events: Sequence[Event], expected: Expected, pieces: Sequence[Moved]
 ) -> Iterator[tuple[str, list[Breach]]]:
     """Each event's id with what keeps it from being one of its parents', where the maps take it.
 
     Args:
         events: of the augmented video.
-        strips: its pieces.
-        told: the events of each parent, by its id.
-        clock: of the augmented video.
+        expected: where the maps take the events of its parents.
+        pieces: of it.
     """
-    pieces = pieces_of(strips, clock)
-    expected: defaultdict[str, list[Event]] = defaultdict(list)
-    for strip, piece in zip(strips, pieces, strict=True):
-        for event in told[strip.row.parent_id]:
-            expected[event.id] += expected_spans(event, told[strip.row.parent_id], piece)
     begins = [piece.begin_ns for piece in pieces]
     for event in events:
         yield event.id, list(_event_breaches(event, expected, begins))
 
 
-def _event_breaches(event: Event, expected: Mapping[str, Sequence[Event]], begins: Sequence[int]) -> Iterator[Breach]:
+def _event_breaches(event: Event, expected: Expected, begins: Sequence[int]) -> Iterator[Breach]:
     """Where an event is not what its parent gives."""
     parent = event.provenance.inputs[0] if event.provenance.inputs else None
     found = f"{event.label} [{event.start_ns}, {event.end_ns}), known_from_ns {event.known_from_ns}"
@@ -206,7 +246,7 @@ def _event_breaches(event: Event, expected: Mapping[str, Sequence[Event]], begin
         if event.start_ns not in begins or event.label != ("shot_start" if event.start_ns else "video_start"):
             yield Breach(found, f"video_start or shot_start where a piece begins, such as {begins[:4]}")
         return
-    there = expected.get(parent or "", ())
+    there = [event for _, event in expected.get(parent or "", ())]
     if not there:
         yield Breach(f"provenance.inputs.0 {parent}", "an event of a parent that is shown")
     elif not any((e.label, e.start_ns, e.end_ns) == (event.label, event.start_ns, event.end_ns) for e in there):

@@ -48,7 +48,12 @@ class Moved:
     def at(self, t_ns: int) -> int:
         """The first frame of the video at or behind an instant of the parent, the piece's end where it has no more."""
         low, high = self.stretch
-        return min(self.end_ns, self.clock.snap_up(self.to_video(min(max(Fraction(t_ns), low), high))))
+        inside: int | Fraction = t_ns
+        if t_ns < low:
+            inside = low
+        elif t_ns > high:
+            inside = high
+        return min(self.end_ns, self.clock.snap_up(self.to_video(inside)))
 
     def rest(self, t_ns: int) -> int:
         """The second frame that shows what the parent shows since an instant: the one at which it is seen to rest."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -40,6 +40,12 @@ class Question(NamedTuple):
     correct_option: int | None
     provenance: Provenance
 
+    @classmethod
+    def of(cls, row: StreamingQA) -> Question:
+        """What of a row is held against others."""
+        told = (row.mode, row.task, row.question, row.options, row.correct_option, row.provenance)
+        return cls(row.id, row.ask_ns, *told)
+
 
 class Conversation(NamedTuple):
     """What of a conversation stays in an augmented video; `turns` are those of the user."""
@@ -50,6 +56,12 @@ class Conversation(NamedTuple):
     provenance: Provenance
     turns: tuple[Turn, ...]
 
+    @classmethod
+    def of(cls, row: Dialogue) -> Conversation:
+        """What of a row is held against others."""
+        users = tuple(turn for turn in row.turns if turn.role == "user")
+        return cls(row.id, row.system, row.language, row.provenance, users)
+
 
 def content_of(row: Keyframe) -> bytes:
     """Sixteen bytes that stand for what a keyframe is, wherever it is shown."""
@@ -59,6 +71,11 @@ def content_of(row: Keyframe) -> bytes:
     digest.update(row.jpeg)
     digest.update(repr(row.embedding).encode())
     return digest.digest()
+
+
+def chosen(rows: Iterable[Keyframe]) -> dict[tuple[str, int], tuple[str, bytes]]:
+    """Keyframes by their video and frame: the id, and what stands for the content."""
+    return {(row.video_id, row.frame_index): (row.id, content_of(row)) for row in rows}
 
 
 class Parents:
@@ -101,15 +118,14 @@ class Parents:
     @cached_property
     def keyframes(self) -> Mapping[tuple[str, int], tuple[str, bytes]]:
         """The id of the keyframe at a video's frame, and what stands for its content."""
-        return {(row.video_id, row.frame_index): (row.id, content_of(row)) for row in self._rows(Keyframe)}
+        return chosen(self._rows(Keyframe))
 
     @cached_property
     def questions(self) -> Mapping[str, list[Question]]:
         """What is asked of each video."""
         found: defaultdict[str, list[Question]] = defaultdict(list)
         for row in dataset_rows(self.out, "streaming_qa/qa", StreamingQA):
-            told = (row.mode, row.task, row.question, row.options, row.correct_option, row.provenance)
-            found[row.video_id].append(Question(row.id, row.ask_ns, *told))
+            found[row.video_id].append(Question.of(row))
         return found
 
     @cached_property
@@ -117,6 +133,5 @@ class Parents:
         """What is talked about each video."""
         found: defaultdict[str, list[Conversation]] = defaultdict(list)
         for row in dataset_rows(self.out, "dialogue/dialogues", Dialogue):
-            said = tuple(turn for turn in row.turns if turn.role == "user")
-            found[row.video_id].append(Conversation(row.id, row.system, row.language, row.provenance, said))
+            found[row.video_id].append(Conversation.of(row))
         return found

@@ -8,13 +8,11 @@ import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from pathlib import Path
 from typing import NamedTuple
 
 from datasets_build.checks.laws import Breach
 from datasets_build.checks.told import Told
 from datasets_build.core.augmentation import ON_PIXELS, Augmentation, seal_of
-from datasets_build.core.files import DataError, read_json
 from datasets_build.core.records import Json, Video, derive_id
 
 DRAWN = ("made_as_drawn", "seed, operations and scene of an augmented video are those that its pipeline draws")
@@ -57,17 +55,13 @@ class Plan:
     steps: tuple[Step, ...]
 
     @classmethod
-    def of(cls, out: Path) -> Plan:
-        """The plan of a folder. Raises DataError where its manifest names none."""
-        path = out / "augment" / "manifest.json"
-        content = read_json(path)
-        fields = content.get("fields") if isinstance(content, dict) else None
-        told = fields if isinstance(fields, dict) else {}
+    def of(cls, fields: Mapping[str, str]) -> Plan:
+        """The plan that the fields of a manifest tell. Raises ValueError where they tell none."""
         try:
-            seed, copies, views = (int(str(told[f"config.{name}"])) for name in ("seed", "copies", "views"))
-            steps = tuple(_step(each) for each in _listed(str(told["config.operations"])))
-        except (KeyError, ValueError, SyntaxError) as error:
-            raise DataError(f"{path}: fields has no pipeline ({error!r}); make the folder anew") from error
+            seed, copies, views = (int(fields[f"config.{name}"]) for name in ("seed", "copies", "views"))
+            steps = tuple(_step(each) for each in _listed(fields["config.operations"]))
+        except (KeyError, SyntaxError) as error:
+            raise ValueError(f"fields tell no pipeline: {error!r}") from error
         return cls(seed=seed, copies=copies, views=views, steps=steps)
 
     def copies_of(self, video: Video) -> Iterator[tuple[str, Copy]]:

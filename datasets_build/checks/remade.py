@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 
 import numpy as np
 
-from datasets_build.checks.augmented import Strip, pieces_of
+from datasets_build.checks.augmented import Expected, Strip, expected_of, pieces_of
 from datasets_build.checks.moved import Moved
 from datasets_build.checks.told import Left
 from datasets_build.core.augmentation import Augmentation, Look
 from datasets_build.core.clock import FrameClock, Int64s, Span
-from datasets_build.core.records import Video
+from datasets_build.core.records import Event, Video
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -27,6 +27,7 @@ class Remade:
         strips: its pieces as their maps give them.
         pieces: where events go, piece by piece.
         on_ns: int64 (frames,) of each piece, when they come on in the parent.
+        expected: where the maps take the events of its parents.
         left: what the rejects say that it lacks.
     """
 
@@ -35,13 +36,39 @@ class Remade:
     strips: Sequence[Strip]
     pieces: Sequence[Moved]
     on_ns: Sequence[Int64s]
+    expected: Expected
     left: Sequence[Left]
+    _spans: dict[tuple[str, Span], list[tuple[Strip, Span]]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, video: Video, clock: FrameClock, strips: Sequence[Strip], left: Sequence[Left]) -> Remade:
-        """Puts together what the maps say."""
-        on_ns = [np.array(strip.on_ns, np.int64) for strip in strips]
-        return cls(video=video, clock=clock, strips=strips, pieces=pieces_of(strips, clock), on_ns=on_ns, left=left)
+    def of(
+        cls,
+        video: Video,
+        clock: FrameClock,
+        strips: Sequence[Strip],
+        *,
+        told: Mapping[str, Sequence[Event]],
+        left: Sequence[Left],
+    ) -> Remade:
+        """Puts together what the maps say.
+
+        Args:
+            video: the record of the augmented video.
+            clock: of it.
+            strips: its pieces.
+            told: the events of each parent, by its id.
+            left: what the rejects say that it lacks.
+        """
+        pieces = pieces_of(strips, clock)
+        return cls(
+            video=video,
+            clock=clock,
+            strips=strips,
+            pieces=pieces,
+            on_ns=[np.array(strip.on_ns, np.int64) for strip in strips],
+            expected=expected_of(strips, pieces, told),
+            left=left,
+        )
 
     @property
     def rows(self) -> list[Augmentation]:
@@ -83,6 +110,11 @@ class Remade:
 
     def whole_spans(self, source: str, span: Span) -> list[tuple[Strip, Span]]:
         """Where pieces that run forwards show all of a span, unless no frame of it is left."""
+        if (source, span) not in self._spans:
+            self._spans[source, span] = self._whole_spans(source, span)
+        return self._spans[source, span]
+
+    def _whole_spans(self, source: str, span: Span) -> list[tuple[Strip, Span]]:
         found = []
         for place, strip, piece in self.of_source(source):
             end = min(span.end_ns, strip.clock.end_ns)

@@ -6,7 +6,6 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
 from datasets_build.checks.laws import Breach
-from datasets_build.checks.moved import Moved, expected_spans
 from datasets_build.checks.parents import Conversation, Question
 from datasets_build.checks.remade import Remade
 from datasets_build.checks.retold import box_under, may_speak_of_time, wanders
@@ -56,15 +55,13 @@ def shown_breaches(made: Remade, events: Sequence[Event], told: Mapping[str, Seq
         for event in told[source]:
             if any(each.code == "untellable" for each in left.get(event.id, ())) and _untellable(event, made):
                 continue
-            wanted = [e for _, _, piece in made.of_source(source) for e in _surely(event, told[source], piece)]
-            lost = [e for e in wanted if (e.id, e.label, e.start_ns, e.end_ns) not in there]
-            yield event.id, [_unseen(made, each) for each in lost[:1]]
-
-
-def _surely(event: Event, told: Sequence[Event], piece: Moved) -> Iterator[Event]:
-    for expected in expected_spans(event, told, piece):
-        if surely_shown(event, expected, told, piece):
-            yield expected
+            lost = [
+                (piece, e)
+                for piece, e in made.expected.get(event.id, ())
+                if (e.id, e.label, e.start_ns, e.end_ns) not in there
+                and surely_shown(event, e, told[source], made.pieces[piece])
+            ]
+            yield event.id, [_unseen(made, each) for _, each in lost[:1]]
 
 
 def _untellable(event: Event, made: Remade) -> bool:
