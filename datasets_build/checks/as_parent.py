@@ -14,7 +14,7 @@ from datasets_build.checks.moved import Moved
 from datasets_build.checks.parents import Conversation, Question
 from datasets_build.checks.remade import Remade
 from datasets_build.checks.retold import box_breaches, box_under, words_breaches
-from datasets_build.checks.whole import is_own_twin
+from datasets_build.checks.whole import arrives_late, is_own_twin
 from datasets_build.core.augmentation import AUGMENTED, Look
 from datasets_build.core.clock import NS_PER_S, Span
 from datasets_build.core.records import (
@@ -180,17 +180,47 @@ def question_breaches(made: Remade, rows: Sequence[StreamingQA], asked: Mapping[
         asked: what is asked of each parent, by its id.
     """
     parents = {row.id: row for source in made.sources for row in asked.get(source, ())}
+    late = arrives_late(made.rows)
     for row in rows:
         old = parents.get(row.provenance.inputs[0] if row.provenance.inputs else "")
         if old is not None:
             wanted = _from(old.provenance, row.provenance).model_copy(update={"seed": made.rows[0].seed})
             found = list(_differing(row, mode=old.mode, task=old.task, provenance=wanted))
             if not is_own_twin(row):
-                made_id = derive_id("streaming_qa", made.video.id, old.id, row.ask_ns)
-                found += _differing(row, id=made_id, question=old.question)
-                if not row.unanswerable:
-                    found += _differing(row, options=old.options, correct_option=old.correct_option)
+                found += _question(made, row, old)
+                found += [] if late else _probes(made, row, old)
             yield row.id, found
+
+
+def _question(made: Remade, row: StreamingQA, old: Question) -> Iterator[Breach]:
+    yield from _differing(row, id=derive_id("streaming_qa", made.video.id, old.id, row.ask_ns), question=old.question)
+    if not row.unanswerable:
+        yield from _differing(row, options=old.options, correct_option=old.correct_option)
+
+
+def _probes(made: Remade, row: StreamingQA, old: Question) -> Iterator[Breach]:
+    """Test points stand where those of the parent come in the same piece, as long as an answer is right there."""
+    found = [(probe.t_ns, probe.kind) for probe in row.test_points]
+    # What is asked in vain now is probed nowhere.
+    in_vain = row.twin_id == derive_id("twin", row.id)
+    wanted = []
+    for asked_in in [place for place, at in made.places(old.video_id, old.ask_ns) if at == row.ask_ns]:
+        there = [
+            (at, kind)
+            for t_ns, kind in (() if in_vain else old.probes)
+            for place, at in made.places(old.video_id, t_ns)
+            if place == asked_in and row.ask_ns <= at < made.clock.end_ns and _is_right(row, at)
+        ]
+        wanted.append(dict(there))
+    if wanted and dict(found) not in wanted:
+        times = ", ".join(str(at) for at in wanted[0])
+        yield Breach(f"test_points at {', '.join(str(t_ns) for t_ns, _ in found) or 'none'}", times or "none")
+
+
+def _is_right(row: StreamingQA, t_ns: int) -> bool:
+    """Whether an answer is right at an instant."""
+    given = [answer for answer in row.answers if answer.t_ns <= t_ns][-1:]
+    return any(answer.valid_until_ns is None or t_ns < answer.valid_until_ns for answer in given)
 
 
 def dialogue_breaches(made: Remade, rows: Sequence[Dialogue], held: Mapping[str, Sequence[Conversation]]) -> Found:

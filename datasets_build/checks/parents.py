@@ -29,22 +29,34 @@ R = TypeVar("R", bound=Record)
 
 
 class Question(NamedTuple):
-    """What of a question stays in an augmented video."""
+    """What of a question stays in an augmented video; `probes` say when, and in which form."""
 
     id: str
+    video_id: str
     ask_ns: int
     mode: str
     task: str
     question: str
     options: tuple[str, ...]
     correct_option: int | None
+    probes: tuple[tuple[int, str], ...]
     provenance: Provenance
 
     @classmethod
     def of(cls, row: StreamingQA) -> Question:
         """What of a row is held against others."""
-        told = (row.mode, row.task, row.question, row.options, row.correct_option, row.provenance)
-        return cls(row.id, row.ask_ns, *told)
+        return cls(
+            id=row.id,
+            video_id=row.video_id,
+            ask_ns=row.ask_ns,
+            mode=row.mode,
+            task=row.task,
+            question=row.question,
+            options=row.options,
+            correct_option=row.correct_option,
+            probes=tuple((probe.t_ns, probe.kind) for probe in row.test_points),
+            provenance=row.provenance,
+        )
 
 
 class Conversation(NamedTuple):

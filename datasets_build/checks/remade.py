@@ -101,11 +101,15 @@ class Remade:
 
     def instants(self, source: str, t_ns: int) -> list[int]:
         """The first frames at or behind an instant of a video, ns, one for each piece that runs through it."""
+        return [at for _, at in self.places(source, t_ns)]
+
+    def places(self, source: str, t_ns: int) -> list[tuple[int, int]]:
+        """The pieces that run through an instant of a video, and the first frame there at or behind it, ns."""
         found = []
         for place, strip, piece in self.of_source(source):
             last = place == len(self.strips) - 1 and t_ns == (strip.low if piece.is_reversed else strip.high)
             if last or is_inside(piece, t_ns):
-                found.append(self.clock.snap_up(strip.to_video(t_ns)))
+                found.append((place, self.clock.snap_up(strip.to_video(t_ns))))
         return found
 
     def whole_spans(self, source: str, span: Span) -> list[tuple[Strip, Span]]:
