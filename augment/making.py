@@ -26,7 +26,7 @@ from augment.unanswerable import absent_subjects
 from augment.untold import untold_of
 from augment.view import View
 from augment.wording import is_plain, pace_of, retold, timely
-from datasets_build.core.augmentation import AUGMENTED, Augmentation, Knot, Look
+from datasets_build.core.augmentation import AUGMENTED, Augmentation, Knot, Look, sealed
 from datasets_build.core.clock import NS_PER_S, Span
 from datasets_build.core.records import (
     Annotation,
@@ -103,7 +103,7 @@ class Making:
                 # A keyframe's little picture and embedding are of the frame as it was.
                 keyframes=() if self.looks else tuple(move_keyframes(self.view, chosen, shots, video_id=self.video_id)),
             ),
-            maps=tuple(self._maps(left)),
+            maps=tuple(sealed(row) for row in self._maps(left)),
             left=tuple(left),
             looks=self.looks,
         )
@@ -175,13 +175,13 @@ class Making:
                     )
 
     def _maps(self, left: Sequence[Reject]) -> Iterator[Augmentation]:
-        """Where each piece comes from; the first one names what was left out."""
+        """Where each piece comes from, still without an id; the first one names what was left out."""
         for place, piece in enumerate(self.view.pieces):
             low, high = piece.span
             inside = piece.clock.frames_in(Span(start_ns=int(low), end_ns=int(-(-high // 1))))
             shown = set(piece.frames.tolist())
             yield Augmentation(
-                id=derive_id("augmentation", self.video_id, place),
+                id="",
                 video_id=self.video_id,
                 parent_id=piece.source,
                 parameters=(Parameter(name="lead_ns", value=float(self.arrival.lead_ns)),) * bool(self.arrival.lead_ns),
