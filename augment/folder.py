@@ -27,7 +27,7 @@ from datasets_build.core.augmentation import Augmentation
 from datasets_build.core.dataset import Subset
 from datasets_build.core.files import read_json, write_json
 from datasets_build.core.layout import video_path
-from datasets_build.core.progress import tool_versions, track
+from datasets_build.core.progress import log, tool_versions, track
 from datasets_build.core.publish import Publisher, publish_card
 from datasets_build.core.records import (
     Annotation,
@@ -87,7 +87,7 @@ def apply(
         How many of each kind of record.
 
     Raises:
-        AugmentError: nothing is left of any video, or one folder is or holds the other.
+        AugmentError: nothing is left of any video, none is there to render, or one folder is or holds the other.
         StageError: the folder belongs to other settings, or another run writes there.
         RoomError: the disk is full.
     """
@@ -95,6 +95,8 @@ def apply(
         raise AugmentError(f"{source.out}: is augmented already; put all operations into one pipeline")
     refuse_nested(source.out, out)
     work = _Writing(source, pipeline, render, list(source.clips()))
+    if render:
+        work.refuse_no_videos()
     if force or not is_augmented(out):
         # Before anything is written.
         work.refuse_nothing()
@@ -112,7 +114,8 @@ def apply(
 
 def refuse_nested(parent: Path, out: Path) -> None:
     """Raises AugmentError where one folder is or holds the other: making the outer one anew would touch the inner."""
-    here, there = parent.resolve(), out.resolve()
+    # Path.resolve has no answer to a link that leads to itself.
+    here, there = (Path(os.path.realpath(folder)) for folder in (parent, out))
     if there == here:
         raise AugmentError(f"{out}: is the folder that is augmented; name another one to write to")
     if there.is_relative_to(here):
@@ -170,6 +173,14 @@ class _Writing:
     render: Codec | None = None
     clips: Sequence[Clip] = ()
     stages: dict[str, Stage] = field(default_factory=dict)
+
+    def refuse_no_videos(self) -> None:
+        """Raises AugmentError where no video file is there to render from; says so where some are not."""
+        lost = [path for clip in self.clips if not (path := video_path(self.source.out, clip.video)).is_file()]
+        if lost and len(lost) == len(self.clips):
+            raise AugmentError(f"{lost[0]}: no such file, nor one of any other video; rendering needs them")
+        if lost:
+            log.warning("%s: no such file; of %d of %d videos nothing is rendered", lost[0], len(lost), len(self.clips))
 
     def refuse_nothing(self) -> None:
         """Raises AugmentError where nothing is left of any video; looks no further than to the first that is made."""

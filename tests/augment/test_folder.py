@@ -161,6 +161,9 @@ def test_a_folder_is_not_augmented_into_a_folder_of_its_own_nor_one_that_holds_i
         with pytest.raises(AugmentError, match=r"holds .*, the folder that is augmented; name one beside it"):
             applied(parent, around, *SLOWED)
     assert tree(parent) == before
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    with pytest.raises(StageError, match="is a file, expected a folder"):
+        applied(parent, tmp_path / "loop", *SLOWED)
     # A name that begins alike is no folder inside.
     refuse_nested(parent, parent.parent / f"{parent.name}-slowed")
 
