@@ -1,6 +1,9 @@
 """Truth proof of seams: what is told of them, held against the pictures on both sides as the drawer draws them."""
 
+import random
 from collections import Counter
+from dataclasses import replace
+from fractions import Fraction
 
 import cv2
 import numpy as np
@@ -16,10 +19,13 @@ from augment.seams import STILL, is_told, judge_seams
 from augment.settings import Concat, Crop, Loop, Pipeline, Skip, Speed
 from augment.shots import move_shots
 from augment.source import by_size
-from augment.temporal import concat, loop
+from augment.temporal import concat, crop, loop
 from augment.view import View
+from datasets_build.perception.signals import SignalMeter, SignalsConfig, stretch
+from datasets_build.sources.world_draw import encode
 from datasets_build.sources.world_truth import transitions
-from tests.augment.stages import STAGES, clip_of, picture, stage
+from datasets_build.video import probe, scan
+from tests.augment.stages import HEIGHT, STAGES, WIDTH, clip_of, picture, stage
 from tests.augment.test_truth import films
 from tests.augment.test_truth_said import Witness, held
 from tests.augment.test_truth_said import clip_of as asked
@@ -126,6 +132,37 @@ def test_the_stages_are_what_they_are_called():
     # Nothing that is measured tells these colours apart; that the drawer tells of it does.
     assert most_changed(*ends["turns"]) <= STILL
     assert all(most_changed(*ends[name]) >= SEEN for name in ("comes", "goes_on", "cuts"))
+
+
+def filmed(name, path):
+    """A stage as a video file: its clip, measured as it is decoded, and what is decoded."""
+    drawn = stage(name)
+    encode(path, drawn.script, drawn.clock, time_base=Fraction(1, 25), rate=Fraction(25))
+    meter, samples, images = SignalMeter(SignalsConfig()), [], []
+    for frame in scan(path, probe(path).clock, size=(WIDTH, HEIGHT), decoder="pyav"):
+        images.append(frame.image[:, :, ::-1])
+        samples.append(meter.feed(frame.t_ns, frame.image))
+    assert len(images) == len(drawn.clock)
+    signals = [stretch(drawn.name, 0, [sample for sample in samples if sample])]
+    return replace(clip_of(drawn, measured=False), signals=signals), images
+
+
+@pytest.mark.parametrize("name", ["still", "returns", "comes", "cuts"])
+def test_seams_of_a_video_file_are_what_its_decoded_frames_show(name, tmp_path):
+    there, images = filmed(name, tmp_path / "a.mp4")
+    rng, met = random.Random(name), Counter()
+    whole = View.whole(there.video.id, there.clock)
+    for first, stop in [(0, len(images)), *(sorted(rng.sample(range(1, len(images)), 2)) for _ in range(40))]:
+        (verdict,) = judge_seams(loop(crop(whole, first, stop), 2), {there.video.id: there})
+        apart = most_changed(images[stop - 1], images[first])
+        if verdict == "alike":
+            assert apart <= STILL or stop - first <= 2
+        if verdict == "seen":
+            assert apart >= SEEN
+        met[verdict] += 1
+    (whole_verdict,) = judge_seams(loop(whole, 2), {there.video.id: there})
+    assert whole_verdict == EXPECTED[name]
+    assert met[EXPECTED[name]] >= 2
 
 
 def test_different_stages_are_seen_to_follow_each_other():
