@@ -74,7 +74,7 @@ def move_events(
     both = list(zip(strips, begins, strict=True))
     there = [_seam(strip, video_id) for strip, verdict in both if is_told(verdict)]
     hidden = [_seam(strip, video_id) for strip, verdict in both if verdict == "unsure"]
-    gone = []
+    gone: list[Gone] = []
     for source, events in sources.items():
         told = Told(events)
         mine = [place for place, strip in enumerate(strips) if strip.piece.source == source]
@@ -85,9 +85,11 @@ def move_events(
         kept = {name for shown, _ in found for event in shown for name in event.provenance.inputs}
         missed = {name for _, lost in found for event in lost for name in event.provenance.inputs}
         at_seams = {name for piece in pieces if is_told(begins[piece.place]) for name in piece.at_seam()}
-        for event in events:
-            if event.id not in kept | at_seams and not _begins(event):
-                gone.append(Gone(event, _why_gone(event, pieces, is_missed=event.id in missed)))
+        gone += [
+            Gone(event, _why_gone(event, pieces, is_missed=event.id in missed))
+            for event in events
+            if event.id not in kept | at_seams and not _begins(event)
+        ]
     there.sort(key=_order)
     return Events(there, gone, sorted(hidden, key=_order))
 
