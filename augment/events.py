@@ -11,7 +11,6 @@ from augment.seams import Verdict, is_told
 from augment.seen import LATE_NS, Strip, Told, is_new_shot, seen_at, strips_of
 from augment.view import Moved, Piece, View
 from augment.wording import pace_of, retold, timely
-from datasets_build.core.clock import round_half_up
 from datasets_build.core.records import Event, Provenance, derive_id
 from datasets_build.core.topics import ACTS, CAMERA, ENTERING_SETS, PICTURE_SET, name_after
 from datasets_build.teachers.template import load_template
@@ -183,7 +182,7 @@ class _Shown:
         """The first frame of the view at which it is over, or the piece's end."""
         low, high = self.piece.span
         end = max(low, Fraction(event.start_ns)) if self.piece.is_reversed else min(high, Fraction(event.end_ns))
-        return min(self.strip.end_ns, self.view.clock.snap_up(round_half_up(self.piece.exact(end))))
+        return min(self.strip.end_ns, self.view.clock.snap_up(self.piece.at(end)))
 
     def _parent(self, event: Event) -> Event:
         return next(old for old in self.told.events if old.id == event.provenance.inputs[0])
@@ -335,7 +334,7 @@ class _Shown:
             enough = seen <= min(high, Fraction(event.end_ns))
         if not enough:
             return at.end_ns, False
-        looked = clock.snap_up(max(round_half_up(self.piece.exact(seen)), at.start_ns + needed))
+        looked = clock.snap_up(max(self.piece.at(seen), at.start_ns + needed))
         return min(at.end_ns, looked), True
 
 
@@ -360,7 +359,7 @@ def _reach(view: View, event: Event, at: Moved, *, onset: bool) -> int:
     here = at.start_ns if onset else at.end_ns
     if not unsure or (at.cut_start if onset else at.cut_end):
         return 0
-    reached = [round_half_up(piece.exact(_within(piece, t))) for t in (end_ns - unsure, end_ns + unsure)]
+    reached = [piece.at(_within(piece, t)) for t in (end_ns - unsure, end_ns + unsure)]
     return max(abs(t - here) for t in reached)
 
 

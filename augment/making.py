@@ -21,12 +21,12 @@ from augment.looks import video_under
 from augment.mishaps import Mishaps
 from augment.seams import judge_seams
 from augment.settings import Operation
-from augment.shots import move_keyframes, move_shots
+from augment.shots import move_keyframes, move_shots, shots_as_seen
 from augment.unanswerable import absent_subjects
 from augment.untold import untold_of
 from augment.view import View
 from augment.wording import is_plain, pace_of, retold, timely
-from datasets_build.core.augmentation import AUGMENTED, Augmentation, Knot, Look
+from datasets_build.core.augmentation import AUGMENTED, Augmentation, Knot, Look, sealed
 from datasets_build.core.clock import NS_PER_S, Span
 from datasets_build.core.records import (
     Annotation,
@@ -88,6 +88,7 @@ class Making:
         there = {piece.source: self.there[piece.source] for piece in self.view.pieces}
         cuts = {name: clip.shots for name, clip in there.items()}
         shots = move_shots(self.view, cuts, video_id=self.video_id, seams=seams)
+        shots = shots_as_seen(shots, events.there)
         chosen = {name: clip.keyframes for name, clip in there.items()}
         return Augmented(
             view=self.view,
@@ -102,7 +103,7 @@ class Making:
                 # A keyframe's little picture and embedding are of the frame as it was.
                 keyframes=() if self.looks else tuple(move_keyframes(self.view, chosen, shots, video_id=self.video_id)),
             ),
-            maps=tuple(self._maps(left)),
+            maps=tuple(sealed(row) for row in self._maps(left)),
             left=tuple(left),
             looks=self.looks,
         )
@@ -174,13 +175,13 @@ class Making:
                     )
 
     def _maps(self, left: Sequence[Reject]) -> Iterator[Augmentation]:
-        """Where each piece comes from; the first one names what was left out."""
+        """Where each piece comes from, still without an id; the first one names what was left out."""
         for place, piece in enumerate(self.view.pieces):
             low, high = piece.span
             inside = piece.clock.frames_in(Span(start_ns=int(low), end_ns=int(-(-high // 1))))
             shown = set(piece.frames.tolist())
             yield Augmentation(
-                id=derive_id("augmentation", self.video_id, place),
+                id="",
                 video_id=self.video_id,
                 parent_id=piece.source,
                 parameters=(Parameter(name="lead_ns", value=float(self.arrival.lead_ns)),) * bool(self.arrival.lead_ns),

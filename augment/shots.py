@@ -11,8 +11,9 @@ from augment.events import AGENT, VERSION
 from augment.seams import Verdict, is_told
 from augment.view import View
 from datasets_build.core.clock import round_half_up
-from datasets_build.core.records import Detector, Keyframe, Shot, derive_id
+from datasets_build.core.records import Detector, Event, Keyframe, Shot, derive_id
 
+_SLOW = frozenset({"fade", "dissolve"})
 _SEAM = Detector(name=AGENT, version=VERSION, decoder="")
 
 
@@ -48,6 +49,22 @@ def move_shots(
         _shot(view, ordinal, start, end, video_id=video_id, old=begins[start])
         for ordinal, (start, end) in enumerate(pairwise(times))
     ]
+
+
+def shots_as_seen(shots: Sequence[Shot], events: Sequence[Event]) -> list[Shot]:
+    """The shots of a view with transitions as its events have them: of a fade without a frame a cut is seen.
+
+    Args:
+        shots: of the view.
+        events: of the view.
+    """
+    slow = [event for event in events if event.source == "shot" and event.label in _SLOW]
+    found = []
+    for shot in shots:
+        seen = any(event.label == shot.transition and event.start_ns <= shot.start_ns <= event.end_ns for event in slow)
+        jumped = shot.transition in _SLOW and not seen
+        found.append(shot.model_copy(update={"transition": "cut"}) if jumped else shot)
+    return found
 
 
 def _seams(view: View) -> list[int]:

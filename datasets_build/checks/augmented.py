@@ -5,52 +5,67 @@ What is made of other videos is worked out anew here, from the maps as they are 
 
 from __future__ import annotations
 
+import math
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
-from pathlib import Path
 
-from datasets_build.checks.laws import Breach, Ledger
+from datasets_build.checks.laws import Breach
 from datasets_build.checks.moved import Moved, expected_spans
-from datasets_build.checks.walk import Atlas, Group, Names, walk
 from datasets_build.core.augmentation import AUGMENTED, Augmentation
 from datasets_build.core.clock import FrameClock, Span, TimeError, TimeMap, round_half_up
-from datasets_build.core.dataset import SPLITS
-from datasets_build.core.files import read_json
-from datasets_build.core.layout import clock_of, read_videos, table_path
-from datasets_build.core.records import Dialogue, Event, StreamingQA, Video
-from datasets_build.core.table import read_table
+from datasets_build.core.records import Event
 
-TABLE, SOURCES = "augment/augmentations.parquet", "augment/sources.json"
 RISES = ("map_rises", "a map has knots in order and stays inside its parent's clock")
 FOLLOW = ("pieces_follow", "pieces of an augmented video follow each other, from 0 to its end")
 CLOCK = ("clock_is_mapped", "the frames of an augmented video come when its maps say, and no other is dropped")
 DROPPED = ("dropped_named", "dropped frames are named once, in order, and lie in the stretch that is shown")
 BACKWARDS = ("backwards_fits", "a piece that runs backwards shows each frame from where, forwards, it left the screen")
-MAPPED = ("video_is_mapped", "every augmented video has maps, and no other has")
 MOVED = ("event_is_moved", "an event of an augmented video is one of its parent's, where its map takes it")
-PARENT = ("parent_there", "what an augmented record was made of is in the folder of its parents")
 
 # A video ends at a whole nanosecond and its map at a rational; later changes of pace stretch the difference.
 _SEAM_NS = 1000
 
 
-def exact(time_map: TimeMap, times_ns: Sequence[int]) -> list[int]:
+@dataclass(frozen=True, slots=True)
+class Legs:
+    """A time map in whole numbers: a fraction for each instant is slow.
+
+    Attributes:
+        borders: the first whole instants behind all legs but the last.
+        lines: `(rise, base, down)` of each leg, on which `t` goes to `(base + rise * t) / down`.
+    """
+
+    borders: tuple[int, ...]
+    lines: tuple[tuple[int, int, int], ...]
+
+    @classmethod
+    def of(cls, time_map: TimeMap) -> Legs:
+        """The legs between the knots of a map."""
+        lines = []
+        for (s0, t0), (s1, t1) in pairwise(time_map.knots):
+            rise = (t1 - t0) / (s1 - s0)
+            base = t0 - s0 * rise
+            down = math.lcm(rise.denominator, base.denominator)
+            lines.append((int(rise * down), int(base * down), down))
+        return cls(tuple(math.ceil(s) for s, _ in time_map.knots[1:-1]), tuple(lines))
+
+    def at(self, t_ns: int) -> int:
+        """Where an instant goes, in whole nanoseconds, halves up."""
+        rise, base, down = self.lines[bisect_right(self.borders, t_ns)]
+        return (2 * (base + rise * t_ns) + down) // (2 * down)
+
+
+def exact(time_map: TimeMap, times_ns: Sequence[int], legs: Legs | None = None) -> list[int]:
     """Where rising instants go, in whole nanoseconds, halves up. Raises TimeError outside the map."""
     low, high = time_map.source
     if times_ns and not low <= times_ns[0] <= times_ns[-1] <= high:
         raise TimeError(f"frames from {times_ns[0]} to {times_ns[-1]} ns, a map of [{low}, {high}] ns")
-    found: list[int] = []
-    legs = list(pairwise(time_map.knots))
-    at = 0
-    for t_ns in times_ns:
-        while at + 1 < len(legs) and legs[at][1][0] <= t_ns:
-            at += 1
-        (s0, t0), (s1, t1) = legs[at]
-        found.append(round_half_up(t0 + (t_ns - s0) * (t1 - t0) / (s1 - s0)))
-    return found
+    found = legs or Legs.of(time_map)
+    return [found.at(t_ns) for t_ns in times_ns]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,6 +75,7 @@ class Strip:
     row: Augmentation
     clock: FrameClock
     time_map: TimeMap
+    legs: Legs
     low: Fraction
     high: Fraction
     frames: tuple[int, ...]
@@ -77,17 +93,18 @@ class Strip:
         on = tuple(clock.time_of(k) for k in frames)
         if row.is_reversed:
             frames = frames[::-1]
-        return cls(row, clock, time_map, low, high, frames, row.on_ns or on)
+        return cls(row, clock, time_map, Legs.of(time_map), low, high, frames, row.on_ns or on)
 
     def shown_ns(self) -> list[int]:
         """When its frames come in the video. Raises TimeError where one lies outside the map."""
         if self.row.is_reversed:
-            return exact(self.time_map, [self.clock.end_ns - t for t in self.on_ns])
-        return exact(self.time_map, self.on_ns)
+            return exact(self.time_map, [self.clock.end_ns - t for t in self.on_ns], self.legs)
+        return exact(self.time_map, self.on_ns, self.legs)
 
     def to_video(self, t_ns: int | Fraction) -> int:
         """Where an instant of the parent's stretch goes, in whole nanoseconds."""
-        return round_half_up(self.time_map.exact(self.clock.end_ns - t_ns if self.row.is_reversed else t_ns))
+        there = self.clock.end_ns - t_ns if self.row.is_reversed else t_ns
+        return self.legs.at(there) if isinstance(there, int) else round_half_up(self.time_map.exact(there))
 
 
 def inside(clock: FrameClock, low: Fraction, high: Fraction) -> range:
@@ -168,21 +185,11 @@ def follow_breaches(rows: Sequence[Augmentation], clock: FrameClock) -> Iterator
         yield row.id, found
 
 
-def moved_breaches(
-    events: Sequence[Event], strips: Sequence[Strip], told: Mapping[str, Sequence[Event]], clock: FrameClock
-) -> Iterator[tuple[str, list[Breach]]]:
-    """Each event's id with what keeps it from being one of its parents', where the maps take it.
-
-    Args:
-        events: of the augmented video.
-        strips: its pieces.
-        told: the events of each parent, by its id.
-        clock: of the augmented video.
-    """
+def pieces_of(strips: Sequence[Strip], clock: FrameClock) -> list[Moved]:
+    """Where events go, piece by piece."""
     begins = [clock.snap_up(round_half_up(strip.time_map.target[0])) for strip in strips]
-    expected: defaultdict[str, list[Event]] = defaultdict(list)
-    for strip, (begin, end) in zip(strips, pairwise([*begins, clock.end_ns]), strict=True):
-        piece = Moved(
+    return [
+        Moved(
             to_video=strip.to_video,
             clock=clock,
             parent=strip.clock,
@@ -192,117 +199,46 @@ def moved_breaches(
             begin_ns=begin,
             end_ns=end,
         )
-        for event in told[strip.row.parent_id]:
-            expected[event.id] += expected_spans(event, told[strip.row.parent_id], piece)
+        for strip, (begin, end) in zip(strips, pairwise([*begins, clock.end_ns]), strict=True)
+    ]
+
+
+Expected = Mapping[str, Sequence[tuple[int, Event]]]
+"""What events of parents look like, by their id: in which piece, and there."""
+
+
+def expected_of(strips: Sequence[Strip], pieces: Sequence[Moved], told: Mapping[str, Sequence[Event]]) -> Expected:
+    """Where the maps take the events of the parents.
+
+    Args:
+        strips: the pieces of an augmented video.
+        pieces: the same, as `pieces_of` gives them.
+        told: the events of each parent, by its id.
+    """
+    expected: defaultdict[str, list[tuple[int, Event]]] = defaultdict(list)
+    for place, (strip, piece) in enumerate(zip(strips, pieces, strict=True)):
+        rows = told[strip.row.parent_id]
+        for event in rows:
+            expected[event.id] += [(place, there) for there in expected_spans(event, rows, piece)]
+    return expected
+
+
+def moved_breaches(
+    events: Sequence[Event], expected: Expected, pieces: Sequence[Moved]
+) -> Iterator[tuple[str, list[Breach]]]:
+    """Each event's id with what keeps it from being one of its parents', where the maps take it.
+
+    Args:
+        events: of the augmented video.
+        expected: where the maps take the events of its parents.
+        pieces: of it.
+    """
+    begins = [piece.begin_ns for piece in pieces]
     for event in events:
         yield event.id, list(_event_breaches(event, expected, begins))
 
 
-class Parents:
-    """What the folder of the parents holds."""
-
-    def __init__(self, out: Path) -> None:
-        self.out = out
-        self.videos: Mapping[str, Video] = {video.id: video for video in read_videos(out)}
-        self.events: defaultdict[str, list[Event]] = defaultdict(list)
-        for event in read_table(table_path(out, Event), Event):
-            self.events[event.video_id].append(event)
-        self._clocks: dict[str, FrameClock] = {}
-
-    def clock(self, video_id: str) -> FrameClock:
-        """The clock of one of its videos."""
-        if video_id not in self._clocks:
-            self._clocks[video_id] = clock_of(self.out, self.videos[video_id])
-        return self._clocks[video_id]
-
-    def ids(self, dataset: str, model: type[StreamingQA] | type[Dialogue]) -> frozenset[str]:
-        """The ids of a dataset's records."""
-        paths = (self.out / dataset / f"{split}.parquet" for split in SPLITS)
-        return frozenset(row.id for path in paths if path.is_file() for row in read_table(path, model))
-
-
-class AugmentRun:
-    """One check of what an augmented folder adds to others."""
-
-    def __init__(self, out: Path, atlas: Atlas, ledger: Ledger) -> None:
-        self.out, self.atlas, self.ledger = out, atlas, ledger
-        self.names = Names()
-        self.parents: Parents | None = self._open()
-
-    def _open(self) -> Parents | None:
-        content = read_json(self.out / SOURCES) if (self.out / SOURCES).is_file() else None
-        told = content.get("parent") if isinstance(content, dict) else None
-        parent = self.out / str(told)
-        there = isinstance(told, str) and (parent / "events" / "manifest.json").is_file()
-        lost = [] if there else [Breach(f"parent {told}", "the folder that was augmented")]
-        self.ledger.note(*PARENT, SOURCES, SOURCES, lost)
-        return Parents(parent) if there else None
-
-    def maps(self) -> None:
-        """The maps, and the events that went through them."""
-        met: set[str] = set()
-        for group, file in walk(self.out / TABLE, Augmentation, None, self.atlas, self.ledger):
-            met.add(group.video.id)
-            rows = [row for row in group.rows if isinstance(row, Augmentation)]
-            for row in rows:
-                self.names.meet("augmentation", row.id, file, self.ledger)
-            if self.parents is not None:
-                self._video(group, rows, file, self.parents)
-        for video in self.atlas.videos:
-            made, mapped = video.source == AUGMENTED, video.id in met
-            found = (
-                [] if made == mapped else [Breach(f"source {video.source}, maps: {mapped}", "maps where it is made")]
-            )
-            self.ledger.note(*MAPPED, TABLE, video.id, found)
-
-    def _video(self, group: Group, rows: Sequence[Augmentation], file: str, parents: Parents) -> None:
-        strips = []
-        for row in rows:
-            if row.parent_id not in parents.videos:
-                lost = Breach(f"parent_id {row.parent_id}", "a video of the folder that was augmented")
-                self.ledger.note(*PARENT, file, row.id, [lost])
-                return
-            self.ledger.note(*PARENT, file, row.id, [])
-            wrong = list(map_breaches(row, parents.clock(row.parent_id)))
-            self.ledger.note(*RISES, file, row.id, wrong)
-            if wrong:
-                return
-            strips.append(Strip.of(row, parents.clock(row.parent_id)))
-        for made, breaches in follow_breaches(rows, group.clock):
-            self.ledger.note(*FOLLOW, file, made, breaches)
-        for strip in strips:
-            self.ledger.note(*DROPPED, file, strip.row.id, dropped_breaches(strip))
-            self.ledger.note(*BACKWARDS, file, strip.row.id, backwards_breaches(strip))
-        wrong = list(clock_breaches(strips, group.clock))
-        self.ledger.note(*CLOCK, file, rows[0].id, wrong)
-        if not wrong:
-            self._events(group, strips, parents)
-
-    def _events(self, group: Group, strips: Sequence[Strip], parents: Parents) -> None:
-        file = table_path(self.out, Event).relative_to(self.out).as_posix()
-        told = {strip.row.parent_id: parents.events[strip.row.parent_id] for strip in strips}
-        for made, breaches in moved_breaches(self.atlas.events_of(group.video.id), strips, told, group.clock):
-            self.ledger.note(*MOVED, file, made, breaches)
-
-    def records(self) -> None:
-        """That questions and conversations name a parent that is there."""
-        if self.parents is None:
-            return
-        self._made_of("streaming_qa/qa", StreamingQA, self.parents)
-        self._made_of("dialogue/dialogues", Dialogue, self.parents)
-
-    def _made_of(self, table: str, model: type[StreamingQA] | type[Dialogue], parents: Parents) -> None:
-        known: frozenset[str] | None = None
-        for split in SPLITS:
-            path = self.out / table / f"{split}.parquet"
-            for row in read_table(path, model) if path.is_file() else ():
-                known = parents.ids(table, model) if known is None else known
-                parent = row.provenance.inputs[0] if row.provenance.inputs else None
-                lost = [] if parent in known else [Breach(f"provenance.inputs.0 {parent}", f"a row of {table}")]
-                self.ledger.note(*PARENT, f"{table}/{split}.parquet", row.id, lost)
-
-
-def _event_breaches(event: Event, expected: Mapping[str, Sequence[Event]], begins: Sequence[int]) -> Iterator[Breach]:
+def _event_breaches(event: Event, expected: Expected, begins: Sequence[int]) -> Iterator[Breach]:
     """Where an event is not what its parent gives."""
     parent = event.provenance.inputs[0] if event.provenance.inputs else None
     found = f"{event.label} [{event.start_ns}, {event.end_ns}), known_from_ns {event.known_from_ns}"
@@ -310,7 +246,7 @@ def _event_breaches(event: Event, expected: Mapping[str, Sequence[Event]], begin
         if event.start_ns not in begins or event.label != ("shot_start" if event.start_ns else "video_start"):
             yield Breach(found, f"video_start or shot_start where a piece begins, such as {begins[:4]}")
         return
-    there = expected.get(parent or "", ())
+    there = [event for _, event in expected.get(parent or "", ())]
     if not there:
         yield Breach(f"provenance.inputs.0 {parent}", "an event of a parent that is shown")
     elif not any((e.label, e.start_ns, e.end_ns) == (event.label, event.start_ns, event.end_ns) for e in there):

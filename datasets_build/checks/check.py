@@ -10,7 +10,7 @@ from typing import TypeVar
 from pydantic import Field
 
 from datasets_build.checks.answers import TRUTH_LAWS
-from datasets_build.checks.augmented import TABLE, AugmentRun
+from datasets_build.checks.augment_run import TABLE, AugmentRun
 from datasets_build.checks.causality import EVENT_LAWS, QUESTION_LAWS
 from datasets_build.checks.conversation import DIALOGUE_LAWS
 from datasets_build.checks.integrity import (
@@ -123,9 +123,7 @@ def run_checks(out: Path, config: CheckConfig) -> CheckResult:
         tables.perceived()
     run.events()
     if (out / TABLE).exists():
-        made = AugmentRun(out, run.atlas, ledger)
-        made.maps()
-        made.records()
+        AugmentRun(out, run.atlas, ledger).run()
     if "streaming_qa" in folders:
         run.streaming_qa()
     if "frame_events" in folders:

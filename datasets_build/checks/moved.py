@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -48,14 +49,25 @@ class Moved:
     def at(self, t_ns: int) -> int:
         """The first frame of the video at or behind an instant of the parent, the piece's end where it has no more."""
         low, high = self.stretch
-        return min(self.end_ns, self.clock.snap_up(self.to_video(min(max(Fraction(t_ns), low), high))))
+        inside: int | Fraction = t_ns
+        if t_ns < low:
+            inside = low
+        elif t_ns > high:
+            inside = high
+        return min(self.end_ns, self.clock.snap_up(self.to_video(inside)))
+
+    def next(self, t_ns: int) -> int:
+        """The frame that comes on in the parent at or behind an instant, the piece's end where none does; forwards."""
+        return self._shown(bisect_left(self.on_ns, t_ns))
+
+    def _shown(self, place: int) -> int:
+        first = int(np.searchsorted(self.clock.t_ns, self.begin_ns, side="left"))
+        return self.clock.time_of(first + place) if place < len(self.on_ns) else self.end_ns
 
     def rest(self, t_ns: int) -> int:
         """The second frame that shows what the parent shows since an instant: the one at which it is seen to rest."""
         before = self.parent.time_of(max(0, self.parent.index_at(t_ns) - 1))
-        place = int(np.searchsorted(np.array(self.on_ns, np.int64), before, side="left")) + 1
-        first = int(np.searchsorted(self.clock.t_ns, self.begin_ns, side="left"))
-        return self.clock.time_of(first + place) if place < len(self.on_ns) else self.end_ns
+        return self._shown(bisect_left(self.on_ns, before) + 1)
 
 
 def expected_spans(event: Event, told: Sequence[Event], piece: Moved) -> Iterator[Event]:
@@ -73,7 +85,8 @@ def expected_spans(event: Event, told: Sequence[Event], piece: Moved) -> Iterato
     outside = event.start_ns >= high or event.end_ns < low or (event.end_ns == low and not event.is_point)
     if outside and not (piece.is_reversed and event.is_point and event.start_ns == high):
         return
-    ends = [piece.at(event.start_ns), piece.at(event.end_ns)]
+    at = piece.next if event.is_point and not piece.is_reversed else piece.at
+    ends = [at(event.start_ns), at(event.end_ns)]
     start, end = ends[::-1] if piece.is_reversed else ends
     label = _BACKWARDS.get(event.label, event.label) if piece.is_reversed else event.label
     if not piece.is_reversed:

@@ -34,7 +34,7 @@ class Group:
     rows: Iterator[Record]
 
 
-class _Ahead(Generic[R]):
+class Ahead(Generic[R]):
     """Rows of a table, one video's at a time; asking in index order reads it once."""
 
     def __init__(self, path: Path, model: type[R], place: Callable[[str], int]) -> None:
@@ -67,8 +67,8 @@ class Atlas:
         self.videos: Sequence[Video] = read_videos(out)
         self.by_id: Mapping[str, Video] = {video.id: video for video in self.videos}
         self._place = {video.id: k for k, video in enumerate(self.videos)}
-        self._events = _Ahead(table_path(out, Event), Event, self.place)
-        self._shots = _Ahead(table_path(out, Shot), Shot, self.place)
+        self._events = Ahead(table_path(out, Event), Event, self.place)
+        self._shots = Ahead(table_path(out, Shot), Shot, self.place)
         self.clock = lru_cache(maxsize=4)(self._clock)
 
     def place(self, video_id: str) -> int:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datasets_build.core.clock import TimeMap
-from datasets_build.core.records import Many, Parameter, Part, Record
+from datasets_build.core.records import Many, Parameter, Part, Record, derive_id
 
 AUGMENTED = "augment"
 """The `source` of a video that was made of others."""
+ON_PIXELS = frozenset({"resolution", "aspect", "window", "colour", "blur", "compress", "shake", "noise"})
+"""Kinds of operations that change the pixels of frames; all others change what happens when."""
 
 
 class Knot(Part):
@@ -61,3 +63,13 @@ class Augmentation(Record):
     def time_map(self) -> TimeMap:
         """The map from the parent's clock to this record's."""
         return TimeMap.through((knot.source, knot.target) for knot in self.knots)
+
+
+def seal_of(row: Augmentation) -> str:
+    """The id that a row's content gives: whatever is changed of it later, its id does not fit any more."""
+    return derive_id("augmentation", row.video_id, row.model_dump_json(exclude={"id"}))
+
+
+def sealed(row: Augmentation) -> Augmentation:
+    """The row under the id that its content gives."""
+    return row.model_copy(update={"id": seal_of(row)})

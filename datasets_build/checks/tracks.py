@@ -1,0 +1,103 @@
+"""Shots and keyframes of augmented videos: those of their parents where they are shown, and cuts between pieces."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+
+from datasets_build.checks.laws import Breach
+from datasets_build.checks.parents import content_of
+from datasets_build.checks.remade import Remade
+from datasets_build.core.augmentation import AUGMENTED
+from datasets_build.core.records import Keyframe, Shot, derive_id
+
+Found = Iterator[tuple[str, list[Breach]]]
+"""Ids of records, each with what is wrong with it."""
+SHOTS = ("shots_are_mapped", "shots of an augmented video begin where those of its parents do, or with a piece")
+KEYFRAMES = (
+    "keyframes_are_mapped",
+    "keyframes of an augmented video are those of its parents, at every frame that shows one",
+)
+
+
+def shot_breaches(made: Remade, shots: Sequence[Shot], cuts: Mapping[str, Sequence[Shot]]) -> Found:
+    """Shots that begin elsewhere or otherwise than their parents', and those of parents that are not there.
+
+    Whether a piece begins with a shot of its own is not asked: where both sides look alike nobody sees a cut.
+
+    Args:
+        made: the augmented video.
+        shots: of it.
+        cuts: the shots of each parent, by its id.
+    """
+    if not all(cuts.get(source) for source in made.sources):
+        for shot in shots:
+            yield (
+                shot.id,
+                [Breach(f"a shot at start_ns {shot.start_ns}", "none, since those of a parent are not known")],
+            )
+        return
+    begins: defaultdict[int, list[Shot]] = defaultdict(list)
+    for source in made.sources:
+        for old in cuts[source]:
+            for at in made.instants(source, old.start_ns):
+                begins[at].append(old)
+    seams = {0, *(piece.begin_ns for piece in made.pieces)}
+    there = {shot.start_ns for shot in shots}
+    for shot in shots:
+        yield shot.id, list(_shot(made, shot, begins.get(shot.start_ns, ()), is_seam=shot.start_ns in seams))
+    for at, found in begins.items():
+        if at < made.clock.end_ns and at not in seams:
+            lost = Breach(f"no shot of video {made.video.id} at start_ns {at}", "one, where that of its parent begins")
+            yield found[0].id, [] if at in there else [lost]
+
+
+def _shot(made: Remade, shot: Shot, olds: Sequence[Shot], *, is_seam: bool) -> Iterator[Breach]:
+    if not olds and not is_seam:
+        yield Breach(f"a shot at start_ns {shot.start_ns}", "one where a shot of a parent or a piece begins")
+        return
+    if shot.id != (wanted := derive_id("shot", made.video.id, shot.start_ns)):
+        yield Breach(f"id {shot.id}", wanted)
+    kinds = {old.transition if old.transition != "first" else "cut" for old in olds} | ({"cut"} if is_seam else set())
+    if shot.start_ns and shot.transition not in kinds:
+        yield Breach(f"transition {shot.transition}", " or ".join(sorted(kinds)))
+    by_parent = any((shot.score, shot.detector) == (old.score, old.detector) for old in olds)
+    by_seam = is_seam and (shot.score, shot.detector.name) == (1.0, AUGMENTED)
+    if not by_parent and not by_seam:
+        told = ", ".join(f"{old.score} of {old.detector.name}" for old in olds[:2])
+        yield Breach(f"score, detector: {shot.score} of {shot.detector.name}", told or f"1.0 of {AUGMENTED}")
+
+
+def keyframe_breaches(
+    made: Remade, rows: Sequence[Keyframe], chosen: Mapping[tuple[str, int], tuple[str, bytes]], *, has_shots: bool
+) -> Found:
+    """Keyframes that are none of the parents', and those of parents that are shown and not there.
+
+    Args:
+        made: the augmented video.
+        rows: its keyframes.
+        chosen: the id and the content of the keyframe at a frame of a parent.
+        has_shots: whether the video has shots, which keyframes belong to.
+    """
+    due: dict[int, tuple[str, bytes]] = {}
+    # A keyframe's picture is of the frame as it was.
+    if has_shots and not made.looks:
+        shown = [(strip.row.parent_id, frame) for strip in made.strips for frame in strip.frames]
+        due = {index: chosen[origin] for index, origin in enumerate(shown) if origin in chosen}
+    for row in rows:
+        old, content = due.pop(row.frame_index, ("", b""))
+        found = []
+        if not old:
+            found.append(
+                Breach(f"a keyframe at frame_index {row.frame_index}", "one where a parent's is shown, unchanged")
+            )
+        elif row.id != (wanted := derive_id("keyframe", made.video.id, old, row.t_ns)):
+            found.append(Breach(f"id {row.id}", f"{wanted}, as of {old}"))
+        elif content_of(row) != content:
+            found.append(Breach("reason, novelty, embedder, embedding or jpeg", f"those of {old}"))
+        yield row.id, found
+    for index, (old, _) in due.items():
+        yield (
+            old,
+            [Breach(f"no keyframe of video {made.video.id} at frame_index {index}", f"that of {old}, shown there")],
+        )
