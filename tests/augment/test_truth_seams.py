@@ -25,6 +25,7 @@ from datasets_build.perception.signals import SignalMeter, SignalsConfig, stretc
 from datasets_build.sources.world_draw import encode
 from datasets_build.sources.world_truth import transitions
 from datasets_build.video import probe, scan
+from tests.augment.clips import clip as lively
 from tests.augment.stages import HEIGHT, STAGES, WIDTH, clip_of, picture, stage
 from tests.augment.test_truth import films
 from tests.augment.test_truth_said import Witness, held
@@ -222,3 +223,27 @@ def test_the_proof_meets_all_kinds_of_seams_and_answers():
     found = sum((tried("world", (Loop(),), k, 0) for k in range(8)), Counter())
     assert min(found[verdict] for verdict in ("seen", "alike", "unsure")) >= 1
     assert found["held"] >= 40, found
+
+
+def shots_told_behind(there, seam_ns):
+    """When, behind an instant of its loop, questions and people are answered how many shots there have been."""
+    made = Maker(pipeline=Pipeline(operations=(Loop(),))).make(there, 0)
+    asked_in = [(row.about, row.ask_ns, row.answers[0].t_ns) for row in made.clip.questions if row.answers]
+    for talk in made.clip.dialogues:
+        answers = {turn.trigger_ref: turn.start_ns for turn in talk.turns if turn.role == "assistant"}
+        users = [turn for turn in talk.turns if turn.role == "user" and turn.id in answers]
+        asked_in += [(turn.about, turn.end_ns, answers[turn.id]) for turn in users]
+    return [
+        t_ns for about, ask_ns, t_ns in asked_in if about and about.kind == "shots" and max(ask_ns, t_ns) >= seam_ns
+    ]
+
+
+def test_nobody_is_told_how_many_shots_there_were_behind_an_unsure_seam():
+    there = lively("a", 24.0)
+    flat = [row.model_copy(update={"luma": (0.5,) * len(row.luma)}) for row in there.signals]
+    there = replace(there, signals=flat)
+    seam = there.clock.end_ns
+    view = loop(View.whole(there.video.id, there.clock), 2)
+    assert judge_seams(view, {there.video.id: there}) == ("unsure",)
+    assert shots_told_behind(there, seam) == []
+    assert shots_told_behind(replace(there, signals=()), seam)
