@@ -192,7 +192,7 @@ class AugmentRun:
     def _perceived(self, made: Remade, parents: Parents) -> None:
         if not table_path(self.out, Shot).is_file():
             return
-        shots = self.atlas.shots_of(made.video.id)
+        shots = self._rows(TABLES[Shot], Shot, made)
         rows = self._rows(TABLES[Keyframe], Keyframe, made)
         self._note(SHOTS, TABLES[Shot], shot_breaches(made, shots, parents.shots))
         found = keyframe_breaches(made, rows, parents.keyframes, has_shots=bool(shots))

@@ -295,6 +295,9 @@ def test_an_exchange_that_is_cut_out_is_found_though_the_rest_fits():
     tracks = tuple(decisions_on(turns, held.found.clip.clock, fps=parse_grid(each.grid)) for each in row.decisions)
     held.rows["dialogues"] = [row.model_copy(update={"turns": turns, "decisions": tracks})]
     assert "made of" in found_by(held, "vanished dialogue")
+    late = user.model_copy(update={"end_ns": user.end_ns + 1})
+    held.rows["dialogues"] = [row.model_copy(update={"turns": (late, *row.turns[1:])})]
+    assert "end_ns" in found_by(held, "vanished dialogue")
     other = user.model_copy(update={"text": "Hm?"})
     held.rows["dialogues"] = [row.model_copy(update={"turns": (other, *row.turns[1:])})]
     assert "'Hm?'" in found_by(held, "vanished dialogue")
