@@ -143,13 +143,12 @@ def test_a_manifest_without_its_pipeline(out):
 def test_rejects_that_lost_a_line(out):
     path = out / "augment" / "rejects.jsonl"
     lines = path.read_text().splitlines(keepends=True)
-    names = [json.loads(line)["item"].split()[-1] for line in lines]
-    lost = next(k for k, line in enumerate(lines) if names.count(names[k]) == 1 and "StreamingQA" in line)
-    path.write_text("".join(lines[:lost] + lines[lost + 1 :]))
+    lost = next(json.loads(line)["item"].split()[-1] for line in lines if "StreamingQA" in line)
+    path.write_text("".join(line for line in lines if lost not in line))
     reseal(out, "augment")
     found(out, "rejects_joined", "rejects.jsonl")
     found(out, "invalidated_told", MAPS)
-    found(out, "nothing_vanishes", QA, names[lost])
+    found(out, "nothing_vanishes", QA, lost)
 
 
 @pytest.mark.parametrize("model", [Annotation, Keyframe])
