@@ -17,7 +17,17 @@ from datasets_build.core.config import flatten, load_config
 from datasets_build.core.files import DataError
 from datasets_build.core.progress import print_header, set_up_logging, tool_versions
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="Augment records: new times, labels moved exactly.")
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help=(
+        "Make other videos of finished ones (faster, with lost, late or changed frames, with people who interrupt): "
+        "every label moves with them exactly. Pipelines are YAML files, such as augment/configs/time.yaml; "
+        "docs/augmentation.md shows every operation."
+    ),
+)
 
 
 def _path(text: str) -> Path:
@@ -30,28 +40,64 @@ def _path(text: str) -> Path:
 @app.command("apply")
 def apply_pipeline(
     folder: Annotated[
-        Path, typer.Argument(metavar="IN", parser=_path, help="A finished output of python -m datasets_build.")
+        Path,
+        typer.Argument(
+            metavar="IN",
+            parser=_path,
+            help="A finished output of python -m datasets_build, with one dataset or more. It is never written to.",
+        ),
     ],
-    to: Annotated[Path, typer.Option("--to", metavar="OUT", parser=_path, help="The folder to write to.")],
+    to: Annotated[
+        Path,
+        typer.Option(
+            "--to",
+            metavar="OUT",
+            parser=_path,
+            help="The folder to write to, not inside IN: a new one, or that of the same command, which then goes on.",
+        ),
+    ],
     config: Annotated[
-        Path, typer.Option("--config", "-c", metavar="FILE", parser=_path, help="YAML file of a pipeline.")
+        Path,
+        typer.Option(
+            "--config",
+            "-c",
+            metavar="FILE",
+            parser=_path,
+            help="The pipeline, a YAML file: operations and, if need be, seed (0), copies (1), views (1), gone (drop).",
+        ),
     ],
     overrides: Annotated[
-        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings, such as seed=1 or copies=2.")
+        list[str] | None,
+        typer.Argument(
+            metavar="[KEY=VALUE]...",
+            help="Settings of the pipeline over those of FILE, such as seed=1 or copies=2 (default: those of FILE).",
+        ),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Make anew what is there.")] = False,
-    render: Annotated[bool, typer.Option("--render", help="Write video files, too.")] = False,
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force",
+            help="Make anew what another pipeline has made there, or older code (default: that is refused).",
+        ),
+    ] = False,
+    render: Annotated[
+        bool,
+        typer.Option(
+            "--render",
+            help="Write video files, too (default: records alone, whose frames are read from the files of IN).",
+        ),
+    ] = False,
     codec: Annotated[
         Codec | None,
         typer.Option(
-            "--codec", help="Of the video files: h264, which every player reads (the default), or every pixel as it is."
+            "--codec", help="Of the files of --render: every player reads h264 (default), lossless keeps every pixel."
         ),
     ] = None,
 ) -> None:
-    """Write the augmented videos of a folder as records; their frames are read through the maps, or rendered."""
+    """Write augmented videos of a folder, as an output folder that check, report and recipes take like any other."""
     set_up_logging()
     if codec is not None and not render:
-        raise AugmentError(f"--codec {codec}: found no --render, expected both or neither")
+        raise AugmentError(f"--codec {codec}: found no --render, without which no video file is written; add it")
     pipeline = load_config(Pipeline, config, overrides or [])
     source = Source.open(folder)
     print_header(f"augment {folder} → {to}", tool_versions("numpy", "pyarrow"), flatten(pipeline))
@@ -62,16 +108,32 @@ def apply_pipeline(
 @app.command("figures")
 def draw_figures(
     folder: Annotated[
-        Path, typer.Argument(metavar="IN", parser=_path, help="A finished output of python -m datasets_build.")
+        Path,
+        typer.Argument(
+            metavar="IN",
+            parser=_path,
+            help="A finished output of python -m datasets_build, with one dataset or more. It is never written to.",
+        ),
     ],
     configs: Annotated[
         list[Path],
-        typer.Argument(metavar="FILE...", parser=_path, help="YAML files of pipelines; each gives NAME.png."),
+        typer.Argument(metavar="FILE...", parser=_path, help="Pipelines, YAML files; NAME.yaml gives DIR/NAME.png."),
     ],
-    to: Annotated[Path, typer.Option("--to", metavar="DIR", parser=_path, help="Where the pictures go.")],
-    video: Annotated[str | None, typer.Option("--video", help="The video to show; the first without.")] = None,
-    begin: Annotated[float, typer.Option("--from", help="Where the shown stretch of the timelines begins, s.")] = 0.0,
-    until: Annotated[float | None, typer.Option("--until", help="Where it ends, s; with the longer without.")] = None,
+    to: Annotated[
+        Path,
+        typer.Option("--to", metavar="DIR", parser=_path, help="Where the pictures go, over those of these names."),
+    ],
+    video: Annotated[
+        str | None,
+        typer.Option("--video", metavar="URI", help="The video to show, such as bikes.mp4 (default: the first)."),
+    ] = None,
+    begin: Annotated[
+        float, typer.Option("--from", metavar="SECONDS", help="Where the shown stretch of both timelines begins.")
+    ] = 0.0,
+    until: Annotated[
+        float | None,
+        typer.Option("--until", metavar="SECONDS", help="Where it ends (default: with the longer of both)."),
+    ] = None,
 ) -> None:
     """Draw what pipelines do to a clip: its timeline before and after, labels on both, and the map between."""
     set_up_logging()

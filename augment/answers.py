@@ -276,7 +276,7 @@ def _counts(asked: Asked) -> tuple[About, list[Reply]]:
         proof = [_evidence(fact, fact.done_ns, later=True) for fact in members]
         replies.append(_standing(asked, _number(asked, number, first=False), at=at, until=until, evidence=proof))
     followed = about.every and len(steps) < rules.max_answers
-    return about.model_copy(update={"every": followed}), replies
+    return about if about.every == followed else about.model_copy(update={"every": followed}), replies
 
 
 def _steps(facts: Sequence[Fact], ask_ns: int, least_ns: int) -> list[tuple[int, int, list[Fact]]]:
@@ -342,8 +342,10 @@ def _chosen(asked: Asked, texts: frozenset[str]) -> str:
         raise CannotAskError("there are no words for what is true")
     words = asked.words
     said = [text for text in words.said if text in texts]
+    if said:
+        return said[0]
     seed = derive_id("words", words.key, asked.scene.video_id, asked.scene.seed)
-    return said[0] if said else random.Random(seed).choice(sorted(texts))
+    return random.Random(seed).choice(sorted(texts))
 
 
 def _kept(asked: Asked, told: Sequence[Fact], *, first: bool) -> str:

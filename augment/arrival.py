@@ -67,4 +67,4 @@ def arrive(view: View, late_ns: Sequence[int]) -> Arrival:
         frames=np.arange(len(clock), dtype=np.int64),
         on_ns=clock.t_ns,
     )
-    return Arrival(view.then(View.of([change])), view, lead)
+    return Arrival(view.then([change]), view, lead)

@@ -8,9 +8,9 @@ from typing import Literal
 
 from augment.answers import CannotAskError, Scene
 from augment.arrival import Arrival
-from augment.questions import ask_again, probe_again
+from augment.questions import ask_again
 from augment.unanswerable import ask_in_vain
-from datasets_build.core.records import Record, StreamingQA
+from datasets_build.core.records import Probe, Record, StreamingQA
 
 Gone = Literal["drop", "unanswerable"]
 
@@ -51,7 +51,7 @@ class Asking:
 
     def _asked(self, row: StreamingQA, at_ns: int, piece: int) -> StreamingQA:
         try:
-            return self._probed(row, ask_again(row, at_ns, self.scene), piece)
+            return ask_again(row, at_ns, self.scene, points=self._points(row, piece))
         except CannotAskError:
             if self.gone == "drop" or row.about is None or self.scene.grounds.of(row.about):
                 raise
@@ -59,11 +59,10 @@ class Asking:
         self.twins.append(twin)
         return refused
 
-    def _probed(self, old: StreamingQA, row: StreamingQA, piece: int) -> StreamingQA:
-        places = [(dict(self.arrival.instants(old.video_id, probe.t_ns)), probe) for probe in old.test_points]
-        there = [(found[piece], probe) for found, probe in places if piece in found]
-        end_ns = self.scene.clock.end_ns
-        return probe_again(row, [t for t, _ in there], [probe for _, probe in there], end_ns=end_ns)
+    def _points(self, row: StreamingQA, piece: int) -> list[tuple[int, Probe]]:
+        """The test points that a piece shows, each with when."""
+        places = ((dict(self.arrival.instants(row.video_id, probe.t_ns)), probe) for probe in row.test_points)
+        return [(found[piece], probe) for found, probe in places if piece in found]
 
     def _twinned(self, rows: Sequence[StreamingQA]) -> Iterator[StreamingQA]:
         """A twin that has lost the other goes on alone, if it can be answered."""
@@ -80,4 +79,4 @@ class Asking:
             if other is None and row.unanswerable:
                 self.leave(by_id[parent], "alone", "its answerable twin is left out")
                 continue
-            yield row.model_copy(update={"twin_id": other.id if other else None})
+            yield row.model_copy(update={"twin_id": other.id}) if other else row

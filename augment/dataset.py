@@ -82,11 +82,13 @@ class AugmentedDataset(Dataset[Item]):
         folder: a finished output of `python -m datasets_build`.
         pipeline: what is done.
         split: which videos.
+        datasets: of `streaming_qa`, `frame_events` and `dialogue` those whose records are made; None: all that the
+            folder has. Questions that nobody trains on cost time.
         fps: of the grid on which frames are read; None reads none, and `Item.frames` reads them later.
         decoder: who reads; PyAV where the index does not trust it with a file.
 
     Raises:
-        AugmentError: the folder is not whole, is augmented already, or has no video of the split.
+        AugmentError: the folder is not whole, is augmented already, or has no video of the split or no such dataset.
     """
 
     def __init__(
@@ -95,6 +97,7 @@ class AugmentedDataset(Dataset[Item]):
         pipeline: Pipeline,
         *,
         split: Split = "train",
+        datasets: Sequence[str] | None = None,
         fps: Fraction | None = None,
         decoder: str = "decord",
     ) -> None:
@@ -103,7 +106,7 @@ class AugmentedDataset(Dataset[Item]):
         if fps is not None and fps <= 0:
             raise AugmentError(f"fps: found {fps}, expected a rate above 0, or None for no frames")
         source = Source.open(folder)
-        self.clips = tuple(clip for clip in source.clips() if clip.video.split == split)
+        self.clips = tuple(clip for clip in source.clips(datasets) if clip.video.split == split)
         if not self.clips:
             raise AugmentError(f"{folder}: has no video of the split {split}")
         self.fps, self.decoder = fps, decoder

@@ -104,7 +104,7 @@ def _exchange(talk: Talk, user: Turn, answer: Turn | None, heard_ns: int, going:
         turns = [_promise(talk, answer, asked), *_reports(talk, answer, replies)]
     else:
         turns = [talk.spoken(answer, replies[0], trigger="user_query", ref=asked.id)]
-    _take(talk, asked, turns, cuts=talk.made.get(user.interrupts or ""))
+    talk.made[answer.id] = _take(talk, asked, turns, cuts=talk.made.get(user.interrupts or ""))
     going.barge_in(talk, turns[0])
 
 
@@ -128,8 +128,12 @@ def _reports(talk: Talk, promise: Turn, replies: Sequence[Reply]) -> list[Turn]:
     return found
 
 
-def _take(talk: Talk, asked: Turn, turns: Sequence[Turn], *, cuts: Turn | None) -> None:
-    """Gives an exchange its place; a question that comes in the middle of the answer before it cuts that short."""
+def _take(talk: Talk, asked: Turn, turns: Sequence[Turn], *, cuts: Turn | None) -> Turn:
+    """Gives an exchange its place; a question that comes in the middle of the answer before it cuts that short.
+
+    Returns:
+        The first of the turns, as it is said there.
+    """
     first, *later = turns
     if cuts is not None and cuts in talk.turns and cuts.start_ns < asked.start_ns < cuts.end_ns:
         cut = cut_short(cuts, asked.start_ns, talk.scene.rules)
@@ -142,8 +146,4 @@ def _take(talk: Talk, asked: Turn, turns: Sequence[Turn], *, cuts: Turn | None) 
     else:
         talk.hold([(asked.start_ns, first.end_ns), *((turn.start_ns, turn.end_ns) for turn in later)])
     talk.turns += [asked, first, *later]
-    talk.made[_parent_of(talk, first)] = first
-
-
-def _parent_of(talk: Talk, made: Turn) -> str:
-    return next(turn.id for turn in talk.dialogue.turns if talk.turn_id(turn.id) == made.id)
+    return first

@@ -142,10 +142,10 @@ def _moving(view: View, operation: settings.Skip, around: Around) -> Int64s:
 
 def _shaken(view: View, operation: settings.Jitter, rng: random.Random) -> Int64s:
     """When each frame comes: early or late, yet in order, the first at 0."""
-    times = view.clock.t_ns.tolist()
+    times = [*view.clock.t_ns.tolist(), view.end_ns]
     found = [0]
-    for place, t_ns in enumerate(times[1:], start=1):
-        after = view.clock.time_of(place + 1)
+    for place, t_ns in enumerate(times[1:-1], start=1):
+        after = times[place + 1]
         # A frame stays in the outer halves of the gaps around it, so that no two can meet.
         low, high = (times[place - 1] + t_ns) // 2 + 1, (t_ns + after) // 2
         drawn = t_ns + round(rng.gauss(0.0, operation.sd_ms) * _MS)

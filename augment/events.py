@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import NamedTuple
 
+from augment.seams import Verdict, is_told
 from augment.seen import LATE_NS, Strip, Told, is_new_shot, seen_at, strips_of
 from augment.view import Moved, Piece, View
 from augment.wording import pace_of, retold, timely
-from datasets_build.core.clock import round_half_up
 from datasets_build.core.records import Event, Provenance, derive_id
 from datasets_build.core.topics import ACTS, CAMERA, ENTERING_SETS, PICTURE_SET, name_after
 from datasets_build.teachers.template import load_template
@@ -54,19 +54,25 @@ class Events(NamedTuple):
     hidden: list[Event]
 
 
-def move_events(view: View, sources: Mapping[str, Sequence[Event]], *, video_id: str) -> Events:
+def move_events(
+    view: View, sources: Mapping[str, Sequence[Event]], *, video_id: str, seams: Sequence[Verdict] | None = None
+) -> Events:
     """Moves the events of all sources into a view.
 
     A cut event that has no parts (`PARTABLE`) is never over for certain, so nothing is asked that would depend on it.
+    A seam of which it is unsure whether it is seen is hidden.
 
     Args:
         view: what is shown.
         sources: the events of each source, by its id.
         video_id: of the augmented video.
+        seams: what is seen of each (`augment.seams.judge_seams`); None: all are told.
     """
     strips = strips_of(view)
-    there = [_seam(strip, video_id) for strip in strips]
-    hidden: list[Event] = []
+    begins: list[Verdict] = ["seen", *(seams or ["seen"] * (len(strips) - 1))]
+    both = list(zip(strips, begins, strict=True))
+    there = [_seam(strip, video_id) for strip, verdict in both if is_told(verdict)]
+    hidden = [_seam(strip, video_id) for strip, verdict in both if verdict == "unsure"]
     gone = []
     for source, events in sources.items():
         told = Told(events)
@@ -77,7 +83,7 @@ def move_events(view: View, sources: Mapping[str, Sequence[Event]], *, video_id:
         hidden += [event for _, missed in found for event in missed]
         kept = {name for shown, _ in found for event in shown for name in event.provenance.inputs}
         missed = {name for _, lost in found for event in lost for name in event.provenance.inputs}
-        at_seams = {name for piece in pieces for name in piece.at_seam()}
+        at_seams = {name for piece in pieces if is_told(begins[piece.place]) for name in piece.at_seam()}
         for event in events:
             if event.id not in kept | at_seams and not _begins(event):
                 why = "it happens where no frame shows it" if event.id in missed else "no frame of it is shown"
@@ -148,7 +154,7 @@ class _Shown:
             if made is None:
                 hidden += self._hidden(event)
             elif not (made.start_ns == self.strip.shown_at(0) and made.is_point and is_new_shot(made)):
-                # A new shot that begins with its piece is the seam.
+                # A seam tells of the new shot that begins with it, or nobody sees either.
                 shown.append(made)
         return self._promised(_one_shot_at_once(shown), hidden), hidden
 
@@ -169,7 +175,7 @@ class _Shown:
         """The first frame of the view at which it is over, or the piece's end."""
         low, high = self.piece.span
         end = max(low, Fraction(event.start_ns)) if self.piece.is_reversed else min(high, Fraction(event.end_ns))
-        return min(self.strip.end_ns, self.view.clock.snap_up(round_half_up(self.piece.exact(end))))
+        return min(self.strip.end_ns, self.view.clock.snap_up(self.piece.at(end)))
 
     def _parent(self, event: Event) -> Event:
         return next(old for old in self.told.events if old.id == event.provenance.inputs[0])
@@ -321,7 +327,7 @@ class _Shown:
             enough = seen <= min(high, Fraction(event.end_ns))
         if not enough:
             return at.end_ns, False
-        looked = clock.snap_up(max(round_half_up(self.piece.exact(seen)), at.start_ns + needed))
+        looked = clock.snap_up(max(self.piece.at(seen), at.start_ns + needed))
         return min(at.end_ns, looked), True
 
 
@@ -346,7 +352,7 @@ def _reach(view: View, event: Event, at: Moved, *, onset: bool) -> int:
     here = at.start_ns if onset else at.end_ns
     if not unsure or (at.cut_start if onset else at.cut_end):
         return 0
-    reached = [round_half_up(piece.exact(_within(piece, t))) for t in (end_ns - unsure, end_ns + unsure)]
+    reached = [piece.at(_within(piece, t)) for t in (end_ns - unsure, end_ns + unsure)]
     return max(abs(t - here) for t in reached)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
 
+from augment.boxes import KIND, Box, box_of
 from augment.clip import Augmented, Clip
 from augment.errors import AugmentError
 from augment.maker import Maker
@@ -18,6 +19,7 @@ from augment.timeline import Links, bars_of, left_out, links_of
 from datasets_build.core.clock import NS_PER_S
 from datasets_build.core.files import write_bytes
 from datasets_build.core.layout import video_path
+from datasets_build.core.records import Annotation
 from datasets_build.video import decoder_for, read
 
 # Between the timelines of videos that are put together, s.
@@ -135,6 +137,7 @@ def _before(reel: Reel, clip: Clip, begins_s: float, made: Augmented, stretch_s:
         bars=bars_of(clip, left_out(made, clip)),
         frames_s=(clip.clock.t_ns / NS_PER_S).tolist(),
         pictures=dict(zip(slots, pixels, strict=True)),
+        boxes=_boxes(clip.annotations, slots, made),
     )
 
 
@@ -150,7 +153,14 @@ def _after(made: Augmented, shown: Showing, stretch_s: tuple[float, float]) -> P
         bars=bars_of(made.clip, {}),
         frames_s=(made.clip.clock.t_ns / NS_PER_S).tolist(),
         pictures=dict(zip(slots, pixels, strict=True)),
+        boxes=_boxes(made.clip.annotations, slots, made),
     )
+
+
+def _boxes(rows: Sequence[Annotation], slots: Sequence[float], made: Augmented) -> dict[float, list[Box]]:
+    """What is tracked in each picture, where a part of the picture is chosen by that; else nothing."""
+    told = [row for row in rows if row.kind == KIND] if any(look.kind == "window" for look in made.looks) else []
+    return {slot: [box_of(row) for row in told if row.span.contains(round(slot * NS_PER_S))] for slot in slots}
 
 
 def _joined(links: Links, begins_s: float) -> Joined:

@@ -87,14 +87,13 @@ def apply(
         How many of each kind of record.
 
     Raises:
-        AugmentError: nothing is left of any video, or `out` is the source.
+        AugmentError: nothing is left of any video, or one folder is or holds the other.
         StageError: the folder belongs to other settings, or another run writes there.
         RoomError: the disk is full.
     """
-    if out.resolve() == source.out.resolve():
-        raise AugmentError(f"{out}: is the folder that is augmented; name another one to write to")
     if is_augmented(source.out):
         raise AugmentError(f"{source.out}: is augmented already; put all operations into one pipeline")
+    refuse_nested(source.out, out)
     work = _Writing(source, pipeline, render, list(source.clips()))
     if force or not is_augmented(out):
         # Before anything is written.
@@ -109,6 +108,17 @@ def apply(
         shutil.rmtree(out / ".work", ignore_errors=True)
         collect_rejects(out)
         return {f"{name}.{what}": n for name, stage in stages.items() for what, n in stage.counts().items()}
+
+
+def refuse_nested(parent: Path, out: Path) -> None:
+    """Raises AugmentError where one folder is or holds the other: making the outer one anew would touch the inner."""
+    here, there = parent.resolve(), out.resolve()
+    if there == here:
+        raise AugmentError(f"{out}: is the folder that is augmented; name another one to write to")
+    if there.is_relative_to(here):
+        raise AugmentError(f"{out}: lies inside {parent}, the folder that is augmented; name one beside it to write to")
+    if here.is_relative_to(there):
+        raise AugmentError(f"{out}: holds {parent}, the folder that is augmented; name one beside it to write to")
 
 
 def _open(source: Source, out: Path, pipeline: Pipeline, *, force: bool, render: Codec | None) -> dict[str, Stage]:

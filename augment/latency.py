@@ -9,13 +9,23 @@ from itertools import islice
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import (
+    Field,
+    ModelWrapValidatorHandler,
+    PrivateAttr,
+    SerializationInfo,
+    ValidationInfo,
+    field_serializer,
+    model_validator,
+)
 
-from datasets_build.core.config import Config
+from datasets_build.core.config import Config, folder_of
 from datasets_build.core.files import sha256_file
 
 Ms = Annotated[float, Field(ge=0, le=60_000)]
 Chance = Annotated[float, Field(gt=0, le=1)]
+WHOLE_PATHS = {"paths": "whole"}
+"""The context in which settings are written down for another folder: paths are told from the root."""
 _NS_PER_MS = 1_000_000
 
 
@@ -58,26 +68,48 @@ class Bursts(Config):
 class Trace(Config):
     """Latencies that were measured, a number of milliseconds in each line of a text file, from a drawn line on.
 
-    Lines that are empty or begin with `#` are left out. The file's content is part of the setting.
+    Lines that are empty or begin with `#` are left out. A relative `path` counts from the folder of the YAML file that
+    names it. The file's content is part of the setting: `sha256` need not be given, but where it is, it must fit.
     """
 
     form: Literal["trace"] = "trace"
     path: str
     sha256: str | None = None
+    _folder: Path = PrivateAttr(default_factory=Path)
 
-    @model_validator(mode="before")
+    @model_validator(mode="wrap")
     @classmethod
-    def _read(cls, given: object) -> object:
+    def _read(cls, given: object, handler: ModelWrapValidatorHandler[Self], info: ValidationInfo) -> Self:
+        # What is a trace already stays where it is.
         if not isinstance(given, dict) or not isinstance(given.get("path"), str):
-            return given
-        path = Path(given["path"])
+            return handler(given)
+        folder = folder_of(info)
+        found = handler(given | {"sha256": _content(folder / given["path"], given.get("sha256"))})
+        found._folder = folder
+        return found
+
+    @property
+    def file(self) -> Path:
+        """Where it lies."""
+        return self._folder / self.path
+
+    @field_serializer("path")
+    def _told(self, path: str, info: SerializationInfo) -> str:
+        return str(self.file.absolute()) if info.context == WHOLE_PATHS else path
+
+
+def _content(path: Path, expected: object) -> str:
+    """The digest of a file of latencies."""
+    try:
         if not path.is_file():
             raise ValueError(f"path {path}: no such file; expected latencies in ms, one a line")
         read_trace(path)
         found = sha256_file(path)
-        if given.get("sha256") not in (None, found):
-            raise ValueError(f"path {path}: its content has changed, sha256 {found}")
-        return given | {"sha256": found}
+    except OSError as error:
+        raise ValueError(f"path {path}: cannot be read ({error.strerror})") from error
+    if expected not in (None, found):
+        raise ValueError(f"path {path}: its content has changed, sha256 {found}")
+    return found
 
 
 Latency = Annotated[Constant | LogNormal | Bursts | Trace, Field(discriminator="form")]
@@ -147,7 +179,7 @@ def _bursts(latency: Bursts, rng: random.Random) -> Iterator[float]:
 
 
 def _trace(latency: Trace, rng: random.Random) -> Iterator[float]:
-    values = read_trace(Path(latency.path))
+    values = read_trace(latency.file)
     at = rng.randrange(len(values))
     while True:
         yield values[at]

@@ -19,8 +19,9 @@ from augment.dialogues import said_by, talk_again
 from augment.events import move_events
 from augment.looks import video_under
 from augment.mishaps import Mishaps
+from augment.seams import judge_seams
 from augment.settings import Operation
-from augment.shots import move_keyframes, move_shots
+from augment.shots import move_keyframes, move_shots, shots_as_seen
 from augment.unanswerable import absent_subjects
 from augment.untold import untold_of
 from augment.view import View
@@ -64,7 +65,8 @@ class Making:
 
     def made(self) -> Augmented:
         """All of it."""
-        events = move_events(self.view, events_shown(self.view, self.there), video_id=self.video_id)
+        seams = judge_seams(self.view, self.there)
+        events = move_events(self.view, events_shown(self.view, self.there), video_id=self.video_id, seams=seams)
         left = [self._left(gone.event, "gone", gone.reason) for gone in events.gone]
         untold = untold_of(self.looks, events.there, self.view.clock)
         told = [event for event in events.there if untold is None or not untold.hides(event)]
@@ -84,7 +86,9 @@ class Making:
         dialogues = list(self._dialogues(replace(scene, rules=self.talk_rules), left))
         annotations = list(self._annotations(left))
         there = {piece.source: self.there[piece.source] for piece in self.view.pieces}
-        shots = move_shots(self.view, {name: clip.shots for name, clip in there.items()}, video_id=self.video_id)
+        cuts = {name: clip.shots for name, clip in there.items()}
+        shots = move_shots(self.view, cuts, video_id=self.video_id, seams=seams)
+        shots = shots_as_seen(shots, events.there)
         chosen = {name: clip.keyframes for name, clip in there.items()}
         return Augmented(
             view=self.view,

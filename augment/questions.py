@@ -12,13 +12,14 @@ from datasets_build.core.reply import Reply
 from datasets_build.truth.words import writer_of
 
 
-def ask_again(row: StreamingQA, ask_ns: int, scene: Scene) -> StreamingQA:
-    """The same question at an instant of an augmented video, with what is true there; without test points and twin.
+def ask_again(row: StreamingQA, ask_ns: int, scene: Scene, *, points: Sequence[tuple[int, Probe]] = ()) -> StreamingQA:
+    """The same question at an instant of an augmented video, with what is true there; without its twin.
 
     Args:
         row: the question.
         ask_ns: when it is asked in the augmented video, at a frame.
         scene: that video.
+        points: its test points as they were, each with the instant at which it comes in the augmented video.
 
     Raises:
         CannotAskError: what it asks after is gone or has come, or as `replies_to`.
@@ -41,6 +42,7 @@ def ask_again(row: StreamingQA, ask_ns: int, scene: Scene) -> StreamingQA:
     if row.options and (row.correct_option is None or row.options[row.correct_option] != replies[0].text):
         raise CannotAskError("none of its options is right any more")
     events = dict.fromkeys(piece.event_id for reply in replies for piece in reply.evidence if piece.event_id)
+    answers = tuple(_answer(reply) for reply in replies)
     return row.model_copy(
         update={
             "id": derive_id("streaming_qa", scene.video_id, row.id, ask_ns),
@@ -49,9 +51,9 @@ def ask_again(row: StreamingQA, ask_ns: int, scene: Scene) -> StreamingQA:
             "ask_ns": ask_ns,
             "evidence": tuple(piece for reply in replies for piece in reply.evidence),
             "answerable_from_ns": answerable_from(replies[0].evidence),
-            "answers": tuple(_answer(reply) for reply in replies),
+            "answers": answers,
             "twin_id": None,
-            "test_points": (),
+            "test_points": _probed(answers, points, span=(ask_ns, scene.clock.end_ns)),
             "provenance": row.provenance.model_copy(update={"inputs": (row.id, *events), "seed": scene.seed}),
         }
     )
@@ -67,25 +69,20 @@ def _answer(reply: Reply) -> Answer:
     )
 
 
-def probe_again(row: StreamingQA, times_ns: Sequence[int], kinds: Sequence[Probe], *, end_ns: int) -> StreamingQA:
-    """Puts test points where they now are, each with what is right then; those at which nothing is are left out.
-
-    Args:
-        row: the question as it was asked again.
-        times_ns: when each test point comes in the augmented video.
-        kinds: the test points as they were.
-        end_ns: of the augmented video.
-    """
+def _probed(
+    answers: Sequence[Answer], points: Sequence[tuple[int, Probe]], *, span: tuple[int, int]
+) -> tuple[Probe, ...]:
+    """Test points where they now are, each with what is right then; those at which nothing is are left out."""
     made = {}
-    for t_ns, probe in zip(times_ns, kinds, strict=True):
-        right = [answer for answer in row.answers if answer.t_ns <= t_ns][-1:]
-        if (
-            row.ask_ns <= t_ns < end_ns
-            and right
-            and (right[0].valid_until_ns is None or t_ns < right[0].valid_until_ns)
-        ):
+    for t_ns, probe in points:
+        right = [answer for answer in answers if answer.t_ns <= t_ns][-1:]
+        if span[0] <= t_ns < span[1] and right and _stands(right[0], t_ns):
             made[t_ns] = Probe(t_ns=t_ns, kind=probe.kind, expected=_expected(probe, right[0].text))
-    return row.model_copy(update={"test_points": tuple(made[t] for t in sorted(made))})
+    return tuple(made[t] for t in sorted(made))
+
+
+def _stands(answer: Answer, t_ns: int) -> bool:
+    return answer.valid_until_ns is None or t_ns < answer.valid_until_ns
 
 
 def _expected(probe: Probe, text: str) -> str:

@@ -110,7 +110,7 @@ class Freeze(Operation):
 
 
 class Reverse(Operation):
-    """Backwards; what happens in the scene has no name backwards, so only the picture's own events survive."""
+    """Backwards, once in a pipeline; what happens has no name backwards, so only the picture's own events survive."""
 
     kind: Literal["reverse"] = "reverse"
 
@@ -237,6 +237,12 @@ class Pipeline(Config):
         for kind in ("delay", *(each.model_fields["kind"].default for each in INTERACTION)):
             if kinds.count(kind) > 1:
                 raise ValueError(f"operations: found {kind} {kinds.count(kind)} times, expected it once")
+        if kinds.count("reverse") > 1:
+            # Backwards a picture holds for the frames lost before it; forwards again, for those lost behind it.
+            raise ValueError(
+                f"operations: found reverse {kinds.count('reverse')} times, expected it once: turned back, a picture "
+                "that stood for lost frames would stand where its labels are not; take both out"
+            )
         if "delay" in kinds:
             later = [each.kind for each in self.operations[kinds.index("delay") :] if isinstance(each, TEMPORAL)]
             if later:

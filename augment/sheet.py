@@ -15,6 +15,7 @@ from matplotlib.textpath import TextPath
 from PIL import Image
 from PIL.ImageColor import getrgb
 
+from augment.boxes import Box
 from augment.errors import AugmentError
 from augment.showing import Pixels
 from augment.timeline import LANES, Bar, Lane, rows_of
@@ -35,7 +36,7 @@ _OWN = [part for each in ("#ffffff", INK, PALE, GONE, BLANK, *FILL.values(), *ED
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """A video on a sheet: where it begins on the axis (s), how long it is, its bars, frames and pictures."""
+    """A video on a sheet: where it begins on the axis (s), how long it is, its bars, frames, pictures and boxes."""
 
     name: str
     begins_s: float
@@ -43,6 +44,7 @@ class Part:
     bars: Sequence[Bar]
     frames_s: Sequence[float]
     pictures: Mapping[float, Pixels] = field(default_factory=dict)
+    boxes: Mapping[float, Sequence[Box]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,6 +185,20 @@ def _strip(pen: _Pen, part: Part, y: float) -> None:
         small = Image.fromarray(picture).resize((round(whole * DPI), round(STRIP * DPI)))
         pixels = np.asarray(small)[:, : max(1, round((right - left) * DPI) - 2)]
         pen.axes.imshow(pixels, extent=(left, right - 0.02, y + STRIP, y), aspect="auto", zorder=2)
+        for box in part.boxes.get(at, ()):
+            _outline(pen, box, x=(left, whole, right - 0.02), y=y)
+
+
+def _outline(pen: _Pen, box: Box, *, x: tuple[float, float, float], y: float) -> None:
+    """A box in a picture that begins at a place, is so wide as a whole, and is shown to another place."""
+    left, whole, shown = x
+    across = [min(left + share * whole, shown) for share in (box.left, box.right)]
+    if across[0] < across[1]:
+        down = [y + share * STRIP for share in (box.top, box.bottom)]
+        corners = [across[0], across[1], across[1], across[0]], [down[0], down[0], down[1], down[1]]
+        # White on dark can be seen on every picture.
+        for colour, width in ((INK, 2.4), ("#ffffff", 1.0)):
+            pen.axes.fill(*corners, fill=False, edgecolor=colour, linewidth=width, zorder=3)
 
 
 def _lane(pen: _Pen, parts: Sequence[Part], lane: Lane, y: float) -> float:

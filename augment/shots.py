@@ -1,4 +1,4 @@
-"""Shots and keyframes of an augmented video: those of its sources where they are shown, and a cut at every seam."""
+"""Shots and keyframes of an augmented video: those of its sources where they are shown, and a cut at each told seam."""
 
 from __future__ import annotations
 
@@ -8,20 +8,27 @@ from itertools import pairwise
 import numpy as np
 
 from augment.events import AGENT, VERSION
+from augment.seams import Verdict, is_told
 from augment.view import View
 from datasets_build.core.clock import round_half_up
-from datasets_build.core.records import Detector, Keyframe, Shot, derive_id
+from datasets_build.core.records import Detector, Event, Keyframe, Shot, derive_id
 
+_SLOW = frozenset({"fade", "dissolve"})
 _SEAM = Detector(name=AGENT, version=VERSION, decoder="")
 
 
-def move_shots(view: View, sources: Mapping[str, Sequence[Shot]], *, video_id: str) -> list[Shot]:
+def move_shots(
+    view: View, sources: Mapping[str, Sequence[Shot]], *, video_id: str, seams: Sequence[Verdict] | None = None
+) -> list[Shot]:
     """The shots of a view, which follow each other without a gap; none where those of a source are not known.
+
+    A shot goes on over a seam that is not told.
 
     Args:
         view: what is shown.
         sources: the shots of each source, by its id.
         video_id: of the augmented video.
+        seams: what is seen of each (`augment.seams.judge_seams`); None: all are told.
     """
     if not all(sources[piece.source] for piece in view.pieces):
         return []
@@ -30,12 +37,34 @@ def move_shots(view: View, sources: Mapping[str, Sequence[Shot]], *, video_id: s
         for shot in shots:
             begins |= {at: shot for _, at in view.instants(source, shot.start_ns) if at < view.end_ns}
     # A seam is a cut of its own; the beginning is that of the first shot.
-    begins |= {at: None for at in _seams(view) if at or at not in begins}
+    first, *later = _seams(view)
+    begins.setdefault(first)
+    for at, is_cut in zip(later, map(is_told, seams) if seams else [True] * len(later), strict=True):
+        if is_cut:
+            begins[at] = None
+        else:
+            begins.pop(at, None)
     times = [*sorted(begins), view.end_ns]
     return [
         _shot(view, ordinal, start, end, video_id=video_id, old=begins[start])
         for ordinal, (start, end) in enumerate(pairwise(times))
     ]
+
+
+def shots_as_seen(shots: Sequence[Shot], events: Sequence[Event]) -> list[Shot]:
+    """The shots of a view with transitions as its events have them: of a fade without a frame a cut is seen.
+
+    Args:
+        shots: of the view.
+        events: of the view.
+    """
+    slow = [event for event in events if event.source == "shot" and event.label in _SLOW]
+    found = []
+    for shot in shots:
+        seen = any(event.label == shot.transition and event.start_ns <= shot.start_ns <= event.end_ns for event in slow)
+        jumped = shot.transition in _SLOW and not seen
+        found.append(shot.model_copy(update={"transition": "cut"}) if jumped else shot)
+    return found
 
 
 def _seams(view: View) -> list[int]:

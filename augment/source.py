@@ -64,14 +64,25 @@ class Source:
             given[name] = int(text) if text.isdigit() else getattr(default, name)
         return Rules(**given)
 
-    def clips(self) -> Iterator[Clip]:
-        """Every usable video with its records, in the order of the index."""
+    def clips(self, datasets: Sequence[str] | None = None) -> Iterator[Clip]:
+        """Every usable video with its records, in the order of the index.
+
+        Args:
+            datasets: whose questions and conversations; None: of all that the folder has.
+
+        Raises:
+            AugmentError: the folder does not have one of them.
+        """
+        wanted = self.datasets if datasets is None else tuple(datasets)
+        if strange := [name for name in wanted if name not in self.datasets]:
+            raise AugmentError(f"{self.out}: found no dataset {strange[0]}, expected of {', '.join(self.datasets)}")
         videos = read_videos(self.out)
         events = VideoRows(table_path(self.out, Event), Event)
         annotations = VideoRows(table_path(self.out, Annotation), Annotation)
         signals, shots, keyframes = self._perceived(Signals), self._perceived(Shot), self._perceived(Keyframe)
-        questions = by_video(dataset_rows(self.out, "streaming_qa/qa", StreamingQA))
-        dialogues = by_video(dataset_rows(self.out, "dialogue/dialogues", Dialogue))
+        asked = dataset_rows(self.out, "streaming_qa/qa", StreamingQA) if "streaming_qa" in wanted else ()
+        talked = dataset_rows(self.out, "dialogue/dialogues", Dialogue) if "dialogue" in wanted else ()
+        questions, dialogues = by_video(asked), by_video(talked)
         for video in videos:
             told, said = events.take(video.id), annotations.take(video.id)
             measured, cuts, chosen = signals(video.id), shots(video.id), keyframes(video.id)

@@ -20,9 +20,9 @@ from datasets_build.core.clock import FrameClock, Int64s, Span, TimeMap
 _HERE = ""
 
 
-def _change(clock: FrameClock, time_map: TimeMap, frames: Int64s | None = None) -> View:
+def _change(clock: FrameClock, time_map: TimeMap, frames: Int64s | None = None) -> list[Piece]:
     shown = np.arange(len(clock), dtype=np.int64) if frames is None else frames
-    return View.of([Piece(source=_HERE, clock=clock, time_map=time_map, frames=shown, on_ns=clock.t_ns[shown])])
+    return [Piece(source=_HERE, clock=clock, time_map=time_map, frames=shown, on_ns=clock.t_ns[shown])]
 
 
 def _everything(clock: FrameClock) -> TimeMap:
@@ -181,4 +181,4 @@ def reverse(view: View) -> View:
         on_ns=np.append(clock.t_ns[1:], clock.end_ns)[::-1].copy(),
         is_reversed=True,
     )
-    return view.then(View.of([backwards]))
+    return view.then([backwards])

@@ -53,6 +53,10 @@ class Piece:
         """Where an instant of the source lies in the view. Raises TimeError outside the stretch."""
         return self.time_map.exact(self.clock.end_ns - t_ns if self.is_reversed else t_ns)
 
+    def at(self, t_ns: int | Fraction) -> int:
+        """`exact` in whole nanoseconds, halves up."""
+        return self.time_map.apply(self.clock.end_ns - t_ns if self.is_reversed else t_ns)
+
     def back(self, t_ns: int | Fraction) -> Fraction:
         """Where an instant of the view lies in the source. Raises TimeError outside the stretch."""
         found = self.time_map.inverse().exact(t_ns)
@@ -133,18 +137,17 @@ class View:
         """When the last frame leaves the screen."""
         return self.clock.end_ns
 
-    def then(self, change: View) -> View:
+    def then(self, change: Sequence[Piece]) -> View:
         """This view changed once more.
 
         Args:
-            change: a view whose pieces have this view's clock as their source.
+            change: pieces that have this view's clock as their source.
         """
         if self._is_plain():
             # Its clock is its video's, so the change is what comes out.
             inner = self.pieces[0]
-            pieces = tuple(replace(outer, source=inner.source, clock=inner.clock) for outer in change.pieces)
-            return replace(change, pieces=pieces)
-        found = [part for outer in change.pieces for part in self._through(outer)]
+            return View.of(replace(outer, source=inner.source, clock=inner.clock) for outer in change)
+        found = [part for outer in change for part in self._through(outer)]
         return View.of(sorted(found, key=lambda part: part.begins))
 
     def _is_plain(self) -> bool:
@@ -233,11 +236,12 @@ class View:
         """
         found = []
         for place, piece in enumerate(self.pieces):
+            if piece.source != source:
+                continue
             low, high = piece.span
             inside = low < t_ns <= high if piece.is_reversed else low <= t_ns < high
-            last = place == len(self.pieces) - 1 and t_ns == (low if piece.is_reversed else high)
-            if piece.source == source and (inside or last):
-                found.append((place, self.clock.snap_up(round_half_up(piece.exact(t_ns)))))
+            if inside or (place == len(self.pieces) - 1 and t_ns == (low if piece.is_reversed else high)):
+                found.append((place, self.clock.snap_up(piece.at(t_ns))))
         return found
 
     def spans(self, source: str, span: Span) -> list[Moved]:
@@ -250,11 +254,10 @@ class View:
         found = []
         for place, piece in enumerate(self.pieces):
             low, high = piece.span
-            begin, end = max(Fraction(span.start_ns), low), min(Fraction(span.end_ns), high)
-            if piece.source != source or begin >= end:
+            if piece.source != source or span.start_ns >= high or span.end_ns <= low:
                 continue
-            cuts = (begin > span.start_ns, end < span.end_ns)
-            ends = [round_half_up(piece.exact(t)) for t in (begin, end)]
+            cuts = (low > span.start_ns, high < span.end_ns)
+            ends = [piece.at(low if cuts[0] else span.start_ns), piece.at(high if cuts[1] else span.end_ns)]
             if piece.is_reversed:
                 ends, cuts = ends[::-1], cuts[::-1]
             start_ns, end_ns = (self.clock.snap_up(t) for t in ends)
@@ -268,13 +271,16 @@ class View:
         A span of whose frames none is shown is not.
         """
         for place, piece in enumerate(self.pieces):
+            if piece.source != source or piece.is_reversed:
+                continue
             low, high = piece.span
             # What outlasts its video ends with it.
             end = min(span.end_ns, piece.clock.end_ns)
-            first, stop = np.searchsorted(piece.on_ns, [span.start_ns, end])
-            lost = first == stop and len(piece.clock.frames_in(span))
-            if piece.source == source and not piece.is_reversed and low <= span.start_ns and end <= high and not lost:
-                start_ns, end_ns = (round_half_up(piece.exact(t)) for t in (span.start_ns, end))
+            if span.start_ns < low or end > high:
+                continue
+            first, stop = piece.on_ns.searchsorted((span.start_ns, end))
+            if first < stop or not piece.clock.frames_in(span):
+                start_ns, end_ns = (piece.at(t) for t in (span.start_ns, end))
                 yield place, Span(start_ns=start_ns, end_ns=min(end_ns, self.end_ns))
 
 
@@ -294,6 +300,10 @@ def map_times(time_map: TimeMap, times_ns: Sequence[int]) -> list[int]:
         begin = at
         at = len(times_ns) if s1 is high else bisect_left(times_ns, math.ceil(s1), begin)
         if begin == at:
+            continue
+        if at == begin + 1 and times_ns[begin] == s0:
+            # Where each frame has a knot of its own.
+            found.append(round_half_up(t0))
             continue
         # t0 + (t - s0) * rise / run with all fractions brought to whole numbers.
         shared = math.lcm(s0.denominator, s1.denominator, t0.denominator, t1.denominator)

@@ -6,7 +6,10 @@ import re
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from typing import Literal
+
+import numpy as np
 
 from augment.view import Piece, View
 from datasets_build.core.clock import NS_PER_S, Span
@@ -49,6 +52,7 @@ _CLOSE = Fraction(1, 50)
 _PLAIN_NS = NS_PER_S // 10
 
 
+@lru_cache(maxsize=8192)
 def timely(text: str) -> frozenset[Kind]:
     """In which ways a text speaks of time."""
     rest = _LENGTH.sub(" ", text)
@@ -100,7 +104,8 @@ def is_plain(view: View) -> bool:
         return False
     piece = view.pieces[0]
     runs = piece.span[0] == 0 and piece.span[1] >= piece.clock.end_ns
-    return runs and all(abs(t - s) <= _PLAIN_NS for s, t in piece.time_map.knots)
+    late_ns = np.abs(view.clock.t_ns - view.on_of).max(initial=abs(view.end_ns - piece.clock.end_ns))
+    return runs and bool(late_ns <= _PLAIN_NS)
 
 
 def retold(text: str, pace: Pace) -> str | None:

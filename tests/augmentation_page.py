@@ -99,8 +99,6 @@ def section(operation: type[Operation]) -> list[str]:
         setting = path.with_suffix(".yaml").read_text(encoding="utf-8").splitlines()
         said = setting[0].removeprefix("# ").removesuffix(".")
         lines += [f"![{said}](augmentation/{path.name})", "", f"*{said}:* `augmentation/{path.stem}.yaml`", ""]
-    if not pictures(kind):
-        lines += ["It has no picture here: drawn clips lack what it needs.", ""]
     return lines
 
 

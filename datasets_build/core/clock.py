@@ -6,9 +6,9 @@ its presentation timestamp (pts) and the stream's time base, in exact integer ar
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
 from typing import Self
@@ -127,7 +127,7 @@ class FrameClock:
         """The frame on screen at an instant of `[0, end_ns)`. Raises TimeError outside."""
         if not 0 <= t_ns < self.end_ns:
             raise TimeError(f"{t_ns} ns is outside the video's [0, {self.end_ns}) ns")
-        return int(np.searchsorted(self.t_ns, t_ns, side="right")) - 1
+        return int(self.t_ns.searchsorted(t_ns, side="right")) - 1
 
     def indices_at(self, times_ns: Sequence[int] | Int64s) -> Int64s:
         """`index_at` for many instants: `(n,) int64`."""
@@ -138,12 +138,14 @@ class FrameClock:
 
     def frames_in(self, span: Span) -> range:
         """Indices of the frames whose presentation time lies inside the half-open span."""
-        first = int(np.searchsorted(self.t_ns, span.start_ns, side="left"))
-        return range(first, int(np.searchsorted(self.t_ns, span.end_ns, side="left")))
+        first, stop = self.t_ns.searchsorted((span.start_ns, span.end_ns)).tolist()
+        return range(first, stop)
 
     def snap_up(self, t_ns: int) -> int:
         """The first frame time at or after an instant, or the end when no frame follows; negative gives 0."""
-        return self.time_of(int(np.searchsorted(self.t_ns, t_ns, side="left")))
+        # The method, not numpy's function: for one instant the function's wrapper takes most of the time.
+        index = int(self.t_ns.searchsorted(t_ns))
+        return self.end_ns if index == len(self.t_ns) else int(self.t_ns[index])
 
     def snap_span(self, span: Span) -> Span:
         """Both ends moved up to the grid: holds exactly the frames that the span held."""
@@ -163,8 +165,9 @@ class FrameClock:
             return np.arange(len(self), dtype=np.int64)
         if fps <= 0:
             raise TimeError(f"a grid needs a positive rate, found {fps}")
-        steps = int(Fraction(self.end_ns) * fps / NS_PER_S) + 1
-        times = [int(k * NS_PER_S / fps) for k in range(steps)]
+        # In integers: a fraction for each step of a long video is slow.
+        over, under = fps.numerator, NS_PER_S * fps.denominator
+        times = [k * under // over for k in range(self.end_ns * over // under + 1)]
         return np.unique(self.indices_at([t for t in times if t < self.end_ns]))
 
 
@@ -172,8 +175,26 @@ def _fraction(value: int | str | Fraction) -> Fraction:
     return value if isinstance(value, Fraction) else Fraction(value)
 
 
-def _source_of(knot: tuple[Fraction, Fraction]) -> Fraction:
+Knot = tuple[Fraction, Fraction]
+"""An instant of one clock, and where it lies on another."""
+
+
+def _source_of(knot: Knot) -> Fraction:
     return knot[0]
+
+
+def _target_of(knot: Knot) -> Fraction:
+    return knot[1]
+
+
+def _along(first: Knot, last: Knot, over: int, under: int) -> tuple[int, int]:
+    """Where the line through two knots takes an instant `over / under`, as numerator and denominator."""
+    (s0, t0), (s1, t1) = first, last
+    # t0 + (t - s0) * (t1 - t0) / (s1 - s0) over one denominator: each operation on fractions divides by a gcd.
+    part = (over * s0.denominator - s0.numerator * under) * s1.denominator
+    whole = (s1.numerator * s0.denominator - s0.numerator * s1.denominator) * under
+    rise = t1.numerator * t0.denominator - t0.numerator * t1.denominator
+    return part * rise + t0.numerator * t1.denominator * whole, whole * t0.denominator * t1.denominator
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +209,9 @@ class TimeMap:
         TimeError: fewer than two knots, or a knot out of order.
     """
 
-    knots: tuple[tuple[Fraction, Fraction], ...]
+    knots: tuple[Knot, ...]
+    # The first whole nanosecond at or after each knot, once somebody asks: fractions are slow to search in.
+    _starts: list[int] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if len(self.knots) < 2:
@@ -219,21 +242,30 @@ class TimeMap:
 
     def exact(self, t_ns: int | Fraction) -> Fraction:
         """The target of a source instant as an exact rational. Raises TimeError outside the source interval."""
+        if t_ns.denominator == 1:
+            return Fraction(*_along(*self._leg(t_ns.numerator), t_ns.numerator, 1))
         low, high = self.source
         if not low <= t_ns <= high:
             raise TimeError(f"{t_ns} ns is outside the map's source [{low}, {high}] ns")
         k = min(bisect_right(self.knots, t_ns, key=_source_of), len(self.knots) - 1)
-        (s0, t0), (s1, t1) = self.knots[k - 1], self.knots[k]
-        # t0 + (t - s0) * (t1 - t0) / (s1 - s0) over one denominator: each operation on fractions divides by a gcd.
-        part = (t_ns.numerator * s0.denominator - s0.numerator * t_ns.denominator) * s1.denominator
-        whole = (s1.numerator * s0.denominator - s0.numerator * s1.denominator) * t_ns.denominator
-        rise = t1.numerator * t0.denominator - t0.numerator * t1.denominator
-        down = whole * t0.denominator * t1.denominator
-        return Fraction(part * rise + t0.numerator * t1.denominator * whole, down)
+        return Fraction(*_along(self.knots[k - 1], self.knots[k], t_ns.numerator, t_ns.denominator))
 
-    def apply(self, t_ns: int) -> int:
-        """The target of a source instant in whole nanoseconds, rounded half up."""
-        return round_half_up(self.exact(t_ns))
+    def apply(self, t_ns: int | Fraction) -> int:
+        """The target of a source instant in whole nanoseconds, rounded half up. Raises TimeError outside the source."""
+        if t_ns.denominator != 1:
+            return round_half_up(self.exact(t_ns))
+        top, down = _along(*self._leg(t_ns.numerator), t_ns.numerator, 1)
+        return (2 * top + down) // (2 * down)
+
+    def _leg(self, t_ns: int) -> tuple[Knot, Knot]:
+        """The knots on both sides of an instant."""
+        if not self._starts:
+            self._starts.extend(-(-s.numerator // s.denominator) for s, _ in self.knots)
+        k = min(bisect_right(self._starts, t_ns), len(self.knots) - 1)
+        end = self.knots[-1][0]
+        if k == 0 or t_ns * end.denominator > end.numerator:
+            raise TimeError(f"{t_ns} ns is outside the map's source [{self.knots[0][0]}, {end}] ns")
+        return self.knots[k - 1], self.knots[k]
 
     def apply_span(self, span: Span) -> Span | None:
         """A span cut to the source interval and moved; None when nothing of it is inside."""
@@ -256,6 +288,19 @@ class TimeMap:
         low, high = max(self.target[0], after.source[0]), min(self.target[1], after.source[1])
         if low >= high:
             raise TimeError(f"maps do not meet: target {self.target}, next source {after.source}")
-        middle = {t for _, t in self.knots} | {s for s, _ in after.knots} | {low, high}
-        back = self.inverse()
-        return TimeMap(tuple((back.exact(m), after.exact(m)) for m in sorted(middle) if low <= m <= high))
+        here, there = self.knots, after.knots
+        i = bisect_left(here, low, key=_target_of)
+        j = bisect_left(there, low, key=_source_of)
+        found: list[Knot] = []
+        # Both rise, so one walk finds every knot of either; both have one at or behind `high`.
+        while i < len(here) and j < len(there):
+            (s, middle), (after_s, t) = here[i], there[j]
+            if middle == after_s:
+                i, j = i + 1, j + 1
+            elif middle < after_s:
+                t, i = Fraction(*_along(there[j - 1], there[j], middle.numerator, middle.denominator)), i + 1
+            else:
+                before, behind = here[i - 1][::-1], here[i][::-1]
+                s, j = Fraction(*_along(before, behind, after_s.numerator, after_s.denominator)), j + 1
+            found.append((s, t))
+        return TimeMap(tuple(found))

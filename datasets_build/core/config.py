@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo
 
 from datasets_build.core.files import DataError
 from datasets_build.core.records import Json
@@ -26,6 +26,7 @@ class Config(BaseModel):
 
 
 C = TypeVar("C", bound=BaseModel)
+_FOLDER = "folder"
 
 
 class _Loader(yaml.SafeLoader):
@@ -109,7 +110,7 @@ def _explain(error: ValidationError, where: str) -> str:
 def load_config(model: type[C], path: Path | None, overrides: Sequence[str] = ()) -> C:
     """Read settings of `model` from a YAML file (None = defaults) and lay `key.path=value` overrides over them.
 
-    A section that is named and left empty stands for its defaults.
+    A section that is named and left empty stands for its defaults. Validators find the file's folder by `folder_of`.
 
     Raises:
         ConfigError: unknown key, ill-typed or missing value, with its full path and where it came from.
@@ -124,9 +125,15 @@ def load_config(model: type[C], path: Path | None, overrides: Sequence[str] = ()
             tree[name] = {}
     where = " and ".join([str(path)] * bool(path) + ["the command line"] * bool(overrides)) or "defaults"
     try:
-        return model.model_validate_json(_as_json(tree))
+        return model.model_validate_json(_as_json(tree), context={_FOLDER: path.parent if path else Path()})
     except ValidationError as error:
         raise ConfigError(_explain(error, where)) from error
+
+
+def folder_of(info: ValidationInfo) -> Path:
+    """The folder of the YAML file that is read, from which its relative paths count; else the current one."""
+    folder = (info.context or {}).get(_FOLDER)
+    return folder if isinstance(folder, Path) else Path()
 
 
 def _as_json(tree: dict[str, Json]) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from datasets_build.core.clock import FrameClock
@@ -83,6 +84,7 @@ def quoted(text: str) -> str:
     return sentence(text).replace('"', "'")
 
 
+@lru_cache(maxsize=4096)
 def named(subject: str) -> str:
     """A subject with its articles: `the red circle and the blue square`, `Anna`."""
     return " and ".join(_with_article(name) for name in plain(subject).split(" and "))

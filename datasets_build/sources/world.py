@@ -25,7 +25,7 @@ from datasets_build.core.records import Many, Ns, Part, derive_id
 from datasets_build.sources import lesson_script
 from datasets_build.sources.world_draw import encode
 from datasets_build.sources.world_script import Script, write_script
-from datasets_build.sources.world_truth import WorldAnnotation, WorldTransition, facts, transitions
+from datasets_build.sources.world_truth import WorldAnnotation, WorldTransition, boxes, facts, transitions
 
 Style = Literal["world", "lesson"]
 VERSION = 1
@@ -43,7 +43,8 @@ class WorldConfig(Config):
 
     `seconds` is each video's length, `vfr_share` the share of them with a variable frame rate. A video depends on
     `seed` and its own number only, so more of them leaves the first ones as they are. A `lesson` is simple and legible
-    at 56 x 56 pixels; it is best square, and up to a fifth shorter or longer than `seconds`.
+    at 56 x 56 pixels; it is best square, and up to a fifth shorter or longer than `seconds`. With `boxes` the sidecars
+    also tell where every shape is, frame by frame.
     """
 
     style: Style = "world"
@@ -53,6 +54,7 @@ class WorldConfig(Config):
     width: int = Field(default=320, ge=128, le=4096)
     height: int = Field(default=240, ge=128, le=4096)
     vfr_share: float = Field(default=0.25, ge=0.0, le=1.0)
+    boxes: bool = False
 
     @model_validator(mode="after")
     def _time_for_a_lesson(self) -> Self:
@@ -146,7 +148,7 @@ def plan(config: WorldConfig, number: int) -> Plan:
     pace = _pace(config, number)
     style = () if config.style == "world" else (config.style,)
     about = (config.seed, number, config.seconds, config.width, config.height, *style)
-    spec = derive_id("world", f"{VERSION}/{pace}", *about)
+    spec = derive_id("world", f"{VERSION}/{pace}", *about, *(["boxes"] if config.boxes else []))
     # What happens does not depend on the frame rate.
     rng = Random(derive_id("world-script", "", *about))
     script = _write(config, rng)
@@ -165,7 +167,10 @@ def plan(config: WorldConfig, number: int) -> Plan:
 def _told(plan: Plan, config: WorldConfig) -> tuple[WorldAnnotation, ...]:
     """What the sidecar tells of a video."""
     told = facts(plan.script, plan.clock)
-    return told if config.style == "world" else tuple(fact for fact in told if fact.label in lesson_script.LABELS)
+    if config.style == "lesson":
+        told = tuple(fact for fact in told if fact.label in lesson_script.LABELS)
+    # Boxes come last, so that the others have the same numbers with and without them.
+    return (*told, *boxes(plan.script, plan.clock)) if config.boxes else told
 
 
 def read_truth(path: Path) -> WorldTruth:

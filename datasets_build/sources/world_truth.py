@@ -11,18 +11,22 @@ time of the first frame that shows them.
 - `change_colour` (instant): the first frame in the new colour; the subject is named by the old one.
 
 Nothing happens during a fade or at a cut, and an actor that stands in a new scene from its start does not "enter".
+
+Boxes say where what shows is: whole pixels around every pixel that a shape touches, as shares of the picture.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import Literal
 
 from datasets_build.core.clock import FrameClock, Span
 from datasets_build.core.records import Ns, Part
-from datasets_build.sources.world_draw import FULL, brightness
-from datasets_build.sources.world_script import Actor, Collision, Leg, Scene, Script
+from datasets_build.sources.world_draw import FULL, brightness, scene_at
+from datasets_build.sources.world_script import STEPS, Actor, Collision, Leg, Scene, Script
+from datasets_build.sources.world_shapes import reach
 
 Label = Literal["enter", "leave", "move", "stop", "collide", "change_colour"]
 _SIDES = {"x": ("left", "right"), "y": ("top", "bottom")}
@@ -33,14 +37,15 @@ _EXITS = {"x": ("on the left", "on the right"), "y": ("at the top", "at the bott
 class WorldAnnotation(Part):
     """Something that happens in a drawn video, in one English sentence; an instant has `start_ns == end_ns`.
 
-    `subject` is the actor, `red circle`, or both, `red circle and green star`.
+    `subject` is the actor, `red circle`, or both, `red circle and green star`. A box has no label; its text is
+    `left top width height`, as shares of the picture's sides.
     """
 
     start_ns: Ns
     end_ns: Ns
     is_point: bool
-    kind: Literal["caption"] = "caption"
-    label: Label
+    kind: Literal["caption", "box"] = "caption"
+    label: Label | None
     subject: str
     text: str
 
@@ -125,7 +130,49 @@ def _scene_facts(scene: Scene, clock: FrameClock) -> Iterator[WorldAnnotation]:
 def facts(script: Script, clock: FrameClock) -> tuple[WorldAnnotation, ...]:
     """Everything that happens, sorted by time."""
     found = [fact for scene in script.scenes for fact in _scene_facts(scene, clock)]
-    return tuple(sorted(found, key=lambda fact: (fact.start_ns, fact.end_ns, fact.label, fact.subject)))
+    return tuple(sorted(found, key=lambda fact: (fact.start_ns, fact.end_ns, str(fact.label), fact.subject)))
+
+
+def boxes(script: Script, clock: FrameClock) -> tuple[WorldAnnotation, ...]:
+    """Where every actor is, in as few rows as it takes, sorted by time; an actor is named by its colour of then."""
+    times = clock.t_ns.tolist()
+    found: list[WorldAnnotation] = []
+    for scene in script.scenes:
+        mine = [(k, t) for k, t in enumerate(times) if scene_at(script, t) is scene and brightness(script.joins, t)]
+        for actor in scene.actors:
+            shown = [(k, t) for k, t in mine if scene.visible(actor, actor.place(t))]
+            # The places in one run of frames with one name and box all lie equally far behind their places in the list.
+            told = [(k - n, _name(actor, t), _box(script, scene, actor, t), k) for n, (k, t) in enumerate(shown)]
+            for (_, name, text), run in groupby(told, key=lambda each: each[:3]):
+                frames = [k for *_, k in run]
+                start_ns, end_ns = clock.time_of(frames[0]), clock.time_of(frames[-1] + 1)
+                found.append(
+                    WorldAnnotation(
+                        start_ns=start_ns,
+                        end_ns=end_ns,
+                        is_point=False,
+                        kind="box",
+                        label=None,
+                        subject=name,
+                        text=text,
+                    )
+                )
+    return tuple(sorted(found, key=lambda row: (row.start_ns, row.end_ns, row.subject)))
+
+
+def _box(script: Script, scene: Scene, actor: Actor, t_ns: int) -> str:
+    place = actor.place(t_ns)
+    x, y = (place, actor.lane) if scene.axis == "x" else (actor.lane, place)
+    shares: list[float] = []
+    lengths: list[float] = []
+    for axis, centre, pixels in (("x", x, script.width), ("y", y, script.height)):
+        before, after = reach(actor.kind, actor.radius, axis)
+        # Outlines are drawn in fractions of a pixel, so that a shape may touch this much more.
+        low, high = math.floor(centre - before - 1 / STEPS), math.ceil(centre + after + 1 / STEPS)
+        low, high = max(0, low), min(pixels, high)
+        shares.append(low / pixels)
+        lengths.append((high - low) / pixels)
+    return " ".join(f"{round(value, 6):g}" for value in (*shares, *lengths))
 
 
 def transitions(script: Script, clock: FrameClock) -> tuple[WorldTransition, ...]:

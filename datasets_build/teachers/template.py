@@ -99,16 +99,15 @@ class Template:
 
     def write(self, request: Request, rng: random.Random) -> str | None:
         """Fill a phrasing of the intent; None when it has none for this kind of event."""
-        patterns = self._patterns(request)
-        return _fill(rng.choice(patterns), self._filling(request)) if patterns else None
+        patterns = self.patterns(request)
+        return _fill(rng.choice(patterns), self.filling(request)) if patterns else None
 
     def phrasings(self, request: Request) -> frozenset[str]:
         """All that `write` could say to a request."""
-        filling = self._filling(request)
-        texts = (_fill(pattern, filling) for pattern in self._patterns(request))
-        return frozenset(text for text in texts if text is not None)
+        return _phrasings(self, request)
 
-    def _patterns(self, request: Request) -> Sequence[str]:
+    def patterns(self, request: Request) -> Sequence[str]:
+        """What it fills to answer a request."""
         topic = self.topic(request.about) if request.about else None
         lists = self._phrases.intents[request.intent]
         return lists.get("any", ()) or (lists.get(topic.manner, ()) if topic else ())
@@ -133,7 +132,8 @@ class Template:
         subject = named(happening.subject or "")
         return subject if subject and happening.label_set != PICTURE_SET else None
 
-    def _filling(self, request: Request) -> Mapping[str, str]:
+    def filling(self, request: Request) -> Mapping[str, str]:
+        """What it fills the places of a pattern with."""
         filling: dict[str, str] = {}
         if request.about is not None:
             filling |= self._form_filling(request.about)
@@ -173,9 +173,21 @@ class Template:
         return filling | ({"progressive": form.progressive} if form.progressive else {})
 
 
+# The same things happen in every copy of a video.
+@lru_cache(maxsize=8192)
+def _phrasings(template: Template, request: Request) -> frozenset[str]:
+    filling = template.filling(request)
+    texts = (_fill(pattern, filling) for pattern in template.patterns(request))
+    return frozenset(text for text in texts if text is not None)
+
+
 def _fill(pattern: str, filling: Mapping[str, str]) -> str | None:
-    needed = {name for _, name, _, _ in string.Formatter().parse(pattern) if name}
-    return pattern.format_map(filling) if needed <= filling.keys() else None
+    return pattern.format_map(filling) if _places(pattern) <= filling.keys() else None
+
+
+@lru_cache(maxsize=1024)
+def _places(pattern: str) -> frozenset[str]:
+    return frozenset(name for _, name, _, _ in string.Formatter().parse(pattern) if name)
 
 
 def _told(happening: Happening) -> str:

@@ -9,6 +9,8 @@ from datasets_build.core.clock import FrameClock
 from datasets_build.core.records import About, Event
 from datasets_build.core.topics import bounds_of, is_about
 
+_SCENE, _CHANGES, _SHOTS = About(kind="scene"), About(kind="changes"), About(kind="shots")
+
 
 class Fact(NamedTuple):
     """An event with the instants that bound it, in the order in which events may begin."""
@@ -39,19 +41,25 @@ class Grounds:
 
     def of(self, about: About) -> Sequence[Fact]:
         """The events of a class."""
-        if about not in self._of:
-            self._of[about] = [fact for fact in self._all if is_about(about, fact.event)]
-        return self._of[about]
+        found = self._of.get(about)
+        if found is None:
+            found = self._of[about] = [fact for fact in self._all if is_about(about, fact.event)]
+        return found
 
     @property
     def scene(self) -> Sequence[Fact]:
         """What words say happens."""
-        return self.of(About(kind="scene"))
+        return self.of(_SCENE)
 
     @property
     def changes(self) -> Sequence[Fact]:
         """Changes of shot, camera and light."""
-        return self.of(About(kind="changes"))
+        return self.of(_CHANGES)
+
+    @property
+    def shots(self) -> Sequence[Fact]:
+        """New shots, the video's beginning among them."""
+        return self.of(_SHOTS)
 
 
 def busy(facts: Iterable[Fact], t_ns: int) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from datasets_build.core.records import About
 from datasets_build.core.topics import ENTERING_SETS, name_after, names_in
 from datasets_build.truth.grounds import Fact, Grounds, busy, coming, done, first, next_early
 
@@ -24,7 +23,7 @@ class Alone(NamedTuple):
 
 def alone(task: str, t_ns: int, grounds: Grounds) -> Alone | str:
     """What is in the picture at an instant, or why that cannot be said."""
-    shots = grounds.of(About(kind="shots"))
+    shots = grounds.shots
     if not grounds.scene:
         return "a video of which everything that enters the picture is told"
     if busy(grounds.scene, t_ns) or busy(shots, t_ns):

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from augment.latency import WHOLE_PATHS
 from datasets_build.core.config import load_config
 from datasets_build.core.files import write_bytes
 from recipes.errors import RecipeError
@@ -27,7 +28,7 @@ def recipe_path(run: Path, stage: StageName) -> Path:
 def write_recipe(run: RunConfig, stage: StageName) -> Path:
     """Writes the resolved settings of a stage beside its package."""
     path = recipe_path(Path(run.out), stage)
-    write_bytes(path, (run.model_dump_json(indent=1) + "\n").encode())
+    write_bytes(path, (run.model_dump_json(indent=1, context=WHOLE_PATHS) + "\n").encode())
     return path
 
 

@@ -71,3 +71,8 @@ def broken(made):
                 found += [(law.name, row.id, *breach) for breach in law.breaches(row, known)]
     found += [("shots_tile", name, *breach) for name, all_ in tile_breaches(own.shots, view.clock) for breach in all_]
     return found
+
+
+def backwards_once(operations):
+    """Whether a pipeline may have these operations: it turns back once at most."""
+    return [operation.kind for operation in operations].count("reverse") < 2

@@ -30,7 +30,7 @@ from augment.settings import (
 )
 from augment.source import by_size
 from datasets_build.core.records import Video
-from tests.augment.clips import RULES, broken, clip
+from tests.augment.clips import RULES, backwards_once, broken, clip
 from tests.laws import examples
 
 OPERATIONS = (
@@ -78,7 +78,7 @@ def made(operations, name="a", *, seed=0, number=0):
 @st.composite
 def pipelines(draw):
     """Changes of what is shown, how it arrives, and what goes wrong in conversations, each of these once."""
-    shown = draw(st.lists(st.sampled_from(OPERATIONS), max_size=4))
+    shown = draw(st.lists(st.sampled_from(OPERATIONS), max_size=4).filter(backwards_once))
     delay = draw(st.sampled_from([(), *((each,) for each in DELAYS)]))
     talk = draw(st.lists(st.sampled_from(TALK), max_size=4, unique_by=lambda each: each.kind))
     return [*shown, *delay, *talk] or [Speed()]

@@ -63,6 +63,18 @@ def test_an_item_is_a_clip_with_its_frames(mixed):
     assert augmented
 
 
+def test_records_that_nobody_trains_on_are_not_made(parent, mixed):
+    talk = AugmentedDataset(parent, MIXED, datasets=["dialogue"])
+    for k in range(len(talk)):
+        mine, whole = talk[k], mixed[k]
+        assert not mine.clip.questions
+        assert [row.model_dump() for row in mine.clip.dialogues] == [row.model_dump() for row in whole.clip.dialogues]
+        assert mine.clip.events == whole.clip.events
+    assert any(mixed[k].clip.questions and mixed[k].clip.dialogues for k in range(len(mixed)))
+    with pytest.raises(AugmentError, match="found no dataset talk, expected of streaming_qa"):
+        AugmentedDataset(parent, MIXED, datasets=["talk"])
+
+
 def test_an_epoch_draws_anew_and_comes_back(mixed):
     epochs = []
     for epoch in (0, 1, 0):

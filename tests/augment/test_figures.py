@@ -1,5 +1,6 @@
 """Pictures of timelines: marks are where the times say, on every lane; the command says what is wrong."""
 
+import shutil
 import sys
 from io import BytesIO
 
@@ -11,15 +12,21 @@ from PIL import Image
 from PIL.ImageColor import getrgb
 
 from augment import __main__ as command
+from augment import figures as figures_module
+from augment.boxes import Box
 from augment.errors import AugmentError
 from augment.figures import figures
-from augment.picture_settings import Noise
+from augment.picture_settings import Noise, Window
 from augment.settings import Concat, Freeze, Loop, Pipeline, Reverse, Speed
-from augment.sheet import DPI, FILL, LEFT, RIGHT, WIDTH, Joined, Part, Sheet, drawn, step_of
+from augment.sheet import DPI, FILL, LEFT, RIGHT, STRIP, WIDTH, Joined, Part, Sheet, drawn, step_of
 from augment.source import Source
 from augment.timeline import Bar
 from datasets_build.core.clock import Span
+from datasets_build.core.layout import read_videos, table_path
+from datasets_build.core.records import Annotation
+from datasets_build.core.table import read_table, write_table
 from tests.augment.folders import tree
+from tests.builders.made import said
 from tests.laws import examples
 
 SECOND = 1_000_000_000
@@ -77,6 +84,57 @@ def test_videos_stand_side_by_side():
     second = part(bar(1.0, 2.0), length_s=3.0, begins_s=6.0)
     found = columns(picture_of(sheet(before=[part(length_s=5.0), second])), FILL["event"])
     assert abs(found[0] - x_of(7.0)) <= 3
+
+
+def strip_of(boxes):
+    """The columns and rows in inches, from the corner of a black picture of two by one, that are white in it."""
+    black = Part(
+        name="a", begins_s=0.0, length_s=10.0, bars=(), frames_s=[0.0],
+        pictures={2.0: np.zeros((64, 128, 3), np.uint8)}, boxes={2.0: boxes},
+    )  # fmt: skip
+    left, top = round(x_of(2.0)), round(0.36 * DPI)
+    inside = picture_of(sheet(before=[black]))[top + 1 : top + round(STRIP * DPI) - 1, left + 1 :]
+    inside = inside[:, : round(2 * STRIP * DPI) - 5]
+    white = inside.min(axis=2) > 200
+    return [np.flatnonzero(white.any(axis=axis)) / DPI / STRIP for axis in (0, 1)]
+
+
+def test_a_box_is_drawn_where_it_is_in_its_picture():
+    assert [len(found) for found in strip_of([])] == [0, 0]
+    x, y = strip_of([Box(left=0.25, top=0.25, right=0.5, bottom=0.75)])
+    assert [x[0], x[-1], y[0], y[-1]] == pytest.approx([0.5, 1.0, 0.25, 0.75], abs=0.05)
+    assert len(strip_of([Box(left=0.0, top=0.0, right=0.1, bottom=0.2), Box(left=0.7, top=0.5, right=1, bottom=1)])[0])
+
+
+def test_boxes_are_drawn_where_a_window_goes_by_them(boxed, monkeypatch):
+    drawn_ = []
+    monkeypatch.setattr(figures_module, "drawn", lambda made: drawn_.append(made) or b"")
+    pipelines = {"plain": Pipeline(operations=(Noise(),)), "part": Pipeline(operations=(Window(),))}
+    figures(boxed, pipelines, boxed.out / "pictures")
+    plain, part_ = drawn_
+    assert not any(any(each.boxes.values()) for each in (*plain.before, plain.after))
+    before, after = ([box for found in each.boxes.values() for box in found] for each in (*part_.before, part_.after))
+    assert set(before) == {Box(left=0.0, top=0.25, right=0.25, bottom=0.5)}
+    (moved,) = set(after)
+    assert moved.right - moved.left > 0.25 or moved.bottom - moved.top > 0.25
+
+
+@pytest.fixture
+def boxed(parent, tmp_path):
+    """A folder of which every video has one thing that stays in its place all the time."""
+    out = tmp_path / "boxed"
+    shutil.copytree(parent, out)
+    path = table_path(out, Annotation)
+    rows = []
+    for video in read_videos(out):
+        mine = [row for row in read_table(path, Annotation) if row.video_id == video.id]
+        names = {name for row in mine if row.subject for name in row.subject.split(" and ")}
+        rows += mine
+        for name in sorted(names):
+            box = said(video, 0, video.duration_ns, "0 0.25 0.25 0.25", subject=name, kind="box")
+            rows.append(box)
+    write_table(path, Annotation, rows)
+    return Source.open(out)
 
 
 @pytest.mark.slow

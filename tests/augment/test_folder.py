@@ -7,6 +7,7 @@ import shutil
 import signal
 import time
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from augment.errors import AugmentError
+from augment.folder import refuse_nested
 from augment.maker import Maker
 from augment.settings import Concat, Crop, Freeze, Jitter, Loop, Pipeline, Reverse, Skip, Speed
 from augment.showing import open_showings
@@ -142,6 +144,25 @@ def test_a_folder_is_not_augmented_into_itself_nor_twice(parent, slowed, tmp_pat
         applied(slowed[0], tmp_path / "out", *SLOWED)
     assert tree(parent) == before
     assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_is_not_augmented_into_a_folder_of_its_own_nor_one_that_holds_it(parent, tmp_path):
+    before = tree(parent)
+    (tmp_path / "link").symlink_to(parent)
+    for inside in (
+        parent / "slowed",
+        parent / "index",
+        parent / "videos" / "deep" / "er",
+        tmp_path / "link" / "slowed",
+    ):
+        with pytest.raises(AugmentError, match=r"lies inside .*, the folder that is augmented; name one beside it"):
+            applied(parent, inside, *SLOWED)
+    for around in (parent.parent, parent / ".." / "..", tmp_path / "link" / "..", Path("/")):
+        with pytest.raises(AugmentError, match=r"holds .*, the folder that is augmented; name one beside it"):
+            applied(parent, around, *SLOWED)
+    assert tree(parent) == before
+    # A name that begins alike is no folder inside.
+    refuse_nested(parent, parent.parent / f"{parent.name}-slowed")
 
 
 def test_an_output_that_is_a_file_or_held_is_refused(parent, tmp_path):

@@ -1,16 +1,24 @@
 """Latencies: in their ranges, the same for the same seed, as often bad as their states say, and traces as measured."""
 
+import copy
+import json
 import math
+import os
+import pickle
 import random
+import shutil
 import statistics
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from augment.latency import Bursts, Constant, Latency, LogNormal, Trace, draw, read_trace
+from augment.latency import WHOLE_PATHS, Bursts, Constant, Latency, LogNormal, Trace, draw, read_trace
+from augment.settings import Pipeline
+from datasets_build.core.config import ConfigError, flatten, load_config
 from datasets_build.core.files import sha256_file
 
 MS = 1_000_000
@@ -95,6 +103,81 @@ def test_what_is_no_trace_is_refused_by_line(tmp_path, text, found):
 def test_a_trace_that_is_not_there_is_named(tmp_path):
     with pytest.raises(ValidationError, match=r"none\.txt: no such file; expected latencies in ms"):
         Trace(path=str(tmp_path / "none.txt"))
+
+
+PIPELINE = "operations:\n  - {kind: delay, network: {form: trace, path: measured/home.txt}}\n"
+
+
+@pytest.fixture
+def pipeline(tmp_path):
+    """A pipeline in a file, with its trace beside it."""
+    (tmp_path / "configs" / "measured").mkdir(parents=True)
+    (tmp_path / "configs" / "measured" / "home.txt").write_text("10\n20\n")
+    (tmp_path / "configs" / "late.yaml").write_text(PIPELINE)
+    return tmp_path / "configs" / "late.yaml"
+
+
+@pytest.mark.parametrize("folder", [".", "configs", "elsewhere"])
+def test_a_path_counts_from_the_file_that_names_it(pipeline, tmp_path, monkeypatch, folder):
+    (tmp_path / "elsewhere" / "measured").mkdir(parents=True)
+    (tmp_path / "elsewhere" / "measured" / "home.txt").write_text("999\n")
+    monkeypatch.chdir(tmp_path / folder)
+    for path in (pipeline, Path(os.path.relpath(pipeline))):
+        (delay,) = load_config(Pipeline, path).operations
+        monkeypatch.chdir(tmp_path / folder)
+        assert set(drawn(delay.network, 2)) == {10 * MS, 20 * MS}
+        assert delay.network.sha256 == sha256_file(pipeline.parent / "measured" / "home.txt")
+
+
+def test_a_trace_stays_where_it_is_wherever_it_is_taken(pipeline, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    read = load_config(Pipeline, pipeline)
+    again = Pipeline(seed=1, operations=read.operations)
+    changed = read.model_copy(update={"seed": 2})
+    for each in (again, changed, pickle.loads(pickle.dumps(read)), copy.deepcopy(read)):
+        assert set(drawn(each.operations[0].network, 2)) == {10 * MS, 20 * MS}
+
+
+def test_an_absolute_path_is_one_and_without_a_file_it_counts_from_here(pipeline, tmp_path, monkeypatch):
+    whole = pipeline.parent / "measured" / "home.txt"
+    (tmp_path / "whole.yaml").write_text(PIPELINE.replace("measured/home.txt", str(whole)))
+    assert load_config(Pipeline, tmp_path / "whole.yaml").operations[0].network.file == whole
+    with pytest.raises(ValidationError, match="no such file"):
+        Trace(path="measured/home.txt")
+    monkeypatch.chdir(pipeline.parent)
+    assert set(drawn(Trace(path="measured/home.txt"), 2)) == {10 * MS, 20 * MS}
+
+
+def test_a_setting_says_the_content_and_not_where_it_lies(pipeline, tmp_path):
+    """What is written down is the same wherever a project lies, and another once the content is."""
+    shutil.copytree(pipeline.parent, tmp_path / "moved")
+    here, there = (load_config(Pipeline, path) for path in (pipeline, tmp_path / "moved" / "late.yaml"))
+    assert flatten(here) == flatten(there)
+    assert here.model_dump_json() == there.model_dump_json()
+    assert str(tmp_path) not in here.model_dump_json()
+    (tmp_path / "moved" / "measured" / "home.txt").write_text("10\n21\n")
+    assert flatten(load_config(Pipeline, tmp_path / "moved" / "late.yaml")) != flatten(here)
+
+
+def test_settings_for_another_folder_say_paths_from_the_root(pipeline, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    written = tmp_path / "elsewhere.json"
+    written.write_text(load_config(Pipeline, Path("configs/late.yaml")).model_dump_json(context=WHOLE_PATHS))
+    monkeypatch.chdir("/")
+    (delay,) = load_config(Pipeline, written).operations
+    assert delay.network.path == str(pipeline.parent / "measured" / "home.txt")
+    assert set(drawn(delay.network, 2)) == {10 * MS, 20 * MS}
+
+
+@pytest.mark.parametrize("path", ["", ".", "no\0name", "x" * 300, "home.txt/below"])
+def test_a_path_that_cannot_be_a_trace_is_one_sentence(pipeline, path):
+    bad = pipeline.with_name("bad.yaml")
+    bad.write_text(f"operations:\n  - {{kind: delay, model: {{form: trace, path: {json.dumps(path)}}}}}\n")
+    with pytest.raises(
+        ConfigError, match=r"operations\.0\.delay\.model\.trace: path .*(no such file|cannot be read)"
+    ) as caught:
+        load_config(Pipeline, bad)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from typer.main import get_command
 
 from augment import __main__ as command
 from datasets_build.core.layout import read_videos
@@ -182,6 +183,22 @@ def test_it_writes_repeats_refuses_and_forces(parent, tmp_path, augment):
     assert tree(out) == before
 
 
+def test_another_content_of_a_trace_is_another_run(parent, tmp_path, augment, monkeypatch):
+    config = write(tmp_path, "operations:\n  - {kind: delay, network: {form: trace, path: trace.txt}}\n")
+    (tmp_path / "trace.txt").write_text("40\n")
+    words = ("apply", parent, "--to", tmp_path / "out", "-c", config)
+    done = augment(*words)
+    assert done[0] == 0
+    before = tree(tmp_path / "out")
+    monkeypatch.chdir("/")
+    assert augment(*words)[:2] == done[:2]
+    (tmp_path / "trace.txt").write_text("400\n")
+    assert "made with other settings, code or inputs (config.operations: " in refused(augment(*words))
+    assert tree(tmp_path / "out") == before
+    assert augment(*words, "--force")[0] == 0
+    assert tree(tmp_path / "out") != before
+
+
 def test_an_empty_path_is_not_the_folder_one_stands_in(parent, tmp_path, augment, monkeypatch):
     monkeypatch.chdir(tmp_path)
     config = write(tmp_path, GOOD)
@@ -195,6 +212,30 @@ def test_an_empty_path_is_not_the_folder_one_stands_in(parent, tmp_path, augment
 @pytest.mark.parametrize("out", ["/proc/nowhere", "x" * 300])
 def test_an_output_that_cannot_be_made_is_one_sentence(parent, tmp_path, augment, out):
     assert out in refused(augment("apply", parent, "--to", out, "-c", write(tmp_path, GOOD)))
+
+
+COMMANDS = get_command(command.app).commands
+
+
+@pytest.mark.parametrize("verb", sorted(COMMANDS))
+def test_the_help_explains_every_option_with_its_default(verb):
+    assert COMMANDS[verb].help
+    for option in COMMANDS[verb].params:
+        assert option.help.endswith("."), option.name
+        assert option.required or option.show_default or "default: " in option.help or "(default)" in option.help
+
+
+@pytest.mark.parametrize("words", [(), ("-h",), ("--help",), ("apply", "-h"), ("figures", "--help")])
+def test_help_is_asked_for_as_elsewhere(augment, words):
+    code, said, err = augment(*words)
+    assert code == (0 if words else 2)
+    assert "Usage: python -m" in said + err
+
+
+def test_a_codec_without_files_is_told_what_lacks(parent, tmp_path, augment):
+    words = ("apply", parent, "--to", tmp_path / "out", "-c", write(tmp_path, GOOD), "--codec", "lossless")
+    assert "found no --render, without which no video file is written; add it" in refused(augment(*words))
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_stop_is_no_traceback(parent, tmp_path, augment, monkeypatch):

@@ -4,10 +4,12 @@ import re
 import shutil
 
 import pytest
+import yaml
 from PIL import Image
 
-from augment.settings import Freeze, Pipeline, Speed
+from augment.settings import Delay, Freeze, Pipeline, Skip, Speed
 from datasets_build.core.config import load_config
+from recipes.training.command import read_run
 from tests.augment.folders import applied
 from tests.augmentation_page import PAGE, PICTURES, kind_of, operations, page_with_operations, pictures
 from tests.readme_tree import ROOT
@@ -53,30 +55,48 @@ def test_mapping_back_is_as_the_page_says(checkout, monkeypatch):
 
 
 def test_the_dataset_is_as_the_page_says(checkout, monkeypatch):
+    """With its two workers."""
     monkeypatch.chdir(checkout)
-    code = example("AugmentedDataset").replace("num_workers=2, persistent_workers=True", "num_workers=0")
-    code = code.replace("fps=Fraction(2))", 'fps=Fraction(2), decoder="pyav")')
+    code = example("AugmentedDataset").replace("fps=Fraction(2))", 'fps=Fraction(2), decoder="pyav")')
     assert "pyav" in code
+    assert "num_workers=2, persistent_workers=True" in code
     names = {"seen": []}
     exec(code + "        seen.append((epoch, item))\n", names)
     assert [epoch for epoch, _ in names["seen"]] == [0, 0, 1, 1]
-    assert all(item.reason == "" and len(item.pixels) == len(item.times_ns) > 9 for _, item in names["seen"])
+    items = [item for _, item in names["seen"]]
+    assert all(item.reason == "" and len(item.pixels) == len(item.times_ns) > 9 for item in items)
+    # The videos of both epochs are the same, and what is made of them is not.
+    parents = [[row.parent_id for row in item.maps] for item in items]
+    assert parents[:2] == parents[2:]
+    assert len({item.clip.video.id for item in items}) == 4
 
 
-def test_pipelines_on_the_page_are_pipelines(tmp_path):
-    blocks = re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL)
-    assert len(blocks) == 2
-    (tmp_path / "whole.yaml").write_text(blocks[0])
+def blocks_of_yaml():
+    """The examples in YAML: a pipeline, and a part of a recipe."""
+    found = re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL)
+    assert len(found) == 2
+    return found
+
+
+def test_the_pipeline_on_the_page_is_one(tmp_path):
+    (tmp_path / "whole.yaml").write_text(blocks_of_yaml()[0])
     assert len(load_config(Pipeline, tmp_path / "whole.yaml").operations) == 2
-    from recipes.settings import RunConfig
 
-    (tmp_path / "recipe.yaml").write_text(blocks[1])
-    assert {"stream"} <= set(RunConfig.model_fields)
-    import yaml
 
-    stage = yaml.safe_load(blocks[1])["stream"]
-    (tmp_path / "stage.yaml").write_text(yaml.safe_dump(stage["augment"]))
-    assert load_config(Pipeline, tmp_path / "stage.yaml").copies == 2
+@pytest.mark.parametrize("shipped", ["tiny", "qwen2_5_vl_3b"])
+def test_the_recipe_on_the_page_is_a_part_of_one(tmp_path, shipped):
+    """Laid over a recipe that is shipped, it is one whose stage has this pipeline, and else as it was."""
+    path = ROOT / "recipes" / "configs" / f"{shipped}.yaml"
+    plain, part = yaml.safe_load(path.read_text(encoding="utf-8")), yaml.safe_load(blocks_of_yaml()[1])
+    assert list(part) == ["stream"]
+    plain["stream"] = {**plain.get("stream", {}), **part["stream"]}
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(plain))
+    run = read_run(tmp_path / "recipe.yaml", [], "stream")
+    before = read_run(path, [], "stream")
+    assert before.stream.augment is None
+    assert run.stream.augment.copies == 2
+    assert [type(operation) for operation in run.stream.augment.operations] == [Skip, Delay]
+    assert run.model_copy(update={"stream": before.stream}) == before
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
@@ -92,9 +112,7 @@ def test_every_picture_is_there_with_its_pipeline(path):
 
 def test_every_operation_has_a_picture():
     without = {kind_of(operation) for operation in operations() if not pictures(kind_of(operation))}
-    # It needs tracked boxes, which drawn clips do not have; the page says so.
-    assert without == {"window"}
-    assert "no picture" in TEXT.partition("### `window`")[2].partition("### ")[0]
+    assert without == set()
 
 
 def test_the_pictures_are_light():

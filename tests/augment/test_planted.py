@@ -133,9 +133,9 @@ def test_an_event_of_no_parent(out):
 
 
 def test_a_seam_where_there_is_none(out):
-    event = next(e for e in read_table(out / EVENTS, Event) if e.provenance.agent == "augment" and e.start_ns)
+    event = next(e for e in read_table(out / EVENTS, Event) if e.provenance.agent == "augment")
     before = clock_in(out, event.video_id).time_of(3)
-    changes = {"start_ns": before, "end_ns": before, "known_from_ns": before}
+    changes = {"start_ns": before, "end_ns": before, "known_from_ns": before, "label": "shot_start"}
     found(out, "event_is_moved", planted(out, EVENTS, Event, lambda e: e.id == event.id, **changes), "shot_start")
 
 

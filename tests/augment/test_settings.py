@@ -3,7 +3,7 @@
 import pytest
 
 from augment.operation import Operation
-from augment.settings import INTERACTION, TEMPORAL, Crop, Delay, Freeze, Pipeline, Reconnect, Reverse, Skip, Speed
+from augment.settings import INTERACTION, TEMPORAL, Crop, Delay, Freeze, Loop, Pipeline, Reconnect, Reverse, Skip, Speed
 from datasets_build.core.config import ConfigError, flatten, load_config
 
 
@@ -88,6 +88,8 @@ WRONG_PIPELINES = [
     (f"operations: [{LATE}, {LATE}]\n", "found delay 2 times, expected it once"),
     (f"operations: [{LATE}, {SPEED}]\n", "found speed behind delay, expected it before: a network comes last"),
     ("operations: [{kind: interrupt}, {kind: interrupt}]\n", "found interrupt 2 times, expected it once"),
+    ("operations: [{kind: reverse}, {kind: skip, form: bursts}, {kind: reverse}]\n", "found reverse 2 times, expected"),
+    ("operations: [{kind: reverse}, {kind: reverse, p: 0.5}]\n", "take both out"),
     (f"views: 2\noperations: [{SPEED}]\n", "views: found 2, but no operation on pixels"),
 ]
 
@@ -118,9 +120,9 @@ def test_each_kind_is_read_as_what_it_is(tmp_path):
 def test_operations_keep_their_order_and_settings(tmp_path):
     pipeline = read(
         tmp_path,
-        "seed: 4\noperations:\n  - {kind: reverse}\n  - {kind: speed, p: 0.5, low: 1, high: 1}\n  - {kind: reverse}\n",
+        "seed: 4\noperations:\n  - {kind: loop}\n  - {kind: speed, p: 0.5, low: 1, high: 1}\n  - {kind: loop}\n",
     )
-    assert pipeline.operations == (Reverse(), Speed(p=0.5, low=1.0, high=1.0), Reverse())
+    assert pipeline.operations == (Loop(), Speed(p=0.5, low=1.0, high=1.0), Loop())
     assert pipeline.in_time == pipeline.operations
     assert pipeline.on_pixels == ()
 

@@ -4,10 +4,13 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from augment.shots import move_keyframes, move_shots
+from augment.maker import Maker
+from augment.settings import Pipeline, Skip
+from augment.shots import move_keyframes, move_shots, shots_as_seen
 from augment.temporal import concat, crop, loop, reverse, skip
 from augment.view import View
 from datasets_build.checks.tables import SHOT_LAWS, tile_breaches
+from tests.augment.clips import clip
 from tests.augment.views import views
 from tests.builders.made import clock_from, keyframes_at, shots_at, video_of
 from tests.laws import examples
@@ -55,6 +58,42 @@ def test_where_shots_are_not_known_none_are_told():
 
 def test_backwards_a_shot_begins_where_it_ended():
     assert [row[:2] for row in told(moved(reverse(WHOLE)))] == [(0, 15), (15, 30), (30, 40)]
+
+
+def faded(clips):
+    return [name for name in clips if any(shot.transition == "fade" for shot in clip(name).shots)]
+
+
+def test_a_fade_of_which_no_frame_is_left_is_the_cut_that_is_seen():
+    names = faded("abcdefgh")
+    assert len(names) > 2
+    kept = lost = 0
+    for name in names:
+        parent = clip(name)
+        for n in (2, 70):
+            made = Maker(pipeline=Pipeline(operations=(Skip(form="every", n=n),))).make(parent, 0)
+            seen = [event.span for event in made.clip.events if event.label == "fade"]
+            for shot in made.clip.shots:
+                if shot.transition == "fade":
+                    assert [span for span in seen if span.start_ns <= shot.start_ns <= span.end_ns]
+            fades = [sum(shot.transition == "fade" for shot in shots) for shots in (parent.shots, made.clip.shots)]
+            kept, lost = kept + fades[1], lost + fades[0] - fades[1]
+    assert kept
+    assert lost
+
+
+def test_only_a_fade_at_the_shot_keeps_it_one():
+    events = clip(faded("abcdefgh")[0]).events
+    shots = clip(faded("abcdefgh")[0]).shots
+    assert shots_as_seen(shots, events) == list(shots)
+    others = [event for event in events if event.label != "fade"]
+    assert {shot.transition for shot in shots_as_seen(shots, others)} <= {"first", "cut"}
+    (fade, *_) = (event for event in events if event.label == "fade")
+    for shift in (-(fade.span.duration_ns + 1), fade.span.duration_ns + 1):
+        times = {"start_ns": fade.start_ns + shift, "end_ns": fade.end_ns + shift}
+        moved = shots_as_seen(shots, [*others, fade.model_copy(update=times)])
+        at = [shot for shot in moved if fade.start_ns <= shot.start_ns <= fade.end_ns]
+        assert [shot.transition for shot in at] == ["cut"]
 
 
 @settings(max_examples=examples(80), deadline=None)

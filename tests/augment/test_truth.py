@@ -53,10 +53,10 @@ def changed(film, view, draw):
 
 
 @st.composite
-def films(draw, style, changes=3):
+def films(draw, style, changes=3, numbers=12):
     """A film and the view that should show the same, of one world or of two behind each other."""
     made = []
-    for number in draw(st.lists(st.integers(0, 11), min_size=1, max_size=2, unique=True)):
+    for number in draw(st.lists(st.integers(0, numbers - 1), min_size=1, max_size=2, unique=True)):
         drawn = world(style, number)
         film, view = Film.of(drawn), View.whole(drawn.name, drawn.clock)
         for _ in range(draw(st.integers(0, changes))):

@@ -48,17 +48,18 @@ OPERATIONS = (
 )
 
 
+def clip_of(drawn, style, number):
+    """A world with the questions that its builders ask of it."""
+    config = CONFIGS[style]
+    teacher = load_template(TERSE) if config.teacher == "terse" else load_template()
+    line = Timeline(drawn.clock, drawn.events, teacher, config.facts)
+    desk = Desk(line, teacher, random.Random(number), config.facts)
+    rows = questions_of(drawn.made.video, desk, config, seed=number)
+    return Clip(video=drawn.made.video, clock=drawn.clock, events=drawn.events, questions=rows)
+
+
 def clips(style):
-    made = []
-    for number in range(WORLDS):
-        drawn = world(style, number)
-        config = CONFIGS[style]
-        teacher = load_template(TERSE) if config.teacher == "terse" else load_template()
-        line = Timeline(drawn.clock, drawn.events, teacher, config.facts)
-        desk = Desk(line, teacher, random.Random(number), config.facts)
-        rows = questions_of(drawn.made.video, desk, config, seed=number)
-        made.append(Clip(video=drawn.made.video, clock=drawn.clock, events=drawn.events, questions=rows))
-    return made
+    return [clip_of(world(style, number), style, number) for number in range(WORLDS)]
 
 
 CLIPS = {}
@@ -73,9 +74,9 @@ def clips_of(style):
 class Witness:
     """Someone who knows the worlds, and which frames of them are shown."""
 
-    def __init__(self, made, style):
+    def __init__(self, made, style, worlds=None):
         self.style, self.view = style, made.view
-        by_name = {w.name: w for w in (world(style, k) for k in range(WORLDS))}
+        by_name = {w.name: w for w in worlds or (world(style, k) for k in range(WORLDS))}
         frames = [
             Shown(int(piece), by_name[made.view.pieces[piece].source], int(frame), Fraction(int(t)))
             for piece, frame, t in zip(made.view.piece_of, made.view.frame_of, made.view.clock.t_ns, strict=True)

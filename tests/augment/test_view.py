@@ -111,7 +111,7 @@ def test_a_span_shows_exactly_the_frames_that_were_in_it(clock, data):
 def test_composing_maps_is_applying_them_one_after_the_other(view, data):
     # The view as a video of its own, changed, and the view changed itself.
     alone = changed(View.whole("here", view.clock), data.draw)
-    again = view.then(alone)
+    again = view.then(alone.pieces)
     assert np.array_equal(again.frame_of, view.frame_of[alone.frame_of])
     for piece in alone.pieces:
         t = data.draw(st.sampled_from([*view.clock.t_ns.tolist()]))

@@ -55,8 +55,12 @@ def world(style, number, seconds=16):
     rng = random.Random(f"{style} {number}")
     write = write_script if style == "world" else write_lesson
     script = write(rng, width=160, height=128, seconds=seconds)
-    clock = clock_at(rng, seconds)
-    video = video_of(f"{style}-{number}", clock)
+    return staged(script, clock_at(rng, seconds), f"{style}-{number}", style=style)
+
+
+def staged(script, clock, name, *, style):
+    """A script as a world, with what the builders make of what its drawer tells."""
+    video = video_of(name, clock)
     told = [f for f in facts(script, clock) if style == "world" or f.label in LABELS]
     rows = [said(video, f.start_ns, f.end_ns, f.text, label=f.label, subject=f.subject, origin=style) for f in told]
     joins = transitions(script, clock)

@@ -38,7 +38,7 @@ from augment.settings import (
     Speed,
 )
 from augment.showing import Reel, Showing
-from augment.source import Source, by_size
+from augment.source import DATASETS, Source, by_size
 from datasets_build.core.layout import video_path
 from datasets_build.video import decoder_for, read
 from tests.bench.ratios import Line, show
@@ -77,10 +77,10 @@ class Stand:
     decoder: str
 
     @classmethod
-    def of(cls, folder: Path, *, fps: Fraction, decoder: str) -> Stand:
+    def of(cls, folder: Path, *, fps: Fraction, decoder: str, datasets: Sequence[str] | None = None) -> Stand:
         """Opens a folder."""
         source = Source.open(folder)
-        clips = [clip for clip in source.clips() if clip.video.split == "train"]
+        clips = [clip for clip in source.clips(datasets) if clip.video.split == "train"]
         reels = {
             clip.video.id: Reel(video=clip.video, path=video_path(folder, clip.video), clock=clip.clock)
             for clip in clips
@@ -182,9 +182,8 @@ def draw(folder: Path, *, seconds_long: int, size: tuple[int, int]) -> Path:
     return folder
 
 
-def run(folder: Path, *, fps: Fraction, decoder: str, rounds: int, cases: Sequence[str] = tuple(CASES)) -> list[Line]:
+def run(stand: Stand, *, rounds: int, cases: Sequence[str] = tuple(CASES)) -> list[Line]:
     """All cases over a folder."""
-    stand = Stand.of(folder, fps=fps, decoder=decoder)
     return [measure(stand, what, CASES[what], rounds=rounds) for what in cases]
 
 
@@ -196,12 +195,14 @@ def main() -> int:
     parser.add_argument("--size", default="640x360")
     parser.add_argument("--fps", default="2")
     parser.add_argument("--decoder", default="pyav", choices=("pyav", "decord", "torchcodec"))
+    parser.add_argument("--datasets", nargs="*", choices=DATASETS, help="whose records are made; all without")
     parser.add_argument("--only", nargs="*", default=list(CASES), choices=list(CASES))
     given = parser.parse_args()
     width, height = (int(side) for side in given.size.split("x"))
     with tempfile.TemporaryDirectory() as scratch:
         folder = draw(Path(scratch) / "out", seconds_long=given.seconds, size=(width, height))
-        lines = run(folder, fps=Fraction(given.fps), decoder=given.decoder, rounds=given.rounds, cases=given.only)
+        stand = Stand.of(folder, fps=Fraction(given.fps), decoder=given.decoder, datasets=given.datasets)
+        lines = run(stand, rounds=given.rounds, cases=given.only)
     title = f"augmenting {given.size}, {given.seconds} s, {given.fps} frames a second, {given.decoder}: processor time"
     return 0 if show(title, lines) else 1
 

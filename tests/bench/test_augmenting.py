@@ -52,7 +52,10 @@ def test_both_sides_read_the_same_frames(stand, what, monkeypatch):
 
 
 def test_a_row_for_each_case(folder):
-    lines = run(folder, fps=Fraction(1), decoder="pyav", rounds=2, cases=["skip, every", "loop"])
+    stand = Stand.of(folder, fps=Fraction(1), decoder="pyav", datasets=["dialogue"])
+    assert stand.clips[0].dialogues
+    assert not stand.clips[0].questions
+    lines = run(stand, rounds=2, cases=["skip, every", "loop"])
     assert [line.what for line in lines] == ["skip, every", "loop"]
     for line in lines:
         assert line.value > 0

@@ -172,6 +172,33 @@ def test_a_map_is_monotone_and_invertible(m, data):
 
 
 @given(time_maps(), st.data())
+def test_whole_nanoseconds_are_the_exact_ones_rounded(m, data):
+    low, high = m.source
+    t = low + (high - low) * data.draw(st.fractions(0, 1))
+    for at in (t, *(n for n in (int(t), int(t) + 1) if low <= n <= high)):
+        s0, t0 = max(knot for knot in m.knots if knot[0] <= at)
+        s1, t1 = min((knot for knot in m.knots if knot[0] > at), default=(s0 + 1, t0 + 1))
+        line = t0 + (at - s0) * (t1 - t0) / (s1 - s0)
+        assert m.exact(at) == line
+        assert m.apply(at) == round_half_up(line)
+    for beyond in (-int(-low // 1) - 1, int(high) + 1, low - Fraction(1, 3), high + Fraction(1, 3)):
+        if low <= beyond <= high:
+            continue
+        for way in (m.exact, m.apply):
+            with pytest.raises(TimeError, match="outside the map's source"):
+                way(beyond)
+
+
+@given(time_maps(), st.data())
+def test_composing_keeps_every_knot_of_both_and_no_other(m, data):
+    n = data.draw(time_maps(low=int(m.target[0])))
+    composed = m.then(n)
+    back, (low, high) = m.inverse(), (max(m.target[0], n.source[0]), min(m.target[1], n.source[1]))
+    middles = sorted({low, high, *(t for _, t in m.knots), *(s for s, _ in n.knots)})
+    assert composed.knots == tuple((back.exact(at), n.exact(at)) for at in middles if low <= at <= high)
+
+
+@given(time_maps(), st.data())
 def test_composing_equals_applying_in_turn(m, data):
     n = data.draw(time_maps(low=int(m.target[0])))
     composed = m.then(n)

@@ -1,9 +1,9 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
-from datasets_build.core.config import Config, ConfigError, flatten, load_config, read_yaml
+from datasets_build.core.config import Config, ConfigError, flatten, folder_of, load_config, read_yaml
 
 
 class Shots(Config):
@@ -136,3 +136,22 @@ def test_an_override_of_an_alias_reaches_its_own_place_alone(tmp_path):
     path.write_text("one: &same {rate: 2.0}\ntwo: *same\n")
     found = load_config(Whole, path, ["one.rate=3.0"])
     assert (found.one.rate, found.two.rate) == (3.0, 2.0)
+
+
+class Beside(Config):
+    """A setting that names a file."""
+
+    file: str
+
+    @field_validator("file")
+    @classmethod
+    def _whole(cls, file: str, info: ValidationInfo) -> str:
+        return str(folder_of(info) / file)
+
+
+def test_a_validator_finds_the_folder_of_the_file(tmp_path):
+    (tmp_path / "some.yaml").write_text("file: a.txt")
+    assert load_config(Beside, tmp_path / "some.yaml").file == str(tmp_path / "a.txt")
+    assert load_config(Beside, tmp_path / "some.yaml", ["file=b.txt"]).file == str(tmp_path / "b.txt")
+    assert load_config(Beside, None, ["file=b.txt"]).file == "b.txt"
+    assert Beside(file="c.txt").file == "c.txt"

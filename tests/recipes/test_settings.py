@@ -1,16 +1,21 @@
 """Settings under which a stage would fail late, or teach nothing, are refused with path, finding and remedy."""
 
+import random
 import re
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datasets_build.core.config import ConfigError
+from augment.latency import draw
+from datasets_build.core.config import ConfigError, load_config
 from recipes.data.mix import NEEDS, needs
+from recipes.evaluation.stages import write_recipe
 from recipes.losses.settings import AnswerLoss, ConsistencyLoss, DecisionLoss, InteractionLoss, Losses
-from recipes.settings import STAGES, AlignConfig, InteractConfig, StreamConfig
+from recipes.settings import STAGES, AlignConfig, InteractConfig, RunConfig, StreamConfig
+from recipes.training.checkpoint import settings_of
 from recipes.training.command import read_run
 
 CONFIGS = sorted((Path(__file__).resolve().parents[2] / "recipes" / "configs").glob("*.yaml"))
@@ -142,3 +147,23 @@ def test_what_is_shipped_is_taken(path):
     run = read_run(path, [], None)
     assert run.interact.losses.interaction.weight > 0
     assert run.interact.mix.get("preference", 0) > 0
+
+
+def test_a_trace_lies_beside_the_recipe_that_names_it(tmp_path, monkeypatch):
+    """And the settings beside a finished stage find it as well."""
+    (tmp_path / "recipes").mkdir()
+    (tmp_path / "recipes" / "trace.txt").write_text("40\n")
+    late = "{operations: [{kind: delay, network: {form: trace, path: trace.txt}}]}"
+    recipe = tmp_path / "recipes" / "late.yaml"
+    content = yaml.safe_load(TINY.read_text(encoding="utf-8"))
+    content["out"], content["stream"]["augment"] = "run", yaml.safe_load(late)
+    recipe.write_text(yaml.safe_dump(content))
+    monkeypatch.chdir(tmp_path)
+    run = read_run(Path("recipes/late.yaml"), [], None)
+    (tmp_path / "run" / "stream").mkdir(parents=True)
+    again = load_config(RunConfig, write_recipe(run, "stream"))
+    for each in (run, again):
+        (delay,) = each.stream.augment.operations
+        assert draw(delay.network, random.Random(0), 1) == [40_000_000]
+    (tmp_path / "recipes" / "trace.txt").write_text("41\n")
+    assert settings_of(read_run(recipe, [], None)) != settings_of(run)

@@ -59,6 +59,20 @@ def test_a_sidecar_has_the_agreed_fields(drawn: list[Path]):
     assert set(row["transitions"][0]) == {"kind", "start_frame", "end_frame", "start_ns", "end_ns"}
 
 
+def test_boxes_are_told_where_they_are_asked_for_and_change_nothing_else(tmp_path: Path):
+    plain = WorldConfig(style="lesson", videos=1, seconds=10, width=128, height=128)
+    (bare,) = draw_world(tmp_path, plain)
+    before, truth = bare.read_bytes(), read_truth(sidecar(bare, "lesson"))
+    (video,) = draw_world(tmp_path, plain.model_copy(update={"boxes": True}))
+    assert video.read_bytes() == before
+    told = read_truth(sidecar(video, "lesson"))
+    assert told.annotations[: len(truth.annotations)] == truth.annotations
+    assert {row.kind for row in told.annotations[len(truth.annotations) :]} == {"box"}
+    assert told.spec != truth.spec
+    draw_world(tmp_path, plain)
+    assert read_truth(sidecar(bare, "lesson")) == truth
+
+
 def test_drawing_is_reproducible_to_the_byte(drawn: list[Path], tmp_path: Path):
     assert content(draw_world(tmp_path / "again", SMALL)) == content(drawn)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import replace
 from fractions import Fraction
 from functools import cache
 from itertools import pairwise
@@ -18,7 +19,7 @@ from datasets_build.sources.world import Plan, WorldConfig, plan
 from datasets_build.sources.world_draw import FULL, brightness, draw_frame
 from datasets_build.sources.world_script import Actor, Backdrop, Collision, Join, Leg, Recolour, Scene, Script
 from datasets_build.sources.world_shapes import COLOURS, contact_distance
-from datasets_build.sources.world_truth import WorldAnnotation, facts, transitions
+from datasets_build.sources.world_truth import WorldAnnotation, boxes, facts, transitions
 
 S = 1_000_000_000
 MS = S // 1000
@@ -249,6 +250,60 @@ def test_two_become_one_blob_at_the_collision(kinds: tuple[str, str]):
     (hit,) = [fact for fact in facts(script, clock_of(25)) if fact.label == "collide"]
     assert shapes_apart(script, 2 * S) == 1
     assert shapes_apart(script, hit.start_ns - 3 * S // 25) == 2
+
+
+def corners(row: WorldAnnotation, script: Script) -> tuple[int, int, int, int]:
+    """Left, top, right and bottom of a box in pixels, which are whole ones."""
+    left, top, width, height = map(float, row.text.split())
+    exact = [left * script.width, top * script.height, (left + width) * script.width, (top + height) * script.height]
+    assert exact == pytest.approx([round(value) for value in exact], abs=0.001)
+    found = [round(value) for value in exact]
+    return found[0], found[1], found[2], found[3]
+
+
+def drawn_pixels(script: Script, t_ns: int) -> np.ndarray:
+    """`(height, width)`: which pixels are other ones than without any actor."""
+    empty = replace(script, scenes=tuple(replace(scene, actors=()) for scene in script.scenes))
+    found: np.ndarray = (draw_frame(script, t_ns) != draw_frame(empty, t_ns)).any(axis=2)
+    return found
+
+
+@settings(max_examples=8)
+@given(seed=st.integers(0, 10_000), style=st.sampled_from(["world", "lesson"]), first=st.integers(0, 10))
+def test_boxes_hold_what_is_drawn_and_not_much_more(seed: int, style: str, first: int):
+    planned = plan(WorldConfig(style=style, seed=seed, **{**SMALL, "seconds": 10}), seed % 4)
+    script, rows = planned.script, boxes(planned.script, planned.clock)
+    for t_ns in planned.clock.t_ns.tolist()[first::11]:
+        drawn, inside = drawn_pixels(script, t_ns), np.zeros((script.height, script.width), bool)
+        for row in (row for row in rows if row.start_ns <= t_ns < row.end_ns):
+            left, top, right, bottom = corners(row, script)
+            inside[top:bottom, left:right] = True
+            whole = min(left, top) > 0 and right < script.width and bottom < script.height
+            if whole and brightness(script.joins, t_ns) == FULL:
+                y, x = np.nonzero(drawn[top:bottom, left:right])
+                assert max(min(x), min(y), right - left - 1 - max(x), bottom - top - 1 - max(y)) <= 2
+        assert not (drawn & ~inside).any()
+
+
+@settings(max_examples=20)
+@given(seed=st.integers(0, 10_000), share=st.sampled_from([0.0, 1.0]))
+def test_whoever_takes_part_in_anything_has_a_box_then(seed: int, share: float):
+    """At an edge of the picture where it comes in or goes out; and each is in one place at a time."""
+    planned = small_plan(seed, share)
+    rows = by_subject(boxes(planned.script, planned.clock))
+    for fact in facts(planned.script, planned.clock):
+        for name in fact.subject.split(" and "):
+            there = [row for row in rows[name] if row.start_ns <= fact.end_ns and fact.start_ns <= row.end_ns]
+            assert there
+            if fact.label in {"enter", "leave"}:
+                places = [corners(row, planned.script) for row in there]
+                assert any(
+                    0 in place[:2] or planned.script.width == place[2] or planned.script.height == place[3]
+                    for place in places
+                )
+    for mine in rows.values():
+        assert all(before.end_ns <= after.start_ns for before, after in pairwise(mine))
+        assert all((row.kind, row.label, row.is_point) == ("box", None, False) for row in mine)
 
 
 @settings(max_examples=30)
