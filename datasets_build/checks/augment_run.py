@@ -194,7 +194,8 @@ class AugmentRun:
             return
         shots = self._rows(TABLES[Shot], Shot, made)
         rows = self._rows(TABLES[Keyframe], Keyframe, made)
-        self._note(SHOTS, TABLES[Shot], shot_breaches(made, shots, parents.shots))
+        events = self.atlas.events_of(made.video.id)
+        self._note(SHOTS, TABLES[Shot], shot_breaches(made, shots, parents.shots, events))
         found = keyframe_breaches(made, rows, parents.keyframes, has_shots=bool(shots))
         self._note(KEYFRAMES, TABLES[Keyframe], found)
 

@@ -11,7 +11,7 @@ from datasets_build.checks.remade import Remade
 from datasets_build.checks.retold import box_under, may_speak_of_time, wanders
 from datasets_build.checks.seen import begins_video, is_seam, surely_shown
 from datasets_build.checks.told import Left
-from datasets_build.core.augmentation import Augmentation
+from datasets_build.core.augmentation import AUGMENTED, Augmentation
 from datasets_build.core.records import Annotation, Dialogue, Event, StreamingQA, Turn, derive_id
 from datasets_build.core.topics import CAMERA, MOTION, PICTURE_SET
 
@@ -34,9 +34,11 @@ def event_breaches(made: Remade, events: Sequence[Event], told: Mapping[str, Seq
     """
     there = {name for event in events for name in event.provenance.inputs}
     left = made.told("Event")
+    cuts = {event.start_ns for event in events if event.provenance.agent == AUGMENTED}
     for source in made.sources:
+        pieces = [piece for _, _, piece in made.of_source(source) if piece.begin_ns in cuts]
         for event in told[source]:
-            seam = any(is_seam(event, piece) for _, _, piece in made.of_source(source))
+            seam = any(is_seam(event, piece) for piece in pieces)
             excused = event.id in there or event.id in left or begins_video(event) or seam
             yield event.id, [] if excused else [_lost(made, f"event {event.label} [{event.start_ns}, {event.end_ns})")]
 
