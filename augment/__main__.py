@@ -37,16 +37,32 @@ def _path(text: str) -> Path:
     return Path(text).expanduser()
 
 
+_In = Annotated[
+    Path,
+    typer.Argument(
+        metavar="IN",
+        parser=_path,
+        help="A finished output of python -m datasets_build, with one dataset or more. It is never written to.",
+    ),
+]
+_Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[KEY=VALUE]...",
+        help="Settings of the pipeline over those of FILE, such as seed=1 or copies=2 (default: those of FILE).",
+    ),
+]
+_Codec = Annotated[
+    Codec | None,
+    typer.Option(
+        "--codec", help="Of the files of --render: every player reads h264 (default), lossless keeps every pixel."
+    ),
+]
+
+
 @app.command("apply")
 def apply_pipeline(
-    folder: Annotated[
-        Path,
-        typer.Argument(
-            metavar="IN",
-            parser=_path,
-            help="A finished output of python -m datasets_build, with one dataset or more. It is never written to.",
-        ),
-    ],
+    folder: _In,
     to: Annotated[
         Path,
         typer.Option(
@@ -66,13 +82,7 @@ def apply_pipeline(
             help="The pipeline, a YAML file: operations and, if need be, seed (0), copies (1), views (1), gone (drop).",
         ),
     ],
-    overrides: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[KEY=VALUE]...",
-            help="Settings of the pipeline over those of FILE, such as seed=1 or copies=2 (default: those of FILE).",
-        ),
-    ] = None,
+    overrides: _Overrides = None,
     force: Annotated[
         bool,
         typer.Option(
@@ -87,12 +97,7 @@ def apply_pipeline(
             help="Write video files, too (default: records alone, whose frames are read from the files of IN).",
         ),
     ] = False,
-    codec: Annotated[
-        Codec | None,
-        typer.Option(
-            "--codec", help="Of the files of --render: every player reads h264 (default), lossless keeps every pixel."
-        ),
-    ] = None,
+    codec: _Codec = None,
 ) -> None:
     """Write augmented videos of a folder, as an output folder that check, report and recipes take like any other."""
     set_up_logging()
@@ -107,14 +112,7 @@ def apply_pipeline(
 
 @app.command("figures")
 def draw_figures(
-    folder: Annotated[
-        Path,
-        typer.Argument(
-            metavar="IN",
-            parser=_path,
-            help="A finished output of python -m datasets_build, with one dataset or more. It is never written to.",
-        ),
-    ],
+    folder: _In,
     configs: Annotated[
         list[Path],
         typer.Argument(metavar="FILE...", parser=_path, help="Pipelines, YAML files; NAME.yaml gives DIR/NAME.png."),

@@ -58,7 +58,10 @@ def figures(
         name: _sheet(source, clips, clip, pipeline, stretch_s=(begin_s, until_s))
         for name, pipeline in pipelines.items()
     }
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise AugmentError(f"{folder}: cannot be made as a folder for the pictures ({error.strerror})") from error
     paths = [folder / f"{name}.png" for name in sheets]
     for path, sheet in zip(paths, sheets.values(), strict=True):
         write_bytes(path, drawn(sheet))
@@ -88,7 +91,7 @@ def _sheet(
     whole = max(begins[names[-1]] + lengths[-1], made.view.end_ns / NS_PER_S)
     begin, until = stretch_s
     stretch = (begin, whole if until is None else until)
-    if not 0 <= stretch[0] < stretch[1] or stretch[0] >= whole:
+    if not 0 <= stretch[0] < min(whole, stretch[1]) or math.isinf(stretch[1]):
         raise AugmentError(
             f"a picture from {begin:g} s until {stretch[1]:g} s: expected a stretch of [0, {whole:.2f}] s"
         )

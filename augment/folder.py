@@ -26,8 +26,8 @@ from augment.source import Source, by_size
 from datasets_build.core.augmentation import Augmentation
 from datasets_build.core.dataset import Subset
 from datasets_build.core.files import read_json, write_json
-from datasets_build.core.layout import video_path
-from datasets_build.core.progress import tool_versions, track
+from datasets_build.core.layout import video_path, video_root
+from datasets_build.core.progress import log, tool_versions, track
 from datasets_build.core.publish import Publisher, publish_card
 from datasets_build.core.records import (
     Annotation,
@@ -43,6 +43,7 @@ from datasets_build.core.records import (
     Video,
 )
 from datasets_build.core.stage import (
+    STAGES,
     Fingerprint,
     Stage,
     StageError,
@@ -87,7 +88,7 @@ def apply(
         How many of each kind of record.
 
     Raises:
-        AugmentError: nothing is left of any video, or one folder is or holds the other.
+        AugmentError: nothing is left of any video, none is there to render, or one folder is or holds the other.
         StageError: the folder belongs to other settings, or another run writes there.
         RoomError: the disk is full.
     """
@@ -95,6 +96,8 @@ def apply(
         raise AugmentError(f"{source.out}: is augmented already; put all operations into one pipeline")
     refuse_nested(source.out, out)
     work = _Writing(source, pipeline, render, list(source.clips()))
+    if render:
+        work.refuse_no_videos()
     if force or not is_augmented(out):
         # Before anything is written.
         work.refuse_nothing()
@@ -111,12 +114,18 @@ def apply(
 
 
 def refuse_nested(parent: Path, out: Path) -> None:
-    """Raises AugmentError where one folder is or holds the other: making the outer one anew would touch the inner."""
-    here, there = parent.resolve(), out.resolve()
+    """Raises AugmentError where writing one folder would touch the other.
+
+    A folder of its own inside the parent, beside its stages and videos, is none of them.
+    """
+    # Path.resolve has no answer to a link that leads to itself.
+    here, there = (Path(os.path.realpath(folder)) for folder in (parent, out))
     if there == here:
         raise AugmentError(f"{out}: is the folder that is augmented; name another one to write to")
-    if there.is_relative_to(here):
-        raise AugmentError(f"{out}: lies inside {parent}, the folder that is augmented; name one beside it to write to")
+    videos = Path(os.path.realpath(video_root(parent)))
+    taken = [here / name for name in (*STAGES, ".work")] + [videos] * (videos != here and videos.is_relative_to(here))
+    if inside := [folder for folder in taken if there.is_relative_to(folder)]:
+        raise AugmentError(f"{out}: lies inside {inside[0]}, which the augmented folder is made of; name another one")
     if here.is_relative_to(there):
         raise AugmentError(f"{out}: holds {parent}, the folder that is augmented; name one beside it to write to")
 
@@ -170,6 +179,14 @@ class _Writing:
     render: Codec | None = None
     clips: Sequence[Clip] = ()
     stages: dict[str, Stage] = field(default_factory=dict)
+
+    def refuse_no_videos(self) -> None:
+        """Raises AugmentError where no video file is there to render from; says so where some are not."""
+        lost = [path for clip in self.clips if not (path := video_path(self.source.out, clip.video)).is_file()]
+        if lost and len(lost) == len(self.clips):
+            raise AugmentError(f"{lost[0]}: no such file, nor one of any other video; rendering needs them")
+        if lost:
+            log.warning("%s: no such file; of %d of %d videos nothing is rendered", lost[0], len(lost), len(self.clips))
 
     def refuse_nothing(self) -> None:
         """Raises AugmentError where nothing is left of any video; looks no further than to the first that is made."""

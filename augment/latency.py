@@ -102,13 +102,14 @@ def _content(path: Path, expected: object) -> str:
     """The digest of a file of latencies."""
     try:
         if not path.is_file():
-            raise ValueError(f"path {path}: no such file; expected latencies in ms, one a line")
+            found = "is a folder" if path.is_dir() else "no such file"
+            raise ValueError(f"path {path}: {found}; expected latencies in ms, one a line")
         read_trace(path)
         found = sha256_file(path)
     except OSError as error:
         raise ValueError(f"path {path}: cannot be read ({error.strerror})") from error
     if expected not in (None, found):
-        raise ValueError(f"path {path}: its content has changed, sha256 {found}")
+        raise ValueError(f"path {path}: its content has changed, found sha256 {found}; correct sha256, or leave it out")
     return found
 
 

@@ -37,6 +37,8 @@ _SIZED = frozenset({"resolution", "letterbox", "squeeze", "window"})
 _MEASURED = frozenset({"motion_burst", "light_up", "light_down"})
 _SEED_BITS = 62
 _MOST_SQUEEZED = 1.25
+# Twice as wide as 8K video: one such frame takes most of a gigabyte.
+_MOST_SIDE = 16_384
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +83,12 @@ def draw_looks(drawn: Sequence[tuple[settings.PictureOperation, random.Random]],
             return [box for box in found if box is not None]
 
         looks.append(draw_look(operation, rng, Seen(size=size_after(looks, seen.size), fps=seen.fps, boxes=boxes)))
+        width, height = size_after(looks, seen.size)
+        if max(width, height) > _MOST_SIDE:
+            name = type(operation).__name__.lower()
+            raise AugmentError(
+                f"{name}: makes pictures of {width} × {height} pixels, expected {_MOST_SIDE} a side at most"
+            )
     return tuple(looks)
 
 

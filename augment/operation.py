@@ -11,7 +11,7 @@ from datasets_build.core.config import Config
 Share = Annotated[float, Field(ge=0, le=1)]
 Factor = Annotated[float, Field(ge=0.25, le=4)]
 Positive = Annotated[float, Field(gt=0, le=86_400)]
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, le=10_000)]
 
 
 class Operation(Config):

@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from augment.operation import Operation, Positive
 
 Height = Annotated[int, Field(ge=16, le=4320, multiple_of=2)]
 Kilobits = Annotated[float, Field(ge=8, le=100_000)]
-Ratio = Annotated[str, Field(pattern=r"^[1-9]\d{0,3}:[1-9]\d{0,3}$")]
+_MOST_RATIO = 10
 
 
 class PictureOperation(Operation):
     """Something that is done to the pixels of a video."""
+
+
+def _proportions(given: object) -> object:
+    # YAML 1.1 reads 4:3 without quotes as a number of base 60.
+    sides = re.fullmatch(r"([1-9]\d{0,3}):([1-9]\d{0,3})", given) if isinstance(given, str) else None
+    across, down = map(int, sides.groups()) if sides else (0, 1)
+    if not down <= across * _MOST_RATIO <= down * _MOST_RATIO**2:
+        raise ValueError(f'found {given!r}, expected width and height in quotes from "1:10" to "10:1", such as "4:3"')
+    return given
+
+
+Ratio = Annotated[str, BeforeValidator(_proportions)]
 
 
 def _ordered(name: str, least: float, most: float) -> None:

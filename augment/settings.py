@@ -22,6 +22,8 @@ from augment.picture_settings import (
 )
 from datasets_build.core.config import Config
 
+_DAY_S = 86_400
+
 
 class Speed(Operation):
     """Faster or slower, drawn between `low` and `high` on a logarithmic scale.
@@ -54,7 +56,7 @@ class Skip(Operation):
     form: Literal["every", "random", "bursts", "motion"] = "random"
     n: Annotated[int, Field(ge=2)] = 2
     share: Annotated[float, Field(gt=0, lt=1)] = 0.3
-    length_s: Positive = 1.0
+    length_s: Annotated[float, Field(ge=0.01, le=86_400)] = 1.0
     change: Positive = 0.05
     longest_s: Positive = 1.0
 
@@ -106,6 +108,8 @@ class Freeze(Operation):
     def _ordered(self) -> Self:
         if self.most_s < self.least_s:
             raise ValueError(f"most_s {self.most_s} lies below least_s {self.least_s}")
+        if self.stalls * self.most_s > _DAY_S:
+            raise ValueError(f"found {self.stalls} stalls of up to {self.most_s:g} s, expected a day of them at most")
         return self
 
 

@@ -14,7 +14,7 @@ from augment.errors import AugmentError
 from datasets_build.core.files import read_json
 from datasets_build.core.layout import VideoRows, by_video, clock_of, dataset_rows, read_videos, table_path
 from datasets_build.core.records import Annotation, Dialogue, Event, Keyframe, Record, Shot, Signals, StreamingQA, Video
-from datasets_build.core.stage import stale_inputs
+from datasets_build.core.stage import lost_files, stale_inputs, verb_of
 
 R = TypeVar("R", bound=Record)
 DATASETS = ("streaming_qa", "frame_events", "dialogue")
@@ -38,7 +38,8 @@ class Source:
         """Looks at what is there.
 
         Raises:
-            AugmentError: no index, no events, no dataset, or one that was built before another was made anew.
+            AugmentError: no index, no events, no dataset, one that was built before another was made anew, one that is
+                half built, or one that has lost a file.
         """
         missing = [stage for stage in NEEDED if not (out / stage / "manifest.json").is_file()]
         if missing:
@@ -49,6 +50,7 @@ class Source:
         for stage in ("events", *found):
             if stale := stale_inputs(out, stage):
                 raise AugmentError(f"{out / stage}: was built before {stale[0]} was made anew; build it again")
+        _refuse_parts(out)
         return cls(out, found)
 
     def rules(self, stage: str) -> Rules:
@@ -104,6 +106,17 @@ class Source:
         """Takes the rows of a video from a table of perceive; nothing where there is none."""
         path = table_path(self.out, model)
         return VideoRows(path, model).take if path.is_file() else lambda _: []
+
+
+def _refuse_parts(out: Path) -> None:
+    """Raises AugmentError where a stage is not whole: what it would have had shall not be left out in silence."""
+    for stage in (*NEEDED, "perceive", *DATASETS):
+        again = f"python -m datasets_build {verb_of(stage)}"
+        if not (out / stage / "manifest.json").is_file():
+            if (out / ".work" / stage).is_dir():
+                raise AugmentError(f"{out}: {stage} is half built; finish it with {again}, or remove .work/{stage}")
+        elif lost := lost_files(out, stage):
+            raise AugmentError(f"{lost[0]}: is missing, expected what {stage}/manifest.json lists; run {again} --force")
 
 
 def by_size(clips: Sequence[Clip]) -> dict[tuple[str, int, int], list[Clip]]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from datasets_build.builders.corrected import in_order, with_twins
 from datasets_build.builders.dialogue import DialogueConfig, dialogue_of
 from datasets_build.builders.events import EventsConfig, events_of
 from datasets_build.builders.facts import Desk, FactsConfig, Timeline, seed_of
@@ -14,6 +15,7 @@ from datasets_build.builders.frame_events import FrameEventsConfig, VideoEvents,
 from datasets_build.builders.streaming_qa import StreamingQAConfig, TeacherName, questions_of
 from datasets_build.core.clock import FrameClock
 from datasets_build.core.config import Config
+from datasets_build.core.corrections import Corrections
 from datasets_build.core.dataset import Subset
 from datasets_build.core.files import DataError
 from datasets_build.core.layout import VideoRows, clock_of, read_videos, table_path
@@ -60,6 +62,7 @@ class BuildError(DataError):
 
 def _open(out: Path, name: str, config: Config, *, upstream: tuple[str, ...], teacher: Teacher, force: bool) -> Stage:
     inputs = {stage: stage_digest(out, stage) for stage in upstream} | {"teacher": teacher.digest}
+    inputs |= Corrections(out).inputs
     code = code_digest("builders", "teachers")
     return Stage.open(out, name, Fingerprint.of(config, code=code, inputs=inputs), force=force)
 
@@ -79,7 +82,7 @@ def build_events(out: Path, config: EventsConfig, *, force: bool = False) -> Sta
 
 
 def _write_events(stage: Stage, config: EventsConfig) -> None:
-    out, videos = stage.out, read_videos(stage.out)
+    out, videos, corrections = stage.out, read_videos(stage.out), Corrections(stage.out)
     shots = VideoRows(table_path(out, Shot), Shot)
     signals = VideoRows(table_path(out, Signals), Signals)
     annotations = VideoRows(table_path(out, Annotation), Annotation)
@@ -94,9 +97,10 @@ def _write_events(stage: Stage, config: EventsConfig) -> None:
                 rejects.append(_unseen(video))
                 continue
             found = events_of(video, clock_of(out, video), cuts, curves, said, config)
-            rejects.extend(found.rejects)
+            after = corrections.events(video.id, found.events)
+            rejects.extend([*found.rejects, *after.stale])
             kept += 1
-            yield from found.events
+            yield from in_order(after.rows)
 
     count = write_table(stage.final / "events.parquet", Event, all_events())
     for rows in (shots, signals, annotations):
@@ -147,12 +151,16 @@ def build_streaming_qa(out: Path, config: StreamingQAConfig, *, force: bool = Fa
     teacher = TEACHERS[config.teacher]()
     stage = _open(out, "streaming_qa", config, upstream=("index", "events"), teacher=teacher, force=force)
     if not stage.done:
+        corrections, rejects = Corrections(out), list[Reject]()
         subsets = [Subset("qa", StreamingQA, "a question at an instant, its evidence, and its timed answers")]
         with Publisher(stage.final, subsets) as publisher:
             for source in _sources(out, "streaming_qa"):
                 seed = seed_of(source.video.id, "streaming_qa", config.seed)
                 desk = source.desk(teacher, config.facts, seed=seed)
-                publisher.add("qa", source.video.split, questions_of(source.video, desk, config, seed=seed))
+                asked = corrections.questions(source.video.id, questions_of(source.video, desk, config, seed=seed))
+                twinned = with_twins(asked.rows)
+                rejects += [*asked.stale, *twinned.stale]
+                publisher.add("qa", source.video.split, twinned.rows)
                 publisher.add_video(source.video)
         publish_card(
             stage,
@@ -162,7 +170,7 @@ def build_streaming_qa(out: Path, config: StreamingQAConfig, *, force: bool = Fa
             summary="Questions that arrive while a video runs, with what proves each answer and from when it is known.",
             notes=[_CAUSALITY, _TOPIC, "Questions marked `unanswerable` have an answerable twin, named in `twin_id`."],
         )
-        stage.commit(rejects=[], counts=publisher.totals(), tools=tool_versions(*_TOOLS))
+        stage.commit(rejects=rejects, counts=publisher.totals(), tools=tool_versions(*_TOOLS))
     collect_rejects(out)
     return stage
 
@@ -216,12 +224,16 @@ def build_dialogue(out: Path, config: DialogueConfig, *, force: bool = False) ->
     teacher = TEACHERS[config.teacher]()
     stage = _open(out, "dialogue", config, upstream=("index", "events"), teacher=teacher, force=force)
     if not stage.done:
+        corrections, rejects = Corrections(out), list[Reject]()
         subsets = [Subset("dialogues", Dialogue, "a conversation over a video, with decisions on stated grids")]
         with Publisher(stage.final, subsets) as publisher:
             for source in _sources(out, "dialogue"):
                 seed = seed_of(source.video.id, "dialogue", config.seed)
                 desk = source.desk(teacher, config.facts, seed=seed)
-                publisher.add("dialogues", source.video.split, [dialogue_of(source.video, desk, config, seed=seed)])
+                held = [dialogue_of(source.video, desk, config, seed=seed)]
+                talked = corrections.dialogues(source.video.id, held)
+                rejects += talked.stale
+                publisher.add("dialogues", source.video.split, talked.rows)
                 publisher.add_video(source.video)
         publish_card(
             stage,
@@ -236,6 +248,6 @@ def build_dialogue(out: Path, config: DialogueConfig, *, force: bool = False) ->
                 "question is pending, `silence` otherwise. Every grid is an exact view of the same turns.",
             ],
         )
-        stage.commit(rejects=[], counts=publisher.totals(), tools=tool_versions(*_TOOLS))
+        stage.commit(rejects=rejects, counts=publisher.totals(), tools=tool_versions(*_TOOLS))
     collect_rejects(out)
     return stage

@@ -9,6 +9,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from datasets_build.builders.corrected import in_order
 from datasets_build.builders.curves import (
     Above,
     Below,
@@ -88,8 +89,7 @@ def events_of(
         parts = _unmoved(run, acts, clock, config) if run.label == "still" else [run]
         events += [_from_run(video, part, signals) for part in parts]
     events += told
-    events.sort(key=lambda event: (event.start_ns, event.label != "video_start", event.end_ns, event.label, event.id))
-    return Found(events, rejects)
+    return Found(in_order(events), rejects)
 
 
 def _picture_event(

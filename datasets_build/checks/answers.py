@@ -28,7 +28,8 @@ def _about(row: StreamingQA, known: Known) -> Iterator[Breach]:
 
 def due_to(row: StreamingQA, known: Known) -> Iterator[tuple[About, Due] | Breach]:
     """What is due to a question: one pair; a breach where nothing can be said; none where its topic is at fault."""
-    if row.about is None or unfit(row.task, row.about, known.grounds):
+    # What people have corrected is held against what could be known, and not against what the events say.
+    if row.about is None or unfit(row.task, row.about, known.grounds) or row.provenance.kind == "person":
         return
     found = due_of(row.task, row.about, row.ask_ns, known.grounds)
     yield Breach(f"asked at {row.ask_ns}", found) if isinstance(found, str) else (row.about, found)

@@ -33,7 +33,10 @@ def split_breaches(videos: Sequence[Video]) -> Iterator[tuple[str, Breach]]:
 def missing_references(
     row: StreamingQA | Dialogue, events: frozenset[str], *, augmented: bool = False
 ) -> Iterator[Breach]:
-    """Event ids in a record that are no event of its video; one of an augmented video names its parent before them."""
+    """Event ids in a record that are no event of its video.
+
+    One of an augmented video, or one that people corrected, names its parent before them.
+    """
     turns = row.turns if isinstance(row, Dialogue) else (row,)
     for part in turns:
         for piece in part.evidence:
@@ -42,7 +45,7 @@ def missing_references(
     inputs = row.provenance.inputs
     if augmented and (not inputs or inputs[0] in events):
         yield Breach(f"inputs {inputs} in provenance", "the record that it was made from, before its events")
-    for made in inputs[augmented:]:
+    for made in inputs[augmented or row.provenance.kind == "person" :]:
         if made not in events:
             yield Breach(f"input {made} in provenance", "an event of the video")
 

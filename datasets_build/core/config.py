@@ -93,7 +93,12 @@ def _assign(tree: dict[str, Json], override: str) -> None:
 
 def _explain(error: ValidationError, where: str) -> str:
     lines = []
-    for item in error.errors():
+    items = error.errors()
+    for item in items:
+        inside = [each for each in items if each["loc"][: len(item["loc"])] == item["loc"]]
+        if item["type"] == "too_short" and len(inside) > 1:
+            # Too short for want of what is wrong in it.
+            continue
         path = ".".join(str(step) for step in item["loc"])
         if item["type"] == "extra_forbidden":
             lines.append(f"{path}: unknown key")
@@ -116,7 +121,7 @@ def load_config(model: type[C], path: Path | None, overrides: Sequence[str] = ()
         ConfigError: unknown key, ill-typed or missing value, with its full path and where it came from.
     """
     # An alias (*name) puts one mapping in two places; an override of one must not reach the other.
-    tree: dict[str, Json] = json.loads(_as_json(read_yaml(path))) if path else {}
+    tree: dict[str, Json] = json.loads(_as_json(read_yaml(path), str(path))) if path else {}
     for override in overrides:
         _assign(tree, override)
     for name, field in model.model_fields.items():
@@ -125,7 +130,7 @@ def load_config(model: type[C], path: Path | None, overrides: Sequence[str] = ()
             tree[name] = {}
     where = " and ".join([str(path)] * bool(path) + ["the command line"] * bool(overrides)) or "defaults"
     try:
-        return model.model_validate_json(_as_json(tree), context={_FOLDER: path.parent if path else Path()})
+        return model.model_validate_json(_as_json(tree, where), context={_FOLDER: path.parent if path else Path()})
     except ValidationError as error:
         raise ConfigError(_explain(error, where)) from error
 
@@ -136,12 +141,14 @@ def folder_of(info: ValidationInfo) -> Path:
     return folder if isinstance(folder, Path) else Path()
 
 
-def _as_json(tree: dict[str, Json]) -> str:
+def _as_json(tree: dict[str, Json], where: str) -> str:
     # Validating as JSON lets a YAML list fill a tuple, while strict mode still refuses "3" for 3.
     try:
         _refuse_foreign(tree, "")
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from error
     except RecursionError as error:
-        raise ConfigError("settings: nested without end; an alias (*name) stands inside what it names") from error
+        raise ConfigError(f"{where}: nested without end; an alias (*name) stands inside what it names") from error
     return json.dumps(tree)
 
 

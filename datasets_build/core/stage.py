@@ -276,6 +276,12 @@ def stale_inputs(out: Path, name: str) -> list[str]:
     return [stage for stage in made if used.get(stage) is not None and used[stage] != stage_digest(out, stage)]
 
 
+def lost_files(out: Path, name: str) -> list[Path]:
+    """The files of a finished stage that its manifest lists and that are not there any more."""
+    listed = _listed(read_json(out / name / "manifest.json"))
+    return [out / name / path for path, _ in listed if not (out / name / path).is_file()]
+
+
 def verb_of(stage: str) -> str:
     """The command that makes a stage."""
     return stage if stage in ("index", "perceive") else "build"

@@ -1,5 +1,6 @@
 """Pictures of timelines: marks are where the times say, on every lane; the command says what is wrong."""
 
+import math
 import shutil
 import sys
 from io import BytesIO
@@ -198,7 +199,13 @@ def test_what_cannot_be_shown_is_told_and_nothing_is_written(parent, tmp_path):
         figures(source, {**PIPELINES, "none": Pipeline(operations=(Loop(p=1e-12),))}, out)
     with pytest.raises(AugmentError, match="expected a stretch of"):
         figures(source, PIPELINES, out, begin_s=3.0, until_s=2.0)
+    with pytest.raises(AugmentError, match="until inf s: expected a stretch of"):
+        figures(source, PIPELINES, out, until_s=math.inf)
     assert not out.exists()
+    out.write_text("precious")
+    with pytest.raises(AugmentError, match=r"pictures: cannot be made as a folder for the pictures \(File exists\)"):
+        figures(source, {"none": Pipeline(operations=(Loop(),))}, out)
+    assert out.read_text() == "precious"
 
 
 def test_the_command_draws(parent, tmp_path, monkeypatch, capfd):

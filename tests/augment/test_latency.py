@@ -174,7 +174,7 @@ def test_a_path_that_cannot_be_a_trace_is_one_sentence(pipeline, path):
     bad = pipeline.with_name("bad.yaml")
     bad.write_text(f"operations:\n  - {{kind: delay, model: {{form: trace, path: {json.dumps(path)}}}}}\n")
     with pytest.raises(
-        ConfigError, match=r"operations\.0\.delay\.model\.trace: path .*(no such file|cannot be read)"
+        ConfigError, match=r"operations\.0\.delay\.model\.trace: path .*(no such file|is a folder|cannot be read)"
     ) as caught:
         load_config(Pipeline, bad)
     assert "\n" not in str(caught.value)

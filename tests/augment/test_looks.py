@@ -377,6 +377,15 @@ def test_settings_that_cannot_be_are_refused(bad):
         TypeAdapter(Pipeline).validate_python({"operations": (bad,)})
 
 
+def test_pictures_do_not_grow_without_end():
+    """Bars beside bars beside bars: no machine holds such a frame."""
+    picked = [Aspect(ratios=(ratio,)) for ratio in ("1:10", "10:1", "1:10", "10:1")]
+    chance = [(each, random.Random(0)) for each in picked]
+    assert size_after(draw_looks(chance[:2], seen()), (64, 48)) == (6400, 640)
+    with pytest.raises(AugmentError, match="aspect: makes pictures of 6400 × 64000 pixels, expected 16384 a side at"):
+        draw_looks(chance, seen())
+
+
 def test_views_need_something_that_makes_them_differ():
     with pytest.raises(ValidationError, match="all would look alike"):
         Pipeline(views=2, operations=(Speed(),))

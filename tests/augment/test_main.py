@@ -85,6 +85,18 @@ def asked(parent, tmp_path, augment):
         ("operations: [{kind: loop, p: 0}]", ["each has p 0, so nothing would be made"]),
         ("seed: 1", ["operations: missing"]),
         ("operations: [", ["pipeline.yaml", "not valid YAML"]),
+        ("", ["operations: missing"]),
+        ("- {kind: loop}", ["expected a mapping of settings, found list"]),
+        ("seed: 1\nseed: 2\noperations: [{kind: loop}]", ["key 'seed' stands twice"]),
+        ("operations: [{kind: speed, low: .nan}]", ["operations.0.speed.low", "finite number, found nan"]),
+        ("operations: [{kind: speed, high: 1e400}]", ["operations.0.speed.high", "found inf"]),
+        ("operations: [{kind: speed, low: fast}]", ["operations.0.speed.low", "valid number, found 'fast'"]),
+        ("copies: 99999999999999999999\noperations: [{kind: loop}]", ["copies", "less than or equal to 10000"]),
+        ("seed: 2020-01-01\noperations: [{kind: loop}]", ["seed: found datetime.date(2020, 1, 1)"]),
+        ("operations: [loop]", ["operations.0", "found 'loop'"]),
+        ("operations: [{kind: delay, model: {form: trace, path: none.txt}}]", ["none.txt: no such file"]),
+        ("operations: [{kind: delay, model: {form: trace, path: .}}]", ["is a folder", "latencies in ms"]),
+        ("operations: [{kind: delay, model: {form: trace, path: pipeline.yaml}}]", ["line 1: found 'operations: "]),
     ],
 )
 def test_a_pipeline_that_is_wrong_is_named_with_its_key(asked, text, words):

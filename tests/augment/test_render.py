@@ -193,15 +193,27 @@ def test_videos_of_somebody_else_are_never_touched(parent, tmp_path):
     assert (tmp_path / "out" / "videos" / "mine.mp4").read_text() == "precious"
 
 
-def test_a_source_that_cannot_be_read_is_a_reject_and_the_others_are_made(tmp_path):
+def test_a_source_that_cannot_be_read_is_a_reject_and_the_others_are_made(tmp_path, caplog):
     parent = finished(tmp_path / "parent", qa=False, frames=False, seconds=6)
     (parent / "videos" / "clip-0.mp4").unlink()
-    rendered(parent, tmp_path / "out", codec="h264", pipeline=Pipeline(operations=(Speed(),)))
+    with caplog.at_level("WARNING"):
+        rendered(parent, tmp_path / "out", codec="h264", pipeline=Pipeline(operations=(Speed(),)))
+    assert "clip-0.mp4: no such file; of 1 of 3 videos nothing is rendered" in caplog.text
     (told,) = [row for row in read_rejects(tmp_path / "out" / "rejects.jsonl") if row.code == "not_rendered"]
     assert "clip-0.mp4: no such file" in told.reason
     assert len(read_videos(tmp_path / "out")) == 2
     assert len(list((tmp_path / "out" / "videos").glob("*.mp4"))) == 2
     assert list(map(str, run_checks(tmp_path / "out", CheckConfig()).violations)) == []
+
+
+def test_videos_that_are_all_gone_are_told_before_anything_is_written(parent, tmp_path):
+    shutil.copytree(parent, tmp_path / "parent")
+    shutil.rmtree(tmp_path / "parent" / "videos")
+    with pytest.raises(
+        AugmentError, match=r"clip-\d\.mp4: no such file, nor one of any other video; rendering needs them"
+    ):
+        rendered(tmp_path / "parent", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_file_that_comes_back_with_other_times_is_no_video(parent, tmp_path, monkeypatch):

@@ -3,6 +3,7 @@
 import pytest
 
 from augment.operation import Operation
+from augment.picture_settings import Aspect
 from augment.settings import INTERACTION, TEMPORAL, Crop, Delay, Freeze, Loop, Pipeline, Reconnect, Reverse, Skip, Speed
 from datasets_build.core.config import ConfigError, flatten, load_config
 
@@ -36,7 +37,7 @@ WRONG = [
     ("kind: skip, share: 0", "operations.0.skip.share", "found 0", "greater than 0"),
     ("kind: skip, share: 1", "operations.0.skip.share", "found 1", "less than 1"),
     ("kind: skip, form: all", "operations.0.skip.form", "found 'all'", "'every', 'random', 'bursts' or 'motion'"),
-    ("kind: skip, length_s: 0", "operations.0.skip.length_s", "found 0", "greater than 0"),
+    ("kind: skip, length_s: 0", "operations.0.skip.length_s", "found 0", "equal to 0.01"),
     ("kind: skip, change: 0", "operations.0.skip.change", "found 0", "greater than 0"),
     ("kind: skip, longest_s: -1", "operations.0.skip.longest_s", "found -1", "greater than 0"),
     ("kind: jitter, sd_ms: 0", "operations.0.jitter.sd_ms", "found 0", "greater than 0"),
@@ -57,6 +58,14 @@ WRONG = [
         "found 'lie'",
         "'retime', 'reword' or 'drop'",
     ),
+    ("kind: freeze, stalls: 10001", "operations.0.freeze.stalls", "found 10001", "less than or equal to 10000"),
+    ("kind: freeze, stalls: 2, most_s: 43201", "operations.0.freeze", "2 stalls of up to 43201 s", "a day of them"),
+    ("kind: reconnect, gaps: 1000000000000", "operations.0.reconnect.gaps", "found 1000000000000", "10000"),
+    ("kind: skip, form: bursts, length_s: 1.0e-300", "operations.0.skip.length_s", "found 1e-300", "equal to 0.01"),
+    ("kind: aspect, ratios: [4:3]", "operations.0.aspect.ratios.0", "found 243", 'in quotes from "1:10" to "10:1"'),
+    ('kind: aspect, ratios: ["4:3", "0:1"]', "operations.0.aspect.ratios.1", "found '0:1'", 'such as "4:3"'),
+    ('kind: aspect, ratios: ["9999:1"]', "operations.0.aspect.ratios.0", "found '9999:1'", '"10:1"'),
+    ('kind: aspect, ratios: ["1:11"]', "operations.0.aspect.ratios.0", "found '1:11'", '"1:10"'),
     ("kind: interrupt, share: 2", "operations.0.interrupt.share", "found 2", "less than or equal to 1"),
     ("kind: dropped_answer, patience_s: 0", "operations.0.dropped_answer.patience_s", "found 0", "greater than 0"),
     ("kind: wrong_then_corrected, by: nobody", "operations.0.wrong_then_corrected.by", "found 'nobody'", "'self' or"),
@@ -71,6 +80,7 @@ def test_a_wrong_value_of_an_operation_is_told(tmp_path, operation, field, found
     assert words.startswith(str(tmp_path / "pipeline.yaml"))
     for part in (f"{field}:", found, expected):
         assert part in words
+    assert words.count("operations.0") == 1
     assert "\n" not in words
 
 
@@ -133,7 +143,9 @@ def test_bounds_themselves_are_allowed():
     assert Crop(least=1.0, most=1.0).most == 1.0
     assert Freeze(least_s=1.0, most_s=1.0).least_s == 1.0
     assert Reconnect(least_s=4.0, most_s=4.0).gaps == 1
-    assert Skip(n=2, share=0.999).n == 2
+    assert Skip(n=2, share=0.999, length_s=0.01).n == 2
+    assert Freeze(stalls=2, most_s=43_200.0).stalls == 2
+    assert Aspect(ratios=("1:10", "10:1", "1000:9999")).ratios[0] == "1:10"
     assert Delay(model={"form": "constant", "ms": 0.0}).network is None
 
 

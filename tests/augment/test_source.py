@@ -73,6 +73,42 @@ def test_what_is_missing_is_named(parent, tmp_path, stage):
         Source.open(tmp_path / "out")
 
 
+@pytest.mark.parametrize(
+    ("lost", "verb"),
+    [
+        ("index/source.json", "index"),
+        ("perceive/shots.parquet", "perceive"),
+        ("events/events.parquet", "build"),
+        ("streaming_qa/qa/train.parquet", "build"),
+    ],
+)
+def test_a_stage_that_has_lost_a_file_is_refused(parent, tmp_path, lost, verb):
+    """Its records would be left out in silence."""
+    shutil.copytree(parent, tmp_path / "out")
+    (tmp_path / "out" / lost).unlink()
+    with pytest.raises(AugmentError, match=rf"{lost}: is missing, .* run python -m datasets_build {verb} --force"):
+        Source.open(tmp_path / "out")
+
+
+@pytest.mark.parametrize("stage", ["perceive", "dialogue"])
+def test_a_stage_that_is_half_built_is_refused(parent, tmp_path, stage):
+    out = tmp_path / "out"
+    shutil.copytree(parent, out)
+    (out / ".work" / stage / "final").mkdir(parents=True)
+    # What was whole before is there until the new one is.
+    assert "dialogue" in Source.open(out).datasets
+    for name in ("events", "streaming_qa", "frame_events", "dialogue"):
+        path = out / name / "manifest.json"
+        content = json.loads(path.read_text())
+        content["fields"] = {key: value for key, value in content["fields"].items() if key != f"input.{stage}"}
+        path.write_text(json.dumps(content))
+    shutil.rmtree(out / stage)
+    with pytest.raises(AugmentError, match=rf"out: {stage} is half built; finish it with python -m datasets_build"):
+        Source.open(out)
+    shutil.rmtree(out / ".work")
+    assert Source.open(out).datasets
+
+
 @pytest.mark.parametrize(("anew", "stale"), [("index", "events"), ("perceive", "events"), ("events", "streaming_qa")])
 def test_what_is_stale_is_named(parent, tmp_path, anew, stale):
     out = tmp_path / "out"

@@ -155,3 +155,22 @@ def test_a_validator_finds_the_folder_of_the_file(tmp_path):
     assert load_config(Beside, tmp_path / "some.yaml", ["file=b.txt"]).file == str(tmp_path / "b.txt")
     assert load_config(Beside, None, ["file=b.txt"]).file == "b.txt"
     assert Beside(file="c.txt").file == "c.txt"
+
+
+@pytest.mark.parametrize("text", ["seed: 2020-01-01", "seed: &a [*a]", "quiet: !!binary aGk="])
+def test_what_no_setting_is_names_its_file(tmp_path, text):
+    with pytest.raises(ConfigError, match=r"c\.yaml: "):
+        load(tmp_path, text)
+
+
+class Rates(Config):
+    rates: tuple[float, ...] = Field(min_length=2)
+
+
+def test_what_is_wrong_inside_is_told_alone(tmp_path):
+    with pytest.raises(ConfigError) as caught:
+        load_config(Rates, None, ["rates=[1.0, fast]"])
+    assert "rates.1: " in str(caught.value)
+    assert "rates: " not in str(caught.value)
+    with pytest.raises(ConfigError, match=r"rates: .* at least 2 items"):
+        load_config(Rates, None, ["rates=[1.0]"])

@@ -12,6 +12,7 @@ from datasets_build.core.stage import (
     StageError,
     code_digest,
     collect_rejects,
+    lost_files,
     output_folder,
     stage_digest,
     stale_inputs,
@@ -61,6 +62,14 @@ def test_a_finished_stage_is_not_done_again(tmp_path):
     assert again.reused
     assert again.counts() == {"rows": 1}
     assert tree(tmp_path) == before
+
+
+def test_a_file_that_is_gone_is_named(tmp_path):
+    finish(tmp_path)
+    assert lost_files(tmp_path, "perceive") == []
+    (tmp_path / "perceive" / "x.txt").unlink()
+    (tmp_path / "perceive" / "other.txt").write_text("data")
+    assert lost_files(tmp_path, "perceive") == [tmp_path / "perceive" / "x.txt"]
 
 
 def test_the_manifest_lists_every_file_with_its_hash(tmp_path):
