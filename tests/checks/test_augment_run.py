@@ -65,9 +65,9 @@ def test_a_correct_folder_breaks_nothing_and_every_law_is_asked(good):
     ("model", "law", "wanted"),
     [
         (Event, "event_is_told", own),
-        (Annotation, "nothing_vanishes", lambda row: True),
-        (Shot, "shots_are_mapped", lambda shot: shot.ordinal == 1),
-        (Keyframe, "keyframes_are_mapped", lambda row: True),
+        pytest.param(Annotation, "nothing_vanishes", lambda row: True, marks=pytest.mark.slow),
+        pytest.param(Shot, "shots_are_mapped", lambda shot: shot.ordinal == 1, marks=pytest.mark.slow),
+        pytest.param(Keyframe, "keyframes_are_mapped", lambda row: True, marks=pytest.mark.slow),
     ],
 )
 def test_a_record_that_is_lost(out, model, law, wanted):
@@ -80,11 +80,13 @@ def test_a_record_that_is_lost(out, model, law, wanted):
     assert any(gone.video_id in row.found for row in found(out, law, file))
 
 
+@pytest.mark.slow
 def test_a_question_that_is_lost(out):
     gone = edit(out, QA, StreamingQA, lambda rows: rows[1:]) and next(read_table(out.parent / "good" / QA, StreamingQA))
     found(out, "nothing_vanishes", QA, gone.provenance.inputs[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "field", "wrong"),
     [(Event, "caption", "Nobody comes."), (Annotation, "label", "leap"), (Event, "confidence", 0.01)],
@@ -94,6 +96,7 @@ def test_a_field_that_is_not_the_parents(out, model, field, wrong):
     assert field in found(out, "as_its_parent", TABLES[model], swap.id)[0].found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("field", ["seed", "operation", "scene_id", "invalidated"])
 def test_a_map_that_is_falsified_and_sealed_anew(out, field):
     wrong = {"seed": 7, "operation": "{}", "scene_id": "x", "invalidated": ("x",)}[field]
@@ -108,6 +111,7 @@ def test_a_map_that_is_falsified_and_sealed_anew(out, field):
     assert field in found(out, law, MAPS, falsified.id)[0].found
 
 
+@pytest.mark.slow
 def test_a_map_that_is_changed_after_it_was_written(out):
     edit(out, MAPS, Augmentation, lambda rows: swap(rows, lambda row: True, is_reversed=True))
     found(out, "map_is_sealed", MAPS, swap.id)
@@ -127,11 +131,13 @@ def test_a_video_that_is_gone_from_every_table(out):
     assert [row.record for row in found(out, "copies_there", MAPS)] == [gone]
 
 
+@pytest.mark.slow
 def test_a_dataset_that_is_gone(out):
     shutil.rmtree(out / "dialogue")
     found(out, "pipeline_told", "augment/manifest.json", "dialogue")
 
 
+@pytest.mark.slow
 def test_a_manifest_without_its_pipeline(out):
     path = out / "augment" / "manifest.json"
     content = json.loads(path.read_text())
@@ -140,6 +146,7 @@ def test_a_manifest_without_its_pipeline(out):
     assert "config.operations" in found(out, "pipeline_told", "augment/manifest.json")[0].found
 
 
+@pytest.mark.slow
 def test_rejects_that_lost_a_line(out):
     path = out / "augment" / "rejects.jsonl"
     lines = path.read_text().splitlines(keepends=True)
@@ -151,6 +158,7 @@ def test_rejects_that_lost_a_line(out):
     found(out, "nothing_vanishes", QA, lost)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", [Annotation, Keyframe])
 def test_a_table_that_cannot_be_read_is_told_and_stops_nothing(out, model):
     (out / TABLES[model]).write_bytes(b"nothing")

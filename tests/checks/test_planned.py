@@ -34,7 +34,7 @@ def test_what_changes_pixels_is_known_by_its_kind():
     assert len(models()) > len(kinds)
 
 
-@settings(max_examples=examples(60), deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(pipelines(), st.integers(1, 3), st.floats(0.05, 1))
 def test_every_video_that_a_maker_makes_is_planned_and_no_other(pipeline, copies, p):
     some = [each.model_copy(update={"p": p}) for each in pipeline.operations]

@@ -22,7 +22,7 @@ WORDS = st.lists(st.sampled_from(SAID.split()), min_size=1, max_size=12).map(" "
 SCALES = st.fractions(Fraction(1, 4), 4, max_denominator=60)
 
 
-@settings(max_examples=examples(400), deadline=None)
+@settings(max_examples=examples(250), deadline=None)
 @given(WORDS)
 def test_whatever_speaks_of_time_is_taken_to_do_so(text):
     assert may_speak_of_time(text) or not timely(text)
@@ -33,7 +33,7 @@ def test_most_words_do_not():
         assert not may_speak_of_time(text)
 
 
-@settings(max_examples=examples(400), deadline=None)
+@settings(max_examples=examples(250), deadline=None)
 @given(WORDS, SCALES, st.booleans(), st.booleans())
 def test_what_is_retold_is_right(text, scale, from_start, whole):
     again = retold(text, Pace(scale=scale, from_start=from_start, whole=whole))

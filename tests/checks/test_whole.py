@@ -150,7 +150,7 @@ def test_an_annotation_that_is_not_its_parents_is_found(pipeline, wanted, field,
     assert field in found_by(held, "annotation")
 
 
-@pytest.mark.parametrize("pipeline", [*ONCE, AGAIN, LOOKED])
+@pytest.mark.parametrize("pipeline", [AGAIN, *(pytest.param(each, marks=pytest.mark.slow) for each in (*ONCE, LOOKED))])
 def test_an_annotation_that_is_lost_or_there_twice_is_found(pipeline):
     held = held_of(pipeline)
     for k in range(0, len(held.rows["annotations"]), 17):
@@ -222,7 +222,7 @@ def test_a_keyframe_that_is_lost_or_elsewhere_is_found():
     assert "unchanged" in found_by(looked, "keyframe")
 
 
-@pytest.mark.parametrize("pipeline", [*ONCE, AGAIN])
+@pytest.mark.parametrize("pipeline", [AGAIN, *(pytest.param(each, marks=pytest.mark.slow) for each in ONCE)])
 def test_a_question_that_is_lost_moved_or_there_twice_is_found(pipeline):
     count = len(held_of(pipeline).rows["questions"])
     assert count > 3
