@@ -17,19 +17,19 @@ from datasets_build.core.records import Json
 KEY_FIELD = "item_key"
 
 
-class Refused(AnnotateError):
+class RefusedError(AnnotateError):
     """The server understood a request and would not do it: nothing was written."""
 
 
-class Unknown(AnnotateError):
-    """A request got no answer in time or lost its connection: it may have been carried out, so look before asking again."""
+class UnknownError(AnnotateError):
+    """A request got no answer in time or lost its connection: it may have been carried out, so look before another."""
 
 
-class Missing(AnnotateError):
+class MissingError(AnnotateError):
     """A project that should be there is not."""
 
 
-class Altered(AnnotateError):
+class AlteredError(AnnotateError):
     """A project is there but is not what was made: somebody changed its configuration or its overlap."""
 
 
@@ -93,18 +93,18 @@ class Counts:
 class Studio(Protocol):
     """A labelling server with one round's tasks in one project. Every call ends: with an answer, or with an error.
 
-    Besides the errors named below every call raises Refused or Unknown. Nothing is ever asked twice by itself.
+    Besides the errors named below every call raises RefusedError or UnknownError. Nothing is ever asked twice by itself.
     """
 
     def project(self, title: str, config: str, *, instructions: str = "", overlap: int = 1) -> Project:
         """Find the project of this title or make it.
 
-        Raises Altered where its configuration or overlap is another, Refused where two have the title.
+        Raises AlteredError where its configuration or overlap is another, RefusedError where two have the title.
         """
         ...
 
     def find(self, title: str, config: str, *, overlap: int = 1) -> Project:
-        """Find a project that was made before. Raises Missing or Altered."""
+        """Find a project that was made before. Raises MissingError or AlteredError."""
         ...
 
     def media(self, project: Project, folder: Path) -> None:
@@ -116,11 +116,11 @@ class Studio(Protocol):
         ...
 
     def keys(self, project: Project, wanted: Sequence[str]) -> dict[str, int]:
-        """Which of these keys have a task, with its number. Raises Altered where one key has two tasks."""
+        """Which of these keys have a task, with its number. Raises AlteredError where one key has two tasks."""
         ...
 
     def send(self, project: Project, postings: Sequence[Posting]) -> None:
-        """Make these tasks in one request. Refused: none was made; Unknown: look with `keys`."""
+        """Make these tasks in one request. RefusedError: none was made; UnknownError: look with `keys`."""
         ...
 
     def mark(self, project: Project) -> str:
