@@ -245,7 +245,7 @@ def read_access(home: Path) -> Access:
         raise AnnotateError(f"{path}: found no text for {', '.join(broken)}; remove it and start again")
     media = value.get("media")
     return Access(
-        url=str(texts["url"]),
+        url=_address(str(texts["url"])),
         username=str(texts["username"]),
         password=str(texts["password"]),
         token=str(texts["token"]),
@@ -264,12 +264,17 @@ def private_folder(folder: Path) -> None:
 
 
 def _address(url: str) -> str:
-    parts = urllib.parse.urlsplit(url.strip())
-    # What stands before an @ may be a password: the message says none of it.
+    wrong = AnnotateError("not an address of a server; expected something like http://127.0.0.1:8080")
+    try:
+        parts = urllib.parse.urlsplit(url.strip())
+        port = parts.port
+    except ValueError:
+        raise wrong from None
+    # What stands before an @ may be a password: no message repeats such an address.
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None or parts.query:
-        shown = f"{parts.scheme}://{parts.hostname or ''}"
-        raise AnnotateError(f"{shown}: not an address of a server; expected something like http://127.0.0.1:8080")
-    return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
+        raise wrong
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return f"{parts.scheme}://{host}{f':{port}' if port else ''}{parts.path.rstrip('/')}"
 
 
 def _bearer(header: str | None) -> dict[str, str]:

@@ -93,7 +93,7 @@ class Counts:
 class Studio(Protocol):
     """A labelling server with one round's tasks in one project. Every call ends: with an answer, or with an error.
 
-    Besides the errors named below every call raises RefusedError or UnknownError. Nothing is ever asked twice by itself.
+    Besides the errors named below, every call raises RefusedError or UnknownError. Nothing is asked twice by itself.
     """
 
     def project(self, title: str, config: str, *, instructions: str = "", overlap: int = 1) -> Project:
