@@ -167,7 +167,7 @@ def _install(home: Path, requirements: Path, tell: Tell) -> Path:
     _run([sys.executable, "-m", "venv", "--clear", str(venv)], tell)
     _run([str(venv / "bin" / "python"), "-m", "pip", "install", "--no-input", "-r", str(requirements)], tell)
     _run([str(venv / "bin" / "python"), "-m", "pip", "check"], tell)
-    write_bytes(home / "venv.sha256", _whole_mark(requirements))
+    write_bytes(home / "venv.sha256", whole_mark(requirements))
     return venv
 
 
@@ -175,10 +175,11 @@ def _is_installed(home: Path, requirements: Path) -> bool:
     """Whether the last step of an installation from just these requirements was reached."""
     mark = home / "venv.sha256"
     there = (home / "venv" / "bin" / "python").exists()
-    return there and mark.exists() and mark.read_bytes() == _whole_mark(requirements)
+    return there and mark.exists() and mark.read_bytes() == whole_mark(requirements)
 
 
-def _whole_mark(requirements: Path) -> bytes:
+def whole_mark(requirements: Path) -> bytes:
+    """What `venv.sha256` holds once everything that a file of requirements names is installed."""
     return (hashlib.sha256(requirements.read_bytes()).hexdigest() + "\n").encode()
 
 
@@ -333,7 +334,7 @@ def _wait(home: Path, process: psutil.Process, tell: Tell) -> int:
         if time.monotonic() - said > 5:
             said = time.monotonic()
             tell(f"Label Studio is starting, {said - began:.0f} s; the first time takes half a minute")
-        time.sleep(0.2)
+        time.sleep(0.05)
     raise AnnotateError(f"{home}: Label Studio did not answer within {START_S:.0f} s; see {home / 'server.log'}")
 
 

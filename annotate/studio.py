@@ -34,7 +34,9 @@ SEND_S = 300.0
 SNAPSHOT_S = 600.0
 #: Keys of 20 characters: 200 make an address of 6 kB, and the server slows down with the square of their number.
 KEYS_AT_ONCE = 200
-TASKS_AT_ONCE = 100
+TASKS_AT_ONCE = 1000
+#: A page of tasks with everything that was done in them is long.
+WORK_AT_ONCE = 100
 #: A change carries the time at which it began; it may be written this much later, behind others.
 MARGIN = timedelta(seconds=10)
 BEGINNING = "1970-01-01T00:00:00.000000Z"
@@ -239,7 +241,6 @@ class LabelStudio:
             export = self._wire.ask(
                 f"looking at snapshot {number} of project {project.title!r}",
                 lambda: exports.get(project.id, number, request_options=once(TIMEOUT_S)),
-                project,
             )
             if export.status == "completed" and export.md5:
                 return str(export.md5)
@@ -285,12 +286,12 @@ class LabelStudio:
 
     def _tasks(self, project: Project, conditions: Sequence[Json], fields: str, *, with_work: bool) -> Iterator[Any]:
         """Tasks by number, asked for from after the last one seen: nothing is missed where others come and go."""
-        last = 0
+        last, size = 0, WORK_AT_ONCE if with_work else TASKS_AT_ONCE
         while True:
             after: list[Json] = [*conditions, _condition("id", "greater", "Number", last)]
-            page = self._page(project, after, fields=fields, order="tasks:id", size=TASKS_AT_ONCE, with_work=with_work)
+            page = self._page(project, after, fields=fields, order="tasks:id", size=size, with_work=with_work)
             yield from page
-            if len(page) < TASKS_AT_ONCE:
+            if len(page) < size:
                 return
             last = page[-1].id
 

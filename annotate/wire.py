@@ -6,6 +6,7 @@ would be carried out twice. What may or may not have been written is said by the
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, TypeVar
@@ -50,7 +51,10 @@ class Wire:
         The library's own messages are not passed on: they hold cookies.
         """
         try:
-            return call()
+            with warnings.catch_warnings():
+                # Where it buys a token the library calls pydantic by an old name.
+                warnings.simplefilter("ignore", DeprecationWarning)
+                return call()
         except self._refusal as error:
             status, words = error.status_code or 500, _words(error.body)
         except self._silence as error:
