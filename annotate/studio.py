@@ -24,6 +24,7 @@ from annotate.board import (
     Posting,
     Project,
     RefusedError,
+    Studio,
 )
 from annotate.errors import AnnotateError
 from annotate.wire import TIMEOUT_S, Wire, once, wire_to
@@ -39,10 +40,15 @@ TASKS_AT_ONCE = 1000
 WORK_AT_ONCE = 100
 #: A change carries the time at which it began; it may be written this much later, behind others.
 MARGIN = timedelta(seconds=10)
+#: What is asked for of a task and, by the same list, of its annotations: all but what the server words for people.
+WORK = (
+    "id,data,updated_at,annotations,result,completed_by,lead_time,was_cancelled,created_at,ground_truth,task,project,"
+    "updated_by,last_created_by,draft_created_at,parent_prediction,parent_annotation,import_id,last_action,bulk_created"
+)
 BEGINNING = "1970-01-01T00:00:00.000000Z"
 
 
-class LabelStudio:
+class LabelStudio(Studio):
     """`annotate.board.Studio` for a Label Studio; made by `enter`. One thread at a time."""
 
     def __init__(self, access: Access, wire: Wire) -> None:
@@ -76,6 +82,7 @@ class LabelStudio:
                 show_instruction=bool(instructions),
                 show_collab_predictions=True,
                 enable_empty_annotation=True,
+                evaluate_predictions_automatically=False,
                 request_options=once(TIMEOUT_S),
             ),
         )
@@ -164,7 +171,7 @@ class LabelStudio:
     def mark(self, project: Project) -> str:
         """A time on the server's clock before which nothing is still to come: a little before the last change."""
         page = self._page(project, [], fields="id,updated_at", order="-tasks:updated_at", size=1, with_work=False)
-        return _stamp(page[0].updated_at - MARGIN) if page else BEGINNING
+        return _stamp(page.items[0].updated_at - MARGIN) if page.items else BEGINNING
 
     def changed(self, project: Project, since: str | None = None) -> Iterator[Changed]:
         """Tasks in which something happened after a mark, each once, by number; every task where there is no mark.
@@ -173,7 +180,7 @@ class LabelStudio:
         longer among its task's; a deleted task is one that `keys` finds no more.
         """
         conditions = [_condition("updated_at", "greater", "Datetime", since)] if since else []
-        for task in self._tasks(project, conditions, "id,data,updated_at,annotations", with_work=True):
+        for task in self._tasks(project, conditions, WORK, with_work=True):
             key = task.data.get(KEY_FIELD)
             yield Changed(
                 key=key if isinstance(key, str) else None,
@@ -290,29 +297,30 @@ class LabelStudio:
         while True:
             after: list[Json] = [*conditions, _condition("id", "greater", "Number", last)]
             page = self._page(project, after, fields=fields, order="tasks:id", size=size, with_work=with_work)
-            yield from page
-            if len(page) < size:
+            found = list(page.items or ())
+            yield from found
+            if not found or len(found) >= page.response.total:
                 return
-            last = page[-1].id
+            last = found[-1].id
 
     def _page(
         self, project: Project, conditions: Sequence[Json], *, fields: str, order: str, size: int, with_work: bool
-    ) -> list[Any]:
+    ) -> Any:  # noqa: ANN401 # the client library's own
         query = {"filters": {"conjunction": "and", "items": conditions}, "ordering": [order]}
-        answer = self._wire.ask(
+        return self._wire.ask(
             f"listing tasks of project {project.title!r}",
             lambda: self._wire.client.tasks.list(
                 project=project.id,
                 query=json.dumps(query, separators=(",", ":")),
                 fields="all" if with_work else "task_only",
                 include=fields,
+                resolve_uri=False,
                 page=1,
                 page_size=size,
                 request_options=once(TIMEOUT_S),
             ),
             project,
         )
-        return list(answer.items or ())
 
     def _root(self) -> Path:
         if self.access.media is None:
