@@ -99,6 +99,7 @@ class _Printer:
         rotation = rotation_of(frame)
         wide, high = turned_size(*self._size, rotation)
         is_painted = frame.format.is_rgb or frame.format.has_palette
+        is_limited = frame.format.name == "yuv420p" and frame.color_range != ColorRange.JPEG
         made = self._scaler.reformat(
             frame,
             wide,
@@ -106,7 +107,8 @@ class _Printer:
             "yuv420p",
             dst_colorspace=self._matrix() if is_painted else None,
             interpolation=Interpolation.BILINEAR,
-            dst_color_range=ColorRange.MPEG,
+            # Asked to limit what has no stated range, the scaler would copy each picture.
+            dst_color_range=None if is_limited else ColorRange.MPEG,
             threads=1,
         )
         if self.colours is None:

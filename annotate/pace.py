@@ -212,7 +212,8 @@ def _constant(times: _Times) -> _Grid | None:
 def _fit(times: _Times, rate: Fraction, slack_ns: Fraction, *, gaps: bool) -> _Grid | None:
     """The rate, where each time is that of a frame of it up to `slack_ns` and no two are the same frame's.
 
-    With `gaps` frames of a rate up to 60 may be left out: a proxy shows the one before for longer.
+    With `gaps` frames of a rate up to 60 may be left out: a proxy shows the one before for longer. Times must then be
+    closer than a quarter of a frame, for nearly any are within a half.
     """
     marks, unit = times.marks, rate.denominator * NS_PER_S
     if rate.numerator > MOST_TICKS:
@@ -224,7 +225,8 @@ def _fit(times: _Times, rate: Fraction, slack_ns: Fraction, *, gaps: bool) -> _G
     least, most = int(off.min()), int(off.max())
     if np.any(steps < 1) or max(-least, most) > slack_ns * rate.numerator or least - max(most, 0) <= -unit:
         return None
-    if np.any(steps > 1) and not (gaps and rate <= MOST_VARIABLE_FPS):
+    is_sure = 4 * slack_ns * rate < NS_PER_S
+    if np.any(steps > 1) and not (gaps and is_sure and rate <= MOST_VARIABLE_FPS):
         return None
     return _Grid(rate, Fraction(max(most, 0), rate.numerator), Fraction(max(-least, most), rate.numerator))
 

@@ -52,7 +52,7 @@ class ProxyConfig(Config):
     most_high: int = Field(default=720, ge=2)
     most_long: int = Field(default=1280, ge=2)
     crf: int = Field(default=23, ge=1, le=40)
-    preset: Preset = "veryfast"
+    preset: Preset = "superfast"
 
 
 DEFAULT = ProxyConfig()
