@@ -40,7 +40,7 @@ CONTROLS = {
     CLIP: CLIP_CONTROL,
 }
 SURENESS = ("sure", "unsure")
-# Label Studio takes a label that begins with a dollar for the name of a field; this character is not seen.
+# Label Studio takes what follows a dollar for the name of a field; behind this sign, which is not seen, it does not.
 _JOINER = "\u2060"
 _GOLDEN = 0.6180339887498949
 _LIGHTNESS = (0.42, 0.30, 0.36)  # dark enough to be read as text on white
@@ -67,7 +67,7 @@ def config(labels: Sequence[str]) -> str:
     if not labels:
         raise ScreenError("labels: found none, expected at least one")
     for place, label in enumerate(labels):
-        if not label.strip() or label != label.strip() or label[0] == _JOINER or not _is_printed(label):
+        if not label.strip() or label != label.strip() or _JOINER in label or not _is_printed(label):
             raise ScreenError(f"label {place}: found {label!r}, expected text without blanks around it or controls")
         if label in labels[:place]:
             raise ScreenError(f"label {place}: found {label!r} a second time, expected each label once")
@@ -79,7 +79,7 @@ def _is_printed(label: str) -> bool:
 
 
 def _shown(label: str) -> str:
-    return _JOINER + label if label.startswith("$") else label
+    return label.replace("$", "$" + _JOINER)
 
 
 def colour(place: int) -> str:
@@ -181,7 +181,7 @@ def _label(reading: Reading, region: Region, labels: Collection[str] | None) -> 
     if not isinstance(found, list) or len(found) != 1 or not isinstance(found[0], str) or not found[0]:
         reading.flaw("label", region.where, repr(found), "one label")
         return None
-    label = found[0].removeprefix(_JOINER)
+    label = found[0].replace("$" + _JOINER, "$")
     if labels is not None and label not in labels:
         reading.flaw("label", region.where, repr(label), "a label of this round")
     return label
