@@ -43,7 +43,8 @@ SURENESS = ("sure", "unsure")
 # Label Studio takes what follows a dollar for the name of a field; behind this sign, which is not seen, it does not.
 _JOINER = "\u2060"
 _GOLDEN = 0.6180339887498949
-_LIGHTNESS = (0.42, 0.30, 0.36)  # dark enough to be read as text on white
+_LUMINANCES = (0.17, 0.08, 0.12)  # at most; of 1 for white, on which these are read as text
+_WEIGHTS = (0.2126, 0.7152, 0.0722)  # of red, green and blue in luminance, ITU-R BT.709
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,9 +85,10 @@ def _shown(label: str) -> str:
 
 def colour(place: int) -> str:
     """The colour of the label at a place, `#rrggbb`: hues a golden section apart, which never come back."""
-    lightness = _LIGHTNESS[place % len(_LIGHTNESS)]
-    rgb = colorsys.hls_to_rgb(place * _GOLDEN % 1, lightness, 0.75)
-    return "#" + "".join(f"{round(255 * part):02x}" for part in rgb)
+    rgb = colorsys.hls_to_rgb(place * _GOLDEN % 1, 0.42, 0.8)
+    luminance = sum(weight * part**2.2 for weight, part in zip(_WEIGHTS, rgb, strict=True))
+    dim = min(1.0, (_LUMINANCES[place % len(_LUMINANCES)] / luminance) ** (1 / 2.2))
+    return "#" + "".join(f"{round(255 * dim * part):02x}" for part in rgb)
 
 
 def encode(item: Item, *, video: str | None = None) -> Task:
