@@ -240,7 +240,8 @@ def _mark(window: Window, clock: FrameClock, drawn: Drawn, asked: Mark | None) -
         # A short stretch that is moved stays one; an instant that is drawn out becomes one.
         is_point &= asked.is_point or first != last
         start_ns = asked.start_ns if drawn.start == first else start_ns
-        if drawn.end == last and not asked.is_point:
+        # One frame stands for less than one too, whose end it does not tell once it is only the last of several.
+        if drawn.end == last and not asked.is_point and (first < last or drawn.start == first):
             end_ns = asked.end_ns
         note = asked.note if note == asked.note.strip() else note
     return Mark(
