@@ -10,8 +10,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from annotate.errors import AnnotateError
 from annotate.journal import JOURNAL, Flag, Row, Version, read
@@ -42,12 +43,15 @@ class Held(Part):
         return tuple(flag for flag in self.flags if flag.code != "second")
 
 
+_Keys = dict[str, dict[int, Held]]
+
+
 class Mark(Part):
     """How far the parts go: bytes of the journal, instant of the server, and the SHA-256 of every part."""
 
     mark: str | None = None
     journal: int = 0
-    parts: dict[str, str] = {}
+    parts: Annotated[dict[str, str], Field(default_factory=dict)]
 
 
 def digest(version: Version) -> str:
@@ -80,10 +84,12 @@ class Known:
         self._journal, self._folder = folder / JOURNAL, folder / PULLED
         self._saved = _read_mark(self._folder / _MARK)
         self.mark = self._saved.mark
-        self._parts: dict[str, dict[str, dict[int, Held]]] = {}
+        self._parts: dict[str, _Keys] = {}
+        self._anew: dict[str, _Keys] | None = None
         self._dirty: set[str] = set()
         self._size = self._saved.journal
-        self._replay(self._size)
+        for placed in read(self._journal, self._size):
+            self.apply([placed.row], placed.end)
 
     @property
     def size(self) -> int:
@@ -103,8 +109,7 @@ class Known:
         """Take in rows that were added to the journal, whose size is now `size` bytes."""
         for row in rows:
             name = _part_of(row.key)
-            of = self._part(name).setdefault(row.key, {})
-            of[row.annotation] = after(of.get(row.annotation), row)
+            _take(self._part(name), row)
             self._dirty.add(name)
         self._size = size
 
@@ -124,24 +129,27 @@ class Known:
         self._saved, self.mark = saved, mark
         self._dirty.clear()
 
-    def _replay(self, start: int) -> None:
-        for placed in read(self._journal, start):
-            self.apply([placed.row], placed.end)
-
-    def _part(self, name: str) -> dict[str, dict[int, Held]]:
+    def _part(self, name: str) -> _Keys:
         if name not in self._parts:
             content = _read_part(self._folder / f"{name}.jsonl", self._saved.parts.get(name))
             if content is None:
-                self._rebuild()
-            else:
-                self._parts[name] = content
+                content = self._from_journal().get(name, {})
+                self._dirty.add(name)
+            self._parts[name] = content
         return self._parts[name]
 
-    def _rebuild(self) -> None:
-        self._parts = {f"{at:02x}": {} for at in range(_PARTS)}
-        self._saved = Mark(mark=self._saved.mark)
-        self._replay(0)
-        self._dirty = {name for name, of in self._parts.items() if of}
+    def _from_journal(self) -> dict[str, _Keys]:
+        """All parts as the journal has them. Rows that came later are in parts that are loaded already."""
+        if self._anew is None:
+            self._anew = {}
+            for placed in read(self._journal):
+                _take(self._anew.setdefault(_part_of(placed.row.key), {}), placed.row)
+        return self._anew
+
+
+def _take(part: _Keys, row: Row) -> None:
+    of = part.setdefault(row.key, {})
+    of[row.annotation] = after(of.get(row.annotation), row)
 
 
 def _part_of(key: str) -> str:
@@ -157,12 +165,12 @@ def _read_mark(path: Path) -> Mark:
         raise AnnotateError(f"{path}: not a mark ({error.errors()[0]['msg']}); delete it and pull again") from error
 
 
-def _read_part(path: Path, sha256: str | None) -> dict[str, dict[int, Held]] | None:
+def _read_part(path: Path, sha256: str | None) -> _Keys | None:
     """What a part holds, None where it is not what the mark says."""
     content = path.read_bytes() if path.exists() else None
     if content is None or sha256 is None or hashlib.sha256(content).hexdigest() != sha256:
         return {} if sha256 is None else None
-    parts: dict[str, dict[int, Held]] = {}
+    parts: _Keys = {}
     for line in content.splitlines():
         held = Held.model_validate_json(line)
         parts.setdefault(held.key, {})[held.annotation] = held

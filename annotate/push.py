@@ -1,7 +1,7 @@
 """A round's items go to a server, each once, however often it is tried and whatever the connection does.
 
-A request without an answer may have been carried out, or may yet be. It is never simply made again: who asks waits until
-what is there stops growing, and then sends what is missing.
+A request without an answer may have been carried out, or may yet be. It is never simply made again: who asks waits
+until what is there stops growing, and then sends what is missing.
 """
 
 from __future__ import annotations
@@ -142,9 +142,7 @@ def read_sent(folder: Path) -> Sent | None:
 class _Push:
     """One push of one round, by the process that holds it."""
 
-    def __init__(
-        self, round_: Round, board: Receiver, posting: Callable[[Item], Posting], patience: Patience
-    ) -> None:
+    def __init__(self, round_: Round, board: Receiver, posting: Callable[[Item], Posting], patience: Patience) -> None:
         self.round, self.board, self.posting, self.patience = round_, board, posting, patience
         self.duplicates: dict[str, tuple[int, ...]] = {}
         self.sent = 0
@@ -183,7 +181,9 @@ class _Push:
         except Missing as error:
             raise Missing(f"{self._gone()} ({error})") from error
         if project.id != before.project:
-            raise Missing(f"{self._gone()}; one of the same title has number {project.id} and was made by somebody else")
+            raise Missing(
+                f"{self._gone()}; one of the same title has number {project.id} and was made by somebody else"
+            )
         return project
 
     def _gone(self) -> str:
@@ -205,22 +205,22 @@ class _Push:
         while missing:
             self._note(there=there + len(chunk) - len(missing), sending=missing)
             wanted = set(missing)
+            postings = [self._posting(item) for item in chunk if item.key in wanted]
             try:
-                self.board.send(self.project, [self._posting(item) for item in chunk if item.key in wanted])
-                self.sent += len(missing)
-                return
+                self.board.send(self.project, postings)
+                left: list[str] = []
             except Unknown as error:
                 log.warning("no answer to %d items (%s); looking what is there", len(missing), error)
                 self.patience.pause(attempt)
                 left = self._settled(missing)
-                self.sent += len(missing) - len(left)
                 attempt = attempt + 1 if len(left) == len(missing) else 0
-                missing = left
                 if attempt == self.patience.tries:
                     raise Unknown(
-                        f"{error}; tried {attempt} times; {there + len(chunk) - len(missing)} of "
+                        f"{error}; tried {attempt} times; {there + len(chunk) - len(left)} of "
                         f"{len(self.round.items)} items are there; repeat the command when the server answers"
                     ) from error
+            self.sent += len(missing) - len(left)
+            missing = left
 
     def _posting(self, item: Item) -> Posting:
         # Who makes a task must have no way to let slip what is hidden.
@@ -253,8 +253,8 @@ class _Push:
         lost = [key for chunk in _chunks(self.round.items) for key in self._missing([item.key for item in chunk])]
         if lost:
             raise AnnotateError(
-                f"round {self.round.manifest.round}: {len(lost)} items were there and are not ({_some(lost)}): somebody "
-                "deletes tasks; repeat the command to send them again"
+                f"round {self.round.manifest.round}: {len(lost)} items were there and are not ({_some(lost)}): "
+                "somebody deletes tasks; repeat the command to send them again"
             )
 
     def _note(self, *, there: int, sending: Sequence[str] = ()) -> None:
