@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
 
 from pydantic import Field, ValidationError
 
@@ -51,7 +50,7 @@ class Mark(Part):
 
     mark: str | None = None
     journal: int = 0
-    parts: Annotated[dict[str, str], Field(default_factory=dict)]
+    parts: dict[str, str] = Field(default_factory=dict)
 
 
 def digest(version: Version) -> str:

@@ -17,7 +17,7 @@ from typing import Protocol, TypeVar
 
 from pydantic import ValidationError
 
-from annotate.board import Missing, Posting, Project, Unknown
+from annotate.board import MissingError, Posting, Project, UnknownError
 from annotate.errors import AnnotateError
 from annotate.lock import hold
 from annotate.rounds import Round
@@ -77,11 +77,11 @@ class Patience:
         self.sleep(min(self.most_s, self.first_s * 2**attempt))
 
     def ask(self, question: Callable[[], T]) -> T:
-        """An answer to what may be asked again without harm. Raises Unknown when none comes."""
+        """An answer to what may be asked again without harm. Raises UnknownError when none comes."""
         for attempt in range(self.tries - 1):
             try:
                 return question()
-            except Unknown as error:
+            except UnknownError as error:
                 log.warning("no answer (%s); asking again", error)
                 self.pause(attempt)
         return question()
@@ -178,10 +178,10 @@ class _Push:
         self.state = before
         try:
             project = self.patience.ask(lambda: self.board.find(title, config, overlap=overlap))
-        except Missing as error:
-            raise Missing(f"{self._gone()} ({error})") from error
+        except MissingError as error:
+            raise MissingError(f"{self._gone()} ({error})") from error
         if project.id != before.project:
-            raise Missing(
+            raise MissingError(
                 f"{self._gone()}; one of the same title has number {project.id} and was made by somebody else"
             )
         return project
@@ -209,13 +209,13 @@ class _Push:
             try:
                 self.board.send(self.project, postings)
                 left: list[str] = []
-            except Unknown as error:
+            except UnknownError as error:
                 log.warning("no answer to %d items (%s); looking what is there", len(missing), error)
                 self.patience.pause(attempt)
                 left = self._settled(missing)
                 attempt = attempt + 1 if len(left) == len(missing) else 0
                 if attempt == self.patience.tries:
-                    raise Unknown(
+                    raise UnknownError(
                         f"{error}; tried {attempt} times; {there + len(chunk) - len(left)} of "
                         f"{len(self.round.items)} items are there; repeat the command when the server answers"
                     ) from error
@@ -239,7 +239,7 @@ class _Push:
             before, missing = missing, self._missing(wanted)
             if missing == before:
                 return missing
-        raise Unknown(f"{len(missing)} items are still on their way to the server; repeat the command in a while")
+        raise UnknownError(f"{len(missing)} items are still on their way to the server; repeat the command in a while")
 
     def _missing(self, wanted: Sequence[str]) -> list[str]:
         found = self.patience.ask(lambda: self.board.keys(self.project, wanted))
