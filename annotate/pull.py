@@ -23,8 +23,8 @@ from annotate.rounds import Round, round_of
 from annotate.tasks import Item, Work
 from datasets_build.core.records import Json
 
-OVERLAP_S = 10.0
-"""How far before its mark a pull begins: a change gets its instant a little before others can see it."""
+OVERLAP_S = 1.0
+"""How far before its mark a pull begins, for what has the same instant; a server's own delay is in its mark."""
 CLOSED = "closed/closed.json"
 _BATCH = 500  # looks that go to the disk at a time
 
