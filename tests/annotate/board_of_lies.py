@@ -172,18 +172,20 @@ class BoardOfLies:
 
     def snapshot(self, project, path):
         self._may_fail()
-        content = json.dumps([
-            {
-                "id": task.id,
-                "updated_at": _iso(task.updated_at).replace("Z", "+00:00"),
-                "data": task.data,
-                "annotations": [
-                    {**one, "updated_at": one["updated_at"].replace("Z", "+00:00"), "unique_id": str(number)}
-                    for number, one in task.annotations.items()
-                ],
-            }
-            for task in self.tasks.values()
-        ]).encode()
+        content = json.dumps(
+            [
+                {
+                    "id": task.id,
+                    "updated_at": _iso(task.updated_at).replace("Z", "+00:00"),
+                    "data": task.data,
+                    "annotations": [
+                        {**one, "updated_at": one["updated_at"].replace("Z", "+00:00"), "unique_id": str(number)}
+                        for number, one in task.annotations.items()
+                    ],
+                }
+                for task in self.tasks.values()
+            ]
+        ).encode()
         path.write_bytes(content)
         return hashlib.md5(content).hexdigest()
 

@@ -35,7 +35,7 @@ def item(number, *, is_gold=False):
     return Item(key=key, window=window, sheet=sheet, split="train", is_gold=is_gold, truth=truth)
 
 
-def manifest(items, name="r1", **changes):
+def manifest(of, name="r1", **changes):
     fields = {
         "round": name,
         "kind": "events",
@@ -46,9 +46,9 @@ def manifest(items, name="r1", **changes):
         "labels": ("jump", "fall"),
         "config_sha256": CONFIG_SHA256,
         "model_version": "rules/1",
-        "items": len(items),
-        "items_sha256": items_sha256(items),
-        "gold": sum(one.is_gold for one in items),
+        "items": len(of),
+        "items_sha256": items_sha256(of),
+        "gold": sum(one.is_gold for one in of),
         "made_at": "2026-01-01T00:00:00Z",
     }
     return Manifest(**{**fields, **changes})

@@ -3,6 +3,7 @@
 import json
 import logging
 import shutil
+from contextlib import suppress
 from unittest import mock
 
 import pytest
@@ -440,11 +441,8 @@ class Work(RuleBasedStateMachine):
     def _killed(self, fuses, *, everything):
         for left in fuses:
             self.board.fuse = Fuse(left)
-            with killed_at_writes(self.board.fuse), mock.patch("annotate.pull._BATCH", 2):
-                try:
-                    fetch(self.killed, self.board, everything=everything)
-                except Killed:
-                    pass
+            with suppress(Killed), killed_at_writes(self.board.fuse), mock.patch("annotate.pull._BATCH", 2):
+                fetch(self.killed, self.board, everything=everything)
         self.board.fuse = Fuse()
 
     def _bytes(self, name):

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import textwrap
+from contextlib import suppress
 from unittest import mock
 
 import pytest
@@ -105,11 +106,8 @@ def test_killed_anywhere_and_lied_to_each_item_has_one_task(tmp_path_factory, se
     with mock.patch("annotate.push.CHUNK", 3):
         for left in fuses:
             board.fuse = Fuse(left)
-            with killed_at_writes(board.fuse):
-                try:
-                    send(round_, board)
-                except Killed:
-                    pass
+            with suppress(Killed), killed_at_writes(board.fuse):
+                send(round_, board)
             board.fuse = Fuse()
         done = send(round_, board, tries=40)
         board.pass_time(60)
@@ -129,11 +127,8 @@ def test_two_thousand_items_killed_twenty_times(tmp_path, seed):
     round_ = some_round(tmp_path, 2000)
     for _ in range(20):
         board.fuse = Fuse(board.rng.randrange(120))
-        with killed_at_writes(board.fuse):
-            try:
-                send(round_, board)
-            except Killed:
-                pass
+        with suppress(Killed), killed_at_writes(board.fuse):
+            send(round_, board)
     board.fuse = Fuse()
     send(round_, board, tries=40)
     board.pass_time(60)
