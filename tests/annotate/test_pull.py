@@ -1,0 +1,470 @@
+"""What people did comes back once, in every version, with whatever is wrong with it."""
+
+import json
+import logging
+import shutil
+from contextlib import suppress
+from unittest import mock
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
+
+from annotate.closing import latest
+from annotate.errors import AnnotateError
+from annotate.journal import JOURNAL, read
+from annotate.lock import hold
+from annotate.people import People
+from annotate.pull import OVERLAP_S, instant, pull
+from annotate.push import push
+from annotate.standing import held
+from tests.annotate.board_of_lies import BoardOfLies, Fuse, Killed, killed_at_writes
+from tests.annotate.rounds_of_items import CONFIG, Counter, patience, posting, reading, some_round, tree
+from tests.laws import examples
+
+JUMP, FALL, TRIP = ["jump"], ["fall"], ["trip"]
+
+
+@pytest.fixture
+def board():
+    return BoardOfLies(honest=True)
+
+
+@pytest.fixture
+def round_(tmp_path, board):
+    made = some_round(tmp_path / "rounds")
+    push(made, board, config=CONFIG, posting=posting, patience=patience(board))
+    return made
+
+
+def project_of(round_, board):
+    return board.projects[round_.title][0]
+
+
+def fetch(round_, board, *, everything=False, counter=None, people="people.json"):
+    return pull(
+        round_,
+        board,
+        project=project_of(round_, board),
+        reading=reading(counter),
+        people=People(round_.folder.parents[1] / people),
+        everything=everything,
+    )
+
+
+def rows(round_):
+    return [placed.row for placed in read(round_.folder / JOURNAL)]
+
+
+def told(round_):
+    return [(row.what, row.annotation, tuple(flag.code for flag in row.flags)) for row in rows(round_)]
+
+
+def test_what_was_annotated_comes_back_as_it_was_said(round_, board):
+    result = [{"value": {"ranges": [{"start": 3, "end": 9}]}, "id": "e1"}, "\ud800", 1e300]
+    number = board.annotate(2, 7, result)
+    assert fetch(round_, board).new == 1
+    (row,) = rows(round_)
+    assert (row.what, row.key, row.task, row.annotation) == ("new", round_.items[1].key, 2, number)
+    assert json.loads(row.version.result) == result
+    assert (row.version.by, row.version.lead_time_s, row.version.skipped) == ("a1", 12.5, False)
+
+
+def test_a_second_pull_adds_nothing(round_, board):
+    board.annotate(2, 7, JUMP)
+    fetch(round_, board)
+    before = tree(round_.folder)
+    counter = Counter()
+    assert fetch(round_, board, counter=counter).rows == 0
+    assert fetch(round_, board, everything=True, counter=counter).rows == 0
+    assert tree(round_.folder) == before
+    assert counter.validated == 0
+
+
+def test_only_what_changed_is_read(round_, board):
+    board.pass_time(100)
+    board.annotate(2, 7, JUMP)
+    assert fetch(round_, board).tasks == 5
+    board.pass_time(100)
+    board.annotate(4, 7, JUMP)
+    done = fetch(round_, board)
+    # The one that was latest before is read again, for the overlap.
+    assert (done.tasks, done.new) == (2, 1)
+
+
+def test_a_change_in_the_instant_of_the_mark_is_not_lost(round_, board):
+    board.annotate(2, 7, JUMP)
+    fetch(round_, board)
+    board.annotate(3, 7, JUMP)
+    assert fetch(round_, board).new == 1
+
+
+def test_a_change_to_a_task_that_was_read_already_is_not_lost(round_, board):
+    """While a reading goes on, an early task changes and a later one changes after that."""
+    board.pass_time(100)
+    whole = board.changed
+
+    def slow(project, since=None):
+        tasks = list(whole(project, since))
+        board.pass_time(50)
+        board.annotate(1, 7, JUMP)
+        board.pass_time(50)
+        board.annotate(5, 8, JUMP)
+        fresh = {task.task_id: task for task in whole(project)}
+        return iter([task if task.task_id == 1 else fresh[task.task_id] for task in tasks])
+
+    with mock.patch.object(board, "changed", slow):
+        assert fetch(round_, board).new == 1
+    assert fetch(round_, board).new == 1
+    assert len(latest(round_)) == 2
+
+
+def test_every_version_stays_in_the_journal(round_, board):
+    number = board.annotate(2, 7, JUMP)
+    fetch(round_, board)
+    board.edit(2, number, 7, ["jump", "jump"])
+    fetch(round_, board)
+    board.delete(2, number)
+    done = fetch(round_, board)
+    assert (done.new, done.changed, done.deleted) == (0, 0, 1)
+    assert told(round_) == [("new", number, ()), ("changed", number, ()), ("deleted", number, ())]
+    assert [row.version and json.loads(row.version.result) for row in rows(round_)] == [JUMP, ["jump", "jump"], None]
+    assert latest(round_) == {}
+
+
+def test_pseudonyms_are_by_first_appearance_and_stand_outside_the_round(round_, board):
+    board.annotate(5, 40, JUMP)
+    board.pass_time(5)
+    board.annotate(1, 12, JUMP)
+    board.annotate(5, 33, JUMP)
+    fetch(round_, board)
+    assert {row.annotation: row.version.by for row in rows(round_)} == {2: "a1", 1: "a2", 3: "a3"}
+    path = round_.folder.parents[1] / "people.json"
+    assert json.loads(path.read_text()) == {"12": "a1", "40": "a2", "33": "a3"}
+    assert path.stat().st_mode & 0o777 == 0o600
+    for content in tree(round_.folder).values():
+        assert b"completed_by" not in content
+
+
+@pytest.mark.parametrize(
+    ("result", "words"),
+    [
+        (FALL, "label: found fall"),
+        (TRIP, "region 0: found trip"),
+        ({"jump": 1}, "result: found dict, expected a list"),
+        (None, "result: found NoneType, expected a list"),
+    ],
+)
+def test_what_does_not_validate_is_flagged_and_kept(round_, board, result, words):
+    board.annotate(2, 7, result)
+    assert fetch(round_, board).flagged == 1
+    (row,) = rows(round_)
+    assert [(flag.code, flag.detail) for flag in row.flags] == [("invalid", words)]
+    assert json.loads(row.version.result) == result
+
+
+def test_a_skip_is_not_validated(round_, board):
+    board.annotate(2, 7, [], skipped=True)
+    board.annotate(3, 7, FALL, skipped=True)
+    assert fetch(round_, board).flagged == 0
+    assert [one.skipped for one in held(round_)] == [True, True]
+
+
+def test_a_foreign_task_is_flagged(round_, board):
+    board.annotate(board.make_foreign(None), 7, JUMP)
+    board.annotate(board.make_foreign("feed"), 7, JUMP)
+    fetch(round_, board)
+    assert {row.key: row.flags[0].code for row in rows(round_)} == {"": "unknown_key", "feed": "unknown_key"}
+
+
+def test_a_task_of_another_round_is_flagged_with_its_name(round_, board):
+    other = some_round(round_.folder.parent, 9, name="r0")
+    board.annotate(board.make_foreign(other.items[8].key), 7, JUMP)
+    fetch(round_, board)
+    (row,) = rows(round_)
+    assert [(flag.code, flag.detail) for flag in row.flags] == [("other_round", "its task is one of round r0")]
+
+
+def test_work_that_another_edited_is_flagged(round_, board):
+    board.edit(2, board.annotate(2, 7, JUMP), 8, ["jump", "jump"])
+    fetch(round_, board)
+    (row,) = rows(round_)
+    assert [(flag.code, flag.detail) for flag in row.flags] == [("edited", "a2 edited what a1 did")]
+
+
+def test_work_of_nobody_is_flagged(round_, board):
+    board.annotate(2, None, JUMP)
+    fetch(round_, board)
+    assert rows(round_)[0].version.by == "nobody"
+    assert rows(round_)[0].flags[0].detail == "nobody is named as its author"
+
+
+def test_a_forged_author_stays_flagged(round_, board):
+    number = board.annotate(2, 7, JUMP)
+    fetch(round_, board)
+    board.forge(2, number, 8)
+    fetch(round_, board)
+    board.edit(2, number, 8, ["jump", "jump"])
+    fetch(round_, board)
+    assert told(round_) == [("new", number, ()), ("changed", number, ("author",)), ("changed", number, ("author",))]
+    assert rows(round_)[1].flags[0].detail == "its author was a1 and is now a2"
+
+
+def test_a_second_annotation_of_the_same_person_is_flagged_until_the_first_goes(round_, board):
+    first, second = board.annotate(2, 7, JUMP), board.annotate(2, 7, JUMP)
+    fetch(round_, board)
+    board.delete(2, first)
+    fetch(round_, board)
+    assert told(round_) == [
+        ("new", first, ()),
+        ("new", second, ("second",)),
+        ("deleted", first, ()),
+        ("cleared", second, ()),
+    ]
+
+
+def test_a_second_annotation_on_a_doubled_task_is_flagged_too(round_, board):
+    first = board.annotate(2, 7, JUMP)
+    board.pass_time(60)
+    second = board.annotate(board.make_foreign(round_.items[1].key), 7, JUMP)
+    done = fetch(round_, board)
+    assert told(round_) == [("new", first, ()), ("new", second, ("second",))]
+    assert done.duplicates == {round_.items[1].key: (2, 6)}
+
+
+def test_an_earlier_one_that_comes_later_flags_the_one_that_was_there(round_, board):
+    double = board.make_foreign(round_.items[1].key)
+    early = board.annotate(double, 7, JUMP)
+    hidden = board.tasks.pop(double)
+    board.pass_time(60)
+    late = board.annotate(2, 7, JUMP)
+    fetch(round_, board)
+    board.tasks[double] = hidden
+    fetch(round_, board, everything=True)
+    assert told(round_) == [("new", late, ()), ("new", early, ()), ("flagged", late, ("second",))]
+
+
+def test_a_task_that_is_gone_is_seen_when_everything_is_read(round_, board):
+    number = board.annotate(2, 7, JUMP)
+    fetch(round_, board)
+    board.delete_task(2)
+    assert fetch(round_, board).rows == 0
+    assert fetch(round_, board, everything=True).deleted == 1
+    assert told(round_)[1:] == [("deleted", number, ("task_gone",))]
+    assert fetch(round_, board, everything=True).rows == 0
+
+
+def test_a_number_that_is_used_again_is_another_task(round_, board):
+    first = board.annotate(5, 7, JUMP)
+    fetch(round_, board)
+    board.delete_task(5)
+    assert board.make_foreign(round_.items[0].key) == 5
+    second = board.annotate(5, 8, JUMP)
+    fetch(round_, board, everything=True)
+    assert {(one.key, one.annotation): one.live for one in held(round_)} == {
+        (round_.items[4].key, first): False,
+        (round_.items[0].key, second): True,
+    }
+
+
+def test_an_annotation_that_comes_back_is_new(round_, board):
+    number = board.annotate(2, 7, JUMP)
+    fetch(round_, board)
+    kept = board.tasks[2].annotations.copy()
+    board.delete(2, number)
+    fetch(round_, board)
+    board.tasks[2].annotations = kept
+    fetch(round_, board)
+    assert [what for what, _, _ in told(round_)] == ["new", "deleted", "new"]
+
+
+def test_two_pullers_cannot_race(round_, board):
+    with (
+        hold(round_.folder / ".pull.lock", "pulling"),
+        pytest.raises(AnnotateError, match="already pulling this round"),
+    ):
+        fetch(round_, board)
+
+
+def test_a_server_of_another_kind_is_told(round_, board):
+    board.tasks[2].annotations[1] = {"id": "x", "result": []}
+    with pytest.raises(AnnotateError, match="annotation id: found 'x', expected a number"):
+        fetch(round_, board)
+    board.tasks[2].annotations.clear()
+    board.annotate(2, 7, JUMP)
+    board.tasks[2].annotations[1]["created_at"] = "yesterday"
+    with pytest.raises(AnnotateError, match="instant: found 'yesterday', expected ISO 8601"):
+        fetch(round_, board)
+
+
+def test_a_full_disk_leaves_the_journal_as_it_was(round_, board):
+    board.annotate(2, 7, JUMP)
+    fetch(round_, board)
+    before = tree(round_.folder)
+    board.annotate(3, 7, JUMP)
+    with (
+        mock.patch("os.pwrite", side_effect=OSError(28, "No space left on device")),
+        pytest.raises(AnnotateError, match="No space left on device"),
+        mock.patch("annotate.lock.os.ftruncate"),
+    ):
+        pull_without_lock(round_, board)
+    assert tree(round_.folder) == before
+    assert fetch(round_, board).new == 1
+
+
+def pull_without_lock(round_, board):
+    from annotate.pull import pull_held
+
+    pull_held(
+        round_,
+        board,
+        project=project_of(round_, board),
+        reading=reading(),
+        people=People(round_.folder.parents[1] / "people.json"),
+    )
+
+
+def test_a_torn_line_is_told_and_read_again(round_, board, caplog):
+    board.annotate(2, 7, JUMP)
+    fetch(round_, board)
+    whole = (round_.folder / JOURNAL).read_bytes()
+    with (round_.folder / JOURNAL).open("ab") as journal:
+        journal.write(whole[:40])
+    with caplog.at_level(logging.WARNING, logger="annotate"):
+        fetch(round_, board)
+    assert "cut 40 bytes of a torn line" in caplog.text
+    assert (round_.folder / JOURNAL).read_bytes() == whole
+
+
+def test_a_journal_that_ends_anywhere_is_completed_to_the_same_bytes(round_, board):
+    """Every look of several rows is cut between any two of them and within each."""
+    double = board.make_foreign(round_.items[1].key)
+    board.annotate(double, 7, JUMP)
+    board.annotate(double, 8, FALL)
+    kept, board.tasks[double].annotations = board.tasks[double].annotations, {}
+    board.pass_time(20)
+    for user in (7, 8, 9):
+        board.annotate(2, user, JUMP)
+    board.pass_time(20)
+    board.annotate(3, 9, JUMP)
+    board.pass_time(20)
+    # The later task has the earlier annotations, which make those of the other one second ones.
+    board.tasks[double].annotations = kept
+    board.edit(double, min(kept), 9, TRIP)
+    board.annotate(double, 9, JUMP)
+    fetch(round_, board)
+    whole = tree(round_.folder)
+    journal = whole[JOURNAL]
+    assert [row.more for row in rows(round_)] == [2, 1, 0, 0, 4, 3, 2, 1, 0]
+    ends = [at + 1 for at, byte in enumerate(journal) if byte == ord("\n")]
+    for cut in [0, 1, *(end + by for end in ends[:-1] for by in (-1, 0, 7))]:
+        shutil.rmtree(round_.folder / "pulled")
+        (round_.folder / JOURNAL).write_bytes(journal[:cut])
+        fetch(round_, board)
+        assert tree(round_.folder) == whole
+
+
+def test_instants_need_no_fraction_and_are_compared_as_instants():
+    assert instant("2026-01-01T00:00:00Z") < instant("2026-01-01T00:00:00.000001Z")
+    assert instant("2026-01-01T01:00:00+01:00") == instant("2026-01-01T00:00:00")
+    assert instant("") < instant("1970-01-01T00:00:00Z")
+
+
+class Work(RuleBasedStateMachine):
+    """People work while a puller that is killed anywhere and one that never is pull the same round."""
+
+    @initialize(seed=st.integers(0, 10**6))
+    def begin(self, seed):
+        self.board = BoardOfLies(seed, honest=True)
+        self.killed = some_round(self.folder / "killed" / "rounds", 4)
+        self.whole = some_round(self.folder / "whole" / "rounds", 4)
+        push(self.killed, self.board, config=CONFIG, posting=posting, patience=patience(self.board))
+        push(self.whole, self.board, config=CONFIG, posting=posting, patience=patience(self.board))
+        assert len(self.board.tasks) == 4
+        self.is_alike, self.before = True, {}
+
+    def _annotation(self, data):
+        of = sorted((task.id, one) for task in self.board.tasks.values() for one in task.annotations)
+        return data.draw(st.sampled_from(of))
+
+    @rule(data=st.data(), user=st.integers(1, 3), result=st.sampled_from([JUMP, FALL, TRIP, []]), skip=st.booleans())
+    def annotate(self, data, user, result, skip):
+        self.board.annotate(data.draw(st.sampled_from(sorted(self.board.tasks))), user, result, skipped=skip)
+
+    @precondition(lambda self: any(task.annotations for task in self.board.tasks.values()))
+    @rule(data=st.data(), user=st.integers(1, 3), how=st.sampled_from(["edit", "forge", "delete"]))
+    def meddle(self, data, user, how):
+        task, one = self._annotation(data)
+        if how == "edit":
+            self.board.edit(task, one, user, ["jump", "jump"])
+        elif how == "forge":
+            self.board.forge(task, one, user)
+        else:
+            self.board.delete(task, one)
+
+    @rule(key=st.sampled_from([None, "feed", "ours"]))
+    def make_foreign(self, key):
+        self.board.make_foreign(self.killed.items[2].key if key == "ours" else key)
+
+    @rule()
+    def delete_newest(self):
+        """Its number will be used again; both pullers read everything, as they must to see it."""
+        self.board.delete_task(max(self.board.tasks))
+        if not self.board.tasks:
+            self.board.make_foreign(None)
+        self._pull([], everything=True)
+
+    @rule(seconds=st.sampled_from([0.5, 3.0, OVERLAP_S, 100.0]))
+    def wait(self, seconds):
+        self.board.pass_time(seconds)
+
+    @rule(fuses=st.lists(st.integers(0, 40), max_size=4), everything=st.booleans())
+    def pull(self, fuses, everything):
+        self._pull(fuses, everything=everything)
+
+    @rule(left=st.integers(0, 40), everything=st.booleans())
+    def begin_to_pull(self, left, everything):
+        """A kill after which people go on: from then on there is no other round to compare the bytes with."""
+        self._killed([left], everything=everything)
+        self.is_alike = False
+
+    def _pull(self, fuses, *, everything):
+        self._killed(fuses, everything=everything)
+        fetch(self.killed, self.board, everything=everything)
+        fetch(self.whole, self.board, everything=everything)
+        if self.is_alike:
+            assert self._bytes("killed") == self._bytes("whole")
+        self._agree(self.killed)
+        self._agree(self.whole)
+
+    def _killed(self, fuses, *, everything):
+        for left in fuses:
+            self.board.fuse = Fuse(left)
+            with suppress(Killed), killed_at_writes(self.board.fuse), mock.patch("annotate.pull._BATCH", 2):
+                fetch(self.killed, self.board, everything=everything)
+        self.board.fuse = Fuse()
+
+    def _bytes(self, name):
+        return {path: content for path, content in tree(self.folder / name).items() if "pushed.json" not in path}
+
+    def _agree(self, round_):
+        """What is held is what the server has, and every row that was ever written stands."""
+        there = {
+            (task.key or "", number): json.dumps(one["result"], separators=(",", ":"))
+            for task in self.board.tasks.values()
+            for number, one in task.annotations.items()
+        }
+        assert {at: version.result for at, version in latest(round_).items()} == there
+        journal = (round_.folder / JOURNAL).read_bytes()
+        assert journal.startswith(self.before.get(round_.folder, b""))
+        self.before[round_.folder] = journal
+
+
+def test_killed_anywhere_a_pull_ends_in_the_bytes_of_one_that_was_not(tmp_path_factory):
+    class Here(Work):
+        def __init__(self):
+            super().__init__()
+            self.folder = tmp_path_factory.mktemp("work")
+
+    run_state_machine_as_test(Here, settings=settings(max_examples=examples(40), stateful_step_count=12))

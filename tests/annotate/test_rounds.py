@@ -1,0 +1,168 @@
+"""A round is made once, found again, and is what it was or is refused."""
+
+import json
+from unittest import mock
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from annotate.errors import AnnotateError
+from annotate.rounds import ITEMS, MANIFEST, create, items_sha256, load, round_of
+from tests.annotate.rounds_of_items import item, manifest, some_round, tree
+from tests.laws import examples
+
+ITEMS_OF_3 = [item(number) for number in range(3)]
+
+
+@settings(max_examples=examples(25))
+@given(st.lists(st.integers(0, 50), unique=True, max_size=6), st.integers(0, 2**40), st.none() | st.integers(1, 9))
+def test_a_round_is_found_again_as_it_was_made(tmp_path_factory, numbers, seed, sample):
+    root = tmp_path_factory.mktemp("rounds")
+    items = [item(number, is_gold=number % 2 == 0) for number in numbers]
+    made = create(root, manifest(items, seed=seed, sample=sample), items)
+    assert load(root, "r1") == made
+    assert made.items == tuple(items)
+    assert sorted(made.by_key) == sorted(one.key for one in items)
+
+
+def test_the_same_round_tomorrow_is_the_same_round(tmp_path):
+    create(tmp_path, manifest(ITEMS_OF_3), ITEMS_OF_3)
+    before = tree(tmp_path)
+    again = create(tmp_path, manifest(ITEMS_OF_3, made_at="2026-01-02T00:00:00Z"), ITEMS_OF_3)
+    assert again.manifest.made_at == "2026-01-01T00:00:00Z"
+    assert tree(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"seed": 4}, r"seed: 3 → 4"),
+        ({"overlap": 3}, r"overlap: 2 → 3"),
+        ({"model_version": "m/2"}, r"model_version: rules/1 → m/2"),
+        ({"labels": ("jump",)}, r"labels: \['jump', 'fall'\] → \['jump'\]"),
+        ({"config_sha256": "0" * 64, "parent_round": "r0"}, r"config_sha256: .* → 0{64}; parent_round: None → r0"),
+    ],
+)
+def test_a_round_of_something_else_is_refused_by_field(tmp_path, changes, words):
+    create(tmp_path, manifest(ITEMS_OF_3), ITEMS_OF_3)
+    before = tree(tmp_path)
+    with pytest.raises(AnnotateError, match=f"was made of something else .*{words}"):
+        create(tmp_path, manifest(ITEMS_OF_3, **changes), ITEMS_OF_3)
+    assert tree(tmp_path) == before
+
+
+def test_other_items_are_refused_by_field(tmp_path):
+    create(tmp_path, manifest(ITEMS_OF_3), ITEMS_OF_3)
+    other = [*ITEMS_OF_3[:2], item(9)]
+    with pytest.raises(AnnotateError, match=r"something else \(items_sha256: "):
+        create(tmp_path, manifest(other), other)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"items": 4}, "items: the manifest says 4, found 3"),
+        ({"gold": 1}, "gold: the manifest says 1, found 0"),
+        ({"items_sha256": "f" * 64}, "items_sha256: the manifest says ffff"),
+        ({"kind": "qa"}, "kind of .*: found events, expected qa"),
+    ],
+)
+def test_a_manifest_that_does_not_describe_its_items_is_refused(tmp_path, changes, words):
+    with pytest.raises(AnnotateError, match=words):
+        create(tmp_path, manifest(ITEMS_OF_3, **changes), ITEMS_OF_3)
+    assert tree(tmp_path) == {}
+
+
+def test_two_items_of_one_key_are_refused(tmp_path):
+    twice = [item(1), item(2), item(1)]
+    with pytest.raises(AnnotateError, match=f"key {item(1).key}: two items have it"):
+        create(tmp_path, manifest(twice), twice)
+
+
+@pytest.mark.parametrize("name", ["", "R1", "../r1", "r 1", "-r", "r" * 33, "r/1", "r1\n"])
+def test_names_that_are_none(tmp_path, name):
+    with pytest.raises(AnnotateError, match="not a name, expected 1 to 32"):
+        create(tmp_path, manifest(ITEMS_OF_3, name), ITEMS_OF_3)
+    with pytest.raises(AnnotateError, match="not a name"):
+        load(tmp_path, name)
+
+
+def test_a_round_that_is_not_there(tmp_path):
+    with pytest.raises(AnnotateError, match=r"r7: no round of this name; make it with annotate-push"):
+        load(tmp_path, "r7")
+
+
+def test_items_that_somebody_changed(tmp_path):
+    folder = create(tmp_path, manifest(ITEMS_OF_3), ITEMS_OF_3).folder
+    lines = (folder / ITEMS).read_text().splitlines(keepends=True)
+    (folder / ITEMS).write_text("".join(lines[:2]))
+    with pytest.raises(AnnotateError, match=r"items\.jsonl: items_sha256: found .*, expected .*: somebody changed"):
+        load(tmp_path, "r1")
+    (folder / ITEMS).unlink()
+    with pytest.raises(AnnotateError, match=r"items\.jsonl: no such file, expected the round's 3 items"):
+        load(tmp_path, "r1")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("seed", "x", r"manifest\.json: seed: Input should be a valid integer, found 'x'"),
+        ("overlap", 0, r"manifest\.json: overlap: Input should be greater than or equal to 1, found '0'"),
+        ("extra", 1, r"manifest\.json: extra: Extra inputs are not permitted"),
+        ("round", "r2", r"manifest\.json: round: found r2, expected the folder's name r1"),
+        ("items", 2, r"manifest\.json: items: the manifest says 2, found 3"),
+    ],
+)
+def test_a_manifest_that_somebody_changed(tmp_path, field, value, words):
+    path = create(tmp_path, manifest(ITEMS_OF_3), ITEMS_OF_3).folder / MANIFEST
+    path.write_text(json.dumps({**json.loads(path.read_text()), field: value}))
+    with pytest.raises(AnnotateError, match=words):
+        load(tmp_path, "r1")
+
+
+def test_a_torn_manifest_is_told(tmp_path):
+    path = create(tmp_path, manifest(ITEMS_OF_3), ITEMS_OF_3).folder / MANIFEST
+    path.write_text(path.read_text()[:30])
+    with pytest.raises(AnnotateError, match=r"manifest\.json: line: Invalid JSON"):
+        load(tmp_path, "r1")
+
+
+def test_a_kill_between_items_and_manifest_leaves_no_round(tmp_path):
+    with mock.patch("annotate.rounds.write_json", side_effect=KeyboardInterrupt), pytest.raises(KeyboardInterrupt):
+        create(tmp_path, manifest(ITEMS_OF_3), ITEMS_OF_3)
+    with pytest.raises(AnnotateError, match="no round of this name"):
+        load(tmp_path, "r1")
+    # What is left of it does not bind anybody.
+    other = [item(8)]
+    assert create(tmp_path, manifest(other), other).items == (item(8),)
+
+
+def test_titles_fit_a_server_and_are_of_the_content(tmp_path):
+    rounds = [
+        create(tmp_path / "a", manifest(ITEMS_OF_3, "r" * 32), ITEMS_OF_3),
+        create(tmp_path / "b", manifest(ITEMS_OF_3, "r" * 32, seed=9), ITEMS_OF_3),
+        create(tmp_path / "c", manifest(ITEMS_OF_3[:2], "r" * 32), ITEMS_OF_3[:2]),
+        create(tmp_path / "d", manifest(ITEMS_OF_3, "r" * 32, config_sha256="0" * 64), ITEMS_OF_3),
+    ]
+    titles = [one.title for one in rounds]
+    assert {len(title) for title in titles} == {50}
+    assert titles[0] == titles[1]
+    assert len(set(titles)) == 3
+    assert len(some_round(tmp_path, name="r").title) >= 3
+
+
+def test_the_round_of_a_key(tmp_path):
+    some_round(tmp_path, 2, name="r1")
+    some_round(tmp_path, 4, name="r2")
+    assert round_of(tmp_path, item(3).key, but="r1") == "r2"
+    assert round_of(tmp_path, item(3).key, but="r2") is None
+    assert round_of(tmp_path, item(1).key, but="r2") == "r1"
+    assert round_of(tmp_path, item(5).key, but="r9") is None
+    assert round_of(tmp_path, '\ud800"', but="r1") is None
+
+
+def test_the_digest_of_items_is_that_of_the_file(tmp_path):
+    folder = create(tmp_path, manifest(ITEMS_OF_3), ITEMS_OF_3).folder
+    assert json.loads((folder / MANIFEST).read_text())["items_sha256"] == items_sha256(ITEMS_OF_3)
+    assert (folder / ITEMS).read_text().count("\n") == 3

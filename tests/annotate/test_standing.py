@@ -1,0 +1,82 @@
+"""How far a round is, and the work that counts."""
+
+import pytest
+
+from annotate.closing import close
+from annotate.people import People
+from annotate.pull import pull
+from annotate.push import push
+from annotate.standing import finished, status
+from tests.annotate.board_of_lies import BoardOfLies
+from tests.annotate.rounds_of_items import CONFIG, patience, posting, reading, some_round
+
+
+@pytest.fixture
+def board():
+    return BoardOfLies(honest=True)
+
+
+@pytest.fixture
+def round_(tmp_path, board):
+    made = some_round(tmp_path / "rounds")
+    push(made, board, config=CONFIG, posting=posting, patience=patience(board))
+    return made
+
+
+def known(round_, board):
+    return {
+        "project": board.projects[round_.title][0],
+        "reading": reading(),
+        "people": People(round_.folder.parents[1] / "people.json"),
+    }
+
+
+def test_a_round_that_was_not_pushed(tmp_path):
+    found = status(some_round(tmp_path))
+    assert (found.items, found.pushed, found.annotated, found.open, found.is_closed) == (5, 0, {}, 5, False)
+
+
+def test_counts(round_, board):
+    board.annotate(1, 7, ["jump"])
+    board.annotate(1, 8, ["jump"])
+    board.annotate(2, 7, ["jump"])
+    board.annotate(3, 7, [], skipped=True)
+    board.annotate(3, 8, ["fall"])  # does not validate
+    board.annotate(2, 7, ["jump"])  # a second one
+    board.edit(4, board.annotate(4, 7, ["jump"]), 8, ["jump", "jump"])  # a foreign hand
+    gone = board.annotate(5, 7, ["jump"])
+    pull(round_, board, **known(round_, board))
+    board.delete(5, gone)
+    board.annotate(board.make_foreign("feed"), 9, ["jump"])
+    pull(round_, board, **known(round_, board))
+    found = status(round_)
+    assert found.pushed == 5
+    assert found.annotated == {1: 1, 2: 1}
+    assert found.open == 4
+    assert (found.skipped, found.flagged, found.deleted) == (1, 4, 1)
+    done = finished(round_, reading())
+    assert [(one.key, one.annotation_id) for one in done] == [
+        (round_.items[0].key, 1),
+        (round_.items[0].key, 2),
+        (round_.items[1].key, 3),
+    ]
+    assert sorted({one.annotator for one in done[:2]}) == ["a1", "a2"]
+    assert done[2].annotator == done[0].annotator
+    assert {one.lead_time_s for one in done} == {12.5}
+
+
+def test_the_last_version_counts(round_, board):
+    number = board.annotate(2, 7, ["jump"])
+    pull(round_, board, **known(round_, board))
+    assert finished(round_, reading())[0].untouched
+    board.edit(2, number, 7, ["jump", "hop"])
+    pull(round_, board, **known(round_, board))
+    (done,) = finished(round_, reading())
+    assert [mark.label for mark in done.work.marks] == ["jump", "hop"]
+    assert not done.untouched
+    assert done.updated_at == "2026-01-01T00:00:00Z"
+
+
+def test_a_closed_round_is_known_as_one(round_, board):
+    close(round_, board, **known(round_, board))
+    assert status(round_).is_closed
