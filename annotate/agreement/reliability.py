@@ -13,9 +13,9 @@ from typing import Literal
 import numpy as np
 
 from annotate.agreement.bootstrap import Floats, of_mean, of_quantile, of_sums
-from annotate.agreement.figure import AgreementConfig, Figure, missing
+from annotate.agreement.figure import AgreementConfig, Figure
 from annotate.agreement.panels import Table
-from annotate.tasks import Done, Item, Mark, Work
+from annotate.tasks import Done, Item, Mark, Verdict, Work
 from datasets_build.core.clock import NS_PER_S
 from datasets_build.core.records import Many, Part
 
@@ -27,8 +27,8 @@ class Sign(Part):
 
     `time`: time spent over the clip's length, median; against: over what others spent. `untouched`: share of items
     left as they were shown; against: difference. `entropy`: bits of the choices accept, fix, reject, add (for events:
-    kept, moved or renamed, removed, drawn); against: difference. `planted`: share of gold items that needed a change
-    and were left untouched; against: difference. `rule` says when it is `raised`.
+    kept, moved or renamed, removed, drawn); against: less the mean of the others' own bits. `planted`: share of gold
+    items that needed a change and were left untouched; against: difference. `rule` says when it is `raised`.
     """
 
     name: Literal["time", "untouched", "entropy", "planted"]
@@ -66,7 +66,7 @@ def needs_change(item: Item) -> bool:
     return sorted(map(_said, item.truth.marks)) != sorted(map(_said, item.sheet.marks))
 
 
-def decisions(item: Item, work: Work) -> list[str]:
+def decisions(item: Item, work: Work) -> Sequence[str]:
     """What a person did with each shown thing, and `add` for each that was drawn anew."""
     if item.sheet.kind != "events":
         return _verdicts(work)
@@ -94,7 +94,7 @@ def _seen(row: int, item: Item, table: Table, annotator: str) -> _Seen:
     return _Seen(row=row, item=item, mine=people[annotator], others=others)
 
 
-def _verdicts(work: Work) -> list[str]:
+def _verdicts(work: Work) -> Sequence[Verdict]:
     return [said.verdict for said in work.questions] + [turn.verdict for turn in work.turns]
 
 
@@ -175,27 +175,24 @@ def _shares(seen: Sequence[_Seen], config: AgreementConfig, *, unit: str) -> tup
 
 
 def _entropy(seen: Sequence[_Seen], config: AgreementConfig) -> Sign:
-    size = len(DECISIONS)
-    parts = np.zeros((len(seen), 2 * size))
+    people = sorted({other.annotator for one in seen for other in one.others})
+    parts = np.zeros((len(seen), 1 + len(people), len(DECISIONS)))
     for row, one in enumerate(seen):
-        for said in decisions(one.item, one.mine.work):
-            parts[row, DECISIONS.index(said)] += 1
-        for other in one.others:
-            for said in decisions(one.item, other.work):
-                parts[row, size + DECISIONS.index(said)] += 1
-    own, theirs = parts[:, :size], parts[:, size:]
-    n, m = int(own.sum()), int(theirs.sum())
+        for at, who in ((0, one.mine), *((1 + people.index(other.annotator), other) for other in one.others)):
+            for said in decisions(one.item, who.work):
+                parts[row, at, DECISIONS.index(said)] += 1
+    n = int(parts[:, 0].sum())
     unit = "choices on items that others did"
-    against = (
-        of_sums(parts, _less_chosen, n=n, unit=unit, why="others chose nothing", config=config)
-        if n
-        else missing(unit, f"there are no {unit}")
-    )
+    flat = parts.reshape(len(seen), -1)
     margin = config.entropy_margin
+    against = of_sums(flat, _less_chosen, n=n, unit=unit, why="others chose nothing", config=config)
+    theirs = flat[:, len(DECISIONS) :]
     return Sign(
         name="entropy",
-        own=of_sums(own, entropy, n=n, unit=unit, why="", config=config),
-        others=of_sums(theirs, entropy, n=m, unit="choices of others on these items", why="", config=config),
+        own=of_sums(parts[:, 0], entropy, n=n, unit=unit, why="", config=config),
+        others=of_sums(
+            theirs, _each, n=int(theirs.sum()), unit="choices of others on these items", why="", config=config
+        ),
         against=against,
         raised=against.high is not None and against.high < -margin and against.items >= config.least_items,
         rule=f"difference, interval and all, below -{margin:g} bits in {config.least_items} items or more",
@@ -214,6 +211,14 @@ def entropy(counts: Floats) -> Floats:
     return np.asarray(np.where(n > 0, plain + correction, np.nan))
 
 
+def _each(sums: Floats) -> Floats:
+    """Mean over people of each one's entropy; those who chose nothing do not count."""
+    bits = entropy(sums.reshape(*sums.shape[:-1], -1, len(DECISIONS)))
+    known = np.isfinite(bits)
+    total = np.where(known, bits, 0.0).sum(axis=-1)
+    return np.asarray(np.where(known.any(axis=-1), total / np.maximum(known.sum(axis=-1), 1), np.nan))
+
+
 def _less_chosen(sums: Floats) -> Floats:
     size = len(DECISIONS)
-    return np.asarray(entropy(sums[..., :size]) - entropy(sums[..., size:]))
+    return np.asarray(entropy(sums[..., :size]) - _each(sums[..., size:]))

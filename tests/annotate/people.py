@@ -31,7 +31,7 @@ class Person:
 
 
 def window(start_ns=0, end_ns=120 * S, video_id="v"):
-    knots = (Knot(source=start_ns, target=0), Knot(source=end_ns, target=end_ns - start_ns))
+    knots = (Knot(source=str(start_ns), target="0"), Knot(source=str(end_ns), target=str(end_ns - start_ns)))
     frames = max(1, (end_ns - start_ns) * 25 // S)
     return Window(
         video_id=video_id, start_ns=start_ns, end_ns=end_ns, proxy_sha256="0" * 64, width=64, height=48, fps_num=25,
