@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from random import Random
 
+from annotate.agreement.panels import table_of
+from annotate.disputes import Agreed, decided, open_sheet, resolve
 from annotate.tasks import Done, Item, Mark, Question, QuestionVerdict, Said, Sheet, TurnVerdict, Window, Work
 from datasets_build.core.augmentation import Knot
 
@@ -199,3 +201,43 @@ def dialogue(*said):
 
 def turn(name, verdict="accept", **more):
     return TurnVerdict(id=name, verdict=verdict, **more)
+
+
+# Adjudication
+
+
+def adjudicate(person, items, truths, done, seed):
+    """The work that stands for each item: agreed, or decided by `person`, who sees the clip and the open sheet."""
+    table = table_of(items, done)
+    merged = {}
+    for one in items:
+        outcome = resolve(one, list(table[one.key].values()))
+        if isinstance(outcome, Agreed):
+            merged[one.key] = outcome.work
+        else:
+            answered = answer(person, one, outcome, truths[one.key], Random(f"{seed} {person.name} {one.key}"))
+            merged[one.key] = decided(one, outcome, answered)
+    return merged
+
+
+def answer(person, one, disputed, truth, rng):
+    """What `person` makes of an open sheet: agreed marks stay, open ones become what they see there."""
+    sheet = open_sheet(one, disputed)
+    if sheet.kind != "events":
+        asked = {question.id for question in sheet.questions}
+        said = [
+            _say(person, question, right, rng)
+            for question, right in zip(one.sheet.questions, truth.questions, strict=True)
+            if question.id in asked
+        ]
+        return Work(kind=sheet.kind, questions=tuple(said))
+    seen = perceive(person, truth.marks, rng, one.window.end_ns)
+    places = [(reason.start_ns, reason.end_ns) for reason in disputed.reasons]
+    taken = [mark for mark in seen if any(mark.start_ns < end and start < mark.end_ns for start, end in places)]
+    agreed = disputed.agreed.marks
+    fresh = [mark for mark in taken if all(_apart(mark, other) for other in agreed)]
+    return events(*agreed, *fresh)
+
+
+def _apart(left, right):
+    return left.end_ns <= right.start_ns or right.end_ns <= left.start_ns
