@@ -1,10 +1,10 @@
 """What people disagree about, worst first, and the work that stands where they agree.
 
 The rule. A clip is fit to be judged if more than half say so. An event stands if more than half of those who judged the
-clip marked it under one label at one time; its times are the medians of theirs. A verdict stands if more than half gave
-it; of corrected texts the one most like the others, of times the median, where more than half lie close to it. What
-exactly half say, and what many see but name, place or word differently, is for an adjudicator, who learns what is open
-and never who said what or how many did.
+clip marked it under one label at one time; its times are the medians of all who marked it. A verdict stands if more
+than half gave it; of corrected texts the one most like the others, of times the median, where more than half lie close
+to it. What exactly half say, and what many see but name, place or word differently, is for an adjudicator, who learns
+what is open and never who said what or how many did.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from annotate.agreement.figure import Positive, Share
-from annotate.agreement.groups import Group, across_labels, closeness, groups_of, standing_for
+from annotate.agreement.groups import Group, across_labels, closeness, groups_of, most_close, standing_for
 from annotate.agreement.judgements import judgements
 from annotate.agreement.matching import match
 from annotate.agreement.panels import table_of
@@ -31,7 +31,7 @@ from datasets_build.core.records import Many, Ns, Part, derive_id
 class DisputeConfig(Config):
     """When people agree.
 
-    `pair_iou`: marks that share as much of their time are about one event; `agree_iou`: and agree on when.
+    `pair_iou`: marks that share as much of their time are about one event; `agree_iou`: and lie at one time.
     `tolerance_ns`: how far apart instants may lie. `time_tolerance_ns`: how far times of questions may lie from their
     median. `text_agree`: chrF from which two texts say the same.
     """
@@ -206,11 +206,11 @@ def _marks(item: Item, works: Sequence[Work], config: DisputeConfig) -> tuple[li
     agreed, reasons = [], []
     for group in sorted((group for group in groups if len(group) > half), key=lambda group: -len(group)):
         mark = standing_for(group, names.of(group))
-        close = closeness(group, tolerance_ns=tolerance)
-        if close >= config.agree_iou:
+        if most_close(group, iou=config.agree_iou, tolerance_ns=tolerance) > half:
             agreed.append(mark)
         else:
-            reasons.append(_open(item, [mark], group, "boundary", score=1 - close))
+            apart = 1 - closeness(group, tolerance_ns=tolerance)
+            reasons.append(_open(item, [mark], group, "boundary", score=apart))
     rest = [group for group in groups if len(group) <= half]
     for joined in across_labels(rest, iou=config.agree_iou, tolerance_ns=tolerance):
         if len(joined) >= half:
@@ -226,6 +226,7 @@ class _Names:
     def __init__(self, item: Item) -> None:
         self._item = item
         self._free = {mark.id for mark in item.sheet.marks}
+        self._given: set[str] = set()
 
     def of(self, group: Group) -> str:
         """The shown id that most of a group kept and no other group has, else an id of its own."""
@@ -235,7 +236,12 @@ class _Names:
             self._free.discard(name)
             return name
         mark = standing_for(group, "")
-        return derive_id("mark", self._item.key, mark.label, mark.start_ns, mark.end_ns)
+        content = (mark.label, mark.start_ns, mark.end_ns)
+        # Somebody may draw one thing twice.
+        numbered = (derive_id("mark", self._item.key, *content, number) for number in range(len(self._given) + 1))
+        name = next(name for name in numbered if name not in self._given)
+        self._given.add(name)
+        return name
 
 
 def _open(

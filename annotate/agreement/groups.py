@@ -65,6 +65,12 @@ def closeness(group: Group, *, tolerance_ns: int) -> float:
     return sorted(pairs)[(len(pairs) - 1) // 2] if pairs else 1.0
 
 
+def most_close(group: Group, *, iou: float, tolerance_ns: int) -> int:
+    """How many of a group are the same, from `iou` on, as the one that most are the same as, itself among them."""
+    marks = [one.mark for one in group]
+    return max(sum(similarity(one, other, iou=iou, tolerance_ns=tolerance_ns) > 0 for other in marks) for one in marks)
+
+
 def median_ns(times: Iterable[int]) -> int:
     """The middle time, or the mean of the two in the middle, rounded down."""
     ranked = sorted(times)

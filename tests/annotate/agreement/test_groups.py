@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from annotate.agreement.groups import Member, across_labels, closeness, groups_of, median_ns, standing_for
+from annotate.agreement.groups import Member, across_labels, closeness, groups_of, median_ns, most_close, standing_for
 from annotate.agreement.matching import match
 from tests.annotate.agreement.strategies import marks
 from tests.annotate.people import MS, S, mark
@@ -95,6 +95,13 @@ def test_closeness_is_the_median_likeness():
     assert closeness(group(*drawn), tolerance_ns=TOLERANCE) == 0.5
     assert closeness(group(*drawn[:2]), tolerance_ns=TOLERANCE) == 1.0
     assert closeness(group(drawn[0]), tolerance_ns=TOLERANCE) == 1.0
+
+
+def test_how_many_lie_at_one_time():
+    drawn = [mark("a", "pour", 0, 4 * S), mark("b", "pour", S, 4 * S), mark("c", "pour", 3 * S, 9 * S)]
+    assert most_close(group(*drawn), iou=0.5, tolerance_ns=TOLERANCE) == 2
+    assert most_close(group(*drawn), iou=0.8, tolerance_ns=TOLERANCE) == 1
+    assert most_close(group(*drawn), iou=0.1, tolerance_ns=TOLERANCE) == 3
 
 
 @pytest.mark.parametrize(("times", "middle"), [([3], 3), ([9, 1, 5], 5), ([4, 1], 2), ([1, 2, 5, 9], 3)])
