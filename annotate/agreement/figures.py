@@ -70,6 +70,8 @@ def figures(
     config = config or AgreementConfig()
     kind = kind_of(items)
     table = table_of(items, done)
+    # Resamples go by position: the order in which items come must not matter.
+    items = sorted(items, key=lambda item: item.key)
     people = sorted({name for works in table.values() for name in works}, key=_natural)
     shared = between(items, table)
     is_events = kind == "events"

@@ -183,7 +183,7 @@ def _entropy(seen: Sequence[_Seen], config: AgreementConfig) -> Sign:
                 parts[row, at, DECISIONS.index(said)] += 1
     n = int(parts[:, 0].sum())
     unit = "choices on items that others did"
-    flat = parts.reshape(len(seen), -1)
+    flat = parts.reshape(len(seen), (1 + len(people)) * len(DECISIONS))
     margin = config.entropy_margin
     against = of_sums(flat, _less_chosen, n=n, unit=unit, why="others chose nothing", config=config)
     theirs = flat[:, len(DECISIONS) :]
