@@ -20,10 +20,20 @@ def nominal_parts(counts: npt.ArrayLike, weights: npt.ArrayLike | None = None) -
         counts: `(units, values)`: how many people gave the unit this value.
         weights: `(units,)`: how often the unit stands; once where not given.
     """
-    table, often = _pairable(counts, weights)
+    units = len(np.asarray(counts))
+    often = np.ones(units) if weights is None else weights
+    return nominal_rows(counts, often, np.zeros(units, dtype=np.int64), rows=1).ravel()
+
+
+def nominal_rows(counts: npt.ArrayLike, weights: npt.ArrayLike, owner: npt.ArrayLike, *, rows: int) -> Floats:
+    """`nominal_parts` of several items at once, `(rows, 1 + values)`; `owner` `(units,)` is the row of each unit."""
+    table, often = np.asarray(counts, dtype=np.float64), np.asarray(weights, dtype=np.float64)
     people = table.sum(axis=1)
+    often = np.where(people >= 2, often, 0.0)
     agreeing = (table * (table - 1)).sum(axis=1) / np.maximum(people - 1, 1)
-    return np.concatenate([[float(agreeing @ often)], often @ table])
+    parts = np.zeros((rows, 1 + table.shape[1]))
+    np.add.at(parts, np.asarray(owner, dtype=np.int64), often[:, None] * np.column_stack([agreeing, table]))
+    return parts
 
 
 def nominal(parts: Floats) -> Floats:
@@ -40,7 +50,8 @@ def ordinal_parts(counts: npt.ArrayLike) -> Floats:
     Args:
         counts: `(units, values)`: how many people gave the unit this value.
     """
-    table, _ = _pairable(counts, None)
+    table = np.asarray(counts, dtype=np.float64)
+    table = table[table.sum(axis=1) >= 2]
     scale = 1 / np.maximum(table.sum(axis=1) - 1, 1)
     together = (table * scale[:, None]).T @ table
     return np.asarray((together - np.diag(scale @ table)).ravel())
@@ -60,13 +71,6 @@ def ordinal(parts: Floats) -> Floats:
     product = totals[..., :, None] * totals[..., None, :]
     expected = (product * distance).sum(axis=(-2, -1)) / np.maximum(n - 1, 1)
     return _alpha((pairs * distance).sum(axis=(-2, -1)), expected)
-
-
-def _pairable(counts: npt.ArrayLike, weights: npt.ArrayLike | None) -> tuple[Floats, Floats]:
-    table = np.asarray(counts, dtype=np.float64)
-    often = np.ones(len(table)) if weights is None else np.asarray(weights, dtype=np.float64)
-    kept = table.sum(axis=1) >= 2
-    return table[kept], often[kept]
 
 
 def _alpha(observed: Floats, expected: Floats) -> Floats:

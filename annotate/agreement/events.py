@@ -9,7 +9,7 @@ from itertools import combinations
 
 import numpy as np
 
-from annotate.agreement.alpha import nominal, nominal_parts
+from annotate.agreement.alpha import nominal, nominal_rows
 from annotate.agreement.bootstrap import of_sums, ratio
 from annotate.agreement.boundaries import Bounds, bounds
 from annotate.agreement.figure import AgreementConfig, Figure
@@ -151,16 +151,17 @@ def _runs(
 def _alpha(runs: Runs, rows: int, config: AgreementConfig, *, label: str | None) -> Figure:
     """Alpha over whole sets of labels, or over one label being on."""
     values: dict[frozenset[str] | bool, int] = {}
-    units: dict[int, list[Counter[int]]] = defaultdict(list)
+    units, owner, often = [], [], []
     for row, found in runs.items():
-        for views in found:
+        for views, times in found.items():
             said = [view if label is None else label in view for view in views]
-            units[row].append(Counter(values.setdefault(value, len(values)) for value in said))
-    parts = np.zeros((rows, 1 + len(values)))
-    for row, found in runs.items():
-        counts = np.zeros((len(found), len(values)))
-        for at, numbers in enumerate(units[row]):
-            counts[at, list(numbers)] = list(numbers.values())
-        parts[row] = nominal_parts(counts, list(found.values()))
+            units.append([values.setdefault(value, len(values)) for value in said])
+            owner.append(row)
+            often.append(times)
+    counts = np.zeros((len(units), len(values)))
+    for at, numbers in enumerate(units):
+        for number in numbers:
+            counts[at, number] += 1
+    parts = nominal_rows(counts, often, owner, rows=rows)
     n = sum(found.total() for found in runs.values())
     return of_sums(parts, nominal, n=n, unit="instants", why=ONE_VALUE, config=config)

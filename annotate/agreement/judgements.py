@@ -9,7 +9,7 @@ from itertools import combinations
 
 import numpy as np
 
-from annotate.agreement.alpha import nominal, nominal_parts, ordinal, ordinal_parts
+from annotate.agreement.alpha import nominal, nominal_rows, ordinal, ordinal_parts
 from annotate.agreement.bootstrap import of_mean, of_sums
 from annotate.agreement.boundaries import Bounds, bounds
 from annotate.agreement.events import ONE_VALUE
@@ -149,9 +149,9 @@ def _nominal(units: Sequence[_Values], rows: int, config: AgreementConfig, *, un
     for one in paired:
         for value in one.values:
             values.setdefault(value, len(values))
-    parts = np.zeros((rows, 1 + len(values)))
-    for one in paired:
-        parts[one.row] += nominal_parts([_counted([values[value] for value in one.values], len(values))])
+    counts = [_counted([values[value] for value in one.values], len(values)) for one in paired]
+    table = np.array(counts, dtype=np.float64).reshape(len(paired), len(values))
+    parts = nominal_rows(table, np.ones(len(paired)), [one.row for one in paired], rows=rows)
     n = sum(len(one.values) for one in paired)
     return of_sums(parts, nominal, n=n, unit=unit, why=ONE_VALUE, config=config)
 

@@ -174,7 +174,7 @@ crowds = st.lists(works(), min_size=2, max_size=4)
 
 
 @given(crowds)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_who_is_who_changes_nothing(crowd):
     texts = set()
     for order in list(permutations(crowd))[:6]:
@@ -199,7 +199,7 @@ def test_equal_works_stand_as_they_are(work, many):
 
 
 @given(crowds)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_nothing_that_half_saw_is_lost(crowd):
     """Every mark is in the agreed work, in a reason's span, or seen by less than half."""
     found = resolved(*crowd)
@@ -207,7 +207,8 @@ def test_nothing_that_half_saw_is_lost(crowd):
     reasons = found.reasons if isinstance(found, Disputed) else ()
     assert 0.0 <= found.score <= 1.0
     if len(crowd) == 2:
-        places = [(one.start_ns, one.end_ns) for one in (*agreed.marks, *reasons)]
+        # An instant may have become a short span within the tolerance.
+        places = [(one.start_ns - S // 2, one.end_ns + S // 2) for one in (*agreed.marks, *reasons)]
         for one in (mark for work in crowd for mark in work.marks):
             assert any(start <= one.end_ns and one.start_ns <= end for start, end in places)
 
@@ -311,7 +312,7 @@ def of_person(handed, name):
 @pytest.mark.parametrize("people", [2, 3])
 @pytest.mark.parametrize("seed", range(3))
 def test_merged_events_beat_the_best_single_person(people, seed):
-    items, truths = event_items(seed, 30)
+    items, truths = event_items(seed, 24)
     faults = {"noise": 350 * MS, "miss": 0.08, "false_alarm": 0.05, "relabel": 0.04}
     crowd = [Person(name=f"a{at}", bias=bias * MS, **faults) for at, bias in enumerate((120, -120, 60)[:people])]
     handed = [one for person in crowd for one in work_events(person, items, truths, seed)]
@@ -328,7 +329,7 @@ def test_merged_events_beat_the_best_single_person(people, seed):
 @pytest.mark.parametrize("people", [2, 3])
 @pytest.mark.parametrize("seed", range(3))
 def test_merged_verdicts_beat_the_best_single_person(people, seed):
-    items, truths = qa_items(seed, 40)
+    items, truths = qa_items(seed, 30)
     crowd = [Person(name=f"a{at}", wrong=0.15, noise=500 * MS) for at in range(people)]
     handed = [one for person in crowd for one in work_questions(person, items, truths, seed)]
     judge = Person(name="z", wrong=0.15, noise=500 * MS)

@@ -89,7 +89,7 @@ vectors = st.lists(st.integers(-3, 3), min_size=3, max_size=3).filter(any)
 
 
 @given(st.lists(vectors, min_size=1, max_size=8))
-@settings(max_examples=40)
+@settings(max_examples=25)
 def test_no_other_item_is_farther_than_the_one_chosen(drawn):
     found = [Candidate(key=f"k{at}", embedding=unit(*vector)) for at, vector in enumerate(drawn)]
     table = {one.key: np.array(one.embedding) / np.linalg.norm(one.embedding) for one in found}
@@ -169,7 +169,7 @@ candidates = st.lists(
 
 
 @given(candidates, st.randoms(use_true_random=False))
-@settings(max_examples=40)
+@settings(max_examples=25)
 def test_the_same_items_have_the_same_order_and_all_are_in_it(found, random):
     config = OrderConfig(random=0.5)
     places = order(found, config)

@@ -83,7 +83,7 @@ def comparable(units):
 
 
 @given(units_of_ratings.filter(comparable))
-@settings(max_examples=50)
+@settings(max_examples=30)
 def test_both_alphas_are_what_the_definition_says(units):
     assert nominal(nominal_parts(counted(units))) == pytest.approx(by_definition(units, differ))
     assert ordinal(ordinal_parts(counted(units))) == pytest.approx(by_definition(units, rank_distance))

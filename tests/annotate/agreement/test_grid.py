@@ -29,7 +29,7 @@ def test_a_video_without_a_clock_has_steps():
 
 
 @given(st.lists(marks(), min_size=1, max_size=3), st.integers(1, 7))
-@settings(max_examples=50)
+@settings(max_examples=30)
 def test_runs_say_what_a_walk_over_every_instant_says(people, step):
     times = np.arange(0, 10 * S, step * 70 * MS, dtype=np.int64)
     walked = [

@@ -30,7 +30,7 @@ crowd = st.lists(marks(), min_size=2, max_size=3)
 
 
 @given(crowd)
-@settings(max_examples=50)
+@settings(max_examples=30)
 def test_every_mark_is_in_one_group_and_no_person_twice(people):
     found = grouped(*people)
     assert sum(len(one) for one in found) == sum(len(drawn) for drawn in people)
@@ -47,7 +47,7 @@ def test_two_people_are_grouped_as_they_are_matched(left, right):
 
 
 @given(crowd, st.data())
-@settings(max_examples=50)
+@settings(max_examples=30)
 def test_who_is_who_changes_no_group(people, data):
     shuffled = data.draw(st.permutations(people))
 
@@ -110,7 +110,7 @@ def test_the_middle_time(times, middle):
 
 
 @given(st.lists(st.tuples(st.integers(0, 99), st.integers(1, 50)), min_size=1, max_size=5))
-@settings(max_examples=50)
+@settings(max_examples=30)
 def test_the_standing_mark_has_a_length_and_lies_among_the_others(spans):
     drawn = [mark(f"m{at}", "pour", start, start + length) for at, (start, length) in enumerate(spans)]
     one = standing_for(group(*drawn), "new")

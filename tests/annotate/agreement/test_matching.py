@@ -35,14 +35,14 @@ def best_by_force(left, right, iou):
 
 
 @given(marks(most=4), marks(most=5), ious)
-@settings(max_examples=50)
+@settings(max_examples=30)
 def test_no_other_pairing_is_better(left, right, iou):
     found = matched(left, right, iou)
     assert (len(found), round(sum(pair.similarity for pair in found), 9)) == best_by_force(left, right, iou)
 
 
 @given(marks(), marks(), ious)
-@settings(max_examples=50)
+@settings(max_examples=30)
 def test_pairs_are_one_to_one_alike_and_the_same_both_ways(left, right, iou):
     found, back = matched(left, right, iou), matched(right, left, iou)
     assert len({pair.left.id for pair in found}) == len({pair.right.id for pair in found}) == len(found)
