@@ -282,20 +282,20 @@ def _verdicts(item: Item, works: Sequence[Work], config: DisputeConfig) -> tuple
         ballot = Ballot(shown=shown, said=said, text_agree=config.text_agree, tolerance_ns=config.time_tolerance_ns)
         outcome = count(ballot)
         if isinstance(outcome, Open):
-            reasons.append(_open_verdict(item, ballot, outcome))
+            reasons.append(_open_verdict(ballot, outcome))
         else:
             questions += [outcome.question] if outcome.question else []
             turns += [outcome.turn] if outcome.turn else []
     return Work(kind=item.sheet.kind, questions=tuple(questions), turns=tuple(turns)), reasons
 
 
-def _open_verdict(item: Item, ballot: Ballot, outcome: Open) -> Reason:
+def _open_verdict(ballot: Ballot, outcome: Open) -> Reason:
     start, end = ballot.span
     pairs = [unlike(a, b, tolerance_ns=ballot.tolerance_ns) for a, b in combinations(ballot.said, 2)]
     return Reason(
         about=outcome.about,
         id=ballot.shown.id,
-        start_ns=min(start, item.window.end_ns),
+        start_ns=start,
         end_ns=end,
         decide=outcome.decide,
         options=outcome.options,

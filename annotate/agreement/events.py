@@ -42,7 +42,8 @@ class EventMeasures(Part):
     """Agreement about events.
 
     `f1`: over all labels. `frame_alpha`: nominal, over the sets of labels that are on at an instant (none is a set,
-    marks without length are in none). `start`, `end`: errors of matched pairs; instants count under `start` alone.
+    marks without length are in none). `start`, `end`: errors of pairs matched at `config.pair_iou`, so that the worst
+    errors are misses of the F1 and not errors here; instants count under `start` alone.
     """
 
     f1: Many[AtIou]

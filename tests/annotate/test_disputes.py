@@ -231,6 +231,13 @@ def test_the_open_sheet_shows_what_stands_and_what_is_open():
     assert decided(SHOWN, found, answer) == answer
 
 
+def test_both_outcomes_survive_a_file():
+    agreed = resolved(events(pour(0, 4000)), events(pour(0, 4000)))
+    disputed = resolved(events(pour(0, 4000)), events(pour(0, 4000, "e1", "stir")))
+    assert Agreed.model_validate_json(agreed.model_dump_json()) == agreed
+    assert Disputed.model_validate_json(disputed.model_dump_json()) == disputed
+
+
 def test_worst_first_over_items():
     items = [item(key, SHOWN.sheet) for key in ("k1", "k2", "k3", "k4")]
     near, far, none = events(pour(0, 4000)), events(pour(0, 10_000)), events()

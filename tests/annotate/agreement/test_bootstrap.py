@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from annotate.agreement.bootstrap import of_mean, of_quantile, of_sums, ratio, weights
 from annotate.agreement.figure import AgreementConfig, Figure, missing
+from datasets_build.core.config import load_config
 
 FEW = AgreementConfig(resamples=200)
 
@@ -142,6 +143,12 @@ def test_a_figure_is_finite_or_says_why_not():
         Figure(value=1.0, low=0.0, n=3, items=3, unit="x")
     with pytest.raises(ValidationError, match="two ends"):
         Figure(value=None, low=0.0, high=1.0, n=3, items=3, unit="x")
+
+
+def test_settings_load_like_all_others(tmp_path):
+    path = tmp_path / "agreement.yaml"
+    path.write_text("ious: [0.5]\nresamples: 50\n", encoding="utf-8")
+    assert load_config(AgreementConfig, path, ["level=0.9"]) == AgreementConfig(ious=(0.5,), resamples=50, level=0.9)
 
 
 def test_settings_are_checked():

@@ -4,8 +4,10 @@ from fractions import Fraction
 
 import pytest
 
+from annotate.agreement.events import measure_events
 from annotate.agreement.figure import AgreementConfig, Figure
 from annotate.agreement.figures import Figures, figures
+from annotate.agreement.panels import Panel
 from annotate.errors import AnnotateError
 from datasets_build.core.clock import FrameClock
 from tests.annotate.people import (
@@ -215,3 +217,24 @@ def test_clips_found_unfit_are_counted():
     unfit = handed[0].model_copy(update={"work": handed[0].work.model_copy(update={"marks": (), "usable": False})})
     found = figures(items, [unfit, *handed[1:]], FEW)
     assert found.people[0].unusable == 1
+
+
+@pytest.mark.slow
+def test_intervals_of_whole_figures_cover_what_a_large_round_says():
+    """F1, alpha, a median and a bias of 30 items, 120 times, against the same of 3,000 items."""
+    who = Person(name="a1", bias=150 * MS, noise=500 * MS, miss=0.1, false_alarm=0.1, relabel=0.05)
+    config = AgreementConfig(resamples=200)
+
+    def numbers(seed, many):
+        items, truths = event_items(seed, many)
+        works = {one.key: one.work for one in work_events(who, items, truths, seed)}
+        panels = [Panel(item=one, works=(works[one.key], truths[one.key])) for one in items]
+        found = measure_events(panels, config, signed=True)
+        return [found.f1[1].figure, found.f1[2].figure, found.frame_alpha, found.end.median_ms, found.start.bias_ms]
+
+    truth = [figure.value for figure in numbers(10_000, 3000)]
+    rounds = [numbers(seed, 30) for seed in range(120)]
+    for at, value in enumerate(truth):
+        share = sum(found[at].low <= value <= found[at].high for found in rounds) / len(rounds)
+        # 95 % is promised; percentile intervals of 30 items give a little less, and 120 rounds leave 2 %.
+        assert share >= 0.86
