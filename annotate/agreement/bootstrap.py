@@ -1,0 +1,113 @@
+"""Figures with percentile bootstrap intervals over items.
+
+Items are drawn with replacement, everything that was said about an item stays together: marks of one clip are not
+independent of each other, clips are (a cluster bootstrap). Source: Efron and Tibshirani, An Introduction to the
+Bootstrap, 1993, chapters 8 and 13. Items that hold nothing for a figure take no part in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+from annotate.agreement.figure import AgreementConfig, Figure, missing
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+# Numbers held at once while quantiles of resamples are taken.
+_CHUNK = 4_000_000
+
+
+@lru_cache(maxsize=2)
+def weights(items: int, resamples: int, seed: int) -> Floats:
+    """`(resamples, items) float64`: how often each item was drawn; every row sums to `items`."""
+    drawn = np.random.default_rng(seed).integers(0, items, size=(resamples, items))
+    drawn += np.arange(resamples)[:, None] * items
+    counts = np.bincount(drawn.ravel(), minlength=resamples * items)
+    table = counts.reshape(resamples, items).astype(np.float64)
+    table.flags.writeable = False
+    return table
+
+
+def of_sums(
+    parts: Floats, value: Callable[[Floats], Floats], *, n: int, unit: str, why: str, config: AgreementConfig
+) -> Figure:
+    """A figure that depends on sums over items alone.
+
+    Args:
+        parts: `(items, k)`: what each item adds to the sums.
+        value: from sums `(…, k)` to values `(…)`, nan where they allow none.
+        n: how many of `unit` were counted.
+        unit: what `n` counts, in words.
+        why: the reason where the sums of all items allow no value.
+        config: resamples, level and seed.
+    """
+    parts = parts[parts.any(axis=1)]
+    items = len(parts)
+    if n == 0 or items == 0:
+        return missing(unit, f"there are no {unit}")
+    whole = float(value(parts.sum(axis=0)))
+    if not np.isfinite(whole):
+        return missing(unit, why, n=n, items=items)
+    if items == 1:
+        return Figure(value=whole, n=n, items=1, unit=unit, reason=_ALONE)
+    return _around(
+        whole, value(weights(items, config.resamples, config.seed) @ parts), n=n, items=items, unit=unit, config=config
+    )
+
+
+def of_quantile(values: Floats, rows: Ints, *, q: float, unit: str, config: AgreementConfig) -> Figure:
+    """The `q` quantile of values, `rows` naming the item of each.
+
+    The smallest value that at least `q` of all do not exceed: definition 1 of Hyndman and Fan, Sample quantiles in
+    statistical packages, The American Statistician 50(4), 1996.
+    """
+    if len(values) == 0:
+        return missing(unit, f"there are no {unit}")
+    order = np.argsort(values, kind="stable")
+    ranked, (found, owner) = values[order], np.unique(rows[order], return_inverse=True)
+    whole = float(_quantiles(ranked, np.ones((1, len(ranked))), q)[0])
+    items = len(found)
+    if items == 1:
+        return Figure(value=whole, n=len(values), items=1, unit=unit, reason=_ALONE)
+    drawn = weights(items, config.resamples, config.seed)
+    step = max(1, _CHUNK // len(ranked))
+    chunks = [_quantiles(ranked, drawn[at : at + step, owner], q) for at in range(0, len(drawn), step)]
+    return _around(whole, np.concatenate(chunks), n=len(values), items=items, unit=unit, config=config)
+
+
+def of_mean(values: Floats, rows: Ints, *, unit: str, config: AgreementConfig) -> Figure:
+    """The mean of values, `rows` naming the item of each."""
+    _, owner = np.unique(rows, return_inverse=True)
+    parts = np.zeros((int(owner.max()) + 1 if len(rows) else 0, 2))
+    np.add.at(parts, owner, np.stack([values, np.ones(len(values))], axis=1))
+    return of_sums(parts, ratio, n=len(values), unit=unit, why="", config=config)
+
+
+def ratio(sums: Floats) -> Floats:
+    """First sum over second, nan where the second is zero."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(np.where(sums[..., 1] > 0, sums[..., 0] / sums[..., 1], np.nan))
+
+
+_ALONE = "one item alone says nothing of the spread between items"
+
+
+def _quantiles(ranked: Floats, table: Floats, q: float) -> Floats:
+    cumulative = np.cumsum(table, axis=1)
+    # Sums of whole numbers are exact; the product is not, so a hair is taken off.
+    wanted = np.maximum(q * cumulative[:, -1:] - 1e-9, 0.5)
+    return np.asarray(ranked[np.argmax(cumulative >= wanted, axis=1)], dtype=np.float64)
+
+
+def _around(whole: float, replicates: Floats, *, n: int, items: int, unit: str, config: AgreementConfig) -> Figure:
+    known = replicates[np.isfinite(replicates)]
+    if len(known) < 0.95 * len(replicates):
+        reason = f"{len(replicates) - len(known)} of {len(replicates)} resamples allow no value"
+        return Figure(value=whole, n=n, items=items, unit=unit, reason=reason)
+    tail = (1 - config.level) / 2
+    low, high = np.quantile(known, [tail, 1 - tail])
+    return Figure(value=whole, low=float(low), high=float(high), n=n, items=items, unit=unit)
