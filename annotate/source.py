@@ -12,7 +12,7 @@ from annotate.tasks import Kind, Sheet
 from datasets_build.core.clock import FrameClock, Span
 from datasets_build.core.files import read_json
 from datasets_build.core.layout import by_video, clock_of, dataset_rows, read_videos, table_path, video_path
-from datasets_build.core.records import Dialogue, Event, StreamingQA, Video
+from datasets_build.core.records import Dialogue, Event, Keyframe, StreamingQA, Video
 from datasets_build.core.table import read_table
 
 STAGES: dict[Kind, str] = {"events": "events", "qa": "streaming_qa", "dialogue": "dialogue"}
@@ -28,6 +28,7 @@ class Film:
         path: its file.
         clock: when each of its frames is shown.
         events: of it; windows are cut around them, whatever the kind.
+        keyframes: of it, without their pictures; none where it was not perceived.
         questions, dialogues: of it, where they are what is asked about.
     """
 
@@ -35,6 +36,7 @@ class Film:
     path: Path
     clock: FrameClock
     events: Sequence[Event]
+    keyframes: Sequence[Keyframe] = ()
     questions: Sequence[StreamingQA] = ()
     dialogues: Sequence[Dialogue] = ()
 
@@ -63,6 +65,7 @@ def films(out: Path, kind: Kind) -> Iterator[Film]:
     """
     check_folder(out, kind)
     events = by_video(read_table(table_path(out, Event), Event))
+    keyframes = by_video(_keyframes(out))
     questions = by_video(dataset_rows(out, "streaming_qa/qa", StreamingQA) if kind == "qa" else ())
     dialogues = by_video(dataset_rows(out, "dialogue/dialogues", Dialogue) if kind == "dialogue" else ())
     for video in read_videos(out):
@@ -72,9 +75,16 @@ def films(out: Path, kind: Kind) -> Iterator[Film]:
                 path=video_path(out, video),
                 clock=clock_of(out, video),
                 events=events.get(video.id, ()),
+                keyframes=keyframes.get(video.id, ()),
                 questions=questions.get(video.id, ()),
                 dialogues=dialogues.get(video.id, ()),
             )
+
+
+def _keyframes(out: Path) -> Iterator[Keyframe]:
+    path = table_path(out, Keyframe)
+    for row in read_table(path, Keyframe) if path.is_file() else ():
+        yield row.model_copy(update={"jpeg": b""})
 
 
 def labels_of(out: Path) -> tuple[str, ...]:

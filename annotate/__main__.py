@@ -1,0 +1,232 @@
+"""Command line: `python -m annotate VERB …`."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from annotate import server
+from annotate.access import Access, connect, invite, read_access
+from annotate.closing import close, read_closed
+from annotate.desk import INSTRUCTIONS, posting_of, reading_of, screen_of, show_clips
+from annotate.disputes import disputes
+from annotate.errors import AnnotateError
+from annotate.people import People
+from annotate.plan import Known, PlanConfig, plan, read_gold
+from annotate.pull import pull
+from annotate.push import push
+from annotate.rounds import Round, load
+from annotate.second import second_round
+from annotate.standing import finished, status
+from annotate.studio import enter
+from annotate.tasks import Kind
+from datasets_build.core.config import load_config
+from datasets_build.core.files import DataError
+from datasets_build.core.progress import set_up_logging
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Records to people in Label Studio, and back as better records.",
+)
+
+
+def _path(text: str) -> Path:
+    # An empty path would be the folder that the command runs in.
+    if not text.strip():
+        raise typer.BadParameter("is empty, expected a path")
+    return Path(text).expanduser()
+
+
+Name = Annotated[str, typer.Argument(metavar="ROUND", help="The round's name: a-z, 0-9, - and _.")]
+Rounds = Annotated[
+    Path, typer.Option("--rounds", metavar="DIR", parser=_path, help="The folder of all rounds.", show_default=True)
+]
+ROUNDS = Path("out/rounds")
+
+
+@app.command("serve")
+def serve(
+    port: Annotated[int | None, typer.Option("--port", help="Where to listen; a free port without.")] = None,
+) -> None:
+    """Start a Label Studio of one's own on this machine, install it first where it is missing, and say its address."""
+    set_up_logging()
+    home = server.default_home()
+    server.install(home, tell=typer.echo)
+    access = server.start(home, port, tell=typer.echo)
+    typer.echo(f"Label Studio {access.version} at {access.url}, account {access.username}")
+    typer.echo(f"its password and token are in {home / 'access.json'}, for you alone")
+
+
+@app.command("stop")
+def stop() -> None:
+    """Stop the Label Studio that `serve` started."""
+    set_up_logging()
+    typer.echo("stopped" if server.stop(server.default_home()) else "none was running")
+
+
+@app.command("server")
+def show_server() -> None:
+    """Say whether a Label Studio of one's own is installed and running, and where."""
+    set_up_logging()
+    found = server.status(server.default_home())
+    if not found.is_installed:
+        typer.echo(f"not installed in {found.home}; make label-studio does it")
+    elif found.url is None:
+        typer.echo(f"installed in {found.home}, not running; make label-studio starts it")
+    else:
+        typer.echo(f"running at {found.url}, version {found.version or 'unknown'}, process {found.pid}")
+
+
+@app.command("invite")
+def invite_person(
+    email: Annotated[str, typer.Argument(metavar="EMAIL", help="The account's name on the server.")],
+) -> None:
+    """Make an account for an annotator; its password is read from $STREAMVL_ANNOTATOR_PASSWORD."""
+    set_up_logging()
+    password = os.environ.get("STREAMVL_ANNOTATOR_PASSWORD", "")
+    if len(password) < 8:
+        raise AnnotateError("STREAMVL_ANNOTATOR_PASSWORD: found fewer than 8 characters, expected the new password")
+    typer.echo(f"account {invite(_access(), email, password)}: {email}")
+
+
+def _access() -> Access:
+    """The server that the environment names, or one's own."""
+    url, home = os.environ.get("STREAMVL_STUDIO_URL"), server.default_home()
+    if url:
+        media = os.environ.get("STREAMVL_STUDIO_MEDIA")
+        return connect(url, os.environ.get("STREAMVL_STUDIO_TOKEN", ""), media=Path(media) if media else None)
+    found = server.status(home)
+    if found.url is None:
+        raise AnnotateError(f"{home}: no Label Studio is running; start it with make label-studio")
+    return replace(read_access(home), url=found.url)
+
+
+def _people(access: Access) -> People:
+    where = "".join(letter if letter.isalnum() else "-" for letter in access.url.partition("://")[2].split(":")[0])
+    return People(server.default_home() / "people" / f"{where}.json")
+
+
+@app.command("push")
+def push_round(
+    name: Name,
+    data: Annotated[
+        Path, typer.Option("--data", metavar="DIR", parser=_path, help="A finished output of datasets_build.")
+    ],
+    kind: Annotated[Kind, typer.Option("--kind", help="What people are asked about.")],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings, such as sample=200 or overlap=2.")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", "-c", metavar="FILE", parser=_path, help="YAML file of settings.")
+    ] = None,
+    gold: Annotated[
+        Path | None,
+        typer.Option("--gold", metavar="FILE", parser=_path, help="JSON lines: what is true of some windows."),
+    ] = None,
+    rounds: Rounds = ROUNDS,
+) -> None:
+    """Make a round, or find it again, and send what is not there yet; a second push sends nothing."""
+    set_up_logging()
+    settings = load_config(PlanConfig, config, overrides or [])
+    known = Known(gold=read_gold(gold) if gold else ())
+    access = _access()
+    round_ = plan(rounds, name, data, kind, settings, known=known)
+    _send(round_, access)
+
+
+def _send(round_: Round, access: Access) -> None:
+    if access.media is None:
+        raise AnnotateError("STREAMVL_STUDIO_MEDIA: not set, expected the folder that the server shows files from")
+    media = show_clips(round_, access.media)
+    with enter(access) as studio:
+        pushed = push(
+            round_,
+            studio,
+            config=screen_of(round_),
+            posting=posting_of(round_, studio, media),
+            instructions=INSTRUCTIONS[round_.manifest.kind],
+        )
+        studio.media(pushed.project, media)
+    typer.echo(f"round {round_.manifest.round}: {pushed.items} items, {pushed.sent} sent")
+    typer.echo(f"{access.url}/projects/{pushed.project.id}/data")
+
+
+@app.command("status")
+def show_status(name: Name, rounds: Rounds = ROUNDS) -> None:
+    """Say how far a round is, by what was pulled; no server is asked."""
+    set_up_logging()
+    found = status(load(rounds, name))
+    by = ", ".join(f"{count} by {people}" for people, count in found.annotated.items()) or "none"
+    typer.echo(f"items: {found.items}, pushed: {found.pushed}, open: {found.open}, annotated: {by}")
+    typer.echo(f"skipped: {found.skipped}, flagged: {found.flagged}, deleted: {found.deleted}")
+    typer.echo("closed" if found.is_closed else "open to pulls")
+
+
+@app.command("pull")
+def pull_round(
+    name: Name,
+    everything: Annotated[
+        bool, typer.Option("--everything", help="Read every task again, and see what is gone.")
+    ] = False,
+    rounds: Rounds = ROUNDS,
+) -> None:
+    """Bring what people did since the last pull into the round's journal."""
+    set_up_logging()
+    round_, access = load(rounds, name), _access()
+    with enter(access) as studio:
+        project = studio.find(round_.title, screen_of(round_), overlap=round_.manifest.overlap)
+        found = pull(
+            round_,
+            studio,
+            project=project,
+            reading=reading_of(round_),
+            people=_people(access),
+            everything=everything,
+        )
+    typer.echo(f"new: {found.new}, changed: {found.changed}, deleted: {found.deleted}, flagged: {found.flagged}")
+
+
+@app.command("close")
+def close_round(name: Name, rounds: Rounds = ROUNDS) -> None:
+    """Pull once more, keep a full snapshot with its checksum, and take no more pulls."""
+    set_up_logging()
+    round_, access = load(rounds, name), _access()
+    with enter(access) as studio:
+        project = studio.find(round_.title, screen_of(round_), overlap=round_.manifest.overlap)
+        closed = close(round_, studio, project=project, reading=reading_of(round_), people=_people(access))
+    typer.echo(f"closed: {closed.tasks} tasks, {closed.annotations} annotations, sha256 {closed.sha256}")
+    for one in closed.differences:
+        typer.echo(f"differs: {one.what} {one.key}")
+
+
+@app.command("adjudicate")
+def adjudicate(
+    name: Name,
+    second: Annotated[str, typer.Argument(metavar="SECOND", help="The name of the second round.")],
+    rounds: Rounds = ROUNDS,
+) -> None:
+    """Make and send a blind second round of what people did not agree about."""
+    set_up_logging()
+    first, access = load(rounds, name), _access()
+    if read_closed(first) is None:
+        raise AnnotateError(f"round {name}: is not closed yet; what people do may still change")
+    _send(second_round(rounds, second, first, disputes(first.items, finished(first, reading_of(first)))), access)
+
+
+def main() -> int:
+    """Run the command line; an error that a person can mend is one sentence and exit code 1."""
+    try:
+        app()
+    except (DataError, OSError) as error:
+        typer.echo(f"error: {error}", err=True)
+    return 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,118 @@
+"""A round at work: what is sent for each of its items, where its clips lie, and how what comes back is read."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import lru_cache
+from pathlib import Path
+
+from annotate.board import Posting, Studio
+from annotate.errors import AnnotateError
+from annotate.proxy import proxy_path
+from annotate.pull import Reading
+from annotate.rounds import Round
+from annotate.screens import screen
+from annotate.screens.regions import Flaw
+from annotate.tasks import Item, Work
+from annotate.validate import validate
+from datasets_build.core.clock import FrameClock
+from datasets_build.core.files import whole_file
+from datasets_build.core.layout import clock_of, read_videos
+from datasets_build.core.records import Json
+
+INSTRUCTIONS = {
+    "events": "Watch the clip. Move what is in the wrong place, remove what does not happen, draw what is missing.",
+    "qa": "Watch the clip. For each question: accept it, fix its answer or its times, or reject it.",
+    "dialogue": "Watch the clip. For each turn: accept it, fix its words, or reject it; say what is early or late.",
+}
+
+
+def data_folder(round_: Round) -> Path:
+    """The folder whose records a round corrects. Raises AnnotateError where it is not there any more."""
+    folder = (round_.folder / round_.manifest.data).resolve()
+    if not (folder / "index" / "manifest.json").is_file():
+        raise AnnotateError(f"{folder}: holds no finished index; round {round_.manifest.round} was made of it")
+    return folder
+
+
+def clocks_of(data: Path) -> Callable[[str], FrameClock]:
+    """The clock of a video of a folder, by its id."""
+    videos = {video.id: video for video in read_videos(data)}
+
+    @lru_cache(maxsize=64)
+    def clock(video_id: str) -> FrameClock:
+        if video_id not in videos:
+            raise AnnotateError(f"{data}: has no video {video_id} any more")
+        return clock_of(data, videos[video_id])
+
+    return clock
+
+
+def screen_of(round_: Round) -> str:
+    """The labelling configuration of a round."""
+    return screen.config(round_.manifest.kind, round_.manifest.labels)
+
+
+def posting_of(round_: Round, studio: Studio, media: Path) -> Callable[[Item], Posting]:
+    """What is sent for an item; nothing of it says whether it is gold.
+
+    Args:
+        round_: the round.
+        studio: the server.
+        media: the folder in which it finds the round's clips.
+    """
+    labels = round_.manifest.labels
+
+    def posting(item: Item) -> Posting:
+        url = studio.media_url(media / proxy_path(round_.proxies, item.window).name)
+        task = screen.encode(item, video=url)
+        if flaws := validate(list(task.result), item, labels, is_prediction=True):
+            raise AnnotateError(f"item {item.key}: {flaws[0].detail}")
+        version = round_.manifest.model_version if task.result else ""
+        return Posting(key=item.key, data=task.data, result=task.result, model_version=version)
+
+    return posting
+
+
+def reading_of(round_: Round) -> Reading:
+    """How the round's screen is read, on the clocks of its videos."""
+    labels, clock = round_.manifest.labels, clocks_of(data_folder(round_))
+
+    def flaws(result: Sequence[Json], item: Item) -> list[Flaw]:
+        return validate(result, item, labels)
+
+    def decode(result: Sequence[Json], item: Item) -> Work:
+        return screen.decode(result, item, clock(item.window.video_id))
+
+    return Reading(validate=flaws, decode=decode, untouched=screen.untouched)
+
+
+def show_clips(round_: Round, root: Path) -> Path:
+    """Lets a server find the round's clips: a folder of them below what it shows, as links where that can be.
+
+    Raises:
+        AnnotateError: the folder cannot be made, or the disk is full.
+    """
+    folder = root / round_.title.replace(" ", "-")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for item in round_.items:
+            path = proxy_path(round_.proxies, item.window)
+            _put(path, folder / path.name)
+    except OSError as error:
+        raise AnnotateError(f"{folder}: the clips cannot be put there ({error.strerror})") from error
+    return folder
+
+
+def _put(path: Path, there: Path) -> None:
+    if there.exists():
+        return
+    # Another disk takes no hard link.
+    with suppress(OSError):
+        os.link(path, there)
+        return
+    with whole_file(there) as aside:
+        shutil.copyfile(path, aside)

@@ -1,0 +1,193 @@
+"""A round before it is sent: which windows, their proxies, and the items that people get."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+from pydantic import Field, ValidationError
+
+from annotate.errors import AnnotateError
+from annotate.order import Candidate, OrderConfig, order
+from annotate.proxy import ProxyConfig, make_proxy
+from annotate.rounds import Round, create, items_sha256
+from annotate.screens import screen
+from annotate.sheets import is_empty
+from annotate.source import Film, digest_of, films, labels_of
+from annotate.tasks import Item, Kind, Manifest, Sheet, Window, Work, key_of
+from annotate.windows import LEAST_NS, MOST_NS, windows
+from datasets_build.core.clock import Span
+from datasets_build.core.config import Config
+from datasets_build.core.progress import track
+from datasets_build.core.records import Ns, Part
+
+
+class PlanConfig(Config):
+    """How a round is made.
+
+    `sample` windows are taken, None for all: the first by `order`, or without one drawn with `seed`. `overlap` people
+    do each. Windows are `least_ns` to `most_ns` long where a video is as long as that.
+    """
+
+    sample: int | None = Field(default=None, ge=1)
+    overlap: int = Field(default=1, ge=1, le=20)
+    seed: int = 0
+    least_ns: int = Field(default=LEAST_NS, gt=0)
+    most_ns: int = Field(default=MOST_NS, gt=0)
+    proxy: ProxyConfig = ProxyConfig()
+    order: OrderConfig | None = None
+
+
+class Gold(Part):
+    """What is true of a window: whoever gets it is measured against it, and is not told."""
+
+    video_id: str
+    start_ns: Ns
+    end_ns: Ns
+    work: Work
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Place:
+    """A window that may be shown: of which film, from where to where, and what is asked."""
+
+    film: Film
+    span: Span
+    sheet: Sheet
+
+    @property
+    def name(self) -> tuple[str, int, int]:
+        """Its video and both its ends."""
+        return self.film.video.id, self.span.start_ns, self.span.end_ns
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What is known of windows before: what is true of some, and how far people were apart about others, 0..1.
+
+    Both by video and the window's ends.
+    """
+
+    gold: Sequence[Gold] = ()
+    disputed: Mapping[tuple[str, int, int], float] = field(default_factory=dict)
+
+
+NOTHING_KNOWN = Known()
+
+
+def plan(root: Path, name: str, data: Path, kind: Kind, config: PlanConfig, *, known: Known = NOTHING_KNOWN) -> Round:
+    """Make a round, or find the same one again; a run that was killed goes on with the proxies that it finds.
+
+    Args:
+        root: the folder of all rounds.
+        name: of this round.
+        data: a finished output of `python -m datasets_build`.
+        kind: what people are asked about.
+        config: how many windows, for how many people.
+        known: what is known of its windows.
+
+    Raises:
+        AnnotateError: the folder is not finished, or has nothing of this kind; a round of this name was made of
+            something else.
+    """
+    if config.most_ns < config.least_ns:
+        raise AnnotateError(f"most_ns: found {config.most_ns}, below least_ns {config.least_ns}")
+    labels = labels_of(data) if kind == "events" else ()
+    screen_sha256 = hashlib.sha256(screen.config(kind, labels).encode()).hexdigest()
+    chosen = _chosen(list(_places(data, kind, config)), config, known)
+    if not chosen:
+        raise AnnotateError(f"{data}: has nothing of kind {kind} that people could be asked about")
+    truth = {(one.video_id, one.start_ns, one.end_ns): one.work for one in known.gold if one.work.kind == kind}
+    folder = root / name / "proxies"
+    items = []
+    for place in track(chosen, total=len(chosen), label="proxies"):
+        window = make_proxy(
+            place.film.path, place.film.video, place.film.clock, span=place.span, folder=folder, config=config.proxy
+        )
+        items.append(_item(place, window, truth.get(place.name), screen_sha256))
+    manifest = Manifest(
+        round=name,
+        kind=kind,
+        data=os.path.relpath(data.resolve(), (root / name).resolve()),
+        seed=config.seed,
+        overlap=config.overlap,
+        sample=config.sample,
+        labels=labels,
+        config_sha256=screen_sha256,
+        model_version=digest_of(data, kind),
+        items=len(items),
+        items_sha256=items_sha256(items),
+        gold=sum(item.is_gold for item in items),
+        made_at=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    return create(root, manifest, items)
+
+
+def _places(data: Path, kind: Kind, config: PlanConfig) -> Iterator[_Place]:
+    for film in films(data, kind):
+        busy = [event.span for event in film.events]
+        for span in windows(film.clock, busy, least_ns=config.least_ns, most_ns=config.most_ns):
+            sheet = film.sheet(kind, span)
+            if not is_empty(sheet):
+                yield _Place(film=film, span=span, sheet=sheet)
+
+
+def _chosen(places: Sequence[_Place], config: PlanConfig, known: Known) -> list[_Place]:
+    """As many as were asked for: by the order, or drawn by the seed and then in the order of the index."""
+    if config.order is not None:
+        by_key = {str(place.name): place for place in places}
+        ranked = order([_candidate(place, known) for place in places], config.order)
+        return [by_key[rank.key] for rank in ranked[: config.sample]]
+    if config.sample is None or config.sample >= len(places):
+        return list(places)
+    kept = random.Random(config.seed).sample(range(len(places)), config.sample)
+    return [places[place] for place in sorted(kept)]
+
+
+def _candidate(place: _Place, known: Known) -> Candidate:
+    span = place.span
+    seen = [event for event in place.film.events if event.start_ns < span.end_ns and event.end_ns >= span.start_ns]
+    inside = [frame.embedding for frame in place.film.keyframes if span.contains(frame.t_ns) and frame.embedding]
+    return Candidate(
+        key=str(place.name),
+        confidences=tuple(event.confidence for event in seen),
+        widths_ns=tuple(max(event.onset_uncertainty_ns, event.offset_uncertainty_ns) for event in seen),
+        embedding=tuple(float(part) for part in np.mean(inside, axis=0)) if inside else (),
+        dispute=known.disputed.get(place.name),
+    )
+
+
+def _item(place: _Place, window: Window, truth: Work | None, screen_sha256: str) -> Item:
+    return Item(
+        key=key_of(window, place.sheet, screen_sha256),
+        window=window,
+        sheet=place.sheet,
+        split=place.film.video.split,
+        is_gold=truth is not None,
+        truth=truth,
+    )
+
+
+def read_gold(path: Path) -> list[Gold]:
+    """What is true of some windows, from a file of JSON lines. Raises AnnotateError with the line and field."""
+    found = []
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise AnnotateError(f"{path}: cannot be read as JSON lines ({error})") from error
+    for number, line in enumerate(lines, start=1):
+        try:
+            found.append(Gold.model_validate_json(line))
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"]) or "line"
+            raise AnnotateError(
+                f"{path}:{number}: {where}: {first['msg']}, found {str(first['input'])[:80]!r}"
+            ) from error
+    return found
