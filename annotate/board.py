@@ -115,8 +115,8 @@ class Studio(Protocol):
         """What a task's data says for a file of such a folder."""
         ...
 
-    def keys(self, project: Project, wanted: Sequence[str]) -> dict[str, int]:
-        """Which of these keys have a task, with its number. Raises AlteredError where one key has two tasks."""
+    def keys(self, project: Project, wanted: Sequence[str]) -> dict[str, tuple[int, ...]]:
+        """Which of these keys have tasks, with the numbers of all of them: more than one is a duplicate."""
         ...
 
     def send(self, project: Project, postings: Sequence[Posting]) -> None:

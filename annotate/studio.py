@@ -144,19 +144,14 @@ class LabelStudio(Studio):
         """What a task's data says for a file of such a folder."""
         return f"/data/local-files/?d={quote(self._below(path).as_posix())}"
 
-    def keys(self, project: Project, wanted: Sequence[str]) -> dict[str, int]:
-        """Which of these keys have a task, with its number. Raises AlteredError where one key has two tasks."""
-        found: dict[str, int] = {}
+    def keys(self, project: Project, wanted: Sequence[str]) -> dict[str, tuple[int, ...]]:
+        """Which of these keys have tasks, with the numbers of all of them: more than one is a duplicate."""
+        found: dict[str, tuple[int, ...]] = {}
         for some in _slices(wanted):
             condition = _condition(f"data.{KEY_FIELD}", "in_list", "List", some)
             for task in self._tasks(project, [condition], "id,data", with_work=False):
                 key = str(task.data.get(KEY_FIELD))
-                if key in found:
-                    raise AlteredError(
-                        f"{self.access.url}: project {project.title!r}: found tasks {found[key]} and {task.id} for "
-                        f"{key}, expected one; delete the one that has no work"
-                    )
-                found[key] = task.id
+                found[key] = (*found.get(key, ()), task.id)
         return found
 
     def send(self, project: Project, postings: Sequence[Posting]) -> None:

@@ -217,13 +217,14 @@ def test_two_hundred_tasks_are_found_by_their_keys(board, project):
     found = board.keys(project, [*keys_of(rows), "none"])
     assert set(found) == set(keys_of(rows))
     assert len(set(found.values())) == 200
-    task = board._wire.client.tasks.get(str(found["k000007"]))
+    task = board._wire.client.tasks.get(str(found["k000007"][0]))
     assert task.data == {"video": "/x.mp4", "fps": 25, "note": "ä", KEY_FIELD: "k000007"}
     assert task.predictions[0].result == [region(0), region(1)]
     assert board._wire.client.projects.get(project.id).model_version == "m1"
     board.send(project, rows[:1])
-    with pytest.raises(AlteredError, match="for k000000, expected one"):
-        board.keys(project, keys_of(rows))
+    again = board.keys(project, keys_of(rows))
+    assert again.pop("k000000")[:-1] == found.pop("k000000")
+    assert again == found
 
 
 @pytest.mark.slow
@@ -247,8 +248,8 @@ def test_what_changed_is_told_and_nothing_else(board, project):
     board.send(project, rows)
     number = board.keys(project, keys_of(rows))
     since = now()
-    first = annotate(board, number["k000003"])
-    annotate(board, number["k000029"], was_cancelled=True)
+    first = annotate(board, number["k000003"][0])
+    annotate(board, number["k000029"][0], was_cancelled=True)
     told = {task.key: task for task in board.changed(project, since)}
     assert set(told) == {"k000003", "k000029"}
     (work,) = told["k000003"].annotations
@@ -288,7 +289,7 @@ def test_two_people_finish_a_task(board, project, servers):
     number = board.keys(project, ["k000000", "k000001"])
     people = [invite(access, f"finisher{each}@example.org", "a long password") for each in (1, 2)]
     for person in people:
-        annotate(board, number["k000000"], completed_by=person)
+        annotate(board, number["k000000"][0], completed_by=person)
     assert board.counts(project).finished == 1
     done = next(task for task in board.changed(project) if task.key == "k000000")
     assert sorted(work["completed_by"] for work in done.annotations) == sorted(people)
@@ -297,7 +298,7 @@ def test_two_people_finish_a_task(board, project, servers):
 @pytest.mark.slow
 def test_a_snapshot_is_the_servers_own_bytes(board, project, tmp_path):
     board.send(project, postings(5))
-    annotate(board, board.keys(project, ["k000002"])["k000002"])
+    annotate(board, board.keys(project, ["k000002"])["k000002"][0])
     path = tmp_path / "snapshot.json"
     md5 = board.snapshot(project, path)
     assert hashlib.md5(path.read_bytes()).hexdigest() == md5
