@@ -214,6 +214,15 @@ def test_a_whole_environment_is_left_alone(home):
     assert ((home / "venv").stat().st_mtime_ns, told) == (before, [])
 
 
+def test_an_environment_is_not_replaced_under_a_running_server(home):
+    server.start(home)
+    (home / "venv.sha256").write_text("of another version\n")
+    with pytest.raises(AnnotateError, match=r"its server runs, and is not what .* asks for; stop it first"):
+        server.install(home)
+    assert server.stop(home)
+    assert (home / "venv" / "bin" / "label-studio").exists()
+
+
 @pytest.mark.slow
 def test_a_half_made_environment_is_finished(tmp_path):
     requirements = tmp_path / "requirements.txt"
