@@ -116,7 +116,7 @@ class Studio(Protocol):
         ...
 
     def keys(self, project: Project, wanted: Sequence[str]) -> dict[str, tuple[int, ...]]:
-        """Which of these keys have tasks, with the numbers of all of them."""
+        """Which of these keys have tasks, with the numbers of all of them: more than one is a duplicate."""
         ...
 
     def send(self, project: Project, postings: Sequence[Posting]) -> None:

@@ -161,6 +161,8 @@ def _install(home: Path, requirements: Path, tell: Tell) -> Path:
     venv = home / "venv"
     if _is_installed(home, requirements):
         return venv
+    if _process(home) is not None:
+        raise AnnotateError(f"{venv}: its server runs, and is not what {requirements.name} asks for; stop it first")
     if venv.is_symlink():  # what it points to is not ours to clear
         venv.unlink()
     tell(f"making {venv} for Label Studio: about 1 GB, a minute or two")

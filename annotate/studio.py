@@ -33,8 +33,9 @@ from datasets_build.core.records import Json
 
 SEND_S = 300.0
 SNAPSHOT_S = 600.0
-#: Keys of 20 characters: 200 make an address of 6 kB, and the server slows down with the square of their number.
+#: The server slows down with the square of their number, and their length in an address has an end at 64 kB.
 KEYS_AT_ONCE = 200
+KEY_BYTES_AT_ONCE = 16_000
 TASKS_AT_ONCE = 1000
 #: A page of tasks with everything that was done in them is long.
 WORK_AT_ONCE = 100
@@ -144,10 +145,9 @@ class LabelStudio(Studio):
         return f"/data/local-files/?d={quote(self._below(path).as_posix())}"
 
     def keys(self, project: Project, wanted: Sequence[str]) -> dict[str, tuple[int, ...]]:
-        """Which of these keys have tasks, with the numbers of all of them."""
+        """Which of these keys have tasks, with the numbers of all of them: more than one is a duplicate."""
         found: dict[str, tuple[int, ...]] = {}
-        for begin in range(0, len(wanted), KEYS_AT_ONCE):
-            some: list[Json] = [*wanted[begin : begin + KEYS_AT_ONCE]]
+        for some in _slices(wanted):
             condition = _condition(f"data.{KEY_FIELD}", "in_list", "List", some)
             for task in self._tasks(project, [condition], "id,data", with_work=False):
                 key = str(task.data.get(KEY_FIELD))
@@ -344,6 +344,21 @@ def enter(access: Access) -> LabelStudio:
     if access.username and found.username != access.username:
         raise AnnotateError(f"{access.url}: found the account {found.username}, expected {access.username}")
     return LabelStudio(access if access.username else found, wire)
+
+
+def _slices(wanted: Sequence[str]) -> Iterator[list[Json]]:
+    """Each key once, as many at a time as fit into an address."""
+    some: list[Json] = []
+    size = 0
+    for key in dict.fromkeys(wanted):
+        length = len(quote(key))
+        if some and (len(some) == KEYS_AT_ONCE or size + length > KEY_BYTES_AT_ONCE):
+            yield some
+            some, size = [], 0
+        some.append(key)
+        size += length
+    if some:
+        yield some
 
 
 def _condition(field: str, operator: str, kind: str, value: Json) -> dict[str, Json]:

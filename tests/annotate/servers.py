@@ -28,19 +28,24 @@ class Servers:
         self._shared, self._own, self._venv = shared, own, venv
         self._homes: list[Path] = []
 
+    def prepare(self) -> None:
+        """Make the database that all begin from, unless another process of this run has: the long first start."""
+        template = self._shared / "first"
+        with _alone(self._shared):
+            if (self._shared / "first.made").exists():
+                return
+            shutil.rmtree(template, ignore_errors=True)
+            _empty_home(template, self._venv)
+            try:
+                server.start(template)
+            finally:
+                server.stop(template)
+            (self._shared / "first.made").touch()
+
     def home(self, name: str) -> Path:
         """A new folder in which a server may be started within seconds; whatever runs in it at the end is ended."""
         home = self._own / name
-        with _alone(self._shared):
-            template = self._shared / "first"
-            if not (self._shared / "first.made").exists():
-                shutil.rmtree(template, ignore_errors=True)
-                _empty_home(template, self._venv)
-                self._homes.append(template)
-                server.start(template)
-                server.stop(template)
-                (self._shared / "first.made").touch()
-        shutil.copytree(template, home, symlinks=True)
+        shutil.copytree(self._shared / "first", home, symlinks=True)
         write_access(home, replace(read_access(home), media=home / "media"))
         self._homes.append(home)
         return home
@@ -89,6 +94,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     shared = tmp_path_factory.getbasetemp().parent / "studio-first" if together else own / "first"
     shared.mkdir(exist_ok=True)
     running = Servers(shared, own, venv)
+    running.prepare()
     try:
         yield running
     finally:
