@@ -130,35 +130,40 @@ def _corrected(turn: Turn, verdict: TurnVerdict | None) -> Turn:
 
 
 def _exchanges(turns: Sequence[Turn], refused: set[str], events: Sequence[Event]) -> set[str]:
-    """Everything that hangs together with some turns; reports go with the last request for them."""
+    """Everything that hangs together with some turns: what they name, and what names them."""
+    asked_for = _requests(turns, events)
+    there = {turn.id for turn in turns}
+    links = []
+    for turn in turns:
+        named = (turn.trigger_ref, turn.interrupts, asked_for.get(turn.id))
+        links.append({turn.id, *(name for name in named if name is not None and name in there)})
     gone = set(refused)
-    while True:
-        more = {name for turn in turns for name in _linked(turn, turns) if {turn.id, *_linked(turn, turns)} & gone}
-        more |= {turn.id for turn in turns if {turn.id, *_linked(turn, turns)} & gone}
-        if more <= gone:
-            break
+    while more := {name for link in links if link & gone for name in link} - gone:
         gone |= more
-    kept = [turn for turn in turns if turn.id not in gone]
-    orphans = {turn.id for turn in kept if turn.trigger == "event" and not _is_awaited(turn, kept, events)}
-    # Whoever broke into such a report goes with it.
-    return gone | orphans if orphans <= gone else _exchanges(turns, gone | orphans, events)
+    return gone
 
 
-def _linked(turn: Turn, turns: Sequence[Turn]) -> set[str]:
-    """The turns that a turn names."""
-    there = {other.id for other in turns}
-    return {name for name in (turn.trigger_ref, turn.interrupts) if name in there and name is not None}
+def _requests(turns: Sequence[Turn], events: Sequence[Event]) -> dict[str, str]:
+    """The request of each report: the first that waits for its event and has not been told of it yet."""
+    by_id = {event.id: event for event in events}
+    requests = [turn for turn in turns if turn.task == _REQUEST and turn.about is not None]
+    found: dict[str, str] = {}
+    told: set[tuple[str, str]] = set()
+    for turn in turns:
+        event = by_id.get(turn.trigger_ref or "")
+        if turn.trigger != "event" or event is None:
+            continue
+        for request in requests:
+            once = request.about is not None and not request.about.every and request.id in found.values()
+            if not once and (request.id, event.id) not in told and _waits_for(request, event):
+                found[turn.id] = request.id
+                told.add((request.id, event.id))
+                break
+    return found
 
 
-def _is_awaited(report: Turn, turns: Sequence[Turn], events: Sequence[Event]) -> bool:
-    event = next((event for event in events if event.id == report.trigger_ref), None)
-    return event is not None and any(
-        turn.task == _REQUEST
-        and turn.about is not None
-        and turn.end_ns <= event.start_ns
-        and is_about(turn.about, event)
-        for turn in turns
-    )
+def _waits_for(request: Turn, event: Event) -> bool:
+    return request.about is not None and request.end_ns <= event.start_ns and is_about(request.about, event)
 
 
 def _held(row: Dialogue, turns: tuple[Turn, ...], clock: FrameClock, edits: Edits, who: tuple[str, ...]) -> Dialogue:

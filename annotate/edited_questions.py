@@ -6,6 +6,7 @@ What people say is true stands, whatever the events say; what could not be known
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from annotate.edits import Edits, Judged, kept_inputs, who_of
 from annotate.source import Film
@@ -163,7 +164,7 @@ def _answer(row: StreamingQA, at: int, text: str, *, least: int, clock: FrameClo
 
 def _follows(answers: Sequence[Answer], evidence: Sequence[Evidence]) -> None:
     """Later answers come later, each with proof that was not there at the one before."""
-    for first, then in zip(answers[:1], answers[1:2], strict=False):
+    for first, then in pairwise(answers):
         proved = any(piece.role == "sufficient" and first.t_ns < piece.end_ns <= then.t_ns for piece in evidence)
         if then.t_ns <= first.t_ns or then.window_start_ns < first.window_end_ns or not proved:
             raise _FlawError(f"its answer at {first.t_ns} ns does not come before the next one, at {then.t_ns} ns")
