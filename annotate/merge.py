@@ -230,7 +230,9 @@ class _Sorted:
 
 
 def _parts(sheet: Sheet) -> Iterator[Mark | Question | Said]:
-    yield from (*sheet.marks, *sheet.questions, *sheet.turns)
+    yield from sheet.marks
+    yield from sheet.questions
+    yield from sheet.turns
 
 
 def _earlier(data: Path) -> Iterator[Correction]:
