@@ -30,7 +30,7 @@ from tests.checks.planted import within
 BY = Signature(round="r1", made_at="2026-01-02T03:04:05Z")
 
 
-def film_of(scene: Scene, *, events: Sequence[Event] | None = None, most: int = 40) -> Film:
+def film_of(scene: Scene, *, events: Sequence[Event] | None = None, most: int = 16) -> Film:
     """A video as the builders leave it."""
     found = events_in(scene) if events is None else list(events)
     asks = StreamingQAConfig(per_minute=120.0, most=most)
@@ -42,7 +42,7 @@ def film_of(scene: Scene, *, events: Sequence[Event] | None = None, most: int = 
 
 
 @lru_cache
-def lively_film(name: str = "merged", seconds: int = 25) -> tuple[Scene, Film]:
+def lively_film(name: str = "merged", seconds: int = 16) -> tuple[Scene, Film]:
     """A film in which a lot happens; read only."""
     scene = within(lively(name, seconds=seconds, seed=7))
     return scene, film_of(scene)
