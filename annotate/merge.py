@@ -22,7 +22,7 @@ from annotate.edited_questions import edit_questions
 from annotate.edits import Edits, Judged, Signature, Trouble
 from annotate.errors import AnnotateError
 from annotate.published import link_inputs, write_settings
-from annotate.source import Film, digest_of, films
+from annotate.source import Film, check_folder, digest_of, films
 from annotate.tasks import Item, Kind, Manifest, Mark, Question, Said, Sheet, Work
 from datasets_build.core.corrections import TABLE, Correction
 from datasets_build.core.files import publish_folder, sha256_file, write_json
@@ -122,6 +122,7 @@ def merge(
         AnnotateError: the folders are one, or one holds the other; another merge is there; `data` is not finished.
         StageError: another run writes there.
     """
+    check_folder(data, manifest.kind)
     _refuse_nested(data, to)
     page, corrections = _plan(manifest, items, results, data, to)
     if to.exists():
