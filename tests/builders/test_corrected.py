@@ -200,6 +200,7 @@ def test_what_people_say_is_held_against_what_could_be_known_and_not_against_the
     }
 
 
+@pytest.mark.slow
 def test_a_video_may_lose_all_its_questions_and_its_conversation(parent, tmp_path):
     before = rows_of(parent)
     lost = before["events"][0].video_id
@@ -236,7 +237,7 @@ def unlearned(row, **more):
     return row.model_copy(update={"id": "held", "turns": (*row.turns[:k], turn, *row.turns[k + 1 :]), **more})
 
 
-@pytest.mark.parametrize("by_a_person", [True, False])
+@pytest.mark.parametrize("by_a_person", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_only_people_may_say_of_a_conversation_what_is_not_to_be_learned(by_a_person, parent, tmp_path):
     row = rows_of(parent)["talk"][0]
     signed = {"provenance": PERSON.model_copy(update={"inputs": (row.id, *row.provenance.inputs)})}
