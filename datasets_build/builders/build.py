@@ -158,8 +158,8 @@ def build_streaming_qa(out: Path, config: StreamingQAConfig, *, force: bool = Fa
                 seed = seed_of(source.video.id, "streaming_qa", config.seed)
                 desk = source.desk(teacher, config.facts, seed=seed)
                 asked = corrections.questions(source.video.id, questions_of(source.video, desk, config, seed=seed))
-                twinned = with_twins(asked.rows)
-                rejects += [*asked.stale, *twinned.stale]
+                twinned = with_twins(asked)
+                rejects += twinned.stale
                 publisher.add("qa", source.video.split, twinned.rows)
                 publisher.add_video(source.video)
         publish_card(

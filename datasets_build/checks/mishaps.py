@@ -36,7 +36,8 @@ def _again(row: Dialogue, known: Known) -> Iterator[Breach]:
 
 
 def _corrected(row: Dialogue, known: Known) -> Iterator[Breach]:
-    """What is not learned is not true, and somebody says so."""
+    """What is not learned is not true, and somebody says so: in the conversation, or of it."""
+    judged = row.provenance.kind == "person"
     corrected = {turn.trigger_ref for turn in row.turns if turn.trigger == "correction"}
     turns = turns_of(row)
     for turn in said_by(row, "assistant"):
@@ -44,7 +45,7 @@ def _corrected(row: Dialogue, known: Known) -> Iterator[Breach]:
             continue
         if turn.loss_weight:
             yield Breach(f"turn {turn.id} of loss_weight {turn.loss_weight}", "0, because it is not learned")
-        if turn.id not in corrected:
+        if turn.id not in corrected and not judged:
             yield Breach(f"turn {turn.id} not learned", "a turn that corrects it")
         user = turns.get(turn.trigger_ref or "")
         refused = [

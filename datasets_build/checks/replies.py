@@ -55,6 +55,9 @@ def _about(row: Dialogue, known: Known) -> Iterator[Breach]:
 
 def replies_of(row: Dialogue, known: Known) -> Iterator[Reply | Breach]:
     """Every user turn with its answer and what is due to it; a breach where nothing can be said."""
+    if row.provenance.kind == "person":
+        # What people have corrected is held against what could be known, and not against what the events say.
+        return
     for user, turn, since in _answered(row):
         if user.about is None or user.task is None or unfit(user.task, user.about, known.grounds):
             continue
@@ -150,7 +153,8 @@ def _reports(row: Dialogue, known: Known) -> Iterator[Breach]:
     instants = {made: at for _, made, at in _awaited(row, known)}
     due = Counter(made for _, made, _ in _awaited(row, known))
     given = Counter(turn.trigger_ref or "" for turn in said_by(row, "assistant") if turn.trigger == "event")
-    for made in [*due, *(ref for ref in given if ref not in due)]:
+    judged = row.provenance.kind == "person"
+    for made in () if judged else (*due, *(ref for ref in given if ref not in due)):
         if given[made] != due[made]:
             yield Breach(f"{given[made]} reports of event {made}", f"{due[made]}, as many as were asked for")
     for turn in said_by(row, "assistant"):

@@ -1,0 +1,115 @@
+"""A folder beside its parent: inputs are links, videos are found, and the settings are the parent's."""
+
+import json
+import os
+
+import pytest
+import yaml
+
+from annotate.errors import AnnotateError
+from annotate.published import LINKED, SETTINGS, link_inputs, write_settings
+from datasets_build.builders.dialogue import DialogueConfig
+from datasets_build.builders.events import EventsConfig
+from datasets_build.builders.facts import FactsConfig
+from datasets_build.builders.streaming_qa import StreamingQAConfig
+from datasets_build.core.config import load_config
+from datasets_build.core.files import write_json
+from datasets_build.core.layout import read_videos, video_path
+from datasets_build.core.stage import Fingerprint
+from datasets_build.settings import Settings
+from tests.augment.folders import tree
+from tests.builders.made import lively, write_out
+
+
+def data_of(folder, root="videos"):
+    """An index of one video whose file lies below a root of the folder, or somewhere else."""
+    out = write_out(folder, [lively("one", seconds=1)])
+    write_json(out / "index" / "source.json", {"root": root})
+    place = out / root
+    place.mkdir(parents=True, exist_ok=True)
+    (place / "one.mp4").write_text("a film")
+    write_json(out / "index" / "inputs.json", {"one.mp4": "0"})
+    return out
+
+
+def linked(data, to):
+    to.mkdir(parents=True)
+    link_inputs(data, to)
+    return to
+
+
+@pytest.mark.parametrize("root", ["videos", "deep/er", "."])
+def test_videos_are_found_from_the_new_folder(root, tmp_path):
+    data = data_of(tmp_path / "data", root)
+    to = linked(data, tmp_path / "far" / "away" / "to")
+    (video,) = read_videos(to)
+    assert video_path(to, video).read_text() == "a film"
+    assert not (to / "merge.json").exists()
+    again = linked(to, tmp_path / "again")
+    assert video_path(again, video).read_text() == "a film"
+
+
+def test_videos_of_somewhere_else_need_no_link(tmp_path):
+    data = data_of(tmp_path / "data", str(tmp_path / "films"))
+    to = linked(data, tmp_path / "to")
+    assert {path.name for path in to.iterdir()} == set(LINKED)
+    assert video_path(to, read_videos(to)[0]).read_text() == "a film"
+
+
+def test_inputs_are_hard_links(tmp_path):
+    data = data_of(tmp_path / "data")
+    to = linked(data, tmp_path / "to")
+    for stage in LINKED:
+        assert tree(to / stage) == tree(data / stage)
+        for path in (path for path in (data / stage).rglob("*") if path.is_file()):
+            assert (to / path.relative_to(data)).samefile(path)
+
+
+def test_where_no_link_can_be_made_files_are_copied(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(18, "Invalid cross-device link")
+
+    data = data_of(tmp_path / "data")
+    monkeypatch.setattr(os, "link", refuse)
+    to = linked(data, tmp_path / "to")
+    for stage in LINKED:
+        assert tree(to / stage) == tree(data / stage)
+    assert not (to / "index" / "source.json").samefile(data / "index" / "source.json")
+
+
+def test_a_folder_that_was_never_looked_at_has_no_perception(tmp_path):
+    data = data_of(tmp_path / "data")
+    (data / "perceive" / "manifest.json").unlink()
+    assert not (linked(data, tmp_path / "to") / "perceive").exists()
+
+
+SOME = {
+    "events": EventsConfig(signals=False, black_contrast=1e-7),
+    "streaming_qa": StreamingQAConfig(seed=3, teacher="terse", tasks=("now", "next"), facts=FactsConfig(recent_ns=7)),
+    "dialogue": DialogueConfig(grids=("native", "30000/1001"), ways=("tell",), per_minute=0.1 + 0.2),
+}
+
+
+def test_settings_come_back_as_they_were(tmp_path):
+    for stage, config in SOME.items():
+        (tmp_path / stage).mkdir()
+        fields = dict(Fingerprint.of(config, code="c", inputs={"index": "i"}).fields)
+        write_json(tmp_path / stage / "manifest.json", {"fields": fields})
+    write_settings(tmp_path, tmp_path)
+    assert list(yaml.safe_load((tmp_path / SETTINGS).read_text())) == list(SOME)
+    assert load_config(Settings, tmp_path / SETTINGS) == Settings(**SOME)
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        ({}, "field fields is missing"),
+        ({"fields": {"config.seed": "nonsense("}}, r"field fields\.config\.seed is 'nonsense\('"),
+        ({"fields": {"config.seed": "b'x'"}}, "expected a value"),
+    ],
+)
+def test_a_manifest_that_does_not_tell_is_refused(content, why, tmp_path):
+    (tmp_path / "events").mkdir()
+    (tmp_path / "events" / "manifest.json").write_text(json.dumps(content))
+    with pytest.raises(AnnotateError, match=why):
+        write_settings(tmp_path, tmp_path)
