@@ -1,5 +1,6 @@
 """Videos and their records for tests of proxies, and what a proxy shows."""
 
+import av
 import numpy as np
 
 from annotate.proxy import proxy_path
@@ -37,7 +38,6 @@ def numbers(folder, window):
 
 
 def small(picture):
-    """A picture as 16 x 16 colours, for telling frames of one scene apart."""
-    height, width = (side // 16 * 16 for side in picture.shape[:2])
-    blocks = picture[:height, :width].reshape(16, height // 16, 16, width // 16, 3)
-    return blocks.mean(axis=(1, 3), dtype=np.float64)
+    """A picture as 48 x 64 colours, float, for telling frames of one scene apart."""
+    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+    return frame.reformat(64, 48, "rgb24", interpolation="AREA").to_ndarray().astype(float)

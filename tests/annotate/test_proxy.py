@@ -337,8 +337,8 @@ def test_killed_at_any_moment_and_repeated_it_gives_the_same_bytes(tmp_path):
     make_proxy(path, video, clock, span=whole(clock), folder=tmp_path / "timed")
     took = time.monotonic() - started
     n_killed = 0
-    for attempt in range(12):
-        folder = tmp_path / f"killed{attempt % 3}"
+    for attempt in range(6):
+        folder = tmp_path / f"killed{attempt % 2}"
         process = run(path, folder)
         assert process.stdout.readline() == "ready\n"
         time.sleep(rng.uniform(0, 1.2 * took))
@@ -347,15 +347,15 @@ def test_killed_at_any_moment_and_repeated_it_gives_the_same_bytes(tmp_path):
         process.stdout.close()
         for name in files(folder) if folder.exists() else ():
             assert name.startswith((".", "made/")) or name == f"{window.proxy_sha256}.mp4"
-        if attempt >= 9:
+        if attempt >= 4:
             assert make_proxy(path, video, clock, span=whole(clock), folder=folder) == window
             check_proxy(folder, window, decode=True)
             assert sorted(files(folder)) == sorted(files(tmp_path / "whole"))
-    assert n_killed >= 4
+    assert n_killed >= 2
 
 
 REAL = ["decord_video_90.mov", "gradio_b.avi", "imageio_realshort.mp4", "los_test1.mp4", "mb_frames.webm",
-        "mb_hevc.ts", "mdn_rabbit320.webm", "mpy_fire2.mp4", "skv_carphone_pristine.mp4", "tc_av1_video.mkv",
+        "mdn_rabbit320.webm", "mpy_fire2.mp4", "skv_carphone_pristine.mp4", "tc_av1_video.mkv",
         "tc_bt2020_10bit.mp4", "tc_nasa_13013_rotated.mp4", "tc_test_non_zero_start.mp4", "imageio_newtonscradle.gif",
         "damaged_rabbit_truncated_60pct.mp4", "mb_edts.mp4"]  # fmt: skip
 
