@@ -56,8 +56,8 @@ def _fix(draw, window, times, question):
         t_ns = draw(st.none() | st.sampled_from(times))
         shown = first_frame(window, getattr(question, field))
         fix[field] = None if t_ns is None or first_frame(window, t_ns) == shown else t_ns
-    ask, answer = (first_frame(window, fix[f] or getattr(question, f)) for f in ("ask_ns", "answer_ns"))
-    if ask > answer:
+    meant = [getattr(question, field) if fix[field] is None else fix[field] for field in ("ask_ns", "answer_ns")]
+    if first_frame(window, meant[0]) > first_frame(window, meant[1]):
         fix.update(ask_ns=None, answer_ns=None)
     return fix if any(value is not None for value in fix.values()) else {"answer": "corrected"}
 
