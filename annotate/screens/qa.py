@@ -128,7 +128,7 @@ class _Block:
 
     def judged(self, question: Question, window: Window, *, is_finished: bool) -> Judged | None:
         reading, before = self.reading, len(self.reading.flaws)
-        verdict = reading.verdict(self.field("verdict"), question.id, is_finished=is_finished)
+        verdict = reading.verdict(self.field("verdict"), f"question {question.id}", is_finished=is_finished)
         quality = reading.whole(self.field("quality"), "rating", STARS)
         if verdict is None:
             return None

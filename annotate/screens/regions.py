@@ -179,10 +179,10 @@ class Reading:
         self.flaw("number", region.where, repr(found), f"a whole number from 1 to {most}")
         return None
 
-    def verdict(self, region: Region | None, id_: str, *, is_finished: bool) -> Verdict | None:
+    def verdict(self, region: Region | None, where: str, *, is_finished: bool) -> Verdict | None:
         """Accept, fix or reject, which a finished result must have; None where it is missing or a flaw."""
         if region is None and is_finished:
-            self.flaw("missing", id_, "no verdict", "one of " + ", ".join(VERDICTS))
+            self.flaw("missing", where, "no verdict", "one of " + ", ".join(VERDICTS))
         return cast("Verdict | None", self.choice(region, VERDICTS))
 
     def is_usable(self, region: Region | None) -> bool:
