@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from annotate.board import MissingError, Posting, Project, UnknownError
 from annotate.errors import AnnotateError
 from annotate.lock import hold
-from annotate.rounds import Round
+from annotate.rounds import Round, blind
 from annotate.tasks import Item
 from datasets_build.core.files import write_bytes
 from datasets_build.core.progress import track
@@ -223,8 +223,7 @@ class _Push:
             missing = left
 
     def _posting(self, item: Item) -> Posting:
-        # Who makes a task must have no way to let slip what is hidden.
-        posting = self.posting(item.model_copy(update={"is_gold": False, "truth": None}))
+        posting = self.posting(blind(item))
         if posting.key != item.key:
             raise AnnotateError(f"{item.key}: the task made of it has key {posting.key}, expected the item's")
         return posting

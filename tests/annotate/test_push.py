@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from annotate.board import AlteredError, MissingError, RefusedError, UnknownError
 from annotate.errors import AnnotateError
 from annotate.push import CHUNK, SENT, Patience, push, read_sent
+from annotate.rounds import blind
 from tests.annotate.board_of_lies import BoardOfLies, Fuse, Killed, Refusing, killed_at_writes
 from tests.annotate.rounds_of_items import CONFIG, patience, posting, some_round
 from tests.laws import examples
@@ -238,7 +239,7 @@ def test_what_trickles_in_for_ever_is_not_waited_for(tmp_path):
     rest = list(round_.items)
 
     def sleep(seconds):
-        board.make([posting(rest.pop().model_copy(update={"is_gold": False, "truth": None}))])
+        board.make([posting(blind(rest.pop()))])
 
     slow = Patience(tries=4, first_s=1.0, most_s=1.0, settle_s=1.0, sleep=sleep)
     with pytest.raises(UnknownError, match="still on their way"):
