@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from annotate.board import AlteredError, MissingError, RefusedError, UnknownError
 from annotate.errors import AnnotateError
-from annotate.push import CHUNK, SENT, Patience, push, read_sent
+from annotate.push import CHUNK, SENT, Patience, find_project, push, read_sent
 from annotate.rounds import blind
 from tests.annotate.board_of_lies import BoardOfLies, Fuse, Killed, Refusing, killed_at_writes
 from tests.annotate.rounds_of_items import CONFIG, patience, posting, some_round
@@ -208,6 +208,14 @@ def test_a_project_of_the_same_title_by_somebody_else_is_not_ours(tmp_path):
     with pytest.raises(MissingError, match="one of the same title has number 2"):
         send(round_, board)
     assert board.tasks == {}
+
+
+def test_the_project_of_a_round_is_found_again(tmp_path):
+    board, round_ = BoardOfLies(honest=True), some_round(tmp_path)
+    with pytest.raises(MissingError, match="round r1: it was not pushed yet; run annotate-push first"):
+        find_project(round_, board, config=CONFIG)
+    done = send(round_, board)
+    assert find_project(round_, board, config=CONFIG) == done.project
 
 
 def test_a_changed_configuration_is_told(tmp_path):

@@ -19,7 +19,7 @@ from annotate.closing import close, latest, read_closed
 from annotate.errors import AnnotateError
 from annotate.people import People
 from annotate.pull import pull
-from annotate.push import push
+from annotate.push import find_project, push
 from annotate.standing import status
 from annotate.studio import enter
 from tests.annotate.rounds_of_items import CONFIG_OF_VIDEOS, posting, reading, some_round, tree
@@ -47,12 +47,13 @@ PULLER = textwrap.dedent("""
     from annotate.access import read_access
     from annotate.people import People
     from annotate.pull import pull
+    from annotate.push import find_project
     from annotate.rounds import load
     from annotate.studio import enter
     from tests.annotate.rounds_of_items import CONFIG_OF_VIDEOS, reading
     round_ = load(Path(sys.argv[2]), "r1")
     with enter(read_access(Path(sys.argv[1]))) as board:
-        project = board.find(round_.title, CONFIG_OF_VIDEOS, overlap=2)
+        project = find_project(round_, board, config=CONFIG_OF_VIDEOS)
         people = People(Path(sys.argv[2]) / "../people.json")
         print("begun", flush=True)
         pull(round_, board, project=project, reading=reading(), people=people, everything=True)
@@ -126,7 +127,7 @@ def test_every_item_has_one_task(home, round_):
             if ended_within(pusher, rng.uniform(0.1, 3.0)):
                 # All is there before all kills are made: take some away, so that there is something to send.
                 with enter(read_access(home)) as board:
-                    project = board.find(round_.title, CONFIG_OF_VIDEOS, overlap=2)
+                    project = find_project(round_, board, config=CONFIG_OF_VIDEOS)
                     for task in rng.sample(all_tasks(board, project), 300):
                         board._wire.client.tasks.delete(id=str(task.task_id))
                 continue
@@ -160,7 +161,7 @@ def test_every_item_has_one_task(home, round_):
 def test_a_puller_that_was_killed_ends_in_the_same_bytes(home, round_, tmp_path):
     rng, root = random.Random(8), round_.folder.parent
     with enter(read_access(home)) as board:
-        project = board.find(round_.title, CONFIG_OF_VIDEOS, overlap=2)
+        project = find_project(round_, board, config=CONFIG_OF_VIDEOS)
         work(board, project, rng.sample(all_tasks(board, project), WORKED), rng)
         whole = tmp_path / "rounds"
         shutil.copytree(root, whole)
@@ -184,7 +185,7 @@ def test_a_puller_that_was_killed_ends_in_the_same_bytes(home, round_, tmp_path)
 
 def known(round_, board):
     return {
-        "project": board.find(round_.title, CONFIG_OF_VIDEOS, overlap=2),
+        "project": find_project(round_, board, config=CONFIG_OF_VIDEOS),
         "reading": reading(),
         "people": People(round_.folder.parent / "../people.json"),
     }
