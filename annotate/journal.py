@@ -17,7 +17,7 @@ from annotate.errors import AnnotateError
 from datasets_build.core.records import Many, Part
 
 JOURNAL = "journal.jsonl"
-Cause = Literal["unknown_key", "other_round", "edited", "author", "second", "invalid", "task_gone"]
+Cause = Literal["unknown_key", "other_round", "edited", "author", "other_data", "second", "invalid", "task_gone"]
 
 
 class Flag(Part):

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-from annotate.board import Changed, Project
+from annotate.board import KEY_FIELD, Changed, Project
 from annotate.errors import AnnotateError
 from annotate.held import Held, Known, after, digest
 from annotate.journal import JOURNAL, Flag, Journal, Row, Version, plain
 from annotate.lock import hold
 from annotate.people import NOBODY, People
-from annotate.rounds import Round, round_of
+from annotate.rounds import Round, blind, round_of
 from annotate.tasks import Item, Work
 from datasets_build.core.records import Json
 
@@ -59,11 +59,15 @@ class Finding(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """How a round's screen is read: what is wrong with a result, what it means, and whether anybody touched it."""
+    """How a round's screen is read: what is wrong with a result, what it means, and whether anybody touched it.
+
+    `shown` is the data of the task that was made of an item; work on a task that shows something else is flagged.
+    """
 
     validate: Callable[[Sequence[Json], Item], Sequence[Finding]]
     decode: Callable[[Sequence[Json], Item], Work]
     untouched: Callable[[Work, Item], bool]
+    shown: Callable[[Item], Mapping[str, Json]] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,10 +192,11 @@ class _Judge:
                 flag = Flag(code="task_gone", detail=f"task {held.task} is no longer on the server")
                 lost.setdefault(held.key, []).append(_row("deleted", held, (flag,)))
         for key, rows in lost.items():
-            yield _numbered(_with_flags(rows, known.of(key)))
+            yield _numbered(_with_flags(rows, known.of(key), {}))
 
     def _look(self, task: Changed, held: Mapping[int, Held]) -> list[Row]:
         rows, seen = [], set()
+        altered = self._altered(task)
         for raw in sorted(task.annotations, key=_id):
             number = _id(raw)
             seen.add(number)
@@ -203,13 +208,24 @@ class _Judge:
                     task=task.task_id,
                     annotation=number,
                     more=0,
-                    flags=tuple(self._flags(version, old, raw, _key(task))),
+                    flags=(*self._flags(version, old, raw, _key(task)), *altered),
                     version=version,
                 )
                 rows.append(row)
         lost = [one for _, one in sorted(held.items()) if one.live and one.task == task.task_id]
         rows += [_row("deleted", one, ()) for one in lost if one.annotation not in seen]
-        return _with_flags(rows, held) if rows else []
+        own = {one.annotation: (*(flag for flag in one.own if flag.code != "other_data"), *altered) for one in lost}
+        return _with_flags(rows, held, own)
+
+    def _altered(self, task: Changed) -> tuple[Flag, ...]:
+        """A flag for work on a task that somebody gave other data, which keeps what was done before."""
+        item = self.items.get(_key(task))
+        if item is None or self.reading.shown is None:
+            return ()
+        made, found = {**self.reading.shown(blind(item)), KEY_FIELD: item.key}, task.data
+        names = sorted(name for name in made.keys() | found.keys() if made.get(name) != found.get(name))
+        detail = f"somebody changed what its task shows: {', '.join(names)}"
+        return (Flag(code="other_data", detail=plain(detail)),) if names else ()
 
     def _flags(self, version: Version, old: Held | None, raw: Mapping[str, Json], key: str) -> Iterator[Flag]:
         item = self.items.get(key)
@@ -250,8 +266,11 @@ class _Judge:
                 yield Flag(code="invalid", detail=plain(str(error)))
 
 
-def _with_flags(rows: Sequence[Row], held: Mapping[int, Held]) -> list[Row]:
-    """Rows of one key with the flags that depend on its other annotations, and rows for those whose flags changed."""
+def _with_flags(rows: Sequence[Row], held: Mapping[int, Held], own: Mapping[int, tuple[Flag, ...]]) -> list[Row]:
+    """Rows of one key with the flags that depend on its other annotations, and rows for those whose flags changed.
+
+    `own` are the other flags of annotations that have no row, where they may have changed.
+    """
     now = dict(held)
     for row in rows:
         now[row.annotation] = after(now.get(row.annotation), row)
@@ -263,7 +282,7 @@ def _with_flags(rows: Sequence[Row], held: Mapping[int, Held]) -> list[Row]:
     ]
     for number in sorted(held.keys() - told):
         one = held[number]
-        new = one.own + flags.get(number, ())
+        new = own.get(number, one.own) + flags.get(number, ())
         if one.live and new != one.flags:
             out.append(_row("flagged" if new else "cleared", one, new))
     return out

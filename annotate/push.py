@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from annotate.board import MissingError, Posting, Project, UnknownError
 from annotate.errors import AnnotateError
 from annotate.lock import hold
-from annotate.rounds import Round
+from annotate.rounds import Round, blind
 from annotate.tasks import Item
 from datasets_build.core.files import write_bytes
 from datasets_build.core.progress import track
@@ -35,15 +35,19 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
-class Receiver(Protocol):
+class Finder(Protocol):
+    """A server on which a round's project can be found again."""
+
+    def find(self, title: str, config: str, *, overlap: int = 1) -> Project:
+        """Find a project that was made before."""
+        ...
+
+
+class Receiver(Finder, Protocol):
     """What a push asks of a server (`annotate.board` says how it may fail)."""
 
     def project(self, title: str, config: str, *, instructions: str = "", overlap: int = 1) -> Project:
         """Find the project of this title or make it."""
-        ...
-
-    def find(self, title: str, config: str, *, overlap: int = 1) -> Project:
-        """Find a project that was made before."""
         ...
 
     def keys(self, project: Project, wanted: Sequence[str]) -> Mapping[str, Sequence[int]]:
@@ -139,6 +143,32 @@ def read_sent(folder: Path) -> Sent | None:
         raise AnnotateError(f"{path}: not the state of a push ({error.errors()[0]['msg']})") from error
 
 
+def find_project(round_: Round, board: Finder, *, config: str) -> Project:
+    """The project to which a round was pushed.
+
+    Raises:
+        MissingError: it was not pushed yet, or its project is gone, or one of the same title was made by somebody else.
+        AlteredError: somebody changed the project.
+    """
+    name, path = round_.manifest.round, round_.folder / SENT
+    sent = read_sent(round_.folder)
+    if sent is None:
+        raise MissingError(f"round {name}: it was not pushed yet; run annotate-push first")
+    if sent.title != round_.title:
+        raise AnnotateError(f"{path}: title: found {sent.title!r}, expected {round_.title!r}: it is another round's")
+    gone = (
+        f"round {name}: its project {sent.project}, {sent.title!r}, is gone from the server; what was pulled is kept; "
+        f"to send all of it anew, delete {path}"
+    )
+    try:
+        project = board.find(sent.title, config, overlap=round_.manifest.overlap)
+    except MissingError as error:
+        raise MissingError(f"{gone} ({error})") from error
+    if project.id != sent.project:
+        raise MissingError(f"{gone}; one of the same title has number {project.id} and was made by somebody else")
+    return project
+
+
 class _Push:
     """One push of one round, by the process that holds it."""
 
@@ -162,8 +192,7 @@ class _Push:
         return self._tell()
 
     def _open(self, config: str, instructions: str) -> Project:
-        before, title = read_sent(self.round.folder), self.round.title
-        overlap = self.round.manifest.overlap
+        before, title, overlap = read_sent(self.round.folder), self.round.title, self.round.manifest.overlap
         if before is None:
             project = self.patience.ask(
                 lambda: self.board.project(title, config, instructions=instructions, overlap=overlap)
@@ -171,26 +200,8 @@ class _Push:
             self.state = Sent(title=title, project=project.id)
             self._write()
             return project
-        if before.title != title:
-            raise AnnotateError(
-                f"{self.round.folder / SENT}: title: found {before.title!r}, expected {title!r}: it is another round's"
-            )
         self.state = before
-        try:
-            project = self.patience.ask(lambda: self.board.find(title, config, overlap=overlap))
-        except MissingError as error:
-            raise MissingError(f"{self._gone()} ({error})") from error
-        if project.id != before.project:
-            raise MissingError(
-                f"{self._gone()}; one of the same title has number {project.id} and was made by somebody else"
-            )
-        return project
-
-    def _gone(self) -> str:
-        return (
-            f"round {self.round.manifest.round}: its project {self.state.project}, {self.state.title!r}, is gone from "
-            f"the server; what was pulled is kept; to send all of it anew, delete {self.round.folder / SENT}"
-        )
+        return self.patience.ask(lambda: find_project(self.round, self.board, config=config))
 
     def _settle_what_was_left(self) -> None:
         """An earlier push died in the middle of a request: the server may be at work on it still."""
@@ -223,8 +234,7 @@ class _Push:
             missing = left
 
     def _posting(self, item: Item) -> Posting:
-        # Who makes a task must have no way to let slip what is hidden.
-        posting = self.posting(item.model_copy(update={"is_gold": False, "truth": None}))
+        posting = self.posting(blind(item))
         if posting.key != item.key:
             raise AnnotateError(f"{item.key}: the task made of it has key {posting.key}, expected the item's")
         return posting

@@ -62,6 +62,11 @@ def items_sha256(items: Sequence[Item]) -> str:
     return digest.hexdigest()
 
 
+def blind(item: Item) -> Item:
+    """An item as whoever makes a task of it may see it: nothing tells that it is gold."""
+    return item.model_copy(update={"is_gold": False, "truth": None})
+
+
 def create(root: Path, manifest: Manifest, items: Sequence[Item]) -> Round:
     """Make a round below `root`, or find the same one again.
 

@@ -4,6 +4,7 @@ import json
 import logging
 import shutil
 from contextlib import suppress
+from dataclasses import replace
 from unittest import mock
 
 import pytest
@@ -191,6 +192,31 @@ def test_work_that_another_edited_is_flagged(round_, board):
     fetch(round_, board)
     (row,) = rows(round_)
     assert [(flag.code, flag.detail) for flag in row.flags] == [("edited", "a2 edited what a1 did")]
+
+
+def test_work_on_a_task_that_was_given_other_data_is_flagged(round_, board):
+    showing = replace(reading(), shown=lambda one: posting(one).data)
+
+    def fetched():
+        people = People(round_.folder.parents[1] / "people.json")
+        return pull(round_, board, project=project_of(round_, board), reading=showing, people=people)
+
+    number = board.annotate(2, 7, JUMP)
+    assert fetched().flagged == 0
+    kept = dict(board.tasks[2].data)
+    board.tasks[2].data.update(video="/other.mp4", more=1)
+    later = board.annotate(2, 8, JUMP)
+    fetched()
+    board.tasks[2].data = kept
+    fetched()
+    assert told(round_) == [
+        ("new", number, ()),
+        ("new", later, ("other_data",)),
+        ("flagged", number, ("other_data",)),
+        ("cleared", number, ()),
+        ("cleared", later, ()),
+    ]
+    assert rows(round_)[2].flags[0].detail == "somebody changed what its task shows: more, video"
 
 
 def test_work_of_nobody_is_flagged(round_, board):

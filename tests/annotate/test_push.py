@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from annotate.board import AlteredError, MissingError, RefusedError, UnknownError
 from annotate.errors import AnnotateError
-from annotate.push import CHUNK, SENT, Patience, push, read_sent
+from annotate.push import CHUNK, SENT, Patience, find_project, push, read_sent
+from annotate.rounds import blind
 from tests.annotate.board_of_lies import BoardOfLies, Fuse, Killed, Refusing, killed_at_writes
 from tests.annotate.rounds_of_items import CONFIG, patience, posting, some_round
 from tests.laws import examples
@@ -209,6 +210,14 @@ def test_a_project_of_the_same_title_by_somebody_else_is_not_ours(tmp_path):
     assert board.tasks == {}
 
 
+def test_the_project_of_a_round_is_found_again(tmp_path):
+    board, round_ = BoardOfLies(honest=True), some_round(tmp_path)
+    with pytest.raises(MissingError, match="round r1: it was not pushed yet; run annotate-push first"):
+        find_project(round_, board, config=CONFIG)
+    done = send(round_, board)
+    assert find_project(round_, board, config=CONFIG) == done.project
+
+
 def test_a_changed_configuration_is_told(tmp_path):
     board, round_ = BoardOfLies(honest=True), some_round(tmp_path)
     send(round_, board)
@@ -238,7 +247,7 @@ def test_what_trickles_in_for_ever_is_not_waited_for(tmp_path):
     rest = list(round_.items)
 
     def sleep(seconds):
-        board.make([posting(rest.pop().model_copy(update={"is_gold": False, "truth": None}))])
+        board.make([posting(blind(rest.pop()))])
 
     slow = Patience(tries=4, first_s=1.0, most_s=1.0, settle_s=1.0, sleep=sleep)
     with pytest.raises(UnknownError, match="still on their way"):

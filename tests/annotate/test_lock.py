@@ -1,0 +1,54 @@
+"""One at a time, and nobody waits for the dead."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from annotate.errors import AnnotateError
+from annotate.lock import hold, wait
+
+
+def test_who_comes_second_is_told_who_is_there(tmp_path):
+    path = tmp_path / "lock"
+    told = f"{tmp_path}: process {os.getpid()} is already pushing; wait for it"
+    with hold(path, "pushing"):
+        with pytest.raises(AnnotateError, match=told), hold(path, "pushing"):
+            pytest.fail("two were let in")
+        # The refused one took nothing from the one who holds it.
+        with pytest.raises(AnnotateError, match="already pushing"), hold(path, "pushing"):
+            pytest.fail("two were let in")
+
+
+def test_an_error_lets_go(tmp_path):
+    path = tmp_path / "lock"
+    with pytest.raises(KeyError), hold(path, "pushing"):
+        raise KeyError
+    with hold(path, "pushing"):
+        assert path.read_text() == f"{os.getpid()}\n"
+
+
+def test_what_a_longer_number_left_is_gone(tmp_path):
+    (tmp_path / "lock").write_text("4000000000\n")
+    with hold(tmp_path / "lock", "pushing"):
+        assert (tmp_path / "lock").read_text() == f"{os.getpid()}\n"
+
+
+def test_a_lock_that_cannot_be_made(tmp_path):
+    told = r"cannot be made to lock the round \(No such file"
+    with pytest.raises(AnnotateError, match=told), hold(tmp_path / "none" / "lock", "pushing"):
+        pytest.fail("held nothing")
+
+
+def test_who_waits_comes_after(tmp_path):
+    counted = tmp_path / "count"
+    counted.write_text("0")
+
+    def add(_):
+        for _ in range(20):
+            with wait(tmp_path / "lock"):
+                counted.write_text(str(int(counted.read_text()) + 1))
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(add, range(4)))
+    assert counted.read_text() == "80"
