@@ -74,6 +74,8 @@ def test_boundaries_by_hand():
     found = measured(panel(left, right), signed=True)
     assert (found.start.bias_ms.value, found.end.bias_ms.value) == (-300.0, 1000.0)
     assert (found.start.median_ms.value, found.end.median_ms.value) == (300.0, 1000.0)
+    # Once a pair, however many thresholds it passes.
+    assert (found.start.median_ms.n, found.end.median_ms.n) == (1, 1)
     assert measured(panel(left, right)).start.bias_ms.value is None
 
 

@@ -67,6 +67,8 @@ def test_a_person_against_others_comes_first_in_each_panel():
 def test_gold_is_what_is_marked_as_gold_and_has_a_truth():
     panels = against_gold("a", ITEMS, table(("k1", "a"), ("k2", "a"), ("k2", "b")))
     assert panels == [Panel(item=ITEMS[1], works=(WORK["a"], events()))]
+    known = [item("k2", EMPTY, truth=events())]
+    assert against_gold("a", known, table_of(known, [done("k2", "a", WORK["a"])])) == []
     forgotten = [item("k2", EMPTY, is_gold=True)]
     assert against_gold("a", forgotten, table_of(forgotten, [done("k2", "a", WORK["a"])])) == []
 

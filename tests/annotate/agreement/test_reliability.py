@@ -175,3 +175,21 @@ def test_every_sign_has_its_n_and_its_rule():
     for sign in simulated(GOOD, STAMP)["stamp"].values():
         assert sign.own.n > 0
         assert "or more" in sign.rule
+
+
+@pytest.mark.parametrize(
+    ("names", "is_look"),
+    [
+        ((), False),
+        (("time",), False),
+        (("untouched",), False),
+        (("planted",), False),
+        (("time", "entropy"), False),
+        (("time", "untouched"), True),
+        (("time", "planted"), True),
+        (("untouched", "entropy"), True),
+    ],
+)
+def test_one_sign_alone_calls_for_nothing(names, is_look):
+    found = simulated(GOOD, OTHER, many=3, gold=1)["good"].values()
+    assert is_worth_a_look([sign.model_copy(update={"raised": sign.name in names}) for sign in found]) == is_look
