@@ -165,8 +165,12 @@ def test_a_posting_that_cannot_be_sent(changes, words):
 
 
 @pytest.fixture
-def board(servers: Servers):
+def sdk() -> None:
     needs_sdk()
+
+
+@pytest.fixture
+def board(sdk, servers: Servers):
     with enter(servers.access()) as entered:
         yield entered
 
@@ -323,8 +327,7 @@ def test_a_snapshot_that_came_broken_leaves_the_file_as_it_was(board, project, t
 
 
 @pytest.mark.slow
-def test_a_snapshot_without_end_is_deleted_and_one_left_behind_too(servers, tmp_path):
-    needs_sdk()
+def test_a_snapshot_without_end_is_deleted_and_one_left_behind_too(sdk, servers, tmp_path):
     home = servers.home("snapshots")
     with enter(server.start(home)) as board:
         project = board.project("snapshots", CONFIG)
@@ -390,8 +393,7 @@ def test_a_deleted_project_is_missing_whatever_is_asked(board, project, tmp_path
 
 
 @pytest.mark.slow
-def test_who_enters_is_who_the_access_says(servers):
-    needs_sdk()
+def test_who_enters_is_who_the_access_says(sdk, servers):
     access = servers.access()
     with pytest.raises(AnnotateError, match="opens nothing"):
         enter(Access(url=access.url, username="", token="f" * 40, version=""))
@@ -416,8 +418,7 @@ def test_a_request_that_ran_out_of_time_was_carried_out_all_the_same(board, proj
 
 
 @pytest.mark.slow
-def test_a_server_killed_while_it_is_sent_to_loses_and_doubles_nothing(servers):
-    needs_sdk()
+def test_a_server_killed_while_it_is_sent_to_loses_and_doubles_nothing(sdk, servers):
     home = servers.home("killed")
     rows = postings(600, regions=8)
     with enter(server.start(home)) as board:
