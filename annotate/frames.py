@@ -33,8 +33,8 @@ def span_to_frames(window: Window, span: Span) -> tuple[int, int]:
 def frames_to_span(window: Window, clock: FrameClock, start: int, end: int) -> Span:
     """The half-open span of the source frames that are seen from frame `start` to frame `end`, both included.
 
-    It begins when the first of them comes on and ends when the one after the last does: with the last proxy frame also
-    a source frame is in that stays on screen after it. The last frame of the proxy ends with the window.
+    It begins when the first of them comes on and ends when the one after the last does; a source frame that stays on
+    screen after frame `end` is in it whole. The last frame of the proxy ends with the window.
 
     Args:
         window: what was watched.

@@ -82,8 +82,9 @@ def _moved(draw, window, times, asked, deed):
     if asked.is_point:
         stays = span_to_frames(window, Span(start_ns=start, end_ns=end))[0] == first
         return {"start_ns": asked.start_ns if stays else start, "end_ns": end, "is_point": False}
+    # Of less than a frame the page shows no second end that could stay where it was.
     start = start if deed in ("start", "both") else asked.start_ns
-    end = end if deed in ("end", "both") else asked.end_ns
+    end = end if deed in ("end", "both") or first == last else asked.end_ns
     if end <= start:
         return None
     now = span_to_frames(window, Span(start_ns=start, end_ns=end))
