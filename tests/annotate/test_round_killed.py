@@ -3,13 +3,13 @@
 import os
 import random
 import shutil
-import signal
 import subprocess
 import sys
 import textwrap
 import time
 from contextlib import contextmanager
 
+import psutil
 import pytest
 
 from annotate import server
@@ -101,7 +101,9 @@ def ended_within(child, seconds):
 
 
 def kill_the_server(home):
-    os.kill(server.status(home).pid, signal.SIGKILL)
+    process = psutil.Process(server.status(home).pid)
+    process.kill()
+    process.wait(20)
 
 
 def all_tasks(board, project):
