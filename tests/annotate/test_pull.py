@@ -83,6 +83,14 @@ def test_a_second_pull_adds_nothing(round_, board):
     assert counter.validated == 0
 
 
+def test_a_pull_says_what_it_found(round_, board, caplog):
+    board.annotate(2, 7, JUMP)
+    board.annotate(3, 7, FALL)
+    with caplog.at_level(logging.INFO, logger="annotate"):
+        fetch(round_, board)
+    assert "round r1: read 5 tasks; annotations: 2 new, 0 changed, 0 deleted; flagged: 1" in caplog.text
+
+
 def test_only_what_changed_is_read(round_, board):
     board.pass_time(100)
     board.annotate(2, 7, JUMP)
