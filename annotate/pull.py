@@ -21,6 +21,7 @@ from annotate.lock import hold
 from annotate.people import NOBODY, People
 from annotate.rounds import Round, blind, round_of
 from annotate.tasks import Item, Work
+from datasets_build.core.progress import track
 from datasets_build.core.records import Json
 
 OVERLAP_S = 1.0
@@ -108,7 +109,11 @@ def pull_held(
     since = None if everything or known.mark is None else _iso(instant(known.mark) - timedelta(seconds=OVERLAP_S))
     until = instant(board.mark(project))
     # In memory, for the order: whatever order a server gives, the journal and the pseudonyms are the same.
-    tasks = sorted(board.changed(project, since), key=lambda task: (instant(task.updated_at), _key(task), task.task_id))
+    found: Iterable[Changed] = board.changed(project, since)
+    name = round_.manifest.round
+    if since is None:
+        found = track(found, total=len(round_.items), label=f"pull {name}", unit="tasks")
+    tasks = sorted(found, key=lambda task: (instant(task.updated_at), _key(task), task.task_id))
     with Journal.open(round_.folder / JOURNAL, known.size) as journal:
         if journal.dropped:
             log.warning("%s: cut %d bytes of a torn line; it is read again", journal.path, journal.dropped)
@@ -119,7 +124,17 @@ def pull_held(
         done = _write(looks, journal, known, closed=(round_.folder / CLOSED).exists())
     if not (round_.folder / CLOSED).exists():
         known.save(_mark(known.mark, tasks, until))
-    return _count(done, tasks)
+    pulled = _count(done, tasks)
+    log.info(
+        "round %s: read %d tasks; annotations: %d new, %d changed, %d deleted; flagged: %d",
+        name,
+        pulled.tasks,
+        pulled.new,
+        pulled.changed,
+        pulled.deleted,
+        pulled.flagged,
+    )
+    return pulled
 
 
 def _then(first: Iterator[list[Row]], second: Callable[[], Iterator[list[Row]]]) -> Iterator[list[Row]]:

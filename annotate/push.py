@@ -69,7 +69,7 @@ class Patience:
     tries: int = 8
     first_s: float = 1.0
     most_s: float = 30.0
-    settle_s: float = 5.0
+    settle_s: float = 10.0
     sleep: Callable[[float], None] = field(default=time.sleep)
 
     def __post_init__(self) -> None:

@@ -3,13 +3,13 @@
 import os
 import random
 import shutil
-import signal
 import subprocess
 import sys
 import textwrap
 import time
 from contextlib import contextmanager
 
+import psutil
 import pytest
 
 from annotate import server
@@ -39,7 +39,7 @@ PUSHER = textwrap.dedent("""
     from tests.annotate.rounds_of_items import CONFIG_OF_VIDEOS, posting
     with enter(read_access(Path(sys.argv[1]))) as board:
         print("begun", flush=True)
-        push(load(Path(sys.argv[2]), "r1"), board, config=CONFIG_OF_VIDEOS, posting=posting)
+        push(load(Path(sys.argv[2]), sys.argv[3]), board, config=CONFIG_OF_VIDEOS, posting=posting)
 """)
 PULLER = textwrap.dedent("""
     import sys
@@ -51,7 +51,7 @@ PULLER = textwrap.dedent("""
     from annotate.rounds import load
     from annotate.studio import enter
     from tests.annotate.rounds_of_items import CONFIG_OF_VIDEOS, reading
-    round_ = load(Path(sys.argv[2]), "r1")
+    round_ = load(Path(sys.argv[2]), sys.argv[3])
     with enter(read_access(Path(sys.argv[1]))) as board:
         project = find_project(round_, board, config=CONFIG_OF_VIDEOS)
         people = People(Path(sys.argv[2]) / "../people.json")
@@ -70,15 +70,17 @@ def home(servers):
 
 @pytest.fixture(scope="module")
 def round_(home, tmp_path_factory):
-    return some_round(tmp_path_factory.mktemp("killed") / "rounds", ITEMS, config=CONFIG_OF_VIDEOS)
+    # Its own name: a server that is used again may hold the project of another run.
+    name = f"r{os.getpid()}-{time.time_ns() % 10**9}"
+    return some_round(tmp_path_factory.mktemp("killed") / "rounds", ITEMS, name=name, config=CONFIG_OF_VIDEOS)
 
 
 @contextmanager
-def running(script, home, root):
+def running(script, home, root, name):
     """A process of its own; whatever is left of it at the end is killed."""
     path = os.pathsep.join(path for path in sys.path if path)
     child = subprocess.Popen(
-        [sys.executable, "-c", script, str(home), str(root)],
+        [sys.executable, "-c", script, str(home), str(root), name],
         env={**os.environ, "PYTHONPATH": os.environ.get("PYTHONPATH", path)},
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -101,7 +103,9 @@ def ended_within(child, seconds):
 
 
 def kill_the_server(home):
-    os.kill(server.status(home).pid, signal.SIGKILL)
+    process = psutil.Process(server.status(home).pid)
+    process.kill()
+    process.wait(20)
 
 
 def all_tasks(board, project):
@@ -123,7 +127,7 @@ def region(number):
 def test_every_item_has_one_task(home, round_):
     rng, root, kills, servers_killed = random.Random(7), round_.folder.parent, 0, 0
     while kills < KILLS:
-        with running(PUSHER, home, root) as pusher:
+        with running(PUSHER, home, root, round_.folder.name) as pusher:
             if ended_within(pusher, rng.uniform(0.1, 3.0)):
                 # All is there before all kills are made: take some away, so that there is something to send.
                 with enter(read_access(home)) as board:
@@ -166,16 +170,16 @@ def test_a_puller_that_was_killed_ends_in_the_same_bytes(home, round_, tmp_path)
         whole = tmp_path / "rounds"
         shutil.copytree(root, whole)
     for attempt in range(5):
-        with running(PULLER, home, root) as puller:
+        with running(PULLER, home, root, round_.folder.name) as puller:
             ended_within(puller, rng.uniform(0.1, 4.0))
             if attempt == 2:
                 kill_the_server(home)
                 assert ended_within(puller, 60)
                 server.start(home)
-    with running(PULLER, home, root) as puller:
+    with running(PULLER, home, root, round_.folder.name) as puller:
         assert ended_within(puller, 120)
         assert puller.returncode == 0
-    with running(PULLER, home, whole) as puller:
+    with running(PULLER, home, whole, round_.folder.name) as puller:
         assert ended_within(puller, 120)
         assert puller.returncode == 0
     assert tree(root) == tree(whole)

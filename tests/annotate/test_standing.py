@@ -6,9 +6,10 @@ from annotate.closing import close
 from annotate.people import People
 from annotate.pull import pull
 from annotate.push import push
-from annotate.standing import finished, status
+from annotate.rounds import create
+from annotate.standing import finished, held, status
 from tests.annotate.board_of_lies import BoardOfLies
-from tests.annotate.rounds_of_items import CONFIG, patience, posting, reading, some_round
+from tests.annotate.rounds_of_items import CONFIG, item, manifest, patience, posting, reading, some_round
 
 
 @pytest.fixture
@@ -75,6 +76,33 @@ def test_the_last_version_counts(round_, board):
     assert [mark.label for mark in done.work.marks] == ["jump", "hop"]
     assert not done.untouched
     assert done.updated_at == "2026-01-01T00:00:00Z"
+
+
+@pytest.mark.parametrize("overlap", [1, 2, 3])
+def test_what_is_open_depends_on_how_many_were_asked(tmp_path, board, overlap):
+    items = [item(number) for number in range(3)]
+    made = create(tmp_path / "rounds", manifest(items, overlap=overlap), items)
+    push(made, board, config=CONFIG, posting=posting, patience=patience(board))
+    for number, users in ((1, (7,)), (2, (7, 8)), (3, (7, 8, 9))):
+        for user in users:
+            board.annotate(board.of_key(items[number - 1].key)[0], user, ["jump"])
+    pull(made, board, **known(made, board))
+    assert status(made).annotated == {1: 1, 2: 1, 3: 1}
+    assert status(made).open == overlap - 1
+
+
+def test_work_that_was_deleted_or_flagged_later_counts_no_more(round_, board):
+    first, second = board.annotate(2, 7, ["jump"]), board.annotate(3, 7, ["jump"])
+    pull(round_, board, **known(round_, board))
+    assert len(finished(round_, reading())) == 2
+    board.delete(2, first)
+    board.edit(3, second, 8, ["fall"])
+    pull(round_, board, **known(round_, board))
+    assert finished(round_, reading()) == []
+    assert [(one.live, one.own != ()) for one in sorted(held(round_), key=lambda one: one.annotation)] == [
+        (False, False),
+        (True, True),
+    ]
 
 
 def test_a_closed_round_is_known_as_one(round_, board):

@@ -1,0 +1,31 @@
+"""What tests of a pull share: a pull with pseudonyms beside the rounds, and what it wrote."""
+
+from annotate.journal import JOURNAL, read
+from annotate.people import People
+from annotate.pull import pull
+from tests.annotate.rounds_of_items import reading
+
+JUMP, FALL, TRIP = ["jump"], ["fall"], ["trip"]
+
+
+def project_of(round_, board):
+    return board.projects[round_.title][0]
+
+
+def fetch(round_, board, *, everything=False, counter=None, people="people.json"):
+    return pull(
+        round_,
+        board,
+        project=project_of(round_, board),
+        reading=reading(counter),
+        people=People(round_.folder.parents[1] / people),
+        everything=everything,
+    )
+
+
+def rows(round_):
+    return [placed.row for placed in read(round_.folder / JOURNAL)]
+
+
+def told(round_):
+    return [(row.what, row.annotation, tuple(flag.code for flag in row.flags)) for row in rows(round_)]
