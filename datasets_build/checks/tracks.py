@@ -13,6 +13,7 @@ from datasets_build.core.records import Keyframe, Shot, derive_id
 
 Found = Iterator[tuple[str, list[Breach]]]
 """Ids of records, each with what is wrong with it."""
+_SLOW = frozenset({"fade", "dissolve"})
 SHOTS = ("shots_are_mapped", "shots of an augmented video begin where those of its parents do, or with a piece")
 KEYFRAMES = (
     "keyframes_are_mapped",
@@ -58,7 +59,12 @@ def _shot(made: Remade, shot: Shot, olds: Sequence[Shot], *, is_seam: bool) -> I
         return
     if shot.id != (wanted := derive_id("shot", made.video.id, shot.start_ns)):
         yield Breach(f"id {shot.id}", wanted)
-    kinds = {old.transition if old.transition != "first" else "cut" for old in olds} | ({"cut"} if is_seam else set())
+    kinds: set[str] = {old.transition if old.transition != "first" else "cut" for old in olds} | (
+        {"cut"} if is_seam else set()
+    )
+    if kinds & _SLOW:
+        # What is too fast to be seen, or no event because people say so, is a cut.
+        kinds.add("cut")
     if shot.start_ns and shot.transition not in kinds:
         yield Breach(f"transition {shot.transition}", " or ".join(sorted(kinds)))
     by_parent = any((shot.score, shot.detector) == (old.score, old.detector) for old in olds)
