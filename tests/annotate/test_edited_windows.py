@@ -82,6 +82,13 @@ def test_one_window_alone_may_move_the_end_that_it_shows():
     assert (row.event.start_ns, row.event.end_ns) == (50 * F, 120 * F)
 
 
+def test_what_a_window_cuts_may_begin_or_end_in_it_after_all():
+    row = only(changed("move", span=RIGHT, start_ns=110 * F))
+    assert (row.event.start_ns, row.event.end_ns) == (110 * F, 150 * F)
+    row = only(changed("move", span=LEFT, end_ns=80 * F))
+    assert (row.event.start_ns, row.event.end_ns) == (50 * F, 80 * F)
+
+
 def test_both_windows_may_take_it_away():
     row = only(two(removing("move"), removing("move")))
     assert (row.action, row.annotators) == ("remove", ("a1", "a2"))
