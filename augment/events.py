@@ -73,7 +73,7 @@ def move_events(
     both = list(zip(strips, begins, strict=True))
     there = [_seam(strip, video_id) for strip, verdict in both if is_told(verdict)]
     hidden = [_seam(strip, video_id) for strip, verdict in both if verdict == "unsure"]
-    gone = []
+    gone: list[Gone] = []
     for source, events in sources.items():
         told = Told(events)
         mine = [place for place, strip in enumerate(strips) if strip.piece.source == source]
@@ -84,16 +84,23 @@ def move_events(
         kept = {name for shown, _ in found for event in shown for name in event.provenance.inputs}
         missed = {name for _, lost in found for event in lost for name in event.provenance.inputs}
         at_seams = {name for piece in pieces if is_told(begins[piece.place]) for name in piece.at_seam()}
-        for event in events:
-            if event.id not in kept | at_seams and not _begins(event):
-                why = "it happens where no frame shows it" if event.id in missed else "no frame of it is shown"
-                if all(piece.piece.is_reversed for piece in pieces) and not survives_backwards(event):
-                    why = "seen backwards it is something that has no name"
-                elif event.id in missed and timely(event.caption):
-                    why = "its words speak of time and would be false, or no frame shows it"
-                gone.append(Gone(event, why))
+        gone += [
+            Gone(event, _why_gone(event, pieces, is_missed=event.id in missed))
+            for event in events
+            if event.id not in kept | at_seams and not _begins(event)
+        ]
     there.sort(key=_order)
     return Events(there, gone, sorted(hidden, key=_order))
+
+
+def _why_gone(event: Event, pieces: Sequence[_Shown], *, is_missed: bool) -> str:
+    if all(piece.piece.is_reversed for piece in pieces) and not survives_backwards(event):
+        return "seen backwards it is something that has no name"
+    if is_missed and timely(event.caption):
+        return "its words speak of time and would be false, or no frame shows it"
+    if any(event.id in piece.at_seam() for piece in pieces):
+        return "it begins where both sides of a seam look alike, or may"
+    return "it happens where no frame shows it" if is_missed else "no frame of it is shown"
 
 
 def _order(event: Event) -> tuple[int, bool, int, str, str]:

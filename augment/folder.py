@@ -26,7 +26,7 @@ from augment.source import Source, by_size
 from datasets_build.core.augmentation import Augmentation
 from datasets_build.core.dataset import Subset
 from datasets_build.core.files import read_json, write_json
-from datasets_build.core.layout import video_path
+from datasets_build.core.layout import video_path, video_root
 from datasets_build.core.progress import log, tool_versions, track
 from datasets_build.core.publish import Publisher, publish_card
 from datasets_build.core.records import (
@@ -43,6 +43,7 @@ from datasets_build.core.records import (
     Video,
 )
 from datasets_build.core.stage import (
+    STAGES,
     Fingerprint,
     Stage,
     StageError,
@@ -113,13 +114,18 @@ def apply(
 
 
 def refuse_nested(parent: Path, out: Path) -> None:
-    """Raises AugmentError where one folder is or holds the other: making the outer one anew would touch the inner."""
+    """Raises AugmentError where writing one folder would touch the other.
+
+    A folder of its own inside the parent, beside its stages and videos, is none of them.
+    """
     # Path.resolve has no answer to a link that leads to itself.
     here, there = (Path(os.path.realpath(folder)) for folder in (parent, out))
     if there == here:
         raise AugmentError(f"{out}: is the folder that is augmented; name another one to write to")
-    if there.is_relative_to(here):
-        raise AugmentError(f"{out}: lies inside {parent}, the folder that is augmented; name one beside it to write to")
+    videos = Path(os.path.realpath(video_root(parent)))
+    taken = [here / name for name in (*STAGES, ".work")] + [videos] * (videos != here and videos.is_relative_to(here))
+    if inside := [folder for folder in taken if there.is_relative_to(folder)]:
+        raise AugmentError(f"{out}: lies inside {inside[0]}, which the augmented folder is made of; name another one")
     if here.is_relative_to(there):
         raise AugmentError(f"{out}: holds {parent}, the folder that is augmented; name one beside it to write to")
 

@@ -8,9 +8,12 @@ detail, and the change of the most changed of 16 x 16 cells since the sample bef
 - no cell's mean absolute difference exceeds the sum of that change over the samples from one to the other (triangle
   inequality), so that a small sum proves that they look alike.
 
-XX random (1068 seams), all 688 pairs whose levels lay at least `LIGHT` further apart than those of samples beside them
-in their shots, and all 83 others of which `DETAIL` told the same, differed visibly (by 0.02 of the full range in the
-mean, and half as much again as the fastest step near them), but one of a fast movement.
+What lies between proves nothing. The limits are measured on 28 real videos, by the pixels of 5945 random seams in and
+between them. A seam shows, there, when its pictures differ by more than the fastest step near it does by half, and by
+0.02 in the mean or 0.03 in the root mean square: 3184 of the 3198 that `LIGHT` tells do, and the others are titles on
+black or lie in a fast movement; so do all 70 that `DETAIL` tells besides (239 of 252 would at 0.02). Of the 183 that
+`STILL` tells no cell differs by more than 0.058. An H.264 stream of 10 s of one picture adds up to 0.005 to 0.033.
+Nothing is proved of a third of the seams that show, most of them in one shot.
 """
 
 from __future__ import annotations
@@ -31,11 +34,11 @@ from datasets_build.core.topics import ACTS, PICTURE_SET
 Verdict = Literal["seen", "alike", "unsure", "unmeasured"]
 """Whether a seam is seen; `unmeasured` where a source has no signals."""
 LIGHT = 0.01
-"""How much further than within their shots the mean or the spread of two pictures must be apart, 0..1, to be seen."""
+"""How much further the mean or the spread of two pictures must be apart than it steps beside them, 0..1, to be seen."""
 DETAIL = 0.05
 """The same of their edge density: where a camera moves it is less steady."""
-STILL = 0.012
-"""The most that any cell may have changed in all between two pictures that look alike: as much as in one still step."""
+STILL = 0.05
+"""The most that any cell may have changed in all, 0..1, between two pictures that look alike."""
 _LEAST = (LIGHT, LIGHT, DETAIL)
 
 

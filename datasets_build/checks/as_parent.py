@@ -35,7 +35,7 @@ AS_PARENT = ("as_its_parent", "what an augmentation does not change of a record 
 _SIZED = frozenset({"resolution", "letterbox", "squeeze", "window"})
 
 
-def _differing(found: Part, **wanted: object) -> Iterator[Breach]:
+def _differing(found: Part, wanted: Mapping[str, object]) -> Iterator[Breach]:
     said = {name: vars(found)[name] for name in wanted}
     yield from (
         Breach(f"{name} {said[name]}"[:160], f"{wanted[name]}"[:160]) for name in wanted if said[name] != wanted[name]
@@ -73,13 +73,15 @@ def _event(made: Remade, event: Event, old: Event, place: int) -> Iterator[Breac
     piece, strip = made.pieces[place], made.strips[place]
     yield from _differing(
         event,
-        id=derive_id("event", made.video.id, old.id, place, event.start_ns),
-        confidence=old.confidence,
-        source=old.source,
-        parent_event_id=old.parent_event_id,
-        provenance=old.provenance.model_copy(update={"inputs": (old.id,)}),
-        known_from_ns=event.start_ns if event.is_point else _known(made, place, event, old),
-        onset_uncertainty_ns=_reach(event, old, piece, onset=True),
+        {
+            "id": derive_id("event", made.video.id, old.id, place, event.start_ns),
+            "confidence": old.confidence,
+            "source": old.source,
+            "parent_event_id": old.parent_event_id,
+            "provenance": old.provenance.model_copy(update={"inputs": (old.id,)}),
+            "known_from_ns": event.start_ns if event.is_point else _known(made, place, event, old),
+            "onset_uncertainty_ns": _reach(event, old, piece, onset=True),
+        },
     )
     sets = {old.label_set, "world"} if old.label_set in ENTERING_SETS else {old.label_set}
     if event.label_set not in sets:
@@ -159,14 +161,16 @@ def _annotation(made: Remade, row: Annotation, old: Annotation) -> Iterator[Brea
     stays = {"kind", "label", "language", "confidence", "is_point", "subject", "adjusted", "origin"}
     yield from _differing(
         row,
-        **{name: vars(old)[name] for name in sorted(stays)},
-        id=derive_id("annotation", made.video.id, old.id, row.start_ns),
-        provenance=old.provenance.model_copy(update={"inputs": (old.id,)}),
+        {
+            **{name: vars(old)[name] for name in sorted(stays)},
+            "id": derive_id("annotation", made.video.id, old.id, row.start_ns),
+            "provenance": old.provenance.model_copy(update={"inputs": (old.id,)}),
+        },
     )
     if old.kind == "box" and made.looks:
         yield from box_breaches(row.text, box_under(old.text, made.looks) or ())
     elif old.kind in ("word", "box"):
-        yield from _differing(row, text=old.text)
+        yield from _differing(row, {"text": old.text})
     else:
         yield from words_breaches("text", row.text, old.text, scale_of(strip, old.span))
 
@@ -185,7 +189,7 @@ def question_breaches(made: Remade, rows: Sequence[StreamingQA], asked: Mapping[
         old = parents.get(row.provenance.inputs[0] if row.provenance.inputs else "")
         if old is not None:
             wanted = _from(old.provenance, row.provenance).model_copy(update={"seed": made.rows[0].seed})
-            found = list(_differing(row, mode=old.mode, task=old.task, provenance=wanted))
+            found = list(_differing(row, {"mode": old.mode, "task": old.task, "provenance": wanted}))
             if not is_own_twin(row):
                 found += _question(made, row, old)
                 found += [] if late else _probes(made, row, old)
@@ -193,9 +197,11 @@ def question_breaches(made: Remade, rows: Sequence[StreamingQA], asked: Mapping[
 
 
 def _question(made: Remade, row: StreamingQA, old: Question) -> Iterator[Breach]:
-    yield from _differing(row, id=derive_id("streaming_qa", made.video.id, old.id, row.ask_ns), question=old.question)
+    yield from _differing(
+        row, {"id": derive_id("streaming_qa", made.video.id, old.id, row.ask_ns), "question": old.question}
+    )
     if not row.unanswerable:
-        yield from _differing(row, options=old.options, correct_option=old.correct_option)
+        yield from _differing(row, {"options": old.options, "correct_option": old.correct_option})
 
 
 def _probes(made: Remade, row: StreamingQA, old: Question) -> Iterator[Breach]:
@@ -237,7 +243,12 @@ def dialogue_breaches(made: Remade, rows: Sequence[Dialogue], held: Mapping[str,
         if old is not None:
             wanted = _from(old.provenance, row.provenance).model_copy(update={"seed": made.rows[0].seed})
             named = derive_id("dialogue", made.video.id, old.id)
-            yield row.id, list(_differing(row, id=named, system=old.system, language=old.language, provenance=wanted))
+            yield (
+                row.id,
+                list(
+                    _differing(row, {"id": named, "system": old.system, "language": old.language, "provenance": wanted})
+                ),
+            )
 
 
 def video_breaches(made: Remade, parent: Video, *, rendered: bool, shas: Mapping[str, str]) -> Iterator[Breach]:
@@ -251,7 +262,7 @@ def video_breaches(made: Remade, parent: Video, *, rendered: bool, shas: Mapping
     """
     video, clock = made.video, made.clock
     kept = {"licence": parent.licence, "group": parent.group, "split": parent.split, "source": AUGMENTED}
-    yield from _differing(video, **kept, duration_ns=clock.end_ns, n_frames=len(clock))
+    yield from _differing(video, {**kept, "duration_ns": clock.end_ns, "n_frames": len(clock)})
     if rendered:
         return
     hashes = [shas[strip.row.parent_id] for strip in made.strips]

@@ -36,7 +36,16 @@ from datasets_build.checks.planned import (
     seal_breaches,
 )
 from datasets_build.checks.remade import Remade
-from datasets_build.checks.told import FILE, INVALIDATED, JOINED, Told, invalidated_breaches, joined_breaches
+from datasets_build.checks.told import (
+    FILE,
+    INVALIDATED,
+    JOINED,
+    NAMED,
+    Told,
+    invalidated_breaches,
+    joined_breaches,
+    named_breaches,
+)
 from datasets_build.checks.tracks import KEYFRAMES, SHOTS, keyframe_breaches, shot_breaches
 from datasets_build.checks.walk import Ahead, Atlas, Group, Names, walk
 from datasets_build.core.augmentation import AUGMENTED, Augmentation
@@ -101,8 +110,9 @@ class AugmentRun:
             return
         usable = (v for v in parents.videos.values() if v.status != "quarantined" and v.id in parents.events)
         self.plan = planned(plan, usable)
-        for made, breaches in copies_breaches(self.plan, frozenset(self.atlas.by_id), self.told):
-            self.ledger.note(*COPIES, TABLE, made, breaches)
+        self._note(COPIES, TABLE, copies_breaches(self.plan, frozenset(self.atlas.by_id), self.told))
+        items = {copy.item for copy in self.plan.values()} | {f"{made}: video file" for made in self.plan}
+        self._note(NAMED, FILE, named_breaches(self.told, self.atlas.by_id, items, parents.ids()))
 
     def _maps(self) -> None:
         """The maps, and what went through them."""
@@ -182,9 +192,10 @@ class AugmentRun:
     def _perceived(self, made: Remade, parents: Parents) -> None:
         if not table_path(self.out, Shot).is_file():
             return
-        shots = self.atlas.shots_of(made.video.id)
+        shots = self._rows(TABLES[Shot], Shot, made)
         rows = self._rows(TABLES[Keyframe], Keyframe, made)
-        self._note(SHOTS, TABLES[Shot], shot_breaches(made, shots, parents.shots))
+        events = self.atlas.events_of(made.video.id)
+        self._note(SHOTS, TABLES[Shot], shot_breaches(made, shots, parents.shots, events))
         found = keyframe_breaches(made, rows, parents.keyframes, has_shots=bool(shots))
         self._note(KEYFRAMES, TABLES[Keyframe], found)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -147,3 +147,14 @@ class Parents:
         for row in dataset_rows(self.out, "dialogue/dialogues", Dialogue):
             found[row.video_id].append(Conversation.of(row))
         return found
+
+    def ids(self) -> Mapping[str, frozenset[str]]:
+        """The ids of its records, by their kind."""
+        kinds: dict[str, Mapping[str, Sequence[Event | Annotation | Question | Conversation]]]
+        kinds = {
+            "Event": self.events,
+            "StreamingQA": self.questions,
+            "Dialogue": self.conversations,
+            "Annotation": self.annotations,
+        }
+        return {kind: frozenset(row.id for rows in told.values() for row in rows) for kind, told in kinds.items()}

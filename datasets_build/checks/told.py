@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +20,8 @@ INVALIDATED = (
     "the first map of a video names what the rejects say that it lacks, and no other does",
 )
 JOINED = ("rejects_joined", "OUT/rejects.jsonl has the rejects of all stages, in their order")
+
+NAMED = ("rejects_name_something", "what rejects name is a copy that the pipeline makes, or a record of a parent")
 
 
 class Left(NamedTuple):
@@ -54,6 +56,11 @@ class Told:
         """What a folder tells. Raises DataError where a line is no reject."""
         return cls(read_rejects(out / FILE))
 
+    def all(self) -> Iterator[tuple[str, Left]]:
+        """Every record that is told, with the video that lacks it."""
+        for video, rows in self._left.items():
+            yield from ((video, row) for row in rows)
+
     def by(self, video_id: str) -> Sequence[Left]:
         """What one of its videos lacks, in the order in which it is told."""
         return self._left.get(video_id, ())
@@ -80,6 +87,26 @@ def _difference(found: tuple[str, ...], wanted: tuple[str, ...]) -> Iterator[Bre
         yield Breach(f"invalidated with {more[0]}", f"only the {len(wanted)} that {FILE} names")
     if not lost and not more:
         yield Breach("invalidated in another order, or twice", f"the order of {FILE}")
+
+
+def named_breaches(
+    told: Told, videos: Container[str], items: Container[str], records: Mapping[str, Container[str]]
+) -> Iterator[tuple[str, list[Breach]]]:
+    """Whatever the rejects name, with what keeps it from being something that an augmented folder can lack.
+
+    Args:
+        told: the rejects.
+        videos: ids of the augmented videos.
+        items: names of copies that the pipeline makes.
+        records: ids of the parents' records, by their kind.
+    """
+    for item in sorted(told.items):
+        yield item, [] if item in items else [Breach(f"item {item!r}", "a copy that the pipeline makes")]
+    for video, left in told.all():
+        found = [] if video in videos else [Breach(f"item {video}: {left.kind} {left.record}", "a video of the index")]
+        if left.record not in records[left.kind]:
+            found.append(Breach(f"item {video}: {left.kind} {left.record}", f"the {left.kind} of a parent"))
+        yield left.record, found
 
 
 def joined_breaches(out: Path) -> Iterator[Breach]:

@@ -9,7 +9,8 @@ from datasets_build.checks.laws import Breach
 from datasets_build.checks.parents import content_of
 from datasets_build.checks.remade import Remade
 from datasets_build.core.augmentation import AUGMENTED
-from datasets_build.core.records import Keyframe, Shot, derive_id
+from datasets_build.core.records import Event, Keyframe, Shot, derive_id
+from datasets_build.core.topics import PICTURE_SET
 
 Found = Iterator[tuple[str, list[Breach]]]
 """Ids of records, each with what is wrong with it."""
@@ -21,15 +22,19 @@ KEYFRAMES = (
 )
 
 
-def shot_breaches(made: Remade, shots: Sequence[Shot], cuts: Mapping[str, Sequence[Shot]]) -> Found:
+def shot_breaches(
+    made: Remade, shots: Sequence[Shot], cuts: Mapping[str, Sequence[Shot]], events: Sequence[Event]
+) -> Found:
     """Shots that begin elsewhere or otherwise than their parents', and those of parents that are not there.
 
-    Whether a piece begins with a shot of its own is not asked: where both sides look alike nobody sees a cut.
+    Whether a piece begins with a shot of its own is not asked: where both sides look alike nobody sees a cut. Of a fade
+    of which no frame is shown a cut is seen.
 
     Args:
         made: the augmented video.
         shots: of it.
         cuts: the shots of each parent, by its id.
+        events: of the augmented video.
     """
     if not all(cuts.get(source) for source in made.sources):
         for shot in shots:
@@ -45,26 +50,30 @@ def shot_breaches(made: Remade, shots: Sequence[Shot], cuts: Mapping[str, Sequen
                 begins[at].append(old)
     seams = {0, *(piece.begin_ns for piece in made.pieces)}
     there = {shot.start_ns for shot in shots}
+    slow = [event for event in events if event.label_set == PICTURE_SET and event.label in _SLOW]
     for shot in shots:
-        yield shot.id, list(_shot(made, shot, begins.get(shot.start_ns, ()), is_seam=shot.start_ns in seams))
+        olds, is_seam = begins.get(shot.start_ns, ()), shot.start_ns in seams
+        kinds = {_as_seen(old.transition, shot.start_ns, slow) for old in olds} | ({"cut"} if is_seam else set())
+        yield shot.id, list(_shot(made, shot, olds, kinds, is_seam=is_seam))
     for at, found in begins.items():
         if at < made.clock.end_ns and at not in seams:
             lost = Breach(f"no shot of video {made.video.id} at start_ns {at}", "one, where that of its parent begins")
             yield found[0].id, [] if at in there else [lost]
 
 
-def _shot(made: Remade, shot: Shot, olds: Sequence[Shot], *, is_seam: bool) -> Iterator[Breach]:
+def _as_seen(transition: str, at_ns: int, slow: Sequence[Event]) -> str:
+    """How a shot of a parent begins where it is shown."""
+    if transition not in _SLOW:
+        return "cut"
+    return transition if any(e.label == transition and e.start_ns <= at_ns <= e.end_ns for e in slow) else "cut"
+
+
+def _shot(made: Remade, shot: Shot, olds: Sequence[Shot], kinds: set[str], *, is_seam: bool) -> Iterator[Breach]:
     if not olds and not is_seam:
         yield Breach(f"a shot at start_ns {shot.start_ns}", "one where a shot of a parent or a piece begins")
         return
     if shot.id != (wanted := derive_id("shot", made.video.id, shot.start_ns)):
         yield Breach(f"id {shot.id}", wanted)
-    kinds: set[str] = {old.transition if old.transition != "first" else "cut" for old in olds} | (
-        {"cut"} if is_seam else set()
-    )
-    if kinds & _SLOW:
-        # What is too fast to be seen, or no event because people say so, is a cut.
-        kinds.add("cut")
     if shot.start_ns and shot.transition not in kinds:
         yield Breach(f"transition {shot.transition}", " or ".join(sorted(kinds)))
     by_parent = any((shot.score, shot.detector) == (old.score, old.detector) for old in olds)

@@ -11,8 +11,8 @@ from datasets_build.checks.remade import Remade
 from datasets_build.checks.retold import box_under, may_speak_of_time, wanders
 from datasets_build.checks.seen import begins_video, is_seam, surely_shown
 from datasets_build.checks.told import Left
-from datasets_build.core.augmentation import Augmentation
-from datasets_build.core.records import Annotation, Dialogue, Event, StreamingQA, derive_id
+from datasets_build.core.augmentation import AUGMENTED, Augmentation
+from datasets_build.core.records import Annotation, Dialogue, Event, StreamingQA, Turn, derive_id
 from datasets_build.core.topics import CAMERA, MOTION, PICTURE_SET
 
 Found = Iterator[tuple[str, list[Breach]]]
@@ -34,9 +34,11 @@ def event_breaches(made: Remade, events: Sequence[Event], told: Mapping[str, Seq
     """
     there = {name for event in events for name in event.provenance.inputs}
     left = made.told("Event")
+    cuts = {event.start_ns for event in events if event.provenance.agent == AUGMENTED}
     for source in made.sources:
+        pieces = [piece for _, _, piece in made.of_source(source) if piece.begin_ns in cuts]
         for event in told[source]:
-            seam = any(is_seam(event, piece) for _, _, piece in made.of_source(source))
+            seam = any(is_seam(event, piece) for piece in pieces)
             excused = event.id in there or event.id in left or begins_video(event) or seam
             yield event.id, [] if excused else [_lost(made, f"event {event.label} [{event.start_ns}, {event.end_ns})")]
 
@@ -140,18 +142,27 @@ def dialogue_breaches(made: Remade, rows: Sequence[Dialogue], held: Mapping[str,
                 gone = any(each.code in ("empty", "second") for each in told)
                 yield old.id, [] if gone else [_lost(made, "a conversation")]
             else:
-                yield old.id, list(_said_again(made, old, row, told))
+                yield old.id, list(_said_again(made, source, old, row, told))
 
 
-def _said_again(made: Remade, old: Conversation, row: Dialogue, told: Sequence[Left]) -> Iterator[Breach]:
+def _said_again(made: Remade, source: str, old: Conversation, row: Dialogue, told: Sequence[Left]) -> Iterator[Breach]:
     turns = {turn.id: turn for turn in row.turns}
     excused = [each.reason for each in told if each.code == "turn"]
     for turn in old.turns:
         again = turns.get(derive_id("turn", made.video.id, old.id, turn.id, 0))
         if again is None and not any(reason.startswith(f"turn {turn.id}:") for reason in excused):
             yield Breach(f"no turn of {row.id} made of {turn.id}", "it, or a row of the rejects")
-        elif again is not None and (again.text, again.task) != (turn.text, turn.task):
-            yield Breach(f"text {again.text!r} in turn {again.id}", f"{turn.text!r}, as of {turn.id}")
+        elif again is not None:
+            heard = made.instants(source, turn.end_ns)[:1]
+            yield from _turn_again(again, turn, None if arrives_late(made.rows) else heard)
+
+
+def _turn_again(again: Turn, turn: Turn, heard: Sequence[int] | None) -> Iterator[Breach]:
+    """What a user says again is the same, and out where the maps say; over a network nobody knows from them."""
+    if (again.text, again.task) != (turn.text, turn.task):
+        yield Breach(f"text {again.text!r} in turn {again.id}", f"{turn.text!r}, as of {turn.id}")
+    if heard is not None and again.end_ns not in heard:
+        yield Breach(f"end_ns {again.end_ns} in turn {again.id}", f"{[*heard]}, where the maps take that of {turn.id}")
 
 
 def annotation_breaches(made: Remade, rows: Sequence[Annotation], said: Mapping[str, Sequence[Annotation]]) -> Found:

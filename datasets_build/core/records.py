@@ -24,14 +24,12 @@ Ns = Annotated[int, Field(ge=0, lt=2**63)]
 """Nanoseconds on a video's clock."""
 Split = Literal["train", "validation", "test"]
 Json = str | int | float | bool | None | list["Json"] | dict[str, "Json"]
-# `json.dumps` makes a new one each time, which takes longer than the encoding.
-_JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+_JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))  # made once: that takes longer than encoding
 
 
 def derive_id(kind: str, parent: str, *payload: str | int | float | bool | None) -> str:
     """A deterministic id: 20 hex digits of blake2b over kind, parent and payload."""
-    text = _JSON.encode([kind, parent, *payload])
-    return hashlib.blake2b(text.encode(), digest_size=10).hexdigest()
+    return hashlib.blake2b(_JSON.encode([kind, parent, *payload]).encode(), digest_size=10).hexdigest()
 
 
 class Part(BaseModel):

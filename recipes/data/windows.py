@@ -31,7 +31,9 @@ def sliding_window(material: Material, settings: StreamConfig, desk: Desk) -> li
         learned = learnable(asked, material, stretch, source=SLIDING, left=desk.left)
         scripts = []
         for number, (one, learns) in enumerate(_dealt(asked, learned, settings.rounds)):
-            sink = _sink(one, first.t0_ns, at_ns=first.t1_ns, rounds=settings.sink_rounds if stretch.first else 0)
+            # Behind a gap a window may have nothing to share: what is asked of its first frame alone has no past.
+            past = stretch.first > 0 and all(item.t_ns >= first.t1_ns for item in learns)
+            sink = _sink(one, first.t0_ns, at_ns=first.t1_ns, rounds=settings.sink_rounds if past else 0)
             heard = [item.line(aside=False, learn=False) for item in one if first.t1_ns <= item.t_ns < begin]
             lines = [*sink, *in_order([*heard, *(item.line(aside=False) for item in learns)])]
             scripts.append(_script(material, SLIDING, stretch, number=number, lines=lines))

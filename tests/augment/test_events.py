@@ -305,3 +305,38 @@ def test_what_is_told_of_subjects():
     assert [all_of.shot_of(t * MS) for t in (0, 5999, 6000)] == [0, 0, 6000 * MS]
     assert all_of.new_shot(5500 * MS, 5800 * MS)
     assert not all_of.new_shot(6000 * MS, 7000 * MS)
+
+
+SEAMS = {"seen": (True, False), "unmeasured": (True, False), "unsure": (False, True), "alike": (False, False)}
+"""What each verdict of a seam makes of it: an event that is there, or a hidden one."""
+
+
+@pytest.mark.parametrize("verdict", SEAMS)
+def test_a_seam_is_told_where_it_is_seen_and_hidden_where_that_is_unsure(verdict):
+    acts = [event("enter", 1000, 2000), event("stop", 2000)]
+    view = loop(crop(WHOLE, 0, 30), 2)
+    found = move_events(view, {"a": [START, *acts]}, video_id="v", seams=(verdict,))
+    plain = move_events(view, {"a": [START, *acts]}, video_id="v")
+    there, hidden = SEAMS[verdict]
+    seam = next(e for e in plain.there if e.label == "shot_start")
+    assert (seam in found.there, seam in found.hidden) == (there, hidden)
+    assert [e for e in found.there if e != seam] == [e for e in plain.there if e != seam]
+    assert [e for e in found.hidden if e != seam] == plain.hidden == []
+
+
+def test_seams_are_judged_each_for_itself_and_each_needs_a_verdict():
+    view = loop(crop(WHOLE, 0, 30), 4)
+    found = move_events(view, {"a": [START]}, video_id="v", seams=("alike", "seen", "unsure"))
+    assert told(found.there) == [("video_start", 0, 0), ("shot_start", 6000, 6000)]
+    assert told(found.hidden) == [("shot_start", 9000, 9000)]
+    with pytest.raises(ValueError, match="zip"):
+        move_events(view, {"a": [START]}, video_id="v", seams=("alike", "seen"))
+
+
+@pytest.mark.parametrize(("verdict", "gone"), [("seen", []), ("unsure", ["shot_start-1000"])])
+def test_a_new_shot_that_begins_with_a_seam_is_told_with_it_or_gone(verdict, gone):
+    view = concat([crop(WHOLE, 20, 30), crop(WHOLE, 10, 20)])
+    found = move_events(view, {"a": [START, picture("shot_start", 1000)]}, video_id="v", seams=(verdict,))
+    assert [row.event.id for row in found.gone] == gone
+    assert all("look alike" in row.reason for row in found.gone)
+    assert len([e for e in (*found.there, *found.hidden) if e.label == "shot_start"]) == 1

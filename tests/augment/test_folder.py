@@ -150,12 +150,13 @@ def test_a_folder_is_not_augmented_into_a_folder_of_its_own_nor_one_that_holds_i
     before = tree(parent)
     (tmp_path / "link").symlink_to(parent)
     for inside in (
-        parent / "slowed",
         parent / "index",
+        parent / "streaming_qa" / "more",
+        parent / ".work" / "x",
         parent / "videos" / "deep" / "er",
-        tmp_path / "link" / "slowed",
+        tmp_path / "link" / "events",
     ):
-        with pytest.raises(AugmentError, match=r"lies inside .*, the folder that is augmented; name one beside it"):
+        with pytest.raises(AugmentError, match=r"lies inside .*, which the augmented folder is made of"):
             applied(parent, inside, *SLOWED)
     for around in (parent.parent, parent / ".." / "..", tmp_path / "link" / "..", Path("/")):
         with pytest.raises(AugmentError, match=r"holds .*, the folder that is augmented; name one beside it"):
@@ -164,8 +165,9 @@ def test_a_folder_is_not_augmented_into_a_folder_of_its_own_nor_one_that_holds_i
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     with pytest.raises(StageError, match="is a file, expected a folder"):
         applied(parent, tmp_path / "loop", *SLOWED)
-    # A name that begins alike is no folder inside.
-    refuse_nested(parent, parent.parent / f"{parent.name}-slowed")
+    # A name that begins alike is no folder inside, and a folder beside the stages is none of them.
+    for beside in (parent.parent / f"{parent.name}-slowed", parent / "slowed", parent / "events-slowed"):
+        refuse_nested(parent, beside)
 
 
 def test_an_output_that_is_a_file_or_held_is_refused(parent, tmp_path):

@@ -241,7 +241,7 @@ def test_the_help_explains_every_option_with_its_default(verb):
 def test_help_is_asked_for_as_elsewhere(augment, words):
     code, said, err = augment(*words)
     assert code == (0 if words else 2)
-    assert "Usage: python -m" in said + err
+    assert "Usage: " in said + err
 
 
 def test_a_codec_without_files_is_told_what_lacks(parent, tmp_path, augment):

@@ -14,6 +14,7 @@ from augment.view import View
 from datasets_build.core.records import Event, Provenance, Signals
 from datasets_build.core.topics import PICTURE_SET
 from datasets_build.perception.signals import SignalMeter, SignalsConfig, stretch
+from tests.augment.views import views
 from tests.builders.made import clock_from, shots_at, video_of
 from tests.laws import examples
 
@@ -24,13 +25,13 @@ EVERY = 3
 LIMITS = {"luma": LIGHT, "contrast": LIGHT, "complexity": DETAIL}
 
 
-def measured(frames=range(0, 40, EVERY), *, parts=(), local=0.0, name="a", **curves):
+def measured(frames=range(0, 40, EVERY), *, parts=(), local=0.0, name="a", clock=CLOCK, **curves):
     """Signals at some frames, 0.5 where nothing is said; `parts` are the places at which a new stretch begins."""
     frames, columns = list(frames), {}
     for field in ("luma", "contrast", "motion", "complexity", "pan_x", "pan_y", "zoom"):
         columns[field] = [float(curves.get(field, lambda k: 0.5)(k)) for k in frames]
     columns["local_motion"] = [local] * len(frames)
-    columns["t_ns"] = [CLOCK.time_of(k) for k in frames]
+    columns["t_ns"] = [clock.time_of(k) for k in frames]
     borders = [0, *parts, len(frames)]
     return [
         Signals(id=f"{name}{low}", video_id=name, ordinal=k, **{f: tuple(v[low:high]) for f, v in columns.items()})
@@ -253,3 +254,20 @@ def test_pictures_that_are_measured_are_never_told_wrongly(seed, data):
         assert np.sqrt((apart**2).mean()) >= min(LIGHT, DETAIL * 64 / 255 / 8) - 1e-6
     if not apart.any():
         assert verdict != "seen"
+
+
+@settings(max_examples=examples(60), deadline=None)
+@given(views(), st.data())
+def test_backwards_the_same_seams_are_seen(view, data):
+    """Of any view, however its sources are measured: as many verdicts as seams, the other way round backwards."""
+    clips = []
+    for source, clock in {piece.source: piece.clock for piece in view.pieces}.items():
+        frames = [0, *sorted(data.draw(st.sets(st.integers(1, max(1, len(clock) - 1)), max_size=6)))]
+        levels = data.draw(st.lists(st.sampled_from([0.5, 0.504, 0.52]), min_size=7, max_size=7))
+        rows = measured(
+            [k for k in frames if k < len(clock)], name=source, clock=clock, luma=lambda k, x=levels: x[k % 7]
+        )
+        clips.append(clip(rows if data.draw(st.booleans()) else (), name=source, clock=clock))
+    found = verdicts(view, *clips)
+    assert len(found) == len(view.pieces) - 1
+    assert verdicts(reverse(view), *clips) == found[::-1]

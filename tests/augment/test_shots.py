@@ -1,6 +1,7 @@
 """Shots and keyframes in views: they tile, begin at seams, and name the frames that are shown."""
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -137,3 +138,33 @@ def test_keyframes_are_those_that_are_shown(view, data):
 def test_without_shots_there_are_no_keyframes():
     chosen = keyframes_at(VIDEO, CLOCK, SHOTS, [0, 5])
     assert list(move_keyframes(WHOLE, {"a": chosen}, [], video_id="v")) == []
+
+
+@pytest.mark.parametrize(
+    ("verdict", "is_cut"), [("seen", True), ("unmeasured", True), ("unsure", False), ("alike", False)]
+)
+def test_a_shot_goes_on_over_a_seam_that_is_not_told(verdict, is_cut):
+    view = loop(crop(WHOLE, 0, 15), 2)
+    shots = move_shots(view, {"a": SHOTS}, video_id="v", seams=(verdict,))
+    ends = [(10, 15, "cut"), (15, 25, "cut")] if is_cut else [(10, 25, "cut")]
+    assert told(shots) == [(0, 10, "first"), *ends, (25, 30, "cut")]
+    assert {shot.detector.name for shot in shots} == {"made"} | ({"augment"} if is_cut else set())
+
+
+def test_one_shot_that_is_looped_is_the_first_alone():
+    shots = move_shots(loop(crop(WHOLE, 12, 20), 3), {"a": SHOTS}, video_id="v", seams=("alike", "unsure"))
+    assert told(shots) == [(0, 24, "first")]
+
+
+@settings(max_examples=examples(40), deadline=None)
+@given(views(), st.data())
+def test_shots_tile_whatever_seams_are_told(view, data):
+    seams = [data.draw(st.sampled_from(("seen", "alike", "unsure", "unmeasured"))) for _ in view.pieces[1:]]
+    clocks = {piece.source: piece.clock for piece in view.pieces}
+    sources = {name: shots_at(video_of(name, clock), clock, []) for name, clock in clocks.items()}
+    shots = move_shots(view, sources, video_id="v", seams=seams)
+    assert [found for _, found in tile_breaches(shots, view.clock)] == [[]] * len(shots)
+    first = np.searchsorted(view.piece_of, np.arange(1, len(view.pieces)))
+    cuts = {view.clock.time_of(int(k)) for k, seam in zip(first, seams, strict=True) if seam in ("seen", "unmeasured")}
+    assert {shot.start_ns for shot in shots} == {0} | cuts
+    assert [shot.transition for shot in shots] == ["first"] + ["cut"] * len(cuts)

@@ -1,6 +1,9 @@
 """Truth proof of seams: what is told of them, held against the pictures on both sides as the drawer draws them."""
 
+import random
 from collections import Counter
+from dataclasses import replace
+from fractions import Fraction
 
 import cv2
 import numpy as np
@@ -16,10 +19,14 @@ from augment.seams import STILL, is_told, judge_seams
 from augment.settings import Concat, Crop, Loop, Pipeline, Skip, Speed
 from augment.shots import move_shots
 from augment.source import by_size
-from augment.temporal import concat, loop
+from augment.temporal import concat, crop, loop
 from augment.view import View
+from datasets_build.perception.signals import SignalMeter, SignalsConfig, stretch
+from datasets_build.sources.world_draw import encode
 from datasets_build.sources.world_truth import transitions
-from tests.augment.stages import STAGES, clip_of, picture, stage
+from datasets_build.video import probe, scan
+from tests.augment.clips import clip as lively
+from tests.augment.stages import HEIGHT, STAGES, WIDTH, clip_of, picture, stage
 from tests.augment.test_truth import films
 from tests.augment.test_truth_said import Witness, held
 from tests.augment.test_truth_said import clip_of as asked
@@ -128,23 +135,43 @@ def test_the_stages_are_what_they_are_called():
     assert all(most_changed(*ends[name]) >= SEEN for name in ("comes", "goes_on", "cuts"))
 
 
+def filmed(name, path):
+    """A stage as a video file: its clip, measured as it is decoded, and what is decoded."""
+    drawn = stage(name)
+    encode(path, drawn.script, drawn.clock, time_base=Fraction(1, 25), rate=Fraction(25))
+    meter, samples, images = SignalMeter(SignalsConfig()), [], []
+    for frame in scan(path, probe(path).clock, size=(WIDTH, HEIGHT), decoder="pyav"):
+        images.append(frame.image[:, :, ::-1])
+        samples.append(meter.feed(frame.t_ns, frame.image))
+    assert len(images) == len(drawn.clock)
+    signals = [stretch(drawn.name, 0, [sample for sample in samples if sample])]
+    return replace(clip_of(drawn, measured=False), signals=signals), images
+
+
+@pytest.mark.parametrize("name", ["still", "returns", "comes", "cuts"])
+def test_seams_of_a_video_file_are_what_its_decoded_frames_show(name, tmp_path):
+    there, images = filmed(name, tmp_path / "a.mp4")
+    rng, met = random.Random(name), Counter()
+    whole = View.whole(there.video.id, there.clock)
+    for first, stop in [(0, len(images)), *(sorted(rng.sample(range(1, len(images)), 2)) for _ in range(40))]:
+        (verdict,) = judge_seams(loop(crop(whole, first, stop), 2), {there.video.id: there})
+        apart = most_changed(images[stop - 1], images[first])
+        if verdict == "alike":
+            assert apart <= STILL or stop - first <= 2
+        if verdict == "seen":
+            assert apart >= SEEN
+        met[verdict] += 1
+    (whole_verdict,) = judge_seams(loop(whole, 2), {there.video.id: there})
+    assert whole_verdict == EXPECTED[name]
+    assert met[EXPECTED[name]] >= 2
+
+
 def test_different_stages_are_seen_to_follow_each_other():
     first, second = clip_of(stage("still")), clip_of(stage("cuts"))
     view = concat([View.whole(c.video.id, c.clock) for c in (first, second)])
     assert judge_seams(view, {c.video.id: c for c in (first, second)}) == ("seen",)
     unknown = clip_of(stage("cuts"), measured=False)
     assert judge_seams(view, {c.video.id: c for c in (first, unknown)}) == ("unmeasured",)
-
-
-class Doubter(Witness):
-    """A witness of whom nobody knows whether the unsure seams are cuts."""
-
-    def __init__(self, made, style, worlds, *, believes):
-        super().__init__(made, style, worlds)
-        clips = {drawn.name: clip_of(drawn) for drawn in worlds}
-        verdicts = judge_seams(made.view, clips)
-        told = {"seen", "unsure"} if believes else {"seen"}
-        self.seams = [k for k, verdict in zip(self.seams, verdicts, strict=True) if verdict in told]
 
 
 OPERATIONS = (Loop(), Crop(least=0.3, most=0.8), Concat(), Speed(), Skip(share=0.3))
@@ -175,15 +202,18 @@ def tried(style, operations, number, seed):
         made = maker.make(clips[number % len(clips)], 0)
     except AugmentError:
         return Counter()
-    found = Counter(judge_seams(made.view, {w.name: clip_of(w) for w in worlds}))
-    for believes in (False, True):
-        witness = Doubter(made, style, worlds, believes=believes)
+    verdicts = judge_seams(made.view, {w.name: clip_of(w) for w in worlds})
+    found, witness = Counter(verdicts), Witness(made, style, worlds)
+    seams = list(zip(witness.seams, verdicts, strict=True))
+    for cuts in (("seen",), ("seen", "unsure")):
+        # Nobody knows whether the unsure ones are.
+        witness.seams = [k for k, verdict in seams if verdict in cuts]
         found["held"] += sum(held(witness, row) for row in made.clip.questions)
     return found
 
 
 @pytest.mark.parametrize("style", STYLES)
-@settings(max_examples=examples(40), deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(st.lists(st.sampled_from(OPERATIONS), max_size=2), st.integers(0, 7), st.integers(0, 99))
 def test_what_is_said_is_true_whether_or_not_an_unsure_seam_is_a_cut(style, operations, number, seed):
     tried(style, (*operations, Loop()), number, seed)
@@ -193,3 +223,27 @@ def test_the_proof_meets_all_kinds_of_seams_and_answers():
     found = sum((tried("world", (Loop(),), k, 0) for k in range(8)), Counter())
     assert min(found[verdict] for verdict in ("seen", "alike", "unsure")) >= 1
     assert found["held"] >= 40, found
+
+
+def shots_told_behind(there, seam_ns):
+    """When, behind an instant of its loop, questions and people are answered how many shots there have been."""
+    made = Maker(pipeline=Pipeline(operations=(Loop(),))).make(there, 0)
+    asked_in = [(row.about, row.ask_ns, row.answers[0].t_ns) for row in made.clip.questions if row.answers]
+    for talk in made.clip.dialogues:
+        answers = {turn.trigger_ref: turn.start_ns for turn in talk.turns if turn.role == "assistant"}
+        users = [turn for turn in talk.turns if turn.role == "user" and turn.id in answers]
+        asked_in += [(turn.about, turn.end_ns, answers[turn.id]) for turn in users]
+    return [
+        t_ns for about, ask_ns, t_ns in asked_in if about and about.kind == "shots" and max(ask_ns, t_ns) >= seam_ns
+    ]
+
+
+def test_nobody_is_told_how_many_shots_there_were_behind_an_unsure_seam():
+    there = lively("a", 24.0)
+    flat = [row.model_copy(update={"luma": (0.5,) * len(row.luma)}) for row in there.signals]
+    there = replace(there, signals=flat)
+    seam = there.clock.end_ns
+    view = loop(View.whole(there.video.id, there.clock), 2)
+    assert judge_seams(view, {there.video.id: there}) == ("unsure",)
+    assert shots_told_behind(there, seam) == []
+    assert shots_told_behind(replace(there, signals=()), seam)

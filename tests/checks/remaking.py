@@ -101,7 +101,7 @@ class Held:
             "question": as_parent.question_breaches(made, rows["questions"], asked),
             "vanished dialogue": whole.dialogue_breaches(made, rows["dialogues"], held),
             "dialogue": as_parent.dialogue_breaches(made, rows["dialogues"], held),
-            "shot": shot_breaches(made, rows["shots"], cuts),
+            "shot": shot_breaches(made, rows["shots"], cuts, rows["events"]),
             "keyframe": keyframe_breaches(made, rows["keyframes"], best, has_shots=bool(rows["shots"])),
             "invalidated": invalidated_breaches(self.maps, made.left),
             "drawn": drawn_breaches(self.maps, plan.get(self.video.id)),

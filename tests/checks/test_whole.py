@@ -150,7 +150,7 @@ def test_an_annotation_that_is_not_its_parents_is_found(pipeline, wanted, field,
     assert field in found_by(held, "annotation")
 
 
-@pytest.mark.parametrize("pipeline", [*ONCE, AGAIN, LOOKED])
+@pytest.mark.parametrize("pipeline", [AGAIN, *(pytest.param(each, marks=pytest.mark.slow) for each in (*ONCE, LOOKED))])
 def test_an_annotation_that_is_lost_or_there_twice_is_found(pipeline):
     held = held_of(pipeline)
     for k in range(0, len(held.rows["annotations"]), 17):
@@ -222,7 +222,7 @@ def test_a_keyframe_that_is_lost_or_elsewhere_is_found():
     assert "unchanged" in found_by(looked, "keyframe")
 
 
-@pytest.mark.parametrize("pipeline", [*ONCE, AGAIN])
+@pytest.mark.parametrize("pipeline", [AGAIN, *(pytest.param(each, marks=pytest.mark.slow) for each in ONCE)])
 def test_a_question_that_is_lost_moved_or_there_twice_is_found(pipeline):
     count = len(held_of(pipeline).rows["questions"])
     assert count > 3
@@ -295,6 +295,9 @@ def test_an_exchange_that_is_cut_out_is_found_though_the_rest_fits():
     tracks = tuple(decisions_on(turns, held.found.clip.clock, fps=parse_grid(each.grid)) for each in row.decisions)
     held.rows["dialogues"] = [row.model_copy(update={"turns": turns, "decisions": tracks})]
     assert "made of" in found_by(held, "vanished dialogue")
+    late = user.model_copy(update={"end_ns": user.end_ns + 1})
+    held.rows["dialogues"] = [row.model_copy(update={"turns": (late, *row.turns[1:])})]
+    assert "end_ns" in found_by(held, "vanished dialogue")
     other = user.model_copy(update={"text": "Hm?"})
     held.rows["dialogues"] = [row.model_copy(update={"turns": (other, *row.turns[1:])})]
     assert "'Hm?'" in found_by(held, "vanished dialogue")

@@ -278,6 +278,21 @@ def test_the_text_sink_is_there_and_no_frame_sees_it(corpus):
         assert all(not bool(context.sees[frame, text]) for frame in frames for text in texts if text > first)
 
 
+def test_a_window_that_shares_nothing_is_written_in_order(corpus):
+    """As behind a gap: a question of its first frame alone comes before the grid behind which the past would stand."""
+    early, past = 0, 0
+    for material in corpus.materials["train"]:
+        for length in (2.0, 3.0, 5.0):
+            settings = STREAM.model_copy(update={"window_s": length, "overlap_s": 0.001})
+            for example in sliding_window(material, settings, desk()):
+                first = next(block for block in example.blocks if block.grids).grids[0]
+                is_early = any(said.t_ns < first.t_ns + SECOND // 2 for said in example.said)
+                early += is_early
+                past += not is_early and _first_reply(example).learn is None
+    assert early
+    assert past
+
+
 def test_a_carried_cache_is_cut_at_its_windows(corpus):
     material = corpus.materials["train"][0]
     (example,) = incremental(material, STREAM.model_copy(update={"rounds": 1000}), desk())
