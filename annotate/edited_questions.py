@@ -98,7 +98,7 @@ def fixed(row: StreamingQA, verdict: QuestionVerdict, film: Film) -> StreamingQA
             "answers": answers,
             "options": options,
             "correct_option": correct,
-            "test_points": tuple(_probes(row, ask, answers)),
+            "test_points": tuple(_probes(row, answers)),
         }
     )
 
@@ -180,13 +180,13 @@ def _options(row: StreamingQA, text: str) -> tuple[tuple[str, ...], int | None]:
     return options, row.correct_option
 
 
-def _probes(row: StreamingQA, ask: int, answers: Sequence[Answer]) -> list[Probe]:
+def _probes(row: StreamingQA, answers: Sequence[Answer]) -> list[Probe]:
     """Test points at which one answer is right, and what it says then; the others are dropped."""
     found = []
     for probe in row.test_points:
         given = [answer for answer in answers if answer.t_ns <= probe.t_ns][-1:]
         right = [a for a in given if a.valid_until_ns is None or probe.t_ns < a.valid_until_ns]
-        if probe.t_ns < ask or not right:
+        if not right:
             continue
         text = right[0].text
         if probe.kind == "text":

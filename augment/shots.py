@@ -12,6 +12,7 @@ from augment.seams import Verdict, is_told
 from augment.view import View
 from datasets_build.core.clock import round_half_up
 from datasets_build.core.records import Detector, Event, Keyframe, Shot, derive_id
+from datasets_build.core.topics import PICTURE_SET
 
 _SLOW = frozenset({"fade", "dissolve"})
 _SEAM = Detector(name=AGENT, version=VERSION, decoder="")
@@ -58,7 +59,8 @@ def shots_as_seen(shots: Sequence[Shot], events: Sequence[Event]) -> list[Shot]:
         shots: of the view.
         events: of the view.
     """
-    slow = [event for event in events if event.source == "shot" and event.label in _SLOW]
+    # People may have moved one.
+    slow = [event for event in events if event.label_set == PICTURE_SET and event.label in _SLOW]
     found = []
     for shot in shots:
         seen = any(event.label == shot.transition and event.start_ns <= shot.start_ns <= event.end_ns for event in slow)

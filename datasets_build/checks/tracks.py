@@ -10,6 +10,7 @@ from datasets_build.checks.parents import content_of
 from datasets_build.checks.remade import Remade
 from datasets_build.core.augmentation import AUGMENTED
 from datasets_build.core.records import Event, Keyframe, Shot, derive_id
+from datasets_build.core.topics import PICTURE_SET
 
 Found = Iterator[tuple[str, list[Breach]]]
 """Ids of records, each with what is wrong with it."""
@@ -49,7 +50,7 @@ def shot_breaches(
                 begins[at].append(old)
     seams = {0, *(piece.begin_ns for piece in made.pieces)}
     there = {shot.start_ns for shot in shots}
-    slow = [event for event in events if event.source == "shot" and event.label in _SLOW]
+    slow = [event for event in events if event.label_set == PICTURE_SET and event.label in _SLOW]
     for shot in shots:
         olds, is_seam = begins.get(shot.start_ns, ()), shot.start_ns in seams
         kinds = {_as_seen(old.transition, shot.start_ns, slow) for old in olds} | ({"cut"} if is_seam else set())

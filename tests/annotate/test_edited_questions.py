@@ -61,6 +61,7 @@ COUNT = {
     "answers": (answer(50, 100, "0 so far.", until=100), answer(200, 275, "1 so far.")),
     "test_points": (Probe(t_ns=60 * F, kind="count", expected="0"), Probe(t_ns=210 * F, kind="count", expected="1")),
 }  # fmt: skip
+YET = {"task": "happened_yet", "evidence": (piece(100, 200, "move"),), "answerable_from_ns": 200 * F}
 LATE = COUNT | {"evidence": (piece(0, 50), piece(100, 150, "move", "sufficient"))}
 MANY = {"options": ("It moved.", "It stopped.", "It left."), "correct_option": 0}
 
@@ -184,6 +185,7 @@ def test_who_says_that_it_is_right_later_takes_its_end_away():
         (qa(**COUNT), {"answer_ns": 200}, "no time is left"),
         (qa(**LATE), {"answer_ns": 160}, "before the next one"),
         (qa(**COUNT), {"answer_ns": 499}, "no time is left"),
+        (qa(**YET), {"ask_ns": 150, "answer_ns": 260}, "no question of the mode backward"),
         (qa(), {"ask_ns": 500}, "before the video's end"),
     ],
 )

@@ -87,6 +87,8 @@ def test_only_a_fade_at_the_shot_keeps_it_one():
     events = clip(faded("abcdefgh")[0]).events
     shots = clip(faded("abcdefgh")[0]).shots
     assert shots_as_seen(shots, events) == list(shots)
+    by_people = [event.model_copy(update={"source": "human"}) for event in events]
+    assert shots_as_seen(shots, by_people) == list(shots)
     others = [event for event in events if event.label != "fade"]
     assert {shot.transition for shot in shots_as_seen(shots, others)} <= {"first", "cut"}
     (fade, *_) = (event for event in events if event.label == "fade")
