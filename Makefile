@@ -16,6 +16,11 @@ DRAWN  ?=
 RUN    ?=
 IN     ?= out/demo
 TO     ?= out/augmented
+ROUND  ?=
+DATA   ?= out/demo
+KIND   ?= events
+SAMPLE ?=
+OVERLAP ?=
 ARGS   ?=
 
 # Paths go through the environment, so that quotes, spaces and dollars in them reach the program as they are.
@@ -30,6 +35,8 @@ export STREAMVL_LESSONS := $(value LESSONS)
 export STREAMVL_RUN    := $(value RUN)
 export STREAMVL_IN     := $(value IN)
 export STREAMVL_TO     := $(value TO)
+export STREAMVL_ROUND  := $(value ROUND)
+export STREAMVL_DATA_FOLDER := $(value DATA)
 config := $(if $(CONFIG),--config "$$STREAMVL_CONFIG")
 force  := $(if $(FORCE),--force)
 build  := $(PY) -m datasets_build
@@ -42,13 +49,15 @@ drawn   := --config datasets_build/configs/lessons.yaml
 amount  := $(if $(DRAWN),index.world.videos=$(DRAWN))
 clip   := $(if $(filter out/demo/videos/real/bikes.mp4,$(VIDEO)),out/demo/videos/real/bikes.mp4)
 
+round   = test -n "$$STREAMVL_ROUND" || { echo "error: say which round: make $@ ROUND=r1" >&2; exit 1; }
+
 .DEFAULT_GOAL := help
-.PHONY: help setup demo data lessons augment train train-all package evaluate verify watch compare test test-all check bench clean
+.PHONY: help setup demo data lessons augment label-studio annotate-push annotate-status annotate-pull annotate-close annotate-merge annotate-report train train-all package evaluate verify watch compare test test-all check bench clean
 
 help:  ## this page
 	@echo "streamvl: raw video to training data, and to a trained real-time video-language model"
 	@echo
-	@awk -F '## ' '/^[a-z-]+:.*##/ {split($$1, name, ":"); printf "  make %-10s %s\n", name[1], $$2}' $(MAKEFILE_LIST)
+	@awk -F '## ' '/^[a-z-]+:.*##/ {split($$1, name, ":"); printf "  make %-15s %s\n", name[1], $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "  make data VIDEOS=dir [OUT=dir] [CONFIG=file.yaml] [WORKERS=n] [FORCE=1] [ARGS='key=value …']"
 	@echo "  make train STAGE=1 [CONFIG=recipes/configs/tiny.yaml] [ARGS='steps=200 lr=1e-4 out=out/mine …']"
@@ -90,6 +99,32 @@ lessons: $(VENV)/ready  ## simple drawn videos that a model learns from, from no
 augment: $(VENV)/ready  ## the same datasets of faster, frozen, lost and late frames, labels moved: make augment IN=dir TO=dir [CONFIG=file.yaml]
 	$(PY) -m augment apply "$$STREAMVL_IN" --to "$$STREAMVL_TO" --config $(if $(CONFIG),"$$STREAMVL_CONFIG",augment/configs/time.yaml) $(force) $(ARGS)
 	$(build) check "$$STREAMVL_TO"
+
+# The client library asks for older packages than ours, of which its calls use none: it comes without them.
+$(VENV)/studio: $(VENV)/ready annotate/requirements-sdk.txt
+	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps -r annotate/requirements-sdk.txt
+	touch $@
+
+label-studio: $(VENV)/studio  ## a Label Studio of your own on 127.0.0.1, installed where it is missing: prints its address
+	$(PY) -m annotate serve $(ARGS)
+
+annotate-push: $(VENV)/studio  ## records to people: make annotate-push ROUND=r1 DATA=dir KIND=events|qa|dialogue [SAMPLE=n] [OVERLAP=n]
+	$(call round) && $(PY) -m annotate push "$$STREAMVL_ROUND" --data "$$STREAMVL_DATA_FOLDER" --kind $(KIND) $(config) $(if $(SAMPLE),sample=$(SAMPLE)) $(if $(OVERLAP),overlap=$(OVERLAP)) $(ARGS)
+
+annotate-status: $(VENV)/studio  ## how far a round is: make annotate-status ROUND=r1
+	$(call round) && $(PY) -m annotate status "$$STREAMVL_ROUND" $(ARGS)
+
+annotate-pull: $(VENV)/studio  ## what people did since the last pull: make annotate-pull ROUND=r1
+	$(call round) && $(PY) -m annotate pull "$$STREAMVL_ROUND" $(ARGS)
+
+annotate-close: $(VENV)/studio  ## the last pull, with a full snapshot: make annotate-close ROUND=r1
+	$(call round) && $(PY) -m annotate close "$$STREAMVL_ROUND" $(ARGS)
+
+annotate-merge: $(VENV)/studio  ## a new folder with what people corrected, built anew and checked: make annotate-merge ROUND=r1 [TO=dir]
+	$(call round) && $(PY) -m annotate merge "$$STREAMVL_ROUND" $(if $(filter file,$(origin TO)),,--to "$$STREAMVL_TO") $(ARGS)
+
+annotate-report: $(VENV)/studio  ## the round's page, agreement and disputes: make annotate-report ROUND=r1
+	$(call round) && $(PY) -m annotate report "$$STREAMVL_ROUND" $(ARGS)
 
 train: $(VENV)/ready $(lessons)  ## one stage under accelerate: make train STAGE=1 [CONFIG=file.yaml]
 	$(PY) -m recipes train --stage $(STAGE) --config $(recipe) $(ARGS)

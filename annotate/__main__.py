@@ -12,11 +12,14 @@ import typer
 from annotate import server
 from annotate.access import Access, connect, invite, read_access
 from annotate.closing import close, read_closed
-from annotate.desk import INSTRUCTIONS, posting_of, reading_of, screen_of, show_clips
+from annotate.desk import INSTRUCTIONS, data_folder, posting_of, reading_of, screen_of, show_clips
 from annotate.disputes import disputes
 from annotate.errors import AnnotateError
+from annotate.merge import merge
+from annotate.outcome import Finished, outcome
 from annotate.people import People
 from annotate.plan import Known, PlanConfig, plan, read_gold
+from annotate.published import rebuild
 from annotate.pull import pull
 from annotate.push import push
 from annotate.rounds import Round, load
@@ -213,10 +216,44 @@ def adjudicate(
 ) -> None:
     """Make and send a blind second round of what people did not agree about."""
     set_up_logging()
-    first, access = load(rounds, name), _access()
-    if read_closed(first) is None:
-        raise AnnotateError(f"round {name}: is not closed yet; what people do may still change")
-    _send(second_round(rounds, second, first, disputes(first.items, finished(first, reading_of(first)))), access)
+    first, access = _finished(rounds, name), _access()
+    _send(second_round(rounds, second, first.round_, disputes(first.round_.items, first.done)), access)
+
+
+@app.command("merge")
+def merge_round(
+    name: Name,
+    to: Annotated[
+        Path | None,
+        typer.Option("--to", metavar="OUT", parser=_path, help="The folder to write to; DATA-ROUND beside it without."),
+    ] = None,
+    second: Annotated[
+        str | None, typer.Option("--second", metavar="ROUND", help="The round in which disputes were decided.")
+    ] = None,
+    rounds: Rounds = ROUNDS,
+) -> None:
+    """Write what people corrected as a new folder of records, built anew and checked; the old one stays as it is."""
+    set_up_logging()
+    first = _finished(rounds, name)
+    results = outcome(first, _finished(rounds, second) if second else None)
+    data = data_folder(first.round_)
+    target = to or data.with_name(f"{data.name}-{name}")
+    page = merge(first.round_.manifest, first.round_.items, results, data=data, to=target)
+    rebuild(target)
+    typer.echo(
+        f"{target}: {len(page.merged)} items merged, {len(page.disputed)} disputed, {len(page.unusable)} unusable"
+    )
+    for count in page.edits:
+        typer.echo(f"{count.action} {count.of}: {count.number}")
+    for trouble in page.troubles:
+        typer.echo(f"left as it was: {trouble.reason}")
+
+
+def _finished(rounds: Path, name: str) -> Finished:
+    round_ = load(rounds, name)
+    if read_closed(round_) is None:
+        raise AnnotateError(f"round {name}: is not closed yet; close it, so that what is merged is what stays")
+    return Finished(round_=round_, done=finished(round_, reading_of(round_)))
 
 
 def main() -> int:
