@@ -71,13 +71,17 @@ def move_events(
     strips = strips_of(view)
     begins: list[Verdict] = ["seen", *(seams or ["seen"] * (len(strips) - 1))]
     both = list(zip(strips, begins, strict=True))
-    there = [_seam(strip, video_id) for strip, verdict in both if is_told(verdict)]
-    hidden = [_seam(strip, video_id) for strip, verdict in both if verdict == "unsure"]
+    there: list[Event] = []
+    hidden = [_seam(strip, video_id, ()) for strip, verdict in both if verdict == "unsure"]
+    told_of = {source: Told(events) for source, events in sources.items()}
+    for place, (strip, verdict) in enumerate(both):
+        if is_told(verdict):
+            shown = _Shown(view, place, strip, told_of[strip.piece.source], video_id)
+            there.append(_seam(strip, video_id, tuple(shown.at_seam())))
     gone: list[Gone] = []
     for source, events in sources.items():
-        told = Told(events)
         mine = [place for place, strip in enumerate(strips) if strip.piece.source == source]
-        pieces = [_Shown(view, place, strips[place], told, video_id) for place in mine]
+        pieces = [_Shown(view, place, strips[place], told_of[source], video_id) for place in mine]
         found = [piece.events() for piece in pieces]
         there += [event for shown, _ in found for event in shown]
         hidden += [event for _, missed in found for event in missed]
@@ -116,8 +120,11 @@ def survives_backwards(event: Event) -> bool:
     return event.label_set == PICTURE_SET and event.label in _BACKWARDS
 
 
-def _seam(strip: Strip, video_id: str) -> Event:
-    """Where a piece begins the picture changes: the first frame of all, or a seam."""
+def _seam(strip: Strip, video_id: str, names: tuple[str, ...]) -> Event:
+    """Where a piece begins the picture changes: the first frame of all, or a seam.
+
+    It names the new shots that begin with it, too.
+    """
     at = strip.shown_at(0)
     label = "shot_start" if at else "video_start"
     return Event(
@@ -132,7 +139,7 @@ def _seam(strip: Strip, video_id: str) -> Event:
         known_from_ns=at,
         confidence=1.0,
         source="shot",
-        provenance=Provenance(kind="rule", agent=AGENT, version=VERSION, inputs=(strip.piece.source,)),
+        provenance=Provenance(kind="rule", agent=AGENT, version=VERSION, inputs=(strip.piece.source, *names)),
     )
 
 
@@ -180,9 +187,8 @@ class _Shown:
 
     def _behind(self, event: Event) -> int:
         """The first frame of the view at which it is over, or the piece's end."""
-        low, high = self.piece.span
-        end = max(low, Fraction(event.start_ns)) if self.piece.is_reversed else min(high, Fraction(event.end_ns))
-        return min(self.strip.end_ns, self.view.clock.snap_up(self.piece.at(end)))
+        behind = event.start_ns if self.piece.is_reversed else event.end_ns
+        return self.strip.shown_at(self.piece.shows_at(behind))
 
     def _parent(self, event: Event) -> Event:
         return next(old for old in self.told.events if old.id == event.provenance.inputs[0])
@@ -334,7 +340,7 @@ class _Shown:
             enough = seen <= min(high, Fraction(event.end_ns))
         if not enough:
             return at.end_ns, False
-        looked = clock.snap_up(max(self.piece.at(seen), at.start_ns + needed))
+        looked = max(self.strip.shown_at(self.piece.shows_at(seen)), clock.snap_up(at.start_ns + needed))
         return min(at.end_ns, looked), True
 
 

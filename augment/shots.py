@@ -10,7 +10,6 @@ import numpy as np
 from augment.events import AGENT, VERSION
 from augment.seams import Verdict, is_told
 from augment.view import View
-from datasets_build.core.clock import round_half_up
 from datasets_build.core.records import Detector, Event, Keyframe, Shot, derive_id
 from datasets_build.core.topics import PICTURE_SET
 
@@ -36,7 +35,7 @@ def move_shots(
     begins: dict[int, Shot | None] = {}
     for source, shots in sources.items():
         for shot in shots:
-            begins |= {at: shot for _, at in view.instants(source, shot.start_ns) if at < view.end_ns}
+            begins |= dict.fromkeys(_begins(view, source, shot.start_ns), shot)
     # A seam is a cut of its own; the beginning is that of the first shot.
     first, *later = _seams(view)
     begins.setdefault(first)
@@ -69,8 +68,23 @@ def shots_as_seen(shots: Sequence[Shot], events: Sequence[Event]) -> list[Shot]:
     return found
 
 
+def _begins(view: View, source: str, t_ns: int) -> Iterator[int]:
+    """When a shot of a source is seen to begin: at the first frame of it where one of the shot before was shown.
+
+    The first shot of all begins with its first frame.
+    """
+    for place, piece in enumerate(view.pieces):
+        if piece.source != source:
+            continue
+        low, high = piece.span
+        is_first = place == 0 and (low < t_ns <= high if piece.is_reversed else low <= t_ns < high)
+        frame = piece.shows_at(t_ns)
+        if (0 if is_first else 1) <= frame < len(piece.frames):
+            yield view.shown_ns(place, frame)
+
+
 def _seams(view: View) -> list[int]:
-    return [view.clock.snap_up(round_half_up(piece.begins)) for piece in view.pieces]
+    return [view.shown_ns(place, 0) for place in range(len(view.pieces))]
 
 
 def _shot(view: View, ordinal: int, start_ns: int, end_ns: int, *, video_id: str, old: Shot | None) -> Shot:

@@ -57,6 +57,26 @@ class Piece:
         """`exact` in whole nanoseconds, halves up."""
         return self.time_map.apply(self.clock.end_ns - t_ns if self.is_reversed else t_ns)
 
+    def comes_at(self, t_ns: int | Fraction) -> int:
+        """Which of its frames is the first to come on at or behind an instant of the source; their number for none.
+
+        Found among instants of the source, which are whole: in the view frames may lie a nanosecond apart, so that a
+        rounded instant falls on the wrong one.
+        """
+        if self.is_reversed:
+            return len(self.on_ns) - int(self.on_ns[::-1].searchsorted(math.floor(t_ns), side="right"))
+        return int(self.on_ns.searchsorted(math.ceil(t_ns)))
+
+    def shows_at(self, t_ns: int | Fraction) -> int:
+        """Which of its frames is the first that shows what lies behind an instant of the source; their number for none.
+
+        Backwards that is what came before it: a frame from before the instant.
+        """
+        times = self.clock.t_ns[self.frames]
+        if self.is_reversed:
+            return len(times) - int(times[::-1].searchsorted(math.ceil(t_ns)))
+        return int(times.searchsorted(math.ceil(t_ns)))
+
     def back(self, t_ns: int | Fraction) -> Fraction:
         """Where an instant of the view lies in the source. Raises TimeError outside the stretch."""
         found = self.time_map.inverse().exact(t_ns)
@@ -241,8 +261,14 @@ class View:
             low, high = piece.span
             inside = low < t_ns <= high if piece.is_reversed else low <= t_ns < high
             if inside or (place == len(self.pieces) - 1 and t_ns == (low if piece.is_reversed else high)):
-                found.append((place, self.clock.snap_up(piece.at(t_ns))))
+                found.append((place, self.shown_ns(place, piece.comes_at(t_ns))))
         return found
+
+    def shown_ns(self, place: int, frame: int) -> int:
+        """When a frame of a piece comes, by its number there; when the next piece does, where it has no more."""
+        stop = int(self.piece_of.searchsorted(place + 1))
+        first = stop - len(self.pieces[place].frames)
+        return self.clock.time_of(min(first + frame, stop))
 
     def spans(self, source: str, span: Span) -> list[Moved]:
         """Where a span of a source is seen, once for each piece that shows a frame of it.
@@ -251,16 +277,16 @@ class View:
         """
         if span.duration_ns == 0:
             return [Moved(at, at, place, False, False) for place, at in self.instants(source, span.start_ns)]
-        found = []
+        found: list[Moved] = []
         for place, piece in enumerate(self.pieces):
             low, high = piece.span
             if piece.source != source or span.start_ns >= high or span.end_ns <= low:
                 continue
             cuts = (low > span.start_ns, high < span.end_ns)
-            ends = [piece.at(low if cuts[0] else span.start_ns), piece.at(high if cuts[1] else span.end_ns)]
+            ends = [piece.shows_at(span.start_ns), piece.shows_at(span.end_ns)]
             if piece.is_reversed:
                 ends, cuts = ends[::-1], cuts[::-1]
-            start_ns, end_ns = (self.clock.snap_up(t) for t in ends)
+            start_ns, end_ns = (self.shown_ns(place, frame) for frame in ends)
             if start_ns < end_ns:
                 found.append(Moved(start_ns, end_ns, place, *cuts))
         return found

@@ -107,7 +107,7 @@ def _known(made: Remade, place: int, event: Event, old: Event) -> int:
         seen = max(Fraction(max(old.start_ns, begin)), low) + needed
         if seen > min(high, Fraction(old.end_ns)):
             return event.end_ns
-    return min(event.end_ns, piece.clock.snap_up(max(piece.to_video(seen), event.start_ns + needed)))
+    return min(event.end_ns, max(piece.at(-int(-seen // 1)), piece.clock.snap_up(event.start_ns + needed)))
 
 
 def _reach(event: Event, old: Event, piece: Moved, *, onset: bool) -> int:

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 from datasets_build.checks.laws import Breach
 from datasets_build.checks.moved import Moved, expected_spans
@@ -187,7 +187,8 @@ def follow_breaches(rows: Sequence[Augmentation], clock: FrameClock) -> Iterator
 
 def pieces_of(strips: Sequence[Strip], clock: FrameClock) -> list[Moved]:
     """Where events go, piece by piece."""
-    begins = [clock.snap_up(round_half_up(strip.time_map.target[0])) for strip in strips]
+    counts = accumulate((len(strip.frames) for strip in strips[:-1]), initial=0)
+    begins = [clock.time_of(count) for count in counts]
     return [
         Moved(
             to_video=strip.to_video,
@@ -196,6 +197,7 @@ def pieces_of(strips: Sequence[Strip], clock: FrameClock) -> list[Moved]:
             stretch=(strip.low, strip.high),
             is_reversed=strip.row.is_reversed,
             on_ns=strip.on_ns,
+            own_ns=[strip.clock.time_of(frame) for frame in strip.frames],
             begin_ns=begin,
             end_ns=end,
         )

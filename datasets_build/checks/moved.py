@@ -34,6 +34,7 @@ class Moved:
         stretch: of the parent that is shown.
         is_reversed: whether it runs backwards.
         on_ns: when the shown frames come on in the parent.
+        own_ns: the shown frames' own times there.
         begin_ns, end_ns: of the piece in the video.
     """
 
@@ -43,21 +44,23 @@ class Moved:
     stretch: tuple[Fraction, Fraction]
     is_reversed: bool
     on_ns: Sequence[int]
+    own_ns: Sequence[int]
     begin_ns: int
     end_ns: int
 
     def at(self, t_ns: int) -> int:
-        """The first frame of the video at or behind an instant of the parent, the piece's end where it has no more."""
-        low, high = self.stretch
-        inside: int | Fraction = t_ns
-        if t_ns < low:
-            inside = low
-        elif t_ns > high:
-            inside = high
-        return min(self.end_ns, self.clock.snap_up(self.to_video(inside)))
+        """The first frame that shows what lies behind an instant of the parent, the piece's end where none does.
 
-    def next(self, t_ns: int) -> int:
-        """The frame that comes on in the parent at or behind an instant, the piece's end where none does; forwards."""
+        Backwards that is what came before it.
+        """
+        if self.is_reversed:
+            return self._shown(bisect_left(self.own_ns, True, key=lambda own: own < t_ns))
+        return self._shown(bisect_left(self.own_ns, t_ns))
+
+    def comes(self, t_ns: int) -> int:
+        """The first frame that comes on at or behind an instant of the parent, the piece's end where none does."""
+        if self.is_reversed:
+            return self._shown(bisect_left(self.on_ns, True, key=lambda on: on <= t_ns))
         return self._shown(bisect_left(self.on_ns, t_ns))
 
     def _shown(self, place: int) -> int:
@@ -85,8 +88,7 @@ def expected_spans(event: Event, told: Sequence[Event], piece: Moved) -> Iterato
     outside = event.start_ns >= high or event.end_ns < low or (event.end_ns == low and not event.is_point)
     if outside and not (piece.is_reversed and event.is_point and event.start_ns == high):
         return
-    at = piece.next if event.is_point and not piece.is_reversed else piece.at
-    ends = [at(event.start_ns), at(event.end_ns)]
+    ends = [piece.at(event.start_ns), piece.at(event.end_ns)]
     start, end = ends[::-1] if piece.is_reversed else ends
     label = _BACKWARDS.get(event.label, event.label) if piece.is_reversed else event.label
     if not piece.is_reversed:

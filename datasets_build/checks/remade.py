@@ -109,7 +109,7 @@ class Remade:
         for place, strip, piece in self.of_source(source):
             last = place == len(self.strips) - 1 and t_ns == (strip.low if piece.is_reversed else strip.high)
             if last or is_inside(piece, t_ns):
-                found.append((place, self.clock.snap_up(strip.to_video(t_ns))))
+                found.append((place, piece.comes(t_ns)))
         return found
 
     def whole_spans(self, source: str, span: Span) -> list[tuple[Strip, Span]]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from datasets_build.checks.laws import Breach
 from datasets_build.checks.parents import content_of
-from datasets_build.checks.remade import Remade
+from datasets_build.checks.remade import Remade, is_inside
 from datasets_build.core.augmentation import AUGMENTED
 from datasets_build.core.records import Event, Keyframe, Shot, derive_id
 from datasets_build.core.topics import PICTURE_SET
@@ -46,8 +46,12 @@ def shot_breaches(
     begins: defaultdict[int, list[Shot]] = defaultdict(list)
     for source in made.sources:
         for old in cuts[source]:
-            for at in made.instants(source, old.start_ns):
-                begins[at].append(old)
+            for place, _, piece in made.of_source(source):
+                at = piece.at(old.start_ns)
+                # With the first frame of a piece nothing of the shot before is shown; the first shot begins with it.
+                is_first = place == 0 and is_inside(piece, old.start_ns)
+                if at < piece.end_ns and (is_first or at > piece.begin_ns):
+                    begins[at].append(old)
     seams = {0, *(piece.begin_ns for piece in made.pieces)}
     there = {shot.start_ns for shot in shots}
     slow = [event for event in events if event.label_set == PICTURE_SET and event.label in _SLOW]
