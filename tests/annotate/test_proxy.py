@@ -43,7 +43,7 @@ SOURCES = {
     "thirty.mp4": (spec(rate=Fraction(30)), 30),
     "film.mp4": (spec(rate=FILM), FILM),
     "ntsc.mp4": (spec(rate=NTSC, b_frames=2), NTSC),
-    "ntsc_ms.mkv": (spec(rate=NTSC, b_frames=2, frames=90), NTSC),
+    "ntsc_ms.mkv": (spec(rate=NTSC, b_frames=2, frames=60), NTSC),
     "ntsc60.mp4": (spec(rate=NTSC60), NTSC60),
     "slow.mp4": (spec(rate=Fraction(1, 3), frames=4), 1),
     "variable.mp4": (spec(durations=UNEVEN, time_base=MS), None),
