@@ -17,6 +17,9 @@ from annotate.rounds import Round
 from annotate.tasks import Done, Item, Mark, Work
 from datasets_build.core.clock import NS_PER_S, Span, format_ns
 
+_MOMENT_NS = 500_000_000
+_FEW = 3
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Said:
@@ -239,11 +242,20 @@ def _instants(place: _Place, reason: Reason) -> list[_Instant]:
         times = [whole.start_ns + whole.duration_ns * part // 6 for part in (1, 3, 5)]
         return [_Instant(t_ns=time, caption="in the clip") for time in times]
     found = _of_marks(place, reason) if place.item.sheet.kind == "events" else _of_judgements(place, reason)
-    inside = [one for one in found if place.window.start_ns <= one.t_ns <= place.window.end_ns]
-    if inside:
-        return list(dict.fromkeys(inside))
+    inside = [one for one in dict.fromkeys(found) if place.window.contains(one.t_ns)]
     span = _within(Span(start_ns=reason.start_ns, end_ns=reason.end_ns), place.window)
-    return [_Instant(t_ns=(span.start_ns + span.end_ns) // 2, caption="in between")]
+    middle = _Instant(t_ns=(span.start_ns + span.end_ns) // 2, caption="in between")
+    return [*(inside or [middle]), *_beside(inside or [middle], place.window)]
+
+
+def _beside(instants: Sequence[_Instant], window: Span) -> list[_Instant]:
+    """A moment before the first and a moment after the last, where there are few: one picture alone tells no change."""
+    times = [one.t_ns for one in instants]
+    beside = (
+        _Instant(t_ns=min(times) - _MOMENT_NS, caption="a moment before"),
+        _Instant(t_ns=max(times) + _MOMENT_NS, caption="a moment after"),
+    )
+    return [one for one in beside if len(set(times)) < _FEW and window.contains(one.t_ns)]
 
 
 def _of_marks(place: _Place, reason: Reason) -> list[_Instant]:

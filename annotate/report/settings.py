@@ -21,7 +21,7 @@ class PageConfig(Config):
     disputes: DisputeConfig = DisputeConfig()
     most_disputes: int = Field(default=10, ge=0)
     most_points: int = Field(default=3, ge=1)
-    most_pictures: int = Field(default=6, ge=0)
+    most_pictures: int = Field(default=9, ge=0)
     picture_px: int = Field(default=320, ge=16, le=640)
     most_rows: int = Field(default=50, ge=0)
     most_letters: int = Field(default=300, ge=10)

@@ -21,7 +21,7 @@ from datasets_build.video import Size, VideoError, read
 # Enough for three pictures a second of a slow disk.
 _DEADLINE_S = 120.0
 # A picture of noise is no reason for a page that mail refuses.
-_MOST_BYTES = 28_000
+_MOST_BYTES = 20_000
 _QUALITIES = (80, 65, 50, 35, 20)
 
 

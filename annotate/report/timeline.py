@@ -15,6 +15,7 @@ _GAP_PX = 6
 _MOST_BARS = 120
 # Bars narrower than this, in percent, show no words.
 _WORDY = 4.0
+_LEAST_BAND = 0.8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,8 +209,11 @@ def _meets(one: Piece, span: Span) -> bool:
 
 
 def _band(one: Span, span: Span) -> Band:
-    left = _percent(one.start_ns, span)
-    return Band(left=left, width=round(_percent(one.end_ns, span) - left, 3))
+    """An instant, too, is wide enough to be seen."""
+    left, right = _percent(one.start_ns, span), _percent(one.end_ns, span)
+    short = max(0.0, _LEAST_BAND - (right - left))
+    left = min(max(0.0, left - short / 2), 100.0 - _LEAST_BAND)
+    return Band(left=round(left, 3), width=round(max(right - left, _LEAST_BAND), 3))
 
 
 def _percent(t_ns: int, span: Span) -> float:
