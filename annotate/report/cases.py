@@ -175,7 +175,7 @@ def _point(place: _Place, reason: Reason, instants: Sequence[_Instant], pictures
     return Point(
         decide=clipped(reason.decide, place.letters),
         score=reason.score,
-        said=tuple(Said(by=name, lines=_lines(place, work, reason)) for name, work in _speakers(place).items()),
+        said=_said(place, reason),
         close_up=close_up,
         shots=tuple(_shot(of, pictures.by_frame.get(frame, ""), place.letters) for frame, of in by_frame.items()),
     )
@@ -185,6 +185,23 @@ def _speakers(place: _Place) -> dict[str, Work]:
     """Everybody, and the truth of a gold item."""
     truth = place.item.truth if place.item.is_gold else None
     return {**place.works, **({"truth": truth} if truth is not None else {})}
+
+
+def _said(place: _Place, reason: Reason) -> tuple[Said, ...]:
+    """What was shown, what everybody made of it, and the truth where it is known."""
+    said = [Said(by=name, lines=_lines(place, work, reason)) for name, work in _speakers(place).items()]
+    if reason.about == "usable":
+        return tuple(said)
+    return (Said(by="shown", lines=_shown(place, reason)), *said)
+
+
+def _shown(place: _Place, reason: Reason) -> tuple[str, ...]:
+    sheet = place.item.sheet
+    if sheet.kind == "events":
+        return _lines(place, Work(kind="events", marks=sheet.marks), reason)
+    answers = [f"“{isolated(one.answer)}” {format_ns(one.answer_ns)}" for one in sheet.questions if one.id == reason.id]
+    turns = [f"{one.role}: “{isolated(one.text)}”" for one in sheet.turns if one.id == reason.id]
+    return tuple(clipped(line, place.letters) for line in (*answers, *turns))
 
 
 def _shot(instants: Sequence[_Instant], src: str, letters: int) -> Shot:

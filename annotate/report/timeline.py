@@ -63,7 +63,10 @@ class Timeline:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Piece:
-    """Something with a time that is drawn: a mark, a question or a turn, as one side has it."""
+    """Something with a time that is drawn: a mark, a question or a turn, as one side has it.
+
+    `letter` stands for the words where there is no room for them.
+    """
 
     start_ns: int
     end_ns: int
@@ -71,6 +74,7 @@ class Piece:
     hue: int
     words: str
     title: str
+    letter: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,7 +176,13 @@ def _verdict(thing: Question | Said, said: Judgement) -> Piece:
     timing = f", {said.timing.replace('_', ' ')}" if said.timing else ""
     words = f"{said.verdict}{timing}"
     return Piece(
-        start_ns=start or 0, end_ns=end or 0, kind=said.verdict, hue=0, words=words, title=f"{words}: {said.text}"
+        start_ns=start or 0,
+        end_ns=end or 0,
+        kind=said.verdict,
+        hue=0,
+        words=words,
+        title=f"{words}: {said.text}",
+        letter=said.verdict[0].upper(),
     )
 
 
@@ -194,7 +204,7 @@ def _row(side: Side, span: Span, top: int) -> Row:
                 top=top + lane * LANE_PX + 2,
                 kind=one.kind if one.end_ns > one.start_ns else f"{one.kind} instant",
                 hue=one.hue,
-                words=one.words[:60] if right - left >= _WORDY else "",
+                words=one.words[:60] if right - left >= _WORDY else one.letter,
                 title=one.title,
             )
         )
