@@ -16,6 +16,9 @@ _MOST_BARS = 120
 # Bars narrower than this, in percent, show no words.
 _WORDY = 4.0
 _LEAST_BAND = 0.8
+_LEAST_BAR = 0.4
+# Half a dot, at the width of a page.
+_DOT = 0.7
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,8 +198,9 @@ def _row(side: Side, span: Span, top: int) -> Row:
     bars = []
     for one in inside[:_MOST_BARS]:
         left, right = _percent(one.start_ns, span), _percent(max(one.start_ns, one.end_ns), span)
-        lane = next((at for at, busy in enumerate(lanes) if busy <= left), len(lanes))
-        lanes[lane : lane + 1] = [max(right, left + 0.4)]
+        room = _DOT if one.end_ns <= one.start_ns else 0.0
+        lane = next((at for at, busy in enumerate(lanes) if busy <= left - room), len(lanes))
+        lanes[lane : lane + 1] = [max(right, left + _LEAST_BAR) + room]
         bars.append(
             Bar(
                 left=left,
