@@ -288,7 +288,6 @@ def test_texts_of_people_are_text(tmp_path):
     plain = re.sub(r"\s+", " ", NASTY)
     for section in ("round", "progress", "agreement", "disagreements"):
         assert plain in root.one("section", id=section).text
-    assert "49" not in root.one("section", id="disagreements").one("article").all("h4").__next__().text
     alts = [node.attrs["alt"] for node in root.all("img")]
     assert any("<script>" in alt for alt in alts)
     policy = root.one("meta", **{"http-equiv": "Content-Security-Policy"}).attrs["content"]
