@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import lru_cache
 from pathlib import Path
 
 import jinja2
@@ -14,7 +15,6 @@ from annotate.report.payload import Page, collect
 from annotate.report.settings import PageConfig
 from annotate.report.words import written
 from annotate.rounds import Round
-from datasets_build.core.clock import format_ns
 from datasets_build.core.files import write_bytes
 
 _HERE = Path(__file__).parent
@@ -50,14 +50,17 @@ def write_report(
 
 def render(page: Page) -> str:
     """The page as HTML; every text of the data passes through escaping."""
+    style = (_HERE / "page.css").read_text(encoding="utf-8")
+    return _template().render(page=page, style=Markup(style))  # noqa: S704 - our own file
+
+
+@lru_cache(maxsize=1)
+def _template() -> jinja2.Template:
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
-    environment.filters |= {"time": format_ns, "written": written, "lasting": lasting, "many": many}
-    return environment.from_string((_HERE / "page.html").read_text(encoding="utf-8")).render(
-        page=page,
-        style=Markup((_HERE / "page.css").read_text(encoding="utf-8")),  # noqa: S704 - our own file
-    )
+    environment.filters |= {"written": written, "lasting": lasting, "many": many}
+    return environment.from_string((_HERE / "page.html").read_text(encoding="utf-8"))
 
 
 def lasting(seconds: float) -> str:
