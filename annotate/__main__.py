@@ -21,7 +21,8 @@ from annotate.people import People
 from annotate.plan import Known, PlanConfig, plan, read_gold
 from annotate.published import rebuild
 from annotate.pull import pull
-from annotate.push import push
+from annotate.push import find_project, push
+from annotate.report.build import write_report
 from annotate.rounds import Round, load
 from annotate.second import second_round
 from annotate.standing import finished, status
@@ -183,7 +184,7 @@ def pull_round(
     set_up_logging()
     round_, access = load(rounds, name), _access()
     with enter(access) as studio:
-        project = studio.find(round_.title, screen_of(round_), overlap=round_.manifest.overlap)
+        project = find_project(round_, studio, config=screen_of(round_))
         found = pull(
             round_,
             studio,
@@ -201,7 +202,7 @@ def close_round(name: Name, rounds: Rounds = ROUNDS) -> None:
     set_up_logging()
     round_, access = load(rounds, name), _access()
     with enter(access) as studio:
-        project = studio.find(round_.title, screen_of(round_), overlap=round_.manifest.overlap)
+        project = find_project(round_, studio, config=screen_of(round_))
         closed = close(round_, studio, project=project, reading=reading_of(round_), people=_people(access))
     typer.echo(f"closed: {closed.tasks} tasks, {closed.annotations} annotations, sha256 {closed.sha256}")
     for one in closed.differences:
@@ -247,6 +248,14 @@ def merge_round(
         typer.echo(f"{count.action} {count.of}: {count.number}")
     for trouble in page.troubles:
         typer.echo(f"left as it was: {trouble.reason}")
+
+
+@app.command("report")
+def report(name: Name, rounds: Rounds = ROUNDS) -> None:
+    """Write the round's page, report.html in its folder: for who runs it, not for annotators."""
+    set_up_logging()
+    round_ = load(rounds, name)
+    typer.echo(write_report(round_, round_.folder / "report.html"))
 
 
 def _finished(rounds: Path, name: str) -> Finished:

@@ -43,7 +43,8 @@ class Judged:
     def shown(self) -> frozenset[str]:
         """The ids of what was asked about."""
         sheet = self.item.sheet
-        return frozenset(part.id for part in (*sheet.marks, *sheet.questions, *sheet.turns))
+        marks, questions = {mark.id for mark in sheet.marks}, {question.id for question in sheet.questions}
+        return frozenset(marks | questions | {turn.id for turn in sheet.turns})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -39,16 +39,16 @@ def outcome(first: Finished, second: Finished | None = None) -> dict[str, Standi
     rulings = _rulings(first, second, [one for one in found.values() if isinstance(one, Disputed)])
     by_key = first.round_.by_key
     results: dict[str, Standing | Undecided] = {}
-    for key, one in found.items():
-        people = tuple(dict.fromkeys(source.annotator for source in one.sources))
-        if not isinstance(one, Disputed):
-            results[key] = Standing(work=one.work, annotators=people)
+    for key, result in found.items():
+        people = tuple(dict.fromkeys(source.annotator for source in result.sources))
+        if not isinstance(result, Disputed):
+            results[key] = Standing(work=result.work, annotators=people)
         elif key in rulings:
             work, judge = rulings[key]
             annotators = tuple(sorted({*people, judge}))
-            results[key] = Standing(work=decided(by_key[key], one, work), annotators=annotators)
+            results[key] = Standing(work=decided(by_key[key], result, work), annotators=annotators)
         else:
-            results[key] = Undecided(tuple(reason.decide for reason in one.reasons))
+            results[key] = Undecided(tuple(reason.decide for reason in result.reasons))
     return results
 
 

@@ -21,7 +21,7 @@ console = Console(stderr=True)
 
 
 def set_up_logging(*, verbose: bool = False) -> None:
-    """Send our log to stderr: coloured on a terminal, plain lines elsewhere."""
+    """Send our log, and that of rounds, to stderr: coloured on a terminal, plain lines elsewhere."""
     level = logging.DEBUG if verbose else logging.INFO
     if console.is_terminal:
         handler: logging.Handler = RichHandler(console=console, show_path=False, show_time=False, markup=False)
@@ -29,10 +29,11 @@ def set_up_logging(*, verbose: bool = False) -> None:
     else:
         handler = logging.StreamHandler(sys.stderr)
         handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
-    root = logging.getLogger("datasets_build")
-    root.handlers[:] = [handler]
-    root.setLevel(level)
-    root.propagate = False
+    for name in ("datasets_build", "annotate"):
+        root = logging.getLogger(name)
+        root.handlers[:] = [handler]
+        root.setLevel(level)
+        root.propagate = False
 
 
 def tool_versions(*packages: str) -> dict[str, str]:
