@@ -22,7 +22,7 @@ from datasets_build.core.augmentation import Augmentation
 from datasets_build.core.clock import Int64s, TimeError
 from datasets_build.core.layout import video_path
 from datasets_build.core.records import Reject, Split
-from datasets_build.video import VideoError
+from datasets_build.video import DECODERS, VideoError
 
 NOTHING = "chance did nothing to it"
 
@@ -85,10 +85,11 @@ class AugmentedDataset(Dataset[Item]):
         datasets: of `streaming_qa`, `frame_events` and `dialogue` those whose records are made; None: all that the
             folder has. Questions that nobody trains on cost time.
         fps: of the grid on which frames are read; None reads none, and `Item.frames` reads them later.
-        decoder: who reads; PyAV where the index does not trust it with a file.
+        decoder: who reads, one of `datasets_build.video.DECODERS`; PyAV where the index does not trust it with a file.
 
     Raises:
-        AugmentError: the folder is not whole, is augmented already, or has no video of the split or no such dataset.
+        AugmentError: the folder is not whole, is augmented already, or has no video of the split or no such dataset; or
+            there is no such decoder.
     """
 
     def __init__(
@@ -105,6 +106,8 @@ class AugmentedDataset(Dataset[Item]):
             raise AugmentError(f"{folder}: is augmented already; name the folder that it came from")
         if fps is not None and fps <= 0:
             raise AugmentError(f"fps: found {fps}, expected a rate above 0, or None for no frames")
+        if decoder not in tuple(DECODERS):
+            raise AugmentError(f"decoder: found {decoder!r}, expected one of {', '.join(DECODERS)}")
         source = Source.open(folder)
         self.clips = tuple(clip for clip in source.clips(datasets) if clip.video.split == split)
         if not self.clips:

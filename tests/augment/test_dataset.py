@@ -267,6 +267,14 @@ def test_what_is_wrong_is_told_at_once(parent, tmp_path):
             data[index]
 
 
+@pytest.mark.parametrize("decoder", ["nope", "", "PyAV", ["pyav"], None])
+@pytest.mark.parametrize("fps", [None, Fraction(1)])
+def test_a_decoder_that_is_not_there_is_told_at_once(parent, decoder, fps):
+    with pytest.raises(AugmentError, match=r"^decoder: found .*, expected one of decord, pyav, torchcodec$") as caught:
+        AugmentedDataset(parent, MIXED, fps=fps, decoder=decoder)
+    assert repr(decoder) in str(caught.value)
+
+
 def test_the_folder_stays_as_it_is(parent):
     before = tree(parent)
     data = AugmentedDataset(parent, MIXED, fps=Fraction(1), decoder="pyav")
