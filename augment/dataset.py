@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -84,12 +85,12 @@ class AugmentedDataset(Dataset[Item]):
         split: which videos.
         datasets: of `streaming_qa`, `frame_events` and `dialogue` those whose records are made; None: all that the
             folder has. Questions that nobody trains on cost time.
-        fps: of the grid on which frames are read; None reads none, and `Item.frames` reads them later.
+        fps: of the grid on which frames are read, exact; None reads none, and `Item.frames` reads them later.
         decoder: who reads, one of `datasets_build.video.DECODERS`; PyAV where the index does not trust it with a file.
 
     Raises:
         AugmentError: the folder is not whole, is augmented already, or has no video of the split or no such dataset; or
-            there is no such decoder.
+            there is no such decoder or rate.
     """
 
     def __init__(
@@ -99,20 +100,19 @@ class AugmentedDataset(Dataset[Item]):
         *,
         split: Split = "train",
         datasets: Sequence[str] | None = None,
-        fps: Fraction | None = None,
+        fps: Fraction | int | None = None,
         decoder: str = "decord",
     ) -> None:
         if is_augmented(folder):
             raise AugmentError(f"{folder}: is augmented already; name the folder that it came from")
-        if fps is not None and fps <= 0:
-            raise AugmentError(f"fps: found {fps}, expected a rate above 0, or None for no frames")
+        rate = None if fps is None else _rate(fps)
         if decoder not in tuple(DECODERS):
             raise AugmentError(f"decoder: found {decoder!r}, expected one of {', '.join(DECODERS)}")
         source = Source.open(folder)
         self.clips = tuple(clip for clip in source.clips(datasets) if clip.video.split == split)
         if not self.clips:
             raise AugmentError(f"{folder}: has no video of the split {split}")
-        self.fps, self.decoder = fps, decoder
+        self.fps, self.decoder = rate, decoder
         self._maker = Maker(
             pipeline=pipeline,
             rules=source.rules("streaming_qa"),
@@ -195,6 +195,16 @@ class AugmentedDataset(Dataset[Item]):
             return times, showing.frames(times.tolist(), decoder=self.decoder), ""
         except (AugmentError, VideoError, OSError) as error:
             return *nothing, f"its frames cannot be read: {error}"
+
+
+def _rate(fps: object) -> Fraction:
+    """A rate that is exact and above 0, or AugmentError."""
+    if isinstance(fps, float) and 0 < fps < math.inf:
+        raise AugmentError(f"fps: found {fps} (float), expected an exact rate; write Fraction({str(fps)!r})")
+    if isinstance(fps, bool) or not isinstance(fps, Fraction | int) or fps <= 0:
+        told = f"{fps} ({type(fps).__name__})"
+        raise AugmentError(f"fps: found {told}, expected a Fraction or int above 0, or None for no frames")
+    return Fraction(fps)
 
 
 def _shared(value: int) -> torch.Tensor:
