@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from numbers import Integral
 from pathlib import Path
 
 import numpy as np
@@ -83,8 +84,8 @@ class AugmentedDataset(Dataset[Item]):
         folder: a finished output of `python -m datasets_build`.
         pipeline: what is done.
         split: which videos.
-        datasets: of `streaming_qa`, `frame_events` and `dialogue` those whose records are made; None: all that the
-            folder has. Questions that nobody trains on cost time.
+        datasets: of `streaming_qa`, `frame_events` and `dialogue` those whose records are made, one or more; None: all
+            that the folder has. Questions that nobody trains on cost time.
         fps: of the grid on which frames are read, exact; None reads none, and `Item.frames` reads them later.
         decoder: who reads, one of `datasets_build.video.DECODERS`; PyAV where the index does not trust it with a file.
 
@@ -95,7 +96,7 @@ class AugmentedDataset(Dataset[Item]):
 
     def __init__(
         self,
-        folder: Path,
+        folder: Path | str,
         pipeline: Pipeline,
         *,
         split: Split = "train",
@@ -103,6 +104,7 @@ class AugmentedDataset(Dataset[Item]):
         fps: Fraction | int | None = None,
         decoder: str = "decord",
     ) -> None:
+        folder = Path(folder)
         if is_augmented(folder):
             raise AugmentError(f"{folder}: is augmented already; name the folder that it came from")
         rate = None if fps is None else _rate(fps)
@@ -136,9 +138,10 @@ class AugmentedDataset(Dataset[Item]):
         return int(self._epoch)
 
     def set_epoch(self, epoch: int) -> None:
-        """Draws other copies from here on. Raises AugmentError for one below 0."""
-        if epoch < 0:
-            raise AugmentError(f"epoch: found {epoch}, expected 0 or more")
+        """Draws other copies from here on. Raises AugmentError for one that is no whole number from 0 on."""
+        # Whole numbers of other libraries are taken; 1.5 would be cut to 1 in silence.
+        if not isinstance(epoch, Integral) or epoch < 0:
+            raise AugmentError(f"epoch: found {epoch!r}, expected a whole number, 0 or more")
         self._epoch.fill_(epoch)
 
     def __len__(self) -> int:

@@ -259,8 +259,13 @@ def test_what_is_wrong_is_told_at_once(parent, tmp_path):
     with pytest.raises(AugmentError, match="holds no finished index"):
         AugmentedDataset(tmp_path, MIXED)
     data = AugmentedDataset(parent, Pipeline(operations=(Reverse(),)))
-    with pytest.raises(AugmentError, match="epoch: found -1"):
-        data.set_epoch(-1)
+    for epoch in (-1, 1.5, 2.0, "3", None, np.int64(-2)):
+        with pytest.raises(AugmentError, match=r"^epoch: found .*, expected a whole number, 0 or more$") as caught:
+            data.set_epoch(epoch)
+        assert repr(epoch) in str(caught.value)
+        assert data.epoch == 0
+    data.set_epoch(np.int64(3))
+    assert data.epoch == 3
     for index in (-1, len(data)):
         with pytest.raises(IndexError):
             data[index]
@@ -299,6 +304,14 @@ def test_a_whole_rate_is_the_fraction_that_it_is(parent):
     assert isinstance(whole.fps, Fraction)
     assert told(whole[0]) == told(same[0])
     assert len(whole[0].pixels)
+
+
+def test_a_folder_may_be_named_by_text(parent):
+    data, same = (AugmentedDataset(folder, MIXED, fps=1, decoder="pyav") for folder in (str(parent), parent))
+    assert told(data[1]) == told(same[1])
+    assert len(data[1].pixels)
+    with pytest.raises(AugmentError, match=r"nowhere: holds no finished index"):
+        AugmentedDataset(str(parent / "nowhere"), MIXED)
 
 
 def test_the_folder_stays_as_it_is(parent):
