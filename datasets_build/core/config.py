@@ -18,7 +18,13 @@ from datasets_build.core.records import Json
 
 
 class ConfigError(DataError):
-    """A setting that is unknown, ill-typed or out of range; the message names its full path."""
+    """A setting that is unknown, ill-typed or out of range; the message names its full path.
+
+    It quotes files, so what does not print stands in it as an escape: a terminal would obey control characters.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__("".join(each if each.isprintable() else ascii(each)[1:-1] for each in message))
 
 
 class Config(BaseModel):

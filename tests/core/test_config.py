@@ -1,3 +1,5 @@
+import json
+import pickle
 from typing import Annotated, Literal
 
 import pytest
@@ -165,6 +167,38 @@ def test_a_validator_finds_the_folder_of_the_file(tmp_path):
 def test_what_no_setting_is_names_its_file(tmp_path, text):
     with pytest.raises(ConfigError, match=r"c\.yaml: "):
         load(tmp_path, text)
+
+
+class Named(Config):
+    name: str = ""
+
+    @field_validator("name")
+    @classmethod
+    def _none(cls, name: str) -> str:
+        raise ValueError(f"name {name} is none")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("a\0b", r"a\x00b"),
+        ("\x1b[31mred", r"\x1b[31mred"),
+        ("two\nlines", r"two\nlines"),
+        ("\x9b1m", r"\x9b1m"),
+        ("\u202eback", r"\u202eback"),
+        ("größe → 3", "größe → 3"),
+        ("C:\\x", "C:\\x"),
+    ],
+)
+def test_what_a_file_says_is_told_so_that_it_prints(tmp_path, text, told):
+    """A terminal obeys control characters; what prints stays as it is."""
+    path = tmp_path / "c.yaml"
+    for settings, words in [({"name": text}, f"name: name {told} is none"), ({text: 1}, f"{told}: unknown key")]:
+        path.write_text(json.dumps(settings))
+        with pytest.raises(ConfigError) as caught:
+            load_config(Named, path)
+        assert str(caught.value) == f"{path}: {words}"
+        assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
 
 
 class Rates(Config):
