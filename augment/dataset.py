@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from numbers import Integral
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +24,7 @@ from datasets_build.core.augmentation import Augmentation
 from datasets_build.core.clock import Int64s, TimeError
 from datasets_build.core.layout import video_path
 from datasets_build.core.records import Reject, Split
-from datasets_build.video import VideoError
+from datasets_build.video import DECODERS, VideoError
 
 NOTHING = "chance did nothing to it"
 
@@ -82,34 +84,37 @@ class AugmentedDataset(Dataset[Item]):
         folder: a finished output of `python -m datasets_build`.
         pipeline: what is done.
         split: which videos.
-        datasets: of `streaming_qa`, `frame_events` and `dialogue` those whose records are made; None: all that the
-            folder has. Questions that nobody trains on cost time.
-        fps: of the grid on which frames are read; None reads none, and `Item.frames` reads them later.
-        decoder: who reads; PyAV where the index does not trust it with a file.
+        datasets: of `streaming_qa`, `frame_events` and `dialogue` those whose records are made, one or more; None: all
+            that the folder has. Questions that nobody trains on cost time.
+        fps: of the grid on which frames are read, exact; None reads none, and `Item.frames` reads them later.
+        decoder: who reads, one of `datasets_build.video.DECODERS`; PyAV where the index does not trust it with a file.
 
     Raises:
-        AugmentError: the folder is not whole, is augmented already, or has no video of the split or no such dataset.
+        AugmentError: the folder is not whole, is augmented already, or has no video of the split or no such dataset; or
+            there is no such decoder or rate.
     """
 
     def __init__(
         self,
-        folder: Path,
+        folder: Path | str,
         pipeline: Pipeline,
         *,
         split: Split = "train",
         datasets: Sequence[str] | None = None,
-        fps: Fraction | None = None,
+        fps: Fraction | int | None = None,
         decoder: str = "decord",
     ) -> None:
+        folder = Path(folder)
         if is_augmented(folder):
             raise AugmentError(f"{folder}: is augmented already; name the folder that it came from")
-        if fps is not None and fps <= 0:
-            raise AugmentError(f"fps: found {fps}, expected a rate above 0, or None for no frames")
+        rate = None if fps is None else _rate(fps)
+        if decoder not in tuple(DECODERS):
+            raise AugmentError(f"decoder: found {decoder!r}, expected one of {', '.join(DECODERS)}")
         source = Source.open(folder)
         self.clips = tuple(clip for clip in source.clips(datasets) if clip.video.split == split)
         if not self.clips:
             raise AugmentError(f"{folder}: has no video of the split {split}")
-        self.fps, self.decoder = fps, decoder
+        self.fps, self.decoder = rate, decoder
         self._maker = Maker(
             pipeline=pipeline,
             rules=source.rules("streaming_qa"),
@@ -133,9 +138,10 @@ class AugmentedDataset(Dataset[Item]):
         return int(self._epoch)
 
     def set_epoch(self, epoch: int) -> None:
-        """Draws other copies from here on. Raises AugmentError for one below 0."""
-        if epoch < 0:
-            raise AugmentError(f"epoch: found {epoch}, expected 0 or more")
+        """Draws other copies from here on. Raises AugmentError for one that is no whole number from 0 on."""
+        # Whole numbers of other libraries are taken; 1.5 would be cut to 1 in silence.
+        if not isinstance(epoch, Integral) or epoch < 0:
+            raise AugmentError(f"epoch: found {epoch!r}, expected a whole number, 0 or more")
         self._epoch.fill_(epoch)
 
     def __len__(self) -> int:
@@ -192,6 +198,16 @@ class AugmentedDataset(Dataset[Item]):
             return times, showing.frames(times.tolist(), decoder=self.decoder), ""
         except (AugmentError, VideoError, OSError) as error:
             return *nothing, f"its frames cannot be read: {error}"
+
+
+def _rate(fps: object) -> Fraction:
+    """A rate that is exact and above 0, or AugmentError."""
+    if isinstance(fps, float) and 0 < fps < math.inf:
+        raise AugmentError(f"fps: found {fps} (float), expected an exact rate; write Fraction({str(fps)!r})")
+    if isinstance(fps, bool) or not isinstance(fps, Fraction | int) or fps <= 0:
+        told = f"{fps} ({type(fps).__name__})"
+        raise AugmentError(f"fps: found {told}, expected a Fraction or int above 0, or None for no frames")
+    return Fraction(fps)
 
 
 def _shared(value: int) -> torch.Tensor:

@@ -70,12 +70,18 @@ class Source:
         """Every usable video with its records, in the order of the index.
 
         Args:
-            datasets: whose questions and conversations; None: of all that the folder has.
+            datasets: whose questions and conversations, one or more; None: of all that the folder has.
 
         Raises:
-            AugmentError: the folder does not have one of them.
+            AugmentError: the folder does not have one of them, or none is named.
         """
+        if isinstance(datasets, str):
+            raise AugmentError(
+                f"datasets: found the text {datasets!r}, expected a list of names, such as [{self.datasets[0]!r}]"
+            )
         wanted = self.datasets if datasets is None else tuple(datasets)
+        if not wanted:
+            raise AugmentError(f"datasets: found none, expected of {', '.join(self.datasets)}, or None for all")
         if strange := [name for name in wanted if name not in self.datasets]:
             raise AugmentError(f"{self.out}: found no dataset {strange[0]}, expected of {', '.join(self.datasets)}")
         videos = read_videos(self.out)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import inspect
 import sys
 import typing
+from collections.abc import Sequence
 from pathlib import Path
 
-from annotated_types import Ge, Gt, Le, Lt, MinLen
+from annotated_types import Ge, Gt, Le, Lt, MinLen, MultipleOf
 from pydantic.fields import FieldInfo
 
 from augment.settings import Operation, Pipeline
@@ -59,19 +60,28 @@ def _values(field: FieldInfo) -> str:
         return " or ".join(f"`{kind_of(each)}`" if "form" in each.model_fields else each.__name__ for each in configs)
     if typing.get_origin(annotation) is typing.Literal:
         return ", ".join(f"`{each}`" for each in typing.get_args(annotation))
-    bounds = [
-        f"{sign} {getattr(each, kind.__name__.lower()):g}"
-        for each in field.metadata
-        for kind, sign in _SIGNS.items()
-        if isinstance(each, kind)
-    ]
     lengths = [f"{each.min_length} or more" for each in field.metadata if isinstance(each, MinLen)]
-    names = {int: "whole number", float: "number", str: "text", bool: "true or false"}
     items = typing.get_args(annotation)
     if typing.get_origin(annotation) is tuple:
         # `Annotated[int, …]`, as often as one likes.
-        return " ".join([f"a list of {names[typing.get_args(items[0])[0]]}s", *bounds, *lengths])
-    return " ".join([names.get(annotation, str(annotation)), *bounds, *lengths])
+        item, *told = typing.get_args(items[0])
+        limits = [limit for each in told if isinstance(each, FieldInfo) for limit in each.metadata]
+        return " ".join(["a list of", *_limited(item, limits, plural="s"), *lengths])
+    return " ".join([*_limited(annotation, field.metadata), *lengths])
+
+
+def _limited(annotation: object, limits: Sequence[object], *, plural: str = "") -> list[str]:
+    """What a value is, and its limits."""
+    names = {int: "whole number", float: "number", str: "text", bool: "true or false"}
+    steps = [each.multiple_of for each in limits if isinstance(each, MultipleOf)]
+    assert all(step == 2 for step in steps), "no word for another step is known"
+    bounds = [
+        f"{sign} {getattr(each, kind.__name__.lower()):g}"
+        for each in limits
+        for kind, sign in _SIGNS.items()
+        if isinstance(each, kind)
+    ]
+    return ["even"] * bool(steps) + [names.get(annotation, str(annotation)) + plural, *bounds]
 
 
 def _default(field: FieldInfo) -> str:

@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import json
 import re
+import typing
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo
+from pydantic_core import ErrorDetails
 
 from datasets_build.core.files import DataError
 from datasets_build.core.records import Json
 
 
 class ConfigError(DataError):
-    """A setting that is unknown, ill-typed or out of range; the message names its full path."""
+    """A setting that is unknown, ill-typed or out of range; the message names its full path.
+
+    It quotes files, so what does not print stands in it as an escape: a terminal would obey control characters.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__("".join(each if each.isprintable() else ascii(each)[1:-1] for each in message))
 
 
 class Config(BaseModel):
@@ -91,7 +99,7 @@ def _assign(tree: dict[str, Json], override: str) -> None:
     node[leaf] = _parse(text, key)
 
 
-def _explain(error: ValidationError, where: str) -> str:
+def _explain(error: ValidationError, model: type[BaseModel], where: str) -> str:
     lines = []
     items = error.errors()
     for item in items:
@@ -99,17 +107,65 @@ def _explain(error: ValidationError, where: str) -> str:
         if item["type"] == "too_short" and len(inside) > 1:
             # Too short for want of what is wrong in it.
             continue
-        path = ".".join(str(step) for step in item["loc"])
-        if item["type"] == "extra_forbidden":
-            lines.append(f"{path}: unknown key")
-        elif item["type"] == "missing":
-            lines.append(f"{path}: missing")
-        elif item["type"] == "value_error":
-            # Our own validators say what was found.
-            lines.append(": ".join(filter(None, [path, item["msg"].removeprefix("Value error, ")])))
-        else:
-            lines.append(f"{path}: {item['msg']}, found {item['input']!r}")
+        lines.append(_told(item, model))
     return f"{where}: " + "; ".join(lines)
+
+
+def _told(item: ErrorDetails, model: type[BaseModel]) -> str:
+    """One thing that is wrong, in the words of who writes YAML: pydantic speaks of arrays, objects and tags."""
+    path, given = ".".join(str(step) for step in item["loc"]), item["input"]
+    match item["type"]:
+        case "extra_forbidden":
+            return f"{path}: unknown key"
+        case "missing":
+            return f"{path}: missing"
+        case "value_error":
+            # Our own validators say what was found.
+            return ": ".join(filter(None, [path, item["msg"].removeprefix("Value error, ")]))
+        case "union_tag_not_found" | "union_tag_invalid":
+            key = item["ctx"]["discriminator"].strip("'")
+            found = f"found {given[key]!r}" if key in given else f"missing in {given!r}"
+            return f"{path}.{key}: {found}, expected {_any_of(_kinds(model, item['loc'], key))}"
+        case "tuple_type" | "list_type":
+            return f"{path}: found {given!r}, expected a list"
+        case "model_type" | "dict_type":
+            return f"{path}: found {given!r}, expected a mapping"
+        case "too_short":
+            least = item["ctx"]["min_length"]
+            return f"{path}: found {given!r}, expected at least {least} item{'s' * (least != 1)}"
+    return f"{path}: {item['msg']}, found {given!r}"
+
+
+def _any_of(words: Sequence[str]) -> str:
+    *most, last = map(repr, words)
+    return " or ".join(filter(None, [", ".join(most), last]))
+
+
+def _kinds(model: type[BaseModel], place: Sequence[int | str], key: str) -> list[str]:
+    """What may stand under the key by which settings of several kinds are told apart at a place."""
+    found = [model]
+    for step in place:
+        if isinstance(step, int):
+            continue
+        # In the place of settings of several kinds there stands the kind that was read, before the names in it.
+        named = [each for each in found if len(found) > 1 and step in _words(each, found)]
+        below = [each.model_fields[step].annotation for each in found if step in each.model_fields]
+        # What is neither is the key of a mapping.
+        found = named or [deeper for each in below for deeper in _models(each)] or found
+    return [word for each in found for word in typing.get_args(each.model_fields[key].annotation)]
+
+
+def _words(model: type[BaseModel], among: Sequence[type[BaseModel]]) -> set[object]:
+    """The words of those of its settings that all kinds have: what tells them apart is one."""
+    shared = [name for name in model.model_fields if all(name in each.model_fields for each in among)]
+    return {word for name in shared for word in typing.get_args(model.model_fields[name].annotation)}
+
+
+def _models(annotation: object) -> list[type[BaseModel]]:
+    """The settings that an annotation names, in its order."""
+    if isinstance(annotation, type) and not typing.get_args(annotation):
+        return [annotation] if issubclass(annotation, BaseModel) else []
+    return [found for each in typing.get_args(annotation) for found in _models(each)]
 
 
 def load_config(model: type[C], path: Path | None, overrides: Sequence[str] = ()) -> C:
@@ -132,7 +188,7 @@ def load_config(model: type[C], path: Path | None, overrides: Sequence[str] = ()
     try:
         return model.model_validate_json(_as_json(tree, where), context={_FOLDER: path.parent if path else Path()})
     except ValidationError as error:
-        raise ConfigError(_explain(error, where)) from error
+        raise ConfigError(_explain(error, model, where)) from error
 
 
 def folder_of(info: ValidationInfo) -> Path:

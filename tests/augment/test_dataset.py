@@ -1,6 +1,7 @@
 """Augmented videos for training: the same item for the same epoch, whoever asks; other ones in the next; none lost."""
 
 import pickle
+import re
 import shutil
 from fractions import Fraction
 
@@ -257,14 +258,60 @@ def test_what_is_wrong_is_told_at_once(parent, tmp_path):
         AugmentedDataset(tmp_path / "out", MIXED)
     with pytest.raises(AugmentError, match="holds no finished index"):
         AugmentedDataset(tmp_path, MIXED)
-    with pytest.raises(AugmentError, match="fps: found 0"):
-        AugmentedDataset(parent, MIXED, fps=Fraction(0))
     data = AugmentedDataset(parent, Pipeline(operations=(Reverse(),)))
-    with pytest.raises(AugmentError, match="epoch: found -1"):
-        data.set_epoch(-1)
+    for epoch in (-1, 1.5, 2.0, "3", None, np.int64(-2)):
+        with pytest.raises(AugmentError, match=r"^epoch: found .*, expected a whole number, 0 or more$") as caught:
+            data.set_epoch(epoch)
+        assert repr(epoch) in str(caught.value)
+        assert data.epoch == 0
+    data.set_epoch(np.int64(3))
+    assert data.epoch == 3
     for index in (-1, len(data)):
         with pytest.raises(IndexError):
             data[index]
+
+
+@pytest.mark.parametrize("decoder", ["nope", "", "PyAV", ["pyav"], None])
+@pytest.mark.parametrize("fps", [None, Fraction(1)])
+def test_a_decoder_that_is_not_there_is_told_at_once(parent, decoder, fps):
+    with pytest.raises(AugmentError, match=r"^decoder: found .*, expected one of decord, pyav, torchcodec$") as caught:
+        AugmentedDataset(parent, MIXED, fps=fps, decoder=decoder)
+    assert repr(decoder) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("fps", "words"),
+    [
+        (2.5, "fps: found 2.5 (float), expected an exact rate; write Fraction('2.5')"),
+        (2.0, "write Fraction('2.0')"),
+        (1e-05, "write Fraction('1e-05')"),
+        (Fraction(0), "fps: found 0 (Fraction), expected a Fraction or int above 0, or None for no frames"),
+        (-1, "fps: found -1 (int), expected a Fraction or int above 0"),
+        (0.0, "fps: found 0.0 (float), expected a Fraction or int above 0"),
+        (float("nan"), "fps: found nan (float), expected a Fraction or int above 0"),
+        (float("inf"), "fps: found inf (float), expected a Fraction or int above 0"),
+        ("2", "fps: found 2 (str), expected a Fraction or int above 0"),
+        (True, "fps: found True (bool), expected a Fraction or int above 0"),
+    ],
+)
+def test_a_rate_that_is_not_exact_or_none_at_all_is_told_at_once(parent, fps, words):
+    with pytest.raises(AugmentError, match=re.escape(words)):
+        AugmentedDataset(parent, MIXED, fps=fps)
+
+
+def test_a_whole_rate_is_the_fraction_that_it_is(parent):
+    whole, same = (AugmentedDataset(parent, MIXED, fps=fps, decoder="pyav") for fps in (1, Fraction(1)))
+    assert isinstance(whole.fps, Fraction)
+    assert told(whole[0]) == told(same[0])
+    assert len(whole[0].pixels)
+
+
+def test_a_folder_may_be_named_by_text(parent):
+    data, same = (AugmentedDataset(folder, MIXED, fps=1, decoder="pyav") for folder in (str(parent), parent))
+    assert told(data[1]) == told(same[1])
+    assert len(data[1].pixels)
+    with pytest.raises(AugmentError, match=r"nowhere: holds no finished index"):
+        AugmentedDataset(str(parent / "nowhere"), MIXED)
 
 
 def test_the_folder_stays_as_it_is(parent):

@@ -8,7 +8,7 @@ import yaml
 from PIL import Image
 
 from augment.settings import Delay, Freeze, Pipeline, Skip, Speed
-from datasets_build.core.config import load_config
+from datasets_build.core.config import ConfigError, load_config
 from recipes.training.command import read_run
 from tests.augment.folders import applied
 from tests.augmentation_page import PAGE, PICTURES, kind_of, operations, page_with_operations, pictures
@@ -36,6 +36,20 @@ def checkout(parent, tmp_path_factory):
 
 def test_the_operations_are_those_of_the_code():
     assert page_with_operations(TEXT) == TEXT, "run: python -m tests.augmentation_page --write"
+
+
+def test_the_limits_of_what_stands_in_a_list_are_told(tmp_path):
+    """Those that the table says are those that are refused."""
+    (row,) = re.findall(r"^\| `heights` \| (.*?) \|", TEXT, re.MULTILINE)
+    low, high = map(int, re.fullmatch(r"a list of even whole numbers ≥ (\d+) ≤ (\d+)", row).groups())
+    path = tmp_path / "pipeline.yaml"
+    for height, fits in [(low, True), (high, True), (low - 2, False), (high + 2, False), (low + 1, False)]:
+        path.write_text(f"operations: [{{kind: resolution, heights: [{height}]}}]")
+        if fits:
+            assert load_config(Pipeline, path).operations[0].heights == (height,)
+        else:
+            with pytest.raises(ConfigError, match=f"heights.0: .*{height}"):
+                load_config(Pipeline, path)
 
 
 def test_mapping_back_is_as_the_page_says(checkout, monkeypatch):

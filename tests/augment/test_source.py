@@ -1,6 +1,7 @@
 """The folder that is augmented: refused where it is not whole, its clips whole and in order, its rules as it says."""
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -44,6 +45,21 @@ def test_a_clip_has_all_records_of_its_video_and_no_others(parent):
         assert clip.shots
         assert clip.keyframes
         assert [row.id for row in clip.questions] == list(dict.fromkeys(row.id for row in clip.questions))
+
+
+@pytest.mark.parametrize(
+    ("datasets", "words"),
+    [
+        ("dialogue", "datasets: found the text 'dialogue', expected a list of names, such as ['streaming_qa']"),
+        ("", "datasets: found the text '', expected a list"),
+        ([], "datasets: found none, expected of streaming_qa, frame_events, dialogue, or None for all"),
+        ((), "datasets: found none, expected of streaming_qa"),
+        (["talk"], "found no dataset talk, expected of streaming_qa, frame_events, dialogue"),
+    ],
+)
+def test_datasets_that_are_no_list_of_some_are_told(parent, datasets, words):
+    with pytest.raises(AugmentError, match=re.escape(words)):
+        next(Source.open(parent).clips(datasets))
 
 
 def test_it_is_read_twice_the_same(parent):

@@ -1,3 +1,7 @@
+import json
+import pickle
+from typing import Annotated, Literal
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -69,7 +73,9 @@ def test_any_number_comes_through_the_command_line(value):
         ("quiet: 1", "quiet: .*boolean"),
         ("shots: {threshold: hot}", r"shots\.threshold: .*found 'hot'"),
         ("shots: {threshold: -1}", r"shots\.threshold: .*greater than 0"),
-        ("shots: 5", "shots: "),
+        ("shots: 5", "shots: found 5, expected a mapping$"),
+        ("shots: [a]", r"shots: found \['a'\], expected a mapping$"),
+        ("shots: {rates: 5}", r"shots\.rates: found 5, expected a list$"),
         ("- a\n- b", "expected a mapping"),
         ("seed: [", "not valid YAML"),
         ("seed: 1\nseed: 2", "stands twice"),
@@ -163,6 +169,38 @@ def test_what_no_setting_is_names_its_file(tmp_path, text):
         load(tmp_path, text)
 
 
+class Named(Config):
+    name: str = ""
+
+    @field_validator("name")
+    @classmethod
+    def _none(cls, name: str) -> str:
+        raise ValueError(f"name {name} is none")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("a\0b", r"a\x00b"),
+        ("\x1b[31mred", r"\x1b[31mred"),
+        ("two\nlines", r"two\nlines"),
+        ("\x9b1m", r"\x9b1m"),
+        ("\u202eback", r"\u202eback"),
+        ("größe → 3", "größe → 3"),
+        ("C:\\x", "C:\\x"),
+    ],
+)
+def test_what_a_file_says_is_told_so_that_it_prints(tmp_path, text, told):
+    """A terminal obeys control characters; what prints stays as it is."""
+    path = tmp_path / "c.yaml"
+    for settings, words in [({"name": text}, f"name: name {told} is none"), ({text: 1}, f"{told}: unknown key")]:
+        path.write_text(json.dumps(settings))
+        with pytest.raises(ConfigError) as caught:
+            load_config(Named, path)
+        assert str(caught.value) == f"{path}: {words}"
+        assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
+
+
 class Rates(Config):
     rates: tuple[float, ...] = Field(min_length=2)
 
@@ -174,3 +212,55 @@ def test_what_is_wrong_inside_is_told_alone(tmp_path):
     assert "rates: " not in str(caught.value)
     with pytest.raises(ConfigError, match=r"rates: .* at least 2 items"):
         load_config(Rates, None, ["rates=[1.0]"])
+
+
+class Circle(Config):
+    shape: Literal["circle", "ring"] = "circle"
+    # A word that is a shape elsewhere.
+    inside: Literal["group", "nothing"] = "nothing"
+
+
+class Square(Config):
+    shape: Literal["square"] = "square"
+
+
+Shape = Annotated[Circle | Square, Field(discriminator="shape")]
+
+
+class Group(Config):
+    shape: Literal["group"] = "group"
+    circle: Shape | None = None
+
+
+class Drawing(Config):
+    shapes: tuple[Shape, ...] = ()
+    named: dict[str, Shape] | None = None
+    frame: Shape | None = None
+    groups: list[Annotated[Circle | Group, Field(discriminator="shape")]] | None = None
+
+
+class Page(Config):
+    drawing: Drawing = Drawing()
+
+
+@pytest.mark.parametrize(
+    ("override", "place", "found"),
+    [
+        ("drawing.frame={side: 1}", "drawing.frame.shape", "missing in {'side': 1}"),
+        ("drawing.frame={shape: oval}", "drawing.frame.shape", "found 'oval'"),
+        ("drawing.frame={shape: null}", "drawing.frame.shape", "found None"),
+        ("drawing.shapes=[{shape: ring}, {}]", "drawing.shapes.1.shape", "missing in {}"),
+        ("drawing.named={a: {shape: 3}}", "drawing.named.a.shape", "found 3"),
+        ("drawing.named={shape: {shap: ring}}", "drawing.named.shape.shape", "missing in {'shap': 'ring'}"),
+        (
+            "drawing.groups=[{shape: group, circle: {inside: group}}]",
+            "drawing.groups.0.group.circle.shape",
+            "missing in {'inside': 'group'}",
+        ),
+    ],
+)
+def test_the_kinds_that_there_are_are_told(override, place, found):
+    """Wherever settings of several kinds may stand."""
+    with pytest.raises(ConfigError) as caught:
+        load_config(Page, None, [override])
+    assert str(caught.value) == f"the command line: {place}: {found}, expected 'circle', 'ring' or 'square'"
