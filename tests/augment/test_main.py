@@ -77,7 +77,7 @@ def asked(parent, tmp_path, augment):
         ("operations: [{kind: speed, low: -1}]", ["operations.0.speed.low", "0.25", "found -1"]),
         ("operations: [{kind: speed, low: 2, high: 1}]", ["operations.0.speed", "high 1.0 lies below low 2.0"]),
         ("operations: [{kind: speeed}]", ["operations.0", "'speeed'", "'speed', 'skip', 'jitter'"]),
-        ("operations: [{low: 1.0}]", ["operations.0", "'kind'"]),
+        ("operations: [{low: 1.0}]", ["operations.0.kind: missing in", "'speed', 'skip', 'jitter'"]),
         ("operations: [{kind: loop, tmies: 3}]", ["operations.0.loop.tmies: unknown key"]),
         ("operations: [{kind: loop, times: 1}]", ["operations.0.loop.times", "2", "found 1"]),
         ("operations: [{kind: skip, share: 1.0}]", ["operations.0.skip.share", "less than 1", "found 1.0"]),
