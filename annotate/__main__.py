@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -13,10 +14,9 @@ from annotate import server
 from annotate.access import Access, connect, invite, read_access
 from annotate.closing import close, read_closed
 from annotate.desk import INSTRUCTIONS, data_folder, posting_of, reading_of, screen_of, show_clips
-from annotate.disputes import disputes
 from annotate.errors import AnnotateError
 from annotate.merge import merge
-from annotate.outcome import Finished, outcome
+from annotate.outcome import Finished, apart, in_dispute, outcome
 from annotate.people import People
 from annotate.plan import Known, PlanConfig, plan, read_gold
 from annotate.published import rebuild
@@ -56,7 +56,9 @@ ROUNDS = Path("out/rounds")
 
 @app.command("serve")
 def serve(
-    port: Annotated[int | None, typer.Option("--port", help="Where to listen; a free port without.")] = None,
+    port: Annotated[
+        int | None, typer.Option("--port", min=1, max=65535, help="Where to listen; a free port without.")
+    ] = None,
 ) -> None:
     """Start a Label Studio of one's own on this machine, install it first where it is missing, and say its address."""
     set_up_logging()
@@ -103,8 +105,10 @@ def _access() -> Access:
     """The server that the environment names, or one's own."""
     url, home = os.environ.get("STREAMVL_STUDIO_URL"), server.default_home()
     if url:
-        media = os.environ.get("STREAMVL_STUDIO_MEDIA")
-        return connect(url, os.environ.get("STREAMVL_STUDIO_TOKEN", ""), media=Path(media) if media else None)
+        token, media = os.environ.get("STREAMVL_STUDIO_TOKEN"), os.environ.get("STREAMVL_STUDIO_MEDIA")
+        if not token:
+            raise AnnotateError("STREAMVL_STUDIO_TOKEN: not set, expected a token of the server STREAMVL_STUDIO_URL")
+        return connect(url, token, media=Path(media).expanduser().absolute() if media else None)
     found = server.status(home)
     if found.url is None:
         raise AnnotateError(f"{home}: no Label Studio is running; start it with make label-studio")
@@ -112,8 +116,12 @@ def _access() -> Access:
 
 
 def _people(access: Access) -> People:
-    where = "".join(letter if letter.isalnum() else "-" for letter in access.url.partition("://")[2].split(":")[0])
-    return People(server.default_home() / "people" / f"{where}.json")
+    """Who is who on a server: users are counted on each from 1, so each has its own file."""
+    home = server.default_home()
+    # One's own server takes another port now and then and stays the same.
+    is_own = access.url == server.status(home).url
+    where = "own" if is_own else re.sub(r"[^A-Za-z0-9.]+", "-", access.url.partition("://")[2])
+    return People(home / "people" / f"{where}.json")
 
 
 @app.command("push")
@@ -133,12 +141,18 @@ def push_round(
         Path | None,
         typer.Option("--gold", metavar="FILE", parser=_path, help="JSON lines: what is true of some windows."),
     ] = None,
+    after: Annotated[
+        str | None, typer.Option("--after", metavar="ROUND", help="A closed round: `order` sees its disputes.")
+    ] = None,
     rounds: Rounds = ROUNDS,
 ) -> None:
     """Make a round, or find it again, and send what is not there yet; a second push sends nothing."""
     set_up_logging()
     settings = load_config(PlanConfig, config, overrides or [])
-    known = Known(gold=read_gold(gold) if gold else ())
+    if after and settings.order is None:
+        raise AnnotateError("--after: counts only under an order, found none; add one, such as order.disputed=1")
+    disputed = apart(_finished(rounds, after)) if after else {}
+    known = Known(gold=read_gold(gold) if gold else (), disputed=disputed)
     access = _access()
     round_ = plan(rounds, name, data, kind, settings, known=known)
     _send(round_, access)
@@ -218,7 +232,7 @@ def adjudicate(
     """Make and send a blind second round of what people did not agree about."""
     set_up_logging()
     first, access = _finished(rounds, name), _access()
-    _send(second_round(rounds, second, first.round_, disputes(first.round_.items, first.done)), access)
+    _send(second_round(rounds, second, first.round_, in_dispute(first)), access)
 
 
 @app.command("merge")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from annotate.board import Posting, Studio
 from annotate.errors import AnnotateError
-from annotate.proxy import proxy_path
+from annotate.proxy import check_proxy, proxy_path
 from annotate.pull import Reading
 from annotate.rounds import Round
 from annotate.screens import screen
@@ -94,22 +94,22 @@ def show_clips(round_: Round, root: Path) -> Path:
     """Lets a server find the round's clips: a folder of them below what it shows, as links where that can be.
 
     Raises:
-        AnnotateError: the folder cannot be made, or the disk is full.
+        AnnotateError: the folder cannot be made, the disk is full, or a clip is not the one that was made.
     """
     folder = root / round_.title.replace(" ", "-")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for item in round_.items:
             path = proxy_path(round_.proxies, item.window)
-            _put(path, folder / path.name)
+            if not (folder / path.name).exists():
+                check_proxy(round_.proxies, item.window)
+                _put(path, folder / path.name)
     except OSError as error:
         raise AnnotateError(f"{folder}: the clips cannot be put there ({error.strerror})") from error
     return folder
 
 
 def _put(path: Path, there: Path) -> None:
-    if there.exists():
-        return
     # Another disk takes no hard link.
     with suppress(OSError):
         os.link(path, there)

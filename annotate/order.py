@@ -89,7 +89,7 @@ def candidate(
         key=item.key,
         confidences=tuple(event.confidence for event in seen),
         widths_ns=tuple(max(event.onset_uncertainty_ns, event.offset_uncertainty_ns) for event in seen),
-        embedding=_direction(item.key, vectors),
+        embedding=direction(item.key, vectors),
         dispute=dispute,
     )
 
@@ -166,7 +166,8 @@ def _chance(key: str, seed: int) -> float:
     return int.from_bytes(digest, "big") / 2**56
 
 
-def _direction(key: str, vectors: Sequence[Sequence[float]]) -> tuple[float, ...]:
+def direction(key: str, vectors: Sequence[Sequence[float]]) -> tuple[float, ...]:
+    """The mean of some vectors, each made 1 long; empty for none. Raises AnnotateError where they differ in length."""
     if not vectors:
         return ()
     if len({len(vector) for vector in vectors}) > 1:

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from annotate.disputes import Disputed, decided, resolve
+from annotate.disputes import Agreed, Disputed, decided, resolve
 from annotate.merge import Standing, Undecided
 from annotate.rounds import Round
 from annotate.second import parents_of
@@ -31,11 +31,7 @@ def outcome(first: Finished, second: Finished | None = None) -> dict[str, Standi
     Raises:
         AnnotateError: the rounds do not belong together.
     """
-    works: defaultdict[str, list[Done]] = defaultdict(list)
-    for one in first.done:
-        works[one.key].append(one)
-    items = [item for item in first.round_.items if not item.is_gold and works[item.key]]
-    found = {item.key: resolve(item, works[item.key]) for item in items}
+    found = _found(first)
     rulings = _rulings(first, second, [one for one in found.values() if isinstance(one, Disputed)])
     by_key = first.round_.by_key
     results: dict[str, Standing | Undecided] = {}
@@ -44,17 +40,61 @@ def outcome(first: Finished, second: Finished | None = None) -> dict[str, Standi
         if not isinstance(result, Disputed):
             results[key] = Standing(work=result.work, annotators=people)
         elif key in rulings:
-            work, judge = rulings[key]
-            annotators = tuple(sorted({*people, judge}))
+            work, judges = rulings[key]
+            annotators = tuple(sorted({*people, *judges}))
             results[key] = Standing(work=decided(by_key[key], result, work), annotators=annotators)
         else:
             results[key] = Undecided(tuple(reason.decide for reason in result.reasons))
     return results
 
 
-def _rulings(first: Finished, second: Finished | None, disputed: Sequence[Disputed]) -> dict[str, tuple[Work, str]]:
-    """What was decided in a second round, and by whom, by the key of the item in the first."""
+def in_dispute(first: Finished) -> list[Disputed]:
+    """What people did not agree about in a round, the worst first; gold, whose truth is known, is left out."""
+    found = [one for one in _found(first).values() if isinstance(one, Disputed)]
+    return sorted(found, key=lambda one: (-one.score, one.key))
+
+
+def apart(first: Finished) -> dict[tuple[str, int, int], float]:
+    """How far people were apart about each window of a round, 0..1, by its video and both its ends.
+
+    Windows that one person alone did, and gold, tell nothing of that.
+    """
+    by_key = first.round_.by_key
+    scores = {}
+    for key, one in _found(first).items():
+        window = by_key[key].window
+        if len(one.sources) > 1:
+            scores[window.video_id, window.start_ns, window.end_ns] = one.score
+    return scores
+
+
+def _found(first: Finished) -> dict[str, Agreed | Disputed]:
+    """What becomes of each item that somebody worked on by that round alone, in its order; gold is left out."""
+    works = _by_key(first.done)
+    items = [item for item in first.round_.items if not item.is_gold and item.key in works]
+    return {item.key: resolve(item, works[item.key]) for item in items}
+
+
+def _by_key(done: Sequence[Done]) -> dict[str, list[Done]]:
+    works: defaultdict[str, list[Done]] = defaultdict(list)
+    for one in done:
+        works[one.key].append(one)
+    return dict(works)
+
+
+def _rulings(
+    first: Finished, second: Finished | None, disputed: Sequence[Disputed]
+) -> dict[str, tuple[Work, tuple[str, ...]]]:
+    """What was decided in a second round, and by whom, by the key of the item in the first.
+
+    Where several people decided and do not agree, nothing is decided.
+    """
     if second is None:
         return {}
     parents = parents_of(second.round_, first.round_, disputed)
-    return {parents[one.key].key: (one.work, one.annotator) for one in second.done if one.key in parents}
+    items, rulings = second.round_.by_key, {}
+    for key, works in _by_key(second.done).items():
+        ruled = resolve(items[key], works)
+        if key in parents and isinstance(ruled, Agreed):
+            rulings[parents[key].key] = ruled.work, tuple(source.annotator for source in ruled.sources)
+    return rulings

@@ -10,16 +10,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-import numpy as np
 from pydantic import Field, ValidationError
 
 from annotate.errors import AnnotateError
-from annotate.order import Candidate, OrderConfig, order
+from annotate.order import Candidate, OrderConfig, direction, order
 from annotate.proxy import ProxyConfig, make_proxy
-from annotate.rounds import Round, create, items_sha256
+from annotate.rounds import MANIFEST, Round, create, folder_of, items_sha256, load, refuse_other
 from annotate.screens import screen
-from annotate.sheets import is_empty
-from annotate.source import Film, digest_of, films, labels_of
+from annotate.sheets import is_empty, is_seen
+from annotate.source import Film, check_folder, digest_of, films, labels_of
 from annotate.tasks import Item, Kind, Manifest, Sheet, Window, Work, key_of
 from annotate.windows import LEAST_NS, MOST_NS, windows
 from datasets_build.core.clock import Span
@@ -45,7 +44,10 @@ class PlanConfig(Config):
 
 
 class Gold(Part):
-    """What is true of a window: whoever gets it is measured against it, and is not told."""
+    """What is true of a window: whoever gets it is measured against it, and is not told.
+
+    It counts where its window is among those that a round takes.
+    """
 
     video_id: str
     start_ns: Ns
@@ -93,46 +95,74 @@ def plan(root: Path, name: str, data: Path, kind: Kind, config: PlanConfig, *, k
         known: what is known of its windows.
 
     Raises:
-        AnnotateError: the folder is not finished, or has nothing of this kind; a round of this name was made of
-            something else.
+        AnnotateError: the folder is not finished, or has nothing of this kind; gold is of no window of it; a round of
+            this name was made of something else. No proxy is made then, unless only the items differ.
     """
-    if config.most_ns < config.least_ns:
-        raise AnnotateError(f"most_ns: found {config.most_ns}, below least_ns {config.least_ns}")
-    labels = labels_of(data) if kind == "events" else ()
-    screen_sha256 = hashlib.sha256(screen.config(kind, labels).encode()).hexdigest()
-    chosen = _chosen(list(_places(data, kind, config)), config, known)
+    asked = _manifest(folder_of(root, name), data, kind, config)
+    places = list(_places(data, kind, config))
+    truth = _truth(places, [one for one in known.gold if one.work.kind == kind])
+    chosen = _chosen(places, config, known)
     if not chosen:
         raise AnnotateError(f"{data}: has nothing of kind {kind} that people could be asked about")
-    truth = {(one.video_id, one.start_ns, one.end_ns): one.work for one in known.gold if one.work.kind == kind}
-    folder = root / name / "proxies"
+    _refuse_other(root, asked, len(chosen))
+    folder = folder_of(root, name) / "proxies"
     items = []
     for place in track(chosen, total=len(chosen), label="proxies"):
         window = make_proxy(
             place.film.path, place.film.video, place.film.clock, span=place.span, folder=folder, config=config.proxy
         )
-        items.append(_item(place, window, truth.get(place.name), screen_sha256))
-    manifest = Manifest(
-        round=name,
+        items.append(_item(place, window, truth.get(place.name), asked.config_sha256))
+    found = {"items": len(items), "items_sha256": items_sha256(items), "gold": sum(item.is_gold for item in items)}
+    return create(root, asked.model_copy(update=found), items)
+
+
+def _manifest(folder: Path, data: Path, kind: Kind, config: PlanConfig) -> Manifest:
+    """What a round says of itself before its items are known."""
+    check_folder(data, kind)
+    labels = labels_of(data) if kind == "events" else ()
+    return Manifest(
+        round=folder.name,
         kind=kind,
-        data=os.path.relpath(data.resolve(), (root / name).resolve()),
+        data=os.path.relpath(data.resolve(), folder.resolve()),
         seed=config.seed,
         overlap=config.overlap,
         sample=config.sample,
         labels=labels,
-        config_sha256=screen_sha256,
+        config_sha256=hashlib.sha256(screen.config(kind, labels).encode()).hexdigest(),
         model_version=digest_of(data, kind),
-        items=len(items),
-        items_sha256=items_sha256(items),
-        gold=sum(item.is_gold for item in items),
+        items=0,
+        items_sha256="",
+        gold=0,
         made_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-    return create(root, manifest, items)
+
+
+def _refuse_other(root: Path, asked: Manifest, items: int) -> None:
+    """Refuses what cannot be the round of this name before hours go into proxies; `create` has the last word."""
+    folder = folder_of(root, asked.round)
+    if (folder / MANIFEST).exists():
+        old = load(root, asked.round).manifest
+        same = {"items": items, "items_sha256": old.items_sha256, "gold": old.gold}
+        refuse_other(old, asked.model_copy(update=same), folder)
+
+
+def _truth(places: Sequence[_Place], gold: Sequence[Gold]) -> dict[tuple[str, int, int], Work]:
+    """What is true, by window. Raises AnnotateError for what is no window of the folder, and for one named twice."""
+    names, truth = {place.name for place in places}, dict[tuple[str, int, int], Work]()
+    for one in gold:
+        window = one.video_id, one.start_ns, one.end_ns
+        where = f"gold of {one.video_id}, {one.start_ns} to {one.end_ns} ns"
+        if window not in names:
+            raise AnnotateError(f"{where}: is no window of the folder with these settings, expected one as it is cut")
+        if window in truth:
+            raise AnnotateError(f"{where}: stands twice, expected once")
+        truth[window] = one.work
+    return truth
 
 
 def _places(data: Path, kind: Kind, config: PlanConfig) -> Iterator[_Place]:
     for film in films(data, kind):
-        busy = [event.span for event in film.events]
-        for span in windows(film.clock, busy, least_ns=config.least_ns, most_ns=config.most_ns):
+        for span in windows(film.clock, film.busy, least_ns=config.least_ns, most_ns=config.most_ns):
             sheet = film.sheet(kind, span)
             if not is_empty(sheet):
                 yield _Place(film=film, span=span, sheet=sheet)
@@ -152,13 +182,13 @@ def _chosen(places: Sequence[_Place], config: PlanConfig, known: Known) -> list[
 
 def _candidate(place: _Place, known: Known) -> Candidate:
     span = place.span
-    seen = [event for event in place.film.events if event.start_ns < span.end_ns and event.end_ns >= span.start_ns]
+    seen = [event for event in place.film.events if is_seen(event, span)]
     inside = [frame.embedding for frame in place.film.keyframes if span.contains(frame.t_ns) and frame.embedding]
     return Candidate(
         key=str(place.name),
         confidences=tuple(event.confidence for event in seen),
         widths_ns=tuple(max(event.onset_uncertainty_ns, event.offset_uncertainty_ns) for event in seen),
-        embedding=tuple(float(part) for part in np.mean(inside, axis=0)) if inside else (),
+        embedding=direction(str(place.name), inside),
         dispute=known.disputed.get(place.name),
     )
 

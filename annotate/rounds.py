@@ -74,11 +74,11 @@ def create(root: Path, manifest: Manifest, items: Sequence[Item]) -> Round:
         AnnotateError: the manifest does not describe the items; a round of this name was made of something else, with
             the names of the fields that differ. Nothing is written then.
     """
-    folder = _folder(root, manifest.round)
+    folder = folder_of(root, manifest.round)
     _check(manifest, items, str(folder))
     if (folder / MANIFEST).exists():
         found = load(root, manifest.round)
-        _same(found.manifest, manifest, folder)
+        refuse_other(found.manifest, manifest, folder)
         return found
     folder.mkdir(parents=True, exist_ok=True)
     write_jsonl(folder / ITEMS, items)
@@ -92,7 +92,7 @@ def load(root: Path, name: str) -> Round:
     Raises:
         AnnotateError: there is none; a file of it was changed or cannot be read, with line and field.
     """
-    folder = _folder(root, name)
+    folder = folder_of(root, name)
     if not (folder / MANIFEST).exists():
         raise AnnotateError(f"{folder}: no round of this name; make it with annotate-push")
     manifest = _parse(Manifest, (folder / MANIFEST).read_bytes(), str(folder / MANIFEST))
@@ -121,7 +121,8 @@ def round_of(root: Path, key: str, *, but: str) -> str | None:
     return None
 
 
-def _folder(root: Path, name: str) -> Path:
+def folder_of(root: Path, name: str) -> Path:
+    """The folder of a round of this name, there or not. Raises AnnotateError for what is no name."""
     if not _NAME.fullmatch(name):
         raise AnnotateError(
             f"round {name!r}: not a name, expected 1 to 32 of a-z, 0-9, - and _, the first a letter or digit"
@@ -157,7 +158,8 @@ def _check(manifest: Manifest, items: Sequence[Item], where: str) -> None:
         keys.add(item.key)
 
 
-def _same(old: Manifest, new: Manifest, folder: Path) -> None:
+def refuse_other(old: Manifest, new: Manifest, folder: Path) -> None:
+    """Raises AnnotateError with the names of the fields in which two manifests of one round differ."""
     before, after = old.model_dump(mode="json"), new.model_dump(mode="json")
     fields = [name for name in after if name != _WHEN and before[name] != after[name]]
     if fields:

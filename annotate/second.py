@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from annotate.disputes import Disputed, open_sheet
 from annotate.errors import AnnotateError
-from annotate.proxy import proxy_path
-from annotate.rounds import Round, create, items_sha256
-from annotate.tasks import Item, key_of
+from annotate.proxy import check_proxy, proxy_path
+from annotate.rounds import Round, create, folder_of, items_sha256
+from annotate.tasks import Item, Window, key_of
 from datasets_build.core.files import whole_file
 
 
@@ -21,15 +22,18 @@ def second_round(root: Path, name: str, first: Round, disputed: Sequence[Dispute
     Who decides sees what is agreed and what was proposed, in order of time, and neither a name nor a vote.
 
     Raises:
-        AnnotateError: nothing is in dispute, or a round of this name was made of something else.
+        AnnotateError: nothing is in dispute; a round of this name was made of something else; a proxy was changed.
     """
     if not disputed:
         raise AnnotateError(f"round {first.manifest.round}: nothing is in dispute, so nothing is left to decide")
     by_key, config = first.by_key, first.manifest.config_sha256
     items = [_item(by_key[one.key], one, config) for one in disputed]
-    (root / name / "proxies").mkdir(parents=True, exist_ok=True)
+    if name == first.manifest.round:
+        raise AnnotateError(f"round {name}: is the one that people did not agree in; name the second one otherwise")
+    folder = folder_of(root, name)
+    (folder / "proxies").mkdir(parents=True, exist_ok=True)
     for item in items:
-        _take(proxy_path(first.proxies, item.window), root / name / "proxies")
+        _take(first.proxies, item.window, folder / "proxies")
     changed = {
         "round": name,
         "overlap": 1,
@@ -37,7 +41,8 @@ def second_round(root: Path, name: str, first: Round, disputed: Sequence[Dispute
         "items": len(items),
         "items_sha256": items_sha256(items),
         "gold": 0,
-        "data": os.path.relpath((first.folder / first.manifest.data).resolve(), (root / name).resolve()),
+        "data": os.path.relpath((first.folder / first.manifest.data).resolve(), folder.resolve()),
+        "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "parent_round": first.manifest.round,
     }
     return create(root, first.manifest.model_copy(update=changed), items)
@@ -54,8 +59,10 @@ def _item(item: Item, disputed: Disputed, config_sha256: str) -> Item:
     )
 
 
-def _take(proxy: Path, folder: Path) -> None:
+def _take(proxies: Path, window: Window, folder: Path) -> None:
+    proxy = proxy_path(proxies, window)
     if not (folder / proxy.name).exists():
+        check_proxy(proxies, window)
         with whole_file(folder / proxy.name) as aside:
             shutil.copyfile(proxy, aside)
 

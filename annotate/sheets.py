@@ -27,7 +27,7 @@ def marks_in(events: Sequence[Event], span: Span) -> Sheet:
         events: of the video.
         span: of the window.
     """
-    shown = [event for event in events if is_asked(event) and _meets(event, span)]
+    shown = [event for event in events if is_asked(event) and is_seen(event, span)]
     marks = [
         Mark(
             id=event.id,
@@ -42,14 +42,20 @@ def marks_in(events: Sequence[Event], span: Span) -> Sheet:
     return Sheet(kind="events", marks=tuple(marks))
 
 
-def _meets(event: Event, span: Span) -> bool:
+def is_seen(event: Event, span: Span) -> bool:
+    """Whether a window shows something of an event; an instant belongs to the window that begins with it."""
     if event.is_point:
         return span.contains(event.start_ns)
     return event.start_ns < span.end_ns and event.end_ns > span.start_ns
 
 
 def questions_in(rows: Sequence[StreamingQA], span: Span) -> Sheet:
-    """The questions that are asked and first answered in a window, in order of time; each belongs to one window."""
+    """The questions that are asked and first answered in a window, in order of time.
+
+    Each is in one window at most. One whose first answer comes behind the end of the window it is asked in is in none,
+    for nobody sees both; `Film.busy` keeps the cuts away from such questions where that can be. What was never answered
+    is in none either.
+    """
     inside = [row for row in rows if row.answers and span.contains(row.ask_ns)]
     questions = [
         Question(
@@ -66,7 +72,7 @@ def questions_in(rows: Sequence[StreamingQA], span: Span) -> Sheet:
 
 
 def turns_in(rows: Sequence[Dialogue], span: Span) -> Sheet:
-    """The turns that begin in a window, in order of time; of a system's turn nothing is asked."""
+    """The turns that begin in a window, dialogue by dialogue in order of time; of a system's turn nothing is asked."""
     turns = [
         Said(id=turn.id, role=turn.role, start_ns=turn.start_ns, end_ns=turn.end_ns, text=turn.text)
         for row in rows

@@ -27,7 +27,7 @@ class Film:
         video: its record.
         path: its file.
         clock: when each of its frames is shown.
-        events: of it; windows are cut around them, whatever the kind.
+        events: of it, whatever the kind.
         keyframes: of it, without their pictures; none where it was not perceived.
         questions, dialogues: of it, where they are what is asked about.
     """
@@ -40,10 +40,22 @@ class Film:
     questions: Sequence[StreamingQA] = ()
     dialogues: Sequence[Dialogue] = ()
 
+    @property
+    def busy(self) -> list[Span]:
+        """What one person should see in one piece: events, questions with their first answers, turns."""
+        asked = [Span(start_ns=row.ask_ns, end_ns=row.answers[0].t_ns) for row in self.questions if row.answers]
+        said = [Span(start_ns=turn.start_ns, end_ns=turn.end_ns) for row in self.dialogues for turn in row.turns]
+        return [*(event.span for event in self.events), *asked, *said]
+
     def sheet(self, kind: Kind, span: Span) -> Sheet:
-        """What is asked of a person who watches a stretch of it."""
+        """What is asked of a person who watches a stretch of it.
+
+        What is said at the video's very end, behind its last frame, is asked with its last stretch.
+        """
         if kind == "events":
             return marks_in(self.events, span)
+        if span.end_ns == self.clock.end_ns:
+            span = Span(start_ns=span.start_ns, end_ns=span.end_ns + 1)
         return questions_in(self.questions, span) if kind == "qa" else turns_in(self.dialogues, span)
 
 

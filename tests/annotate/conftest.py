@@ -4,8 +4,15 @@ import pytest
 
 from annotate import server
 from tests.annotate.servers import servers
+from tests.augment.folders import finished
 
 __all__ = ["servers"]
+
+
+@pytest.fixture(scope="session")
+def clips(tmp_path_factory):
+    """A finished folder of two short drawn videos, to read only."""
+    return finished(tmp_path_factory.mktemp("clips") / "data", splits=("train", "test"), seconds=3, frames=False)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

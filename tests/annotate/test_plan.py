@@ -1,0 +1,357 @@
+"""A round before it is sent: the same for the same settings, refused for others, and never telling what is gold."""
+
+import json
+import shutil
+from dataclasses import replace
+from functools import cache
+from itertools import groupby
+
+import pytest
+from hypothesis import given
+from hypothesis import settings as trying
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from annotate import plan as planning
+from annotate.errors import AnnotateError
+from annotate.plan import Gold, Known, PlanConfig, read_gold
+from annotate.proxy import check_proxy
+from annotate.rounds import blind, load
+from annotate.source import films
+from annotate.tasks import Work
+from tests.annotate.films import numbers
+from tests.annotate.planned import S, place, planned
+from tests.annotate.rounds_of_items import tree
+
+
+@pytest.fixture(scope="module")
+def whole(clips, tmp_path_factory):
+    """A round of all windows."""
+    return planned(tmp_path_factory.mktemp("whole"), clips)
+
+
+@pytest.fixture
+def unmade(monkeypatch):
+    """Proxies cost nothing: windows that no file stands for. The spans that were asked for."""
+    made = []
+
+    def make(path, video, clock, *, span, folder, config):
+        made.append((video.id, span.start_ns))
+        return WINDOW.model_copy(update={"video_id": video.id, "start_ns": span.start_ns, "end_ns": span.end_ns})
+
+    monkeypatch.setattr(planning, "make_proxy", make)
+    return made
+
+
+WINDOW = planning.Window(
+    video_id="", start_ns=0, end_ns=1, proxy_sha256="0" * 64, width=64, height=48, fps_num=25, fps_den=1, frames=25,
+    knots=(),
+)  # fmt: skip
+
+
+def test_windows_are_the_whole_of_every_video_in_the_order_of_the_index(whole, clips):
+    by_video = [(name, list(items)) for name, items in groupby(whole.items, lambda item: item.window.video_id)]
+    found = list(films(clips, "events"))
+    assert [name for name, _ in by_video] == [film.video.id for film in found]
+    for film, (_, items) in zip(found, by_video, strict=True):
+        ends = [item.window.end_ns for item in items]
+        assert [item.window.start_ns for item in items] == [0, *ends[:-1]]
+        assert ends[-1] == film.clock.end_ns
+        assert {item.split for item in items} == {film.video.split}
+        assert all(S // 2 <= item.window.end_ns - item.window.start_ns <= S for item in items)
+
+
+def test_every_item_has_its_proxy_that_shows_its_stretch(whole, clips):
+    clocks = {film.video.id: film.clock for film in films(clips, "events")}
+    for item in whole.items:
+        check_proxy(whole.proxies, item.window)
+        first = clocks[item.window.video_id].index_at(item.window.start_ns)
+        assert numbers(whole.proxies, item.window) == list(range(first, first + item.window.frames))
+
+
+def test_a_round_read_again_is_the_round_that_was_made(whole):
+    assert load(whole.folder.parent, "r1") == whole
+    assert whole.manifest.items == len(whole.items) == 7
+    assert (whole.folder / whole.manifest.data).resolve().is_dir()
+
+
+@pytest.mark.parametrize("kind", ["events", "qa", "dialogue"])
+def test_the_same_settings_make_the_same_round_elsewhere(clips, tmp_path, kind):
+    one, two = (planned(tmp_path / name, clips, kind, sample=2, overlap=3, seed=5) for name in "ab")
+    assert one.items == two.items
+    assert len(one.items) == 2
+    assert replace(one, folder=two.folder).title == two.title
+    assert one.manifest.overlap == 3
+    assert all(item.sheet.kind == kind for item in one.items)
+    assert bool(one.manifest.labels) is (kind == "events")
+
+
+def test_a_round_that_is_planned_again_is_found_and_nothing_of_it_is_written(clips, tmp_path):
+    first = planned(tmp_path, clips, sample=2)
+    before = tree(tmp_path)
+    stamps = {path: path.stat().st_mtime_ns for path in first.folder.rglob("*")}
+    again = planned(tmp_path, clips, sample=2)
+    assert again == first
+    assert tree(tmp_path) == before
+    assert {path: path.stat().st_mtime_ns for path in first.folder.rglob("*")} == stamps
+
+
+def test_a_plan_that_was_killed_goes_on_with_the_proxies_that_it_finds(clips, tmp_path, monkeypatch, whole):
+    make, made = planning.make_proxy, []
+
+    def dying(*args, **more):
+        if len(made) == 3:
+            raise KeyboardInterrupt
+        made.append(make(*args, **more))
+        return made[-1]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(planning, "make_proxy", dying)
+        with pytest.raises(KeyboardInterrupt):
+            planned(tmp_path, clips)
+    with pytest.raises(AnnotateError, match="no round of this name"):
+        load(tmp_path, "r1")
+    stamps = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.mp4")}
+    assert len(stamps) == 3
+    assert planned(tmp_path, clips).items == whole.items
+    assert all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items())
+
+
+@trying(max_examples=25, deadline=None)
+@given(sample=st.integers(1, 12), seed=st.integers(0, 2**32))
+def test_a_sample_is_as_many_of_the_windows_in_their_order_and_the_seed_alone_draws_it(
+    whole, clips, tmp_path_factory, sample, seed
+):
+    places, found = [place(item) for item in whole.items], read(clips)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(planning, "films", lambda data, kind: iter(found))
+        patched.setattr(planning, "make_proxy", lambda *args, **more: fake(*args, **more))
+        drawn, again = (
+            [place(item) for item in planned(root, clips, sample=sample, seed=seed).items]
+            for root in (tmp_path_factory.mktemp("a"), tmp_path_factory.mktemp("b"))
+        )
+    assert drawn == again
+    assert len(drawn) == min(sample, len(places))
+    assert drawn == [one for one in places if one in set(drawn)]
+
+
+@cache
+def read(clips):
+    return list(films(clips, "events"))
+
+
+def fake(path, video, clock, *, span, folder, config):
+    return WINDOW.model_copy(update={"video_id": video.id, "start_ns": span.start_ns, "end_ns": span.end_ns})
+
+
+def test_other_seeds_draw_other_samples(clips, tmp_path, unmade):
+    drawn = {
+        tuple(place(item) for item in planned(tmp_path, clips, name=f"r{seed}", sample=3, seed=seed).items)
+        for seed in range(8)
+    }
+    assert len(drawn) > 1
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"seed": 1}, "seed: 0 → 1"),
+        ({"overlap": 2}, "overlap: 1 → 2"),
+        ({"sample": 3}, "sample: 2 → 3"),
+        ({"sample": None}, "sample: 2 → None; items: 2 → 7"),
+    ],
+)
+def test_another_setting_is_refused_by_the_name_of_its_field_before_a_proxy_is_made(
+    clips, tmp_path, unmade, change, field
+):
+    planned(tmp_path, clips, sample=2)
+    before = tree(tmp_path)
+    unmade.clear()
+    with pytest.raises(AnnotateError, match="a round of this name was made of something else") as refused:
+        planned(tmp_path, clips, **{"sample": 2, **change})
+    assert field in str(refused.value)
+    assert tree(tmp_path) == before
+    assert not unmade
+
+
+def test_another_kind_and_other_records_are_refused_too(clips, tmp_path, unmade):
+    data = shutil.copytree(clips, tmp_path / "data")
+    planned(tmp_path / "rounds", data)
+    with pytest.raises(AnnotateError, match="kind: events → qa"):
+        planned(tmp_path / "rounds", data, "qa")
+    path = data / "events" / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "fingerprint": "other"}))
+    with pytest.raises(AnnotateError, match=r"model_version: \w+ → other"):
+        planned(tmp_path / "rounds", data)
+    with pytest.raises(AnnotateError, match=r"data: \.\./\.\./data → "):
+        planned(tmp_path / "rounds", clips)
+
+
+def test_other_proxies_are_other_items(clips, tmp_path):
+    planned(tmp_path, clips, sample=1)
+    before = (tmp_path / "r1" / "items.jsonl").read_bytes()
+    with pytest.raises(AnnotateError, match="items_sha256: "):
+        planned(tmp_path, clips, sample=1, proxy={"crf": 40})
+    assert (tmp_path / "r1" / "items.jsonl").read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["../r1", "", ".", "R1", "a b", "a/b", "x" * 33, "-r"])
+def test_what_is_no_name_of_a_round_is_refused_and_nothing_is_written(clips, tmp_path, unmade, name):
+    with pytest.raises(AnnotateError, match="not a name, expected 1 to 32 of a-z"):
+        planned(tmp_path / "rounds", clips, name=name)
+    assert not list(tmp_path.iterdir())
+    assert not unmade
+
+
+def test_a_folder_without_anything_of_a_kind_makes_no_round(clips, tmp_path, monkeypatch, unmade):
+    mute = [replace(film, questions=()) for film in films(clips, "qa")]
+    monkeypatch.setattr(planning, "films", lambda data, kind: iter(mute))
+    with pytest.raises(AnnotateError, match="has nothing of kind qa that people could be asked about"):
+        planned(tmp_path, clips, "qa")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("change", [{"least_ns": 2 * S}, {"most_ns": S // 2}, {"least_ns": S}])
+def test_lengths_that_not_every_video_can_be_cut_to_are_refused(clips, tmp_path, unmade, change):
+    with pytest.raises(AnnotateError, match="expected a least above 0 and a most of twice that or more"):
+        planned(tmp_path, clips, **change)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"sample": 0}, {"sample": -1}, {"overlap": 0}, {"overlap": 21}, {"least_ns": 0}, {"most_ns": 0}, {"speed": 1}],
+)
+def test_settings_out_of_range_are_refused_by_name(change):
+    with pytest.raises(ValidationError, match=next(iter(change))):
+        PlanConfig.model_validate(change)
+
+
+# Gold
+
+
+def gold_of(item, **changes):
+    video, start, end = place(item)
+    fields = {"video_id": video, "start_ns": start, "end_ns": end, "work": Work(kind="events", marks=item.sheet.marks)}
+    return Gold(**{**fields, **changes})
+
+
+def test_gold_is_known_to_the_round_and_to_nobody_who_makes_a_task_of_it(whole, clips, tmp_path):
+    gold = [gold_of(whole.items[at]) for at in (1, 4)]
+    found = planned(tmp_path, clips, known=Known(gold=gold))
+    assert [item.is_gold for item in found.items] == [at in (1, 4) for at in range(7)]
+    assert [item.truth for item in found.items if item.is_gold] == [one.work for one in gold]
+    assert found.manifest.gold == 2
+    # Neither the key nor what is shown hangs on it.
+    assert [blind(item) for item in found.items] == list(whole.items)
+
+
+def test_gold_of_another_kind_is_for_another_round(whole, clips, tmp_path, unmade):
+    gold = [gold_of(whole.items[0], work=Work(kind="qa"))]
+    assert planned(tmp_path, clips, known=Known(gold=gold)).manifest.gold == 0
+
+
+@pytest.mark.parametrize("change", [{"video_id": "other"}, {"start_ns": 1}, {"end_ns": 1}])
+def test_gold_of_what_is_no_window_is_refused(whole, clips, tmp_path, unmade, change):
+    gold = [gold_of(whole.items[1], **change)]
+    with pytest.raises(AnnotateError, match=r"gold of .* is no window of the folder with these settings"):
+        planned(tmp_path, clips, known=Known(gold=gold))
+    assert not unmade
+
+
+def test_two_truths_of_one_window_are_refused(whole, clips, tmp_path, unmade):
+    gold = [gold_of(whole.items[1]), gold_of(whole.items[1], work=Work(kind="events"))]
+    with pytest.raises(AnnotateError, match="stands twice, expected once"):
+        planned(tmp_path, clips, known=Known(gold=gold))
+
+
+def test_gold_is_read_back_as_it_was_written(whole, tmp_path):
+    gold = [gold_of(item) for item in whole.items]
+    (tmp_path / "gold.jsonl").write_text("".join(one.model_dump_json() + "\n" for one in gold))
+    assert read_gold(tmp_path / "gold.jsonl") == gold
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("{", r"gold\.jsonl:2: line: Invalid JSON"),
+        ("", r"gold\.jsonl:2: line: Invalid JSON"),
+        ("[]", r"gold\.jsonl:2: line: .*, found '\[\]'"),
+        ('{"video_id": "v", "start_ns": 0.5, "end_ns": 2, "work": {"kind": "events"}}', r":2: start_ns: .*found '0.5'"),
+        ('{"video_id": "v", "start_ns": 0, "end_ns": 2, "work": {"kind": "boxes"}}', r":2: work\.kind: .*'boxes'"),
+        ('{"video_id": "v", "start_ns": 0, "end_ns": 2}', r":2: work: Field required"),
+    ],
+)
+def test_a_broken_line_of_gold_is_named_with_its_field(whole, tmp_path, line, words):
+    path = tmp_path / "gold.jsonl"
+    path.write_text(f"{gold_of(whole.items[0]).model_dump_json()}\n{line}\n")
+    with pytest.raises(AnnotateError, match=words):
+        read_gold(path)
+
+
+def test_gold_that_is_no_text_or_no_file_is_one_sentence(tmp_path):
+    (tmp_path / "bytes").write_bytes(b"\xff\xfe")
+    for name in ("bytes", "nowhere", "."):
+        with pytest.raises(AnnotateError, match="cannot be read as JSON lines"):
+            read_gold(tmp_path / name)
+
+
+# Order
+
+
+def ordered(clips, root, known=planning.NOTHING_KNOWN, *, sample=None, **weights):
+    only = {"uncertain": 0, "diverse": 0, "disputed": 0, "random": 0, **weights}
+    return [place(item) for item in planned(root, clips, known=known, order=only, sample=sample).items]
+
+
+def test_the_most_disputed_come_first_where_the_order_asks_for_them(whole, clips, tmp_path, unmade):
+    places = [place(item) for item in whole.items]
+    known = Known(disputed={places[5]: 0.9, places[2]: 0.4, ("gone", 0, 1): 1.0})
+    found = ordered(clips, tmp_path / "all", known, disputed=1)
+    assert found[:2] == [places[5], places[2]]
+    assert sorted(found) == sorted(places)
+    assert ordered(clips, tmp_path / "two", known, disputed=1, sample=2) == [places[5], places[2]]
+
+
+def test_chance_orders_by_its_own_seed(clips, tmp_path, unmade):
+    one, same = (ordered(clips, tmp_path / name, random=1, seed=1) for name in "ab")
+    other = ordered(clips, tmp_path / "c", random=1, seed=2)
+    assert one == same
+    assert one != other
+    assert sorted(one) == sorted(other)
+
+
+def test_a_window_is_as_uncertain_as_the_events_that_are_seen_in_it(clips, tmp_path, monkeypatch, unmade):
+    film, other = films(clips, "events")
+    cut = film.clock.time_of(len(film.clock) // 2)
+    lasting = {"label": "jump", "is_point": False, "start_ns": 0, "end_ns": cut}
+    left = film.events[0].model_copy(update={**lasting, "id": "l", "confidence": 1.0})
+    # It ends where the last windows begin: whoever watches them sees nothing of it.
+    doubtful = left.model_copy(update={"id": "d", "confidence": 0.1})
+    changed = [replace(film, events=[left, doubtful]), replace(other, events=())]
+    monkeypatch.setattr(planning, "films", lambda data, kind: iter(changed))
+    found = ordered(clips, tmp_path, uncertain=1)
+    inside = {name for name in found if name[0] == film.video.id and name[1] < cut}
+    assert set(found[: len(inside)]) == inside
+
+
+def test_the_most_diverse_come_first_and_pictures_of_several_embedders_are_refused(
+    clips, tmp_path, monkeypatch, unmade
+):
+    film, other = films(clips, "events")
+    looks = {0: (1.0, 0.0), 1: (0.99, 0.1), 2: (-1.0, 0.0)}
+    frame = film.keyframes[0]
+
+    def shown(vectors):
+        return [frame.model_copy(update={"t_ns": at * S, "embedding": vector}) for at, vector in vectors.items()]
+
+    def lay(vectors):
+        changed = [replace(film, events=(), keyframes=shown(vectors)), replace(other, keyframes=())]
+        monkeypatch.setattr(planning, "films", lambda data, kind: iter(changed))
+
+    lay(looks)
+    found = [name for name in ordered(clips, tmp_path / "a", diverse=1) if name[0] == film.video.id]
+    assert sum(start <= 2 * S < end for _, start, end in found[:2]) == 1
+    assert not found[-1][1] <= 2 * S < found[-1][2]
+    lay({0: (1.0, 0.0), 0.1: (1.0, 0.0, 0.0)})
+    with pytest.raises(AnnotateError, match="embeddings of several lengths"):
+        ordered(clips, tmp_path / "b", diverse=1)
