@@ -21,8 +21,9 @@ BY = Provenance(kind="rule", agent="test")
 def event(name, start, end=None, *, label="jump", label_set="drawn"):
     end = start if end is None else end
     return Event(
-        id=f"e{name}", video_id="v", start_ns=start, end_ns=end, label=label, label_set=label_set, caption=f"says {name}",
-        is_point=start == end, known_from_ns=start, confidence=1.0, source="annotation", provenance=BY,
+        id=f"e{name}", video_id="v", start_ns=start, end_ns=end, label=label, label_set=label_set,
+        caption=f"says {name}", is_point=start == end, known_from_ns=start, confidence=1.0, source="annotation",
+        provenance=BY,
     )  # fmt: skip
 
 
