@@ -143,3 +143,123 @@ def test_a_moved_end_is_the_source_time_of_the_frame_on_screen(name: str, trip: 
     # Both ends were really moved, each by more than a frame.
     assert abs(found.after.start_ns - found.before.start_ns) > 4 * half
     assert abs(found.after.end_ns - found.before.end_ns) > 4 * half
+
+
+ANSWER = "The red circle does something else, at long last."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fixed:
+    """What a person saw where an answer was put, and all questions of the clip before and after, by their ids."""
+
+    seen: Sight
+    chosen: str
+    before: dict[str, StreamingQA]
+    after: dict[str, StreamingQA]
+
+
+@pytest.fixture(scope="module")
+def fixed(trip: Trip) -> dict[str, Fixed]:
+    return _fix_answers(trip)
+
+
+def _questions(out: Path) -> dict[str, dict[str, StreamingQA]]:
+    found: dict[str, dict[str, StreamingQA]] = {}
+    for row in dataset_rows(out, "streaming_qa/qa", StreamingQA):
+        found.setdefault(row.video_id, {})[row.id] = row
+    return found
+
+
+def _fix_answers(trip: Trip) -> dict[str, Fixed]:
+    """Of every clip one question that waits gets another answer, when the page shows a later frame; others stay."""
+    _, project, items = trip.push(trip.called("qa"), "qa")
+    before, sights, task = _questions(trip.clips.out), {}, trip.hand.begin(project)
+    while task is not None:
+        item = items.pop(task)
+        video, questions = item.window.video_id, item.sheet.questions
+        place = next(k for k, one in enumerate(questions) if before[video][one.id].mode == "forward")
+        for other in range(len(questions)):
+            trip.hand.judge(other, "fix" if other == place else "accept")
+        trip.hand.rewrite(place, ANSWER)
+        seen = trip.hand.seek(0.96, item.window)
+        trip.hand.set_number(place, 1, seen.frame)
+        sights[video] = (seen, questions[place].id)
+        trip.show("qa", item)
+        task = trip.hand.submit()
+    assert not items, "tasks that nobody was shown"
+    after = _questions(trip.bring_back(trip.called("qa")))
+    return {
+        video: Fixed(seen=seen, chosen=chosen, before=before[video], after=after[video])
+        for video, (seen, chosen) in sights.items()
+    }
+
+
+@each_clip
+def test_a_fixed_answer_is_given_when_the_frame_on_screen_is(name: str, trip: Trip, fixed: dict[str, Fixed]) -> None:
+    video = _video(trip, name)
+    found, times = fixed[video], trip.clips.truths[video].t_ns
+    old = found.before[found.chosen]
+    (new,) = (row for row in found.after.values() if row.answers and row.answers[0].text == ANSWER)
+    assert (new.question, new.ask_ns) == (old.question, old.ask_ns)
+    assert abs(new.answers[0].t_ns - times[found.seen.number]) <= _half_a_frame(trip, video)
+    assert new.answers[0].t_ns > old.answers[0].t_ns
+    # All others are what they were.
+    assert found.after.keys() - {new.id} == found.before.keys() - {old.id}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rejected:
+    """The turn that a person rejected, and the conversation before and after."""
+
+    turn: str
+    before: Dialogue
+    after: Dialogue
+
+
+@pytest.fixture(scope="module")
+def rejected(trip: Trip) -> dict[str, Rejected]:
+    return _reject_turns(trip)
+
+
+def _reject_turns(trip: Trip) -> dict[str, Rejected]:
+    """Of every clip the first turn of the assistant is rejected, all others accepted."""
+    _, project, items = trip.push(trip.called("dialogue"), "dialogue")
+    turns, task = {}, trip.hand.begin(project)
+    while task is not None:
+        item = items.pop(task)
+        place = next(k for k, turn in enumerate(item.sheet.turns) if turn.role == "assistant")
+        for other in range(len(item.sheet.turns)):
+            trip.hand.judge(other, "reject" if other == place else "accept")
+        turns[item.window.video_id] = item.sheet.turns[place].id
+        trip.show("dialogue", item)
+        task = trip.hand.submit()
+    assert not items, "tasks that nobody was shown"
+    before = {row.video_id: row for row in dataset_rows(trip.clips.out, "dialogue/dialogues", Dialogue)}
+    to = trip.bring_back(trip.called("dialogue"))
+    after = {row.video_id: row for row in dataset_rows(to, "dialogue/dialogues", Dialogue)}
+    return {video: Rejected(turn=turn, before=before[video], after=after[video]) for video, turn in turns.items()}
+
+
+@each_clip
+def test_a_rejected_turn_is_not_learnt_and_the_others_stay(
+    name: str, trip: Trip, rejected: dict[str, Rejected]
+) -> None:
+    found = rejected[_video(trip, name)]
+    assert len(found.before.turns) == len(found.after.turns)
+    for old, new in zip(found.before.turns, found.after.turns, strict=True):
+        if old.id == found.turn:
+            assert (old.learn, new.learn, new.loss_weight) == (True, False, 0.0)
+            assert new.text == old.text
+        else:
+            assert (new.id, new.learn, new.text) == (old.id, old.learn, old.text)
+
+
+def test_a_correction_names_who_made_it_where_and_what_was_edited(trip: Trip, moved: dict[str, Moved]) -> None:
+    to = trip.folder / f"merged-{trip.called('events')}"
+    rows = {row.video_id: row for row in read_table(to / TABLE, Correction)}
+    assert rows.keys() == moved.keys()
+    for video, row in rows.items():
+        assert (row.round, row.action, row.of) == (trip.called("events"), "replace", "event")
+        assert row.parent_id == moved[video].before.id == moved[video].after.parent_event_id
+        assert {"start_ns", "end_ns"} <= set(row.edited)
+        assert row.annotators == ("a1",)

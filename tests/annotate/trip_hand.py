@@ -93,8 +93,8 @@ class Hand:
     def _number(self, window: Window) -> int | None:
         """The number in the picture, which stands in the middle of its canvas at its own size."""
         left, top, wide, high = self.browser.run(
-            "(() => { const b = document.querySelector('canvas').getBoundingClientRect();"
-            "return [b.left, b.top, b.width, b.height]; })()"
+            "(() => { const e = document.querySelector('canvas'); e.scrollIntoView({block: 'nearest'});"
+            "const b = e.getBoundingClientRect(); return [b.left, b.top, b.width, b.height]; })()"
         )
         assert window.width <= wide and window.height <= high, "the picture is scaled"
         clip = {
@@ -105,19 +105,12 @@ class Hand:
         return frame_number(_picture(shot))
 
     def choose_bar(self, label: str) -> None:
-        """Click on a region in the list at the right, again where the page was not ready for it."""
+        """Click on a region in the list at the right."""
         name = (
             "[...document.querySelectorAll('[class*=\"outliner-item__title\"]')]"
             f".find(e => e.textContent.includes({json.dumps(label)}))"
         )
-        for _ in range(5):
-            self._click(name)
-            try:
-                self.browser.wait(_field("Start frame"), limit_s=2)
-            except PageError:
-                continue
-            return
-        raise PageError(f"the bar {label} cannot be chosen")
+        self._click_until(name, _field("Start frame"))
 
     def set_end(self, field: str, frame: int) -> None:
         """Type a frame into `Start frame` or `End frame` of the chosen region."""
@@ -127,11 +120,11 @@ class Hand:
 
     def judge(self, block: int, choice: str) -> None:
         """Tick a choice of a question or turn, counted from 0."""
-        self._click(
+        label = (
             f"[...{_block(block)}.querySelectorAll('label')]"
             f".find(e => e.textContent.replace(/\\[.*\\]/, '').trim() === {json.dumps(choice)})"
         )
-        time.sleep(0.15)
+        self._click_until(label, f"{label}?.querySelector('input').checked")
 
     def rewrite(self, block: int, text: str) -> None:
         """Put another text in the place of the one that is there."""
@@ -157,6 +150,17 @@ class Hand:
     def _click(self, element: str) -> None:
         self._mark(element)
         self.browser.click("[data-hand]")
+
+    def _click_until(self, element: str, done: str) -> None:
+        """Click, and again where the page was not ready for it: it is still being laid out when it is there."""
+        for _ in range(5):
+            self._click(element)
+            try:
+                self.browser.wait(done, limit_s=2)
+            except PageError:
+                continue
+            return
+        raise PageError(f"clicked in vain on {element}")
 
     def _type(self, element: str, text: str) -> None:
         """Click into a field, choose all of it and write over it."""
