@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 
@@ -97,7 +98,7 @@ class Moved:
 
 def _half_a_frame(trip: Trip, video_id: str) -> int:
     times = trip.clips.truths[video_id].t_ns
-    return int(median(b - a for a, b in zip(times, times[1:], strict=False))) // 2
+    return int(median(then - at for at, then in pairwise(times))) // 2
 
 
 def _video(trip: Trip, name: str) -> str:

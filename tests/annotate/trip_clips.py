@@ -58,9 +58,12 @@ def draw_clips(out: Path, names: tuple[str, ...] = tuple(SPECS)) -> Clips:
         scenes.append(scene)
     write_out(out, scenes)
     build_events(out, EventsConfig())
-    build_streaming_qa(out, StreamingQAConfig())
+    # A person judges all of them, so few.
+    build_streaming_qa(out, StreamingQAConfig(tasks=("next", "now"), least=3, per_minute=6.0))
     build_dialogue(out, DialogueConfig())
-    return Clips(out=out, names={scene.video.id: name for scene, name in zip(scenes, names, strict=True)}, truths=truths)
+    return Clips(
+        out=out, names={scene.video.id: name for scene, name in zip(scenes, names, strict=True)}, truths=truths
+    )
 
 
 def _scene(path: Path) -> Scene:

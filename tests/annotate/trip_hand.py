@@ -96,7 +96,7 @@ class Hand:
             "(() => { const e = document.querySelector('canvas'); e.scrollIntoView({block: 'nearest'});"
             "const b = e.getBoundingClientRect(); return [b.left, b.top, b.width, b.height]; })()"
         )
-        assert window.width <= wide and window.height <= high, "the picture is scaled"
+        assert (window.width, window.height) == (min(window.width, wide), min(window.height, high)), "it is scaled"
         clip = {
             "x": left + (wide - window.width) / 2, "y": top + (high - window.height) / 2,
             "width": window.width, "height": window.height, "scale": 1,
@@ -178,7 +178,9 @@ class Hand:
 
 def _field(name: str) -> str:
     wanted = json.dumps(name)
-    return f"[...document.querySelectorAll('input[type=number]')].find(e => e.closest('label')?.textContent === {wanted})"
+    return (
+        f"[...document.querySelectorAll('input[type=number]')].find(e => e.closest('label')?.textContent === {wanted})"
+    )
 
 
 def _block(place: int) -> str:
