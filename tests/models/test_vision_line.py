@@ -141,7 +141,8 @@ for index, frame in enumerate(frames):
 """
 
 
-@pytest.mark.parametrize(("end", "code"), [pytest.param("", 0, marks=pytest.mark.slow), ("raise SystemExit(3)", 3)])
+@pytest.mark.slow
+@pytest.mark.parametrize(("end", "code"), [("", 0), ("raise SystemExit(3)", 3)])
 def test_a_program_may_end_while_frames_are_encoded(end, code):
     child = subprocess.run(
         [sys.executable, "-c", LEFT_OPEN.format(end=end)], capture_output=True, text=True, timeout=280, check=False
