@@ -72,11 +72,6 @@ class Hand:
         self.browser.click(".lsf-seeker", at=share)
         return self.look(window)
 
-    def step(self, window: Window) -> Sight:
-        """Go a frame on, and look."""
-        self._click("document.querySelector('[aria-label=\"Step forward\"]')")
-        return self.look(window)
-
     def look(self, window: Window) -> Sight:
         """What the page says and shows once the picture stands still."""
         time.sleep(0.15)
