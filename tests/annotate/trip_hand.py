@@ -68,9 +68,14 @@ class Hand:
         return int(self.browser.run(_TASK))
 
     def seek(self, share: float, window: Window) -> Sight:
-        """Click on the bar below the picture, at a share of its width, and look."""
+        """Click on the bar below the picture, at a share of its width, and look.
+
+        A click into the box that stands for what the timeline shows moves that box, and seeks nothing.
+        """
         self.browser.click(".lsf-seeker", at=share)
-        return self.look(window)
+        seen = self.look(window)
+        assert abs(seen.frame - share * window.frames) <= 0.02 * window.frames, f"{seen}: the click did not seek"
+        return seen
 
     def look(self, window: Window) -> Sight:
         """What the page says and shows once the picture stands still."""
