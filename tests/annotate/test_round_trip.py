@@ -117,7 +117,7 @@ def _move_ends(trip: Trip) -> dict[str, Moved]:
     while task is not None:
         item = items.pop(task)
         trip.hand.choose_bar("stop")
-        first = trip.hand.seek(0.31, item.window)
+        first = trip.hand.seek(0.15, item.window)
         trip.hand.set_end("Start frame", first.frame)
         last = trip.hand.seek(0.84, item.window)
         trip.hand.set_end("End frame", last.frame)
