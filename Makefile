@@ -17,6 +17,7 @@ RUN    ?=
 IN     ?= out/demo
 TO     ?= out/augmented
 ROUND  ?=
+SECOND ?=
 DATA   ?= out/demo
 KIND   ?= events
 SAMPLE ?=
@@ -36,6 +37,7 @@ export STREAMVL_RUN    := $(value RUN)
 export STREAMVL_IN     := $(value IN)
 export STREAMVL_TO     := $(value TO)
 export STREAMVL_ROUND  := $(value ROUND)
+export STREAMVL_SECOND := $(value SECOND)
 export STREAMVL_DATA_FOLDER := $(value DATA)
 config := $(if $(CONFIG),--config "$$STREAMVL_CONFIG")
 force  := $(if $(FORCE),--force)
@@ -52,12 +54,12 @@ clip   := $(if $(filter out/demo/videos/real/bikes.mp4,$(VIDEO)),out/demo/videos
 round   = test -n "$$STREAMVL_ROUND" || { echo "error: say which round: make $@ ROUND=r1" >&2; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo data lessons augment label-studio annotate-push annotate-status annotate-pull annotate-close annotate-merge annotate-report train train-all package evaluate verify watch compare test test-all check bench clean
+.PHONY: help setup demo data lessons augment label-studio annotate-push annotate-status annotate-pull annotate-close annotate-adjudicate annotate-merge annotate-report train train-all package evaluate verify watch compare test test-all check bench clean
 
 help:  ## this page
 	@echo "streamvl: raw video to training data, and to a trained real-time video-language model"
 	@echo
-	@awk -F '## ' '/^[a-z-]+:.*##/ {split($$1, name, ":"); printf "  make %-15s %s\n", name[1], $$2}' $(MAKEFILE_LIST)
+	@awk -F '## ' '/^[a-z-]+:.*##/ {split($$1, name, ":"); printf "  make %-19s %s\n", name[1], $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "  make data VIDEOS=dir [OUT=dir] [CONFIG=file.yaml] [WORKERS=n] [FORCE=1] [ARGS='key=value …']"
 	@echo "  make train STAGE=1 [CONFIG=recipes/configs/tiny.yaml] [ARGS='steps=200 lr=1e-4 out=out/mine …']"
@@ -120,8 +122,11 @@ annotate-pull: $(VENV)/studio  ## what people did since the last pull: make anno
 annotate-close: $(VENV)/studio  ## the last pull, with a full snapshot: make annotate-close ROUND=r1
 	$(call round) && $(PY) -m annotate close "$$STREAMVL_ROUND" $(ARGS)
 
-annotate-merge: $(VENV)/studio  ## a new folder with what people corrected, built anew and checked: make annotate-merge ROUND=r1 [TO=dir]
-	$(call round) && $(PY) -m annotate merge "$$STREAMVL_ROUND" $(if $(filter file,$(origin TO)),,--to "$$STREAMVL_TO") $(ARGS)
+annotate-adjudicate: $(VENV)/studio  ## a blind second round of what people did not agree about: make annotate-adjudicate ROUND=r1 SECOND=r1b
+	$(call round) && $(PY) -m annotate adjudicate "$$STREAMVL_ROUND" "$$STREAMVL_SECOND" $(ARGS)
+
+annotate-merge: $(VENV)/studio  ## a new folder with what people corrected, built anew and checked: make annotate-merge ROUND=r1 [SECOND=r1b] [TO=dir]
+	$(call round) && $(PY) -m annotate merge "$$STREAMVL_ROUND" $(if $(SECOND),--second "$$STREAMVL_SECOND") $(if $(filter file,$(origin TO)),,--to "$$STREAMVL_TO") $(ARGS)
 
 annotate-report: $(VENV)/studio  ## the round's page, agreement and disputes: make annotate-report ROUND=r1
 	$(call round) && $(PY) -m annotate report "$$STREAMVL_ROUND" $(ARGS)
