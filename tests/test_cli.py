@@ -108,7 +108,9 @@ def test_a_folder_without_video_is_named(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("verb", [verb for verb in VERBS if verb != "index"])
+@pytest.mark.parametrize(
+    "verb", [pytest.param(verb, marks=pytest.mark.slow if verb != "build" else ()) for verb in VERBS if verb != "index"]
+)
 def test_a_stage_without_its_input_names_the_command(tmp_path, verb):
     assert "index" in refused(cli(verb, tmp_path / "out"))
     (tmp_path / "out").mkdir()

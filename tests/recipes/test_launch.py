@@ -52,7 +52,10 @@ def test_processes_of_a_machine_share_its_cores(monkeypatch, name, threads):
 
 
 @pytest.mark.parametrize("name", ["cpu", "cpu2"])
-@pytest.mark.parametrize(("ending", "code"), [("sys.exit(143)", 143), ("os.kill(os.getpid(), 9)", 137)])
+@pytest.mark.parametrize(
+    ("ending", "code"),
+    [pytest.param("sys.exit(143)", 143, marks=pytest.mark.slow), ("os.kill(os.getpid(), 9)", 137)],
+)
 def test_of_a_stage_that_failed_its_own_words_are_told_alone(tmp_path, name, ending, code):
     script = tmp_path / "stage.py"
     script.write_text(f"import os, sys\nprint('what was wrong', file=sys.stderr, flush=True)\n{ending}\n")
