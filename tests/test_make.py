@@ -46,7 +46,11 @@ def test_data_without_a_folder_says_what_to_type(project):
 
 @pytest.mark.parametrize(
     "name",
-    ["d$y 'q", *(pytest.param(odd, marks=pytest.mark.slow) for odd in ("plain", "two words", 'q"x', "-dash", "ünï"))],
+    [
+        "d$y",
+        "it's",
+        *(pytest.param(odd, marks=pytest.mark.slow) for odd in ("plain", "two words", 'q"x', "-dash", "ünï")),
+    ],
 )
 def test_any_folder_name_reaches_the_program(project, name):
     folder = project / name

@@ -11,12 +11,12 @@ from collections.abc import Mapping, Sequence
 
 from annotate.screens.regions import (
     CLIP,
-    CLIP_CONTROL,
     Control,
     Reading,
     Region,
     ScreenError,
     Task,
+    block_controls,
     data_of,
     moment,
     render,
@@ -38,11 +38,7 @@ def config() -> str:
 
 
 def _controls(count: int) -> dict[str, Control]:
-    found = {CLIP: CLIP_CONTROL}
-    for place in range(count):
-        for field, type_ in _TYPES.items():
-            found[f"{field}_{place}"] = Control(type=type_, to_name=f"turn_{place}")
-    return found
+    return block_controls(_TYPES, "turn", count)
 
 
 def encode(item: Item, *, video: str | None = None) -> Task:

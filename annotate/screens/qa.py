@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from annotate.frames import first_frame, frames_to_span
 from annotate.screens.regions import (
     CLIP,
-    CLIP_CONTROL,
     Control,
     Reading,
     Region,
     ScreenError,
     Task,
+    block_controls,
     data_of,
     moment,
     render,
@@ -58,11 +58,7 @@ def config() -> str:
 
 
 def _controls(count: int) -> dict[str, Control]:
-    found = {CLIP: CLIP_CONTROL}
-    for place in range(count):
-        for field, type_ in _TYPES.items():
-            found[f"{field}_{place}"] = Control(type=type_, to_name=f"question_{place}")
-    return found
+    return block_controls(_TYPES, "question", count)
 
 
 def encode(item: Item, *, video: str | None = None) -> Task:

@@ -224,6 +224,15 @@ def data_of(item: Item, video: str | None = None) -> dict[str, Json]:
     }
 
 
+def block_controls(types: Mapping[str, str], block: str, count: int) -> dict[str, Control]:
+    """The controls of a screen of so many blocks: each block's fields with their types, and that of the whole clip."""
+    found = {CLIP: CLIP_CONTROL}
+    for place in range(count):
+        for field, type_ in types.items():
+            found[f"{field}_{place}"] = Control(type=type_, to_name=f"{block}_{place}")
+    return found
+
+
 def sent(control: Control, id_: str, name: str, value: dict[str, Json]) -> Json:
     """A region of a prediction."""
     return {"id": id_, "from_name": name, "to_name": control.to_name, "type": control.type, "value": value}
