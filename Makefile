@@ -51,10 +51,11 @@ drawn   := --config datasets_build/configs/lessons.yaml
 amount  := $(if $(DRAWN),index.world.videos=$(DRAWN))
 clip   := $(if $(filter out/demo/videos/real/bikes.mp4,$(VIDEO)),out/demo/videos/real/bikes.mp4)
 
+test_studio = STREAMVL_TEST_STUDIO="$(abspath $(VENV))/label-studio"
 round   = test -n "$$STREAMVL_ROUND" || { echo "error: say which round: make $@ ROUND=r1" >&2; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo data lessons augment label-studio annotate-push annotate-status annotate-pull annotate-close annotate-adjudicate annotate-merge annotate-report train train-all package evaluate verify watch compare test test-all check bench clean
+.PHONY: help setup demo data lessons augment label-studio annotate-push annotate-status annotate-pull annotate-close annotate-adjudicate annotate-merge annotate-report train train-all package evaluate verify watch compare test test-rounds test-all check bench clean
 
 help:  ## this page
 	@echo "streamvl: raw video to training data, and to a trained real-time video-language model"
@@ -105,6 +106,12 @@ augment: $(VENV)/ready  ## the same datasets of faster, frozen, lost and late fr
 # The client library asks for older packages than ours, of which its calls use none: it comes without them.
 $(VENV)/studio: $(VENV)/ready annotate/requirements-sdk.txt
 	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps -r annotate/requirements-sdk.txt
+	touch $@
+
+# What tests start a Label Studio of their own from: its environment alone, without an account.
+$(VENV)/server: $(VENV)/ready annotate/requirements-server.txt
+	$(PYTHON) -m venv --clear $(VENV)/label-studio
+	$(VENV)/label-studio/bin/python -m pip install --quiet --disable-pip-version-check -r annotate/requirements-server.txt
 	touch $@
 
 label-studio: $(VENV)/studio  ## a Label Studio of your own on 127.0.0.1, installed where it is missing: prints its address
@@ -160,11 +167,14 @@ watch: $(VENV)/ready $(tiny) $(clip)  ## a model watches a film as if live: make
 compare: $(VENV)/ready $(tiny) $(clip)  ## one question, four ways: make compare [MODEL=dir] [VIDEO=file] [ASK=…]
 	$(PY) -m models compare --ask "$$STREAMVL_ASK" $(ARGS) -- "$$STREAMVL_MODEL" "$$STREAMVL_VIDEO"
 
-test: $(VENV)/ready  ## the tests that take minutes at most
+test: $(VENV)/studio  ## the tests that take minutes at most
 	$(PY) -m pytest -m "not slow" -n $(WORKERS)
 
-test-all: $(VENV)/ready  ## every test, slow ones too
-	STREAMVL_THOROUGH=1 $(PY) -m pytest -n $(WORKERS)
+test-rounds: $(VENV)/studio $(VENV)/server  ## rounds through a real Label Studio and a real browser (Chromium)
+	$(test_studio) $(PY) -m pytest -m slow tests/annotate/test_round_trip.py
+
+test-all: $(VENV)/studio $(VENV)/server  ## every test, slow ones and the rounds too
+	$(test_studio) STREAMVL_THOROUGH=1 $(PY) -m pytest -n $(WORKERS)
 
 check: $(VENV)/ready  ## formatting, lint, types and import directions
 	$(PY) -m ruff format --check .

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 ROOT = Path(__file__).resolve().parent.parent
 BEGIN, END = "<!-- tree: python -m tests.readme_tree --write -->", "<!-- end of tree -->"
 ABOUT = {
-    ".ci/run": "what CI runs: checks and tests on a clean checkout",
+    ".ci/run": "what CI runs on a clean checkout: checks, tests, the rounds",
     ".gitignore": "what git leaves alone",
     "LICENSE": "Apache-2.0",
     "Makefile": "the product on one page; `make` prints its targets",

@@ -9,7 +9,11 @@ import pytest
 from datasets_build.sources.world import WorldConfig, draw_world
 from tests.readme_tree import ROOT
 
-TARGETS = ("setup", "demo", "data", "watch", "compare", "test", "test-all", "check", "bench", "clean")
+TARGETS = (
+    *("setup", "demo", "data", "lessons", "augment", "train", "train-all", "package", "evaluate", "watch", "compare"),
+    *("label-studio", "annotate-push", "annotate-status", "annotate-pull", "annotate-close", "annotate-merge"),
+    *("test", "test-rounds", "test-all", "check", "bench", "clean"),
+)
 
 
 @pytest.fixture
