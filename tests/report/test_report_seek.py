@@ -22,7 +22,12 @@ READY = "document.querySelector('details.video video')?.readyState >= 2"
 
 
 def shown_number(browser: Browser, folder: Path) -> int | None:
-    """The number painted on the frame that the page shows."""
+    """The number painted on the frame that the page shows; a busy machine may take a picture before it is painted."""
+    read = (number_now(browser, folder) for _ in range(TRIES))
+    return next((number for number in read if number is not None), None)
+
+
+def number_now(browser: Browser, folder: Path) -> int | None:
     browser.run("(() => { const v = document.querySelector('video'); v.controls = false; v.scrollIntoView(); })()")
     script = "(() => { const b = document.querySelector('video').getBoundingClientRect();"
     left, top, width, height = browser.run(script + "return [b.left, b.top, b.width, b.height]; })()")

@@ -27,7 +27,7 @@ SMALL = VideoSpec(frames=10, size=(96, 72))
 QUICK = IndexConfig(check_decoders=())
 
 
-def run(videos: Path, out: Path, config: IndexConfig = QUICK, *, workers: int = 2, force: bool = False) -> Stage:
+def run(videos: Path, out: Path, config: IndexConfig = QUICK, *, workers: int = 1, force: bool = False) -> Stage:
     with output_folder(out):
         return build_index(videos, out, config, workers=workers, force=force)
 
