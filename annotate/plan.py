@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import random
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -13,18 +15,22 @@ from pathlib import Path
 from pydantic import Field, ValidationError
 
 from annotate.errors import AnnotateError
+from annotate.manifest import LeftOut, Manifest
 from annotate.order import Candidate, OrderConfig, direction, order
 from annotate.proxy import ProxyConfig, make_proxy
-from annotate.rounds import MANIFEST, Round, create, folder_of, items_sha256, load, refuse_other
+from annotate.rounds import MANIFEST, REJECTS, Round, create, folder_of, items_sha256, load, refuse_other
 from annotate.screens import screen
 from annotate.sheets import is_empty, is_seen
 from annotate.source import Film, check_folder, digest_of, films, labels_of
-from annotate.tasks import Item, Kind, Manifest, Sheet, Window, Work, key_of
+from annotate.tasks import Item, Kind, Sheet, Window, Work, key_of
+from annotate.unasked import NOT_TAKEN, unasked
 from annotate.windows import LEAST_NS, MOST_NS, windows
 from datasets_build.core.clock import Span
 from datasets_build.core.config import Config
 from datasets_build.core.progress import track
-from datasets_build.core.records import Ns, Part
+from datasets_build.core.records import Ns, Part, Reject
+
+log = logging.getLogger(__name__)
 
 
 class PlanConfig(Config):
@@ -56,6 +62,20 @@ class Gold(Part):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Laid:
+    """All windows that may be shown, and a row for each record that is in none of them."""
+
+    places: list[_Place]
+    rejects: list[Reject]
+
+    def left_out(self, chosen: Sequence[_Place]) -> tuple[LeftOut, ...]:
+        """How many records are on no screen of the chosen windows, by the reason."""
+        counts = Counter(reject.code for reject in self.rejects)
+        counts[NOT_TAKEN] = len(_asked(self.places)) - len(_asked(chosen))
+        return tuple(LeftOut(code=code, records=count) for code, count in sorted(counts.items()) if count)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Place:
     """A window that may be shown: of which film, from where to where, and what is asked."""
 
@@ -73,11 +93,16 @@ class _Place:
 class Known:
     """What is known of windows before: what is true of some, and how far people were apart about others, 0..1.
 
-    Both by video and the window's ends.
+    Both by video and the window's ends. `after` is the closed round in which they were apart.
     """
 
     gold: Sequence[Gold] = ()
     disputed: Mapping[tuple[str, int, int], float] = field(default_factory=dict)
+    after: str | None = None
+
+    def gold_of(self, kind: Kind) -> list[Gold]:
+        """What is true in a round of a kind; the rest is for others."""
+        return [one for one in self.gold if one.work.kind == kind]
 
 
 NOTHING_KNOWN = Known()
@@ -98,13 +123,15 @@ def plan(root: Path, name: str, data: Path, kind: Kind, config: PlanConfig, *, k
         AnnotateError: the folder is not finished, or has nothing of this kind; gold is of no window of it; a round of
             this name was made of something else. No proxy is made then, unless only the items differ.
     """
-    asked = _manifest(folder_of(root, name), data, kind, config)
-    places = list(_places(data, kind, config))
-    truth = _truth(places, [one for one in known.gold if one.work.kind == kind])
-    chosen = _chosen(places, config, known)
+    asked = _manifest(folder_of(root, name), data, kind, config, known)
+    laid = _lay(data, kind, config)
+    truth = _truth(laid.places, known.gold_of(kind))
+    chosen = _chosen(laid.places, config, known)
     if not chosen:
         raise AnnotateError(f"{data}: has nothing of kind {kind} that people could be asked about")
     _refuse_other(root, asked, len(chosen))
+    left_out = laid.left_out(chosen)
+    _tell(folder_of(root, name), kind, left_out)
     folder = folder_of(root, name) / "proxies"
     items = []
     for place in track(chosen, total=len(chosen), label="proxies"):
@@ -112,11 +139,22 @@ def plan(root: Path, name: str, data: Path, kind: Kind, config: PlanConfig, *, k
             place.film.path, place.film.video, place.film.clock, span=place.span, folder=folder, config=config.proxy
         )
         items.append(_item(place, window, truth.get(place.name), asked.config_sha256))
-    found = {"items": len(items), "items_sha256": items_sha256(items), "gold": sum(item.is_gold for item in items)}
-    return create(root, asked.model_copy(update=found), items)
+    found = {
+        "items": len(items),
+        "items_sha256": items_sha256(items),
+        "gold": sum(item.is_gold for item in items),
+        "left_out": left_out,
+    }
+    return create(root, asked.model_copy(update=found), items, laid.rejects)
 
 
-def _manifest(folder: Path, data: Path, kind: Kind, config: PlanConfig) -> Manifest:
+def _tell(folder: Path, kind: Kind, left_out: Sequence[LeftOut]) -> None:
+    if left_out:
+        counts = ", ".join(f"{one.records} {one.code}" for one in left_out)
+        log.info("round %s: of kind %s go on no screen: %s; see %s", folder.name, kind, counts, folder / REJECTS)
+
+
+def _manifest(folder: Path, data: Path, kind: Kind, config: PlanConfig, known: Known) -> Manifest:
     """What a round says of itself before its items are known."""
     check_folder(data, kind)
     labels = labels_of(data) if kind == "events" else ()
@@ -127,6 +165,12 @@ def _manifest(folder: Path, data: Path, kind: Kind, config: PlanConfig) -> Manif
         seed=config.seed,
         overlap=config.overlap,
         sample=config.sample,
+        least_ns=config.least_ns,
+        most_ns=config.most_ns,
+        proxy=config.proxy,
+        order=config.order,
+        after=known.after,
+        gold_sha256=_gold_sha256(known.gold_of(kind)),
         labels=labels,
         config_sha256=hashlib.sha256(screen.config(kind, labels).encode()).hexdigest(),
         model_version=digest_of(data, kind),
@@ -135,6 +179,12 @@ def _manifest(folder: Path, data: Path, kind: Kind, config: PlanConfig) -> Manif
         gold=0,
         made_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
+
+
+def _gold_sha256(gold: Sequence[Gold]) -> str | None:
+    """Of what is said to be true, in whatever order; None for nothing."""
+    lines = sorted(one.model_dump_json() for one in gold)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest() if lines else None
 
 
 def _refuse_other(root: Path, asked: Manifest, items: int) -> None:
@@ -160,12 +210,25 @@ def _truth(places: Sequence[_Place], gold: Sequence[Gold]) -> dict[tuple[str, in
     return truth
 
 
-def _places(data: Path, kind: Kind, config: PlanConfig) -> Iterator[_Place]:
+def _lay(data: Path, kind: Kind, config: PlanConfig) -> _Laid:
+    laid = _Laid(places=[], rejects=[])
     for film in films(data, kind):
-        for span in windows(film.clock, film.busy, least_ns=config.least_ns, most_ns=config.most_ns):
-            sheet = film.sheet(kind, span)
-            if not is_empty(sheet):
-                yield _Place(film=film, span=span, sheet=sheet)
+        places = list(_places(film, kind, config))
+        laid.places.extend(places)
+        laid.rejects.extend(unasked(film, kind, {name for _, name in _asked(places)}))
+    return laid
+
+
+def _places(film: Film, kind: Kind, config: PlanConfig) -> Iterator[_Place]:
+    for span in windows(film.clock, film.busy, least_ns=config.least_ns, most_ns=config.most_ns):
+        sheet = film.sheet(kind, span)
+        if not is_empty(sheet):
+            yield _Place(film=film, span=span, sheet=sheet)
+
+
+def _asked(places: Sequence[_Place]) -> set[tuple[str, str]]:
+    """The videos and ids of all records that the sheets of windows ask about."""
+    return {(place.film.video.id, name) for place in places for name in place.sheet.ids}
 
 
 def _chosen(places: Sequence[_Place], config: PlanConfig, known: Known) -> list[_Place]:

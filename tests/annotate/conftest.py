@@ -2,7 +2,8 @@
 
 import pytest
 
-from annotate import server
+from annotate import plan, server
+from tests.annotate.planned import no_proxy
 from tests.annotate.servers import servers
 from tests.augment.folders import finished
 
@@ -13,6 +14,19 @@ __all__ = ["servers"]
 def clips(tmp_path_factory):
     """A finished folder of two short drawn videos, to read only."""
     return finished(tmp_path_factory.mktemp("clips") / "data", splits=("train", "test"), seconds=3, frames=False)
+
+
+@pytest.fixture
+def unmade(monkeypatch):
+    """Proxies cost nothing: windows that no file stands for. The spans that were asked for."""
+    made = []
+
+    def make(path, video, clock, **more):
+        made.append((video.id, more["span"].start_ns))
+        return no_proxy(path, video, clock, **more)
+
+    monkeypatch.setattr(plan, "make_proxy", make)
+    return made
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

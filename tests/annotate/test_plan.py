@@ -1,7 +1,5 @@
 """A round before it is sent: the same for the same settings, refused for others, and never telling what is gold."""
 
-import json
-import shutil
 from dataclasses import replace
 from functools import cache
 from itertools import groupby
@@ -13,14 +11,16 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from annotate import plan as planning
+from annotate.desk import posting_of, show_clips
 from annotate.errors import AnnotateError
 from annotate.plan import Gold, Known, PlanConfig, read_gold
 from annotate.proxy import check_proxy
 from annotate.rounds import blind, load
 from annotate.source import films
 from annotate.tasks import Work
+from tests.annotate.desks import Desk, sent
 from tests.annotate.films import numbers
-from tests.annotate.planned import S, place, planned
+from tests.annotate.planned import S, no_proxy, place, planned
 from tests.annotate.rounds_of_items import tree
 
 
@@ -28,25 +28,6 @@ from tests.annotate.rounds_of_items import tree
 def whole(clips, tmp_path_factory):
     """A round of all windows."""
     return planned(tmp_path_factory.mktemp("whole"), clips)
-
-
-@pytest.fixture
-def unmade(monkeypatch):
-    """Proxies cost nothing: windows that no file stands for. The spans that were asked for."""
-    made = []
-
-    def make(path, video, clock, *, span, folder, config):
-        made.append((video.id, span.start_ns))
-        return WINDOW.model_copy(update={"video_id": video.id, "start_ns": span.start_ns, "end_ns": span.end_ns})
-
-    monkeypatch.setattr(planning, "make_proxy", make)
-    return made
-
-
-WINDOW = planning.Window(
-    video_id="", start_ns=0, end_ns=1, proxy_sha256="0" * 64, width=64, height=48, fps_num=25, fps_den=1, frames=25,
-    knots=(),
-)  # fmt: skip
 
 
 def test_windows_are_the_whole_of_every_video_in_the_order_of_the_index(whole, clips):
@@ -125,7 +106,7 @@ def test_a_sample_is_as_many_of_the_windows_in_their_order_and_the_seed_alone_dr
     places, found = [place(item) for item in whole.items], read(clips)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(planning, "films", lambda data, kind: iter(found))
-        patched.setattr(planning, "make_proxy", lambda *args, **more: fake(*args, **more))
+        patched.setattr(planning, "make_proxy", no_proxy)
         drawn, again = (
             [place(item) for item in planned(root, clips, sample=sample, seed=seed).items]
             for root in (tmp_path_factory.mktemp("a"), tmp_path_factory.mktemp("b"))
@@ -140,59 +121,12 @@ def read(clips):
     return list(films(clips, "events"))
 
 
-def fake(path, video, clock, *, span, folder, config):
-    return WINDOW.model_copy(update={"video_id": video.id, "start_ns": span.start_ns, "end_ns": span.end_ns})
-
-
 def test_other_seeds_draw_other_samples(clips, tmp_path, unmade):
     drawn = {
         tuple(place(item) for item in planned(tmp_path, clips, name=f"r{seed}", sample=3, seed=seed).items)
         for seed in range(8)
     }
     assert len(drawn) > 1
-
-
-@pytest.mark.parametrize(
-    ("change", "field"),
-    [
-        ({"seed": 1}, "seed: 0 → 1"),
-        ({"overlap": 2}, "overlap: 1 → 2"),
-        ({"sample": 3}, "sample: 2 → 3"),
-        ({"sample": None}, "sample: 2 → None; items: 2 → 7"),
-    ],
-)
-def test_another_setting_is_refused_by_the_name_of_its_field_before_a_proxy_is_made(
-    clips, tmp_path, unmade, change, field
-):
-    planned(tmp_path, clips, sample=2)
-    before = tree(tmp_path)
-    unmade.clear()
-    with pytest.raises(AnnotateError, match="a round of this name was made of something else") as refused:
-        planned(tmp_path, clips, **{"sample": 2, **change})
-    assert field in str(refused.value)
-    assert tree(tmp_path) == before
-    assert not unmade
-
-
-def test_another_kind_and_other_records_are_refused_too(clips, tmp_path, unmade):
-    data = shutil.copytree(clips, tmp_path / "data")
-    planned(tmp_path / "rounds", data)
-    with pytest.raises(AnnotateError, match="kind: events → qa"):
-        planned(tmp_path / "rounds", data, "qa")
-    path = data / "events" / "manifest.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "fingerprint": "other"}))
-    with pytest.raises(AnnotateError, match=r"model_version: \w+ → other"):
-        planned(tmp_path / "rounds", data)
-    with pytest.raises(AnnotateError, match=r"data: \.\./\.\./data → "):
-        planned(tmp_path / "rounds", clips)
-
-
-def test_other_proxies_are_other_items(clips, tmp_path):
-    planned(tmp_path, clips, sample=1)
-    before = (tmp_path / "r1" / "items.jsonl").read_bytes()
-    with pytest.raises(AnnotateError, match="items_sha256: "):
-        planned(tmp_path, clips, sample=1, proxy={"crf": 40})
-    assert (tmp_path / "r1" / "items.jsonl").read_bytes() == before
 
 
 @pytest.mark.parametrize("name", ["../r1", "", ".", "R1", "a b", "a/b", "x" * 33, "-r"])
@@ -248,6 +182,35 @@ def test_gold_is_known_to_the_round_and_to_nobody_who_makes_a_task_of_it(whole, 
 def test_gold_of_another_kind_is_for_another_round(whole, clips, tmp_path, unmade):
     gold = [gold_of(whole.items[0], work=Work(kind="qa"))]
     assert planned(tmp_path, clips, known=Known(gold=gold)).manifest.gold == 0
+
+
+def test_another_truth_is_refused_before_a_proxy_is_made_and_the_same_in_another_order_is_not(
+    whole, clips, tmp_path, unmade
+):
+    gold = [gold_of(whole.items[at]) for at in (1, 4)]
+    made = planned(tmp_path, clips, known=Known(gold=gold))
+    others = [(), gold[:1], [gold[0], gold_of(whole.items[4], work=Work(kind="events"))]]
+    unmade.clear()
+    for other in others:
+        with pytest.raises(AnnotateError, match=r"something else \(gold_sha256: [0-9a-f]{64} → "):
+            planned(tmp_path, clips, known=Known(gold=other))
+    assert not unmade
+    assert planned(tmp_path, clips, known=Known(gold=gold[::-1])) == made
+
+
+def test_what_is_sent_and_shown_of_a_round_is_the_same_with_gold_and_without(whole, clips, tmp_path):
+    gold, found = [gold_of(whole.items[at]) for at in (0, 3)], []
+    for number, known in enumerate((Known(gold=gold), planning.NOTHING_KNOWN)):
+        round_, board = planned(tmp_path / str(number), clips, known=known), Desk()
+        sent(round_, board, tmp_path)
+        postings = [posting_of(round_, board, tmp_path)(item) for item in round_.items]
+        clips_shown = {path.name for path in show_clips(round_, tmp_path / "media").iterdir()}
+        found.append(([vars(task) for task in board.tasks.values()], postings, clips_shown))
+    assert found[0] == found[1]
+    assert [task["key"] for task in found[0][0]] == [item.key for item in whole.items]
+    assert found[0][2] == {f"{item.window.proxy_sha256}.mp4" for item in whole.items}
+    assert "gold" not in str(found[0])
+    assert "truth" not in str(found[0])
 
 
 @pytest.mark.parametrize("change", [{"video_id": "other"}, {"start_ns": 1}, {"end_ns": 1}])
