@@ -10,13 +10,13 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeGuard, cast
+from typing import TypeGuard
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from annotate.errors import AnnotateError
 from annotate.frames import first_frame
-from annotate.tasks import Item, Verdict, Window
+from annotate.tasks import Item, Window
 from datasets_build.core.clock import format_ns
 from datasets_build.core.records import Json, Part
 
@@ -179,12 +179,6 @@ class Reading:
         self.flaw("number", region.where, repr(found), f"a whole number from 1 to {most}")
         return None
 
-    def verdict(self, region: Region | None, where: str, *, is_finished: bool) -> Verdict | None:
-        """Accept, fix or reject, which a finished result must have; None where it is missing or a flaw."""
-        if region is None and is_finished:
-            self.flaw("missing", where, "no verdict", "one of " + ", ".join(VERDICTS))
-        return cast("Verdict | None", self.choice(region, VERDICTS))
-
     def is_usable(self, region: Region | None) -> bool:
         """Whether the clip can be judged, which it can where nobody says otherwise."""
         return self.choice(region, USABLE) != NOT_USABLE
@@ -222,15 +216,6 @@ def data_of(item: Item, video: str | None = None) -> dict[str, Json]:
         "video": video if video is not None else f"{MEDIA}{window.proxy_sha256}.mp4",
         "fps": window.fps_num / window.fps_den,
     }
-
-
-def block_controls(types: Mapping[str, str], block: str, count: int) -> dict[str, Control]:
-    """The controls of a screen of so many blocks: each block's fields with their types, and that of the whole clip."""
-    found = {CLIP: CLIP_CONTROL}
-    for place in range(count):
-        for field, type_ in types.items():
-            found[f"{field}_{place}"] = Control(type=type_, to_name=f"{block}_{place}")
-    return found
 
 
 def sent(control: Control, id_: str, name: str, value: dict[str, Json]) -> Json:

@@ -167,7 +167,7 @@ def test_each_control_of_the_code_is_one_of_the_configuration():
         for each in tree.iter()
         if each.get("toName")
     }
-    assert found == {name: (control.type, control.to_name) for name, control in dialogue._controls(1).items()}
+    assert found == {name: (control.type, control.to_name) for name, control in dialogue.BLOCKS.controls(1).items()}
     choices = {each.get("name"): [choice.get("value") for choice in each] for each in tree.iter("Choices")}
     assert choices["timing_{{idx}}"] == list(dialogue.TIMINGS)
     assert choices["verdict_{{idx}}"] == ["accept", "fix", "reject"]

@@ -183,7 +183,7 @@ def test_each_control_of_the_code_is_one_of_the_configuration():
     tree = ET.fromstring(qa.config())
     types = {"TextArea": "textarea", "Choices": "choices", "Number": "number", "Rating": "rating"}
     found = {each.get("name"): (types[each.tag], each.get("toName")) for each in tree.iter() if each.get("toName")}
-    controls = {name: (control.type, control.to_name) for name, control in qa._controls(1).items()}
+    controls = {name: (control.type, control.to_name) for name, control in qa.BLOCKS.controls(1).items()}
     assert {name.replace("{{idx}}", "0"): (kind, to.replace("{{idx}}", "0")) for name, (kind, to) in found.items()} == (
         controls
     )
