@@ -125,7 +125,7 @@ def plan(root: Path, name: str, data: Path, kind: Kind, config: PlanConfig, *, k
     """
     asked = _manifest(folder_of(root, name), data, kind, config, known)
     laid = _lay(data, kind, config)
-    truth = _truth(laid.places, known.gold_of(kind))
+    truth = _truth(laid.places, known.gold_of(kind), asked.labels)
     chosen = _chosen(laid.places, config, known)
     if not chosen:
         raise AnnotateError(f"{data}: has nothing of kind {kind} that people could be asked about")
@@ -196,18 +196,42 @@ def _refuse_other(root: Path, asked: Manifest, items: int) -> None:
         refuse_other(old, asked.model_copy(update=same), folder)
 
 
-def _truth(places: Sequence[_Place], gold: Sequence[Gold]) -> dict[tuple[str, int, int], Work]:
-    """What is true, by window. Raises AnnotateError for what is no window of the folder, and for one named twice."""
-    names, truth = {place.name for place in places}, dict[tuple[str, int, int], Work]()
+def _truth(places: Sequence[_Place], gold: Sequence[Gold], labels: Sequence[str]) -> dict[tuple[str, int, int], Work]:
+    """What is true, by window.
+
+    Raises:
+        AnnotateError: it is of no window of the folder, stands twice, or is what nobody can say on the screen.
+    """
+    by_name, truth = {place.name: place for place in places}, dict[tuple[str, int, int], Work]()
     for one in gold:
         window = one.video_id, one.start_ns, one.end_ns
         where = f"gold of {one.video_id}, {one.start_ns} to {one.end_ns} ns"
-        if window not in names:
+        if window not in by_name:
             raise AnnotateError(f"{where}: is no window of the folder with these settings, expected one as it is cut")
         if window in truth:
             raise AnnotateError(f"{where}: stands twice, expected once")
+        _check_sayable(one.work, by_name[window], labels, where)
         truth[window] = one.work
     return truth
+
+
+def _check_sayable(work: Work, place: _Place, labels: Sequence[str], where: str) -> None:
+    """Who is measured against what cannot be said on the screen would be wrong whatever they do."""
+    for mark in work.marks:
+        if mark.label not in labels:
+            raise AnnotateError(f"{where}: event {mark.id}: found label {mark.label!r}, expected one of the round")
+        if not (
+            mark.start_ns <= mark.end_ns and mark.start_ns < place.span.end_ns and mark.end_ns >= place.span.start_ns
+        ):
+            raise AnnotateError(
+                f"{where}: event {mark.id}: found {mark.start_ns} to {mark.end_ns} ns, expected a part of the window"
+            )
+    judged = sorted(verdict.id for verdict in (*work.questions, *work.turns))
+    if work.kind != "events" and work.usable and judged != sorted(place.sheet.ids):
+        raise AnnotateError(
+            f"{where}: found verdicts of {', '.join(judged) or 'nothing'}, expected one of each of the window: "
+            f"{', '.join(sorted(place.sheet.ids))}"
+        )
 
 
 def _lay(data: Path, kind: Kind, config: PlanConfig) -> _Laid:
@@ -271,10 +295,11 @@ def read_gold(path: Path) -> list[Gold]:
     """What is true of some windows, from a file of JSON lines. Raises AnnotateError with the line and field."""
     found = []
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        # Not `splitlines`, which also breaks at characters that a note may hold.
+        lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise AnnotateError(f"{path}: cannot be read as JSON lines ({error})") from error
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(lines if lines != [""] else [], start=1):
         try:
             found.append(Gold.model_validate_json(line))
         except ValidationError as error:

@@ -121,7 +121,7 @@ class Reading:
             self.flaw("shape", where, entry, "a region: an object")
             return None
         id_, name, value = entry.get("id"), entry.get("from_name"), entry.get("value")
-        if not isinstance(id_, str) or not id_:
+        if not isinstance(id_, str) or not _is_text(id_):
             self.flaw("shape", f"{where}, id", repr(id_), "a text that is not empty")
             return None
         where = f"region {id_}"
@@ -164,7 +164,7 @@ class Reading:
         if region is None:
             return None
         found = region.value.get("text")
-        if isinstance(found, list) and len(found) == 1 and isinstance(found[0], str) and found[0].strip():
+        if isinstance(found, list) and len(found) == 1 and isinstance(found[0], str) and _is_text(found[0].strip()):
             return found[0].strip()
         self.flaw("text", region.where, found, "one text that is not empty")
         return None
@@ -193,6 +193,11 @@ class Reading:
 def is_whole(value: Json) -> TypeGuard[int]:
     """Whether a value is a whole number and no truth value; JSON writes a browser's whole numbers without a point."""
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_text(value: str) -> bool:
+    """Whether a text is not empty and can be written; JSON may hold half a character, which no file takes."""
+    return bool(value) and not any("\ud800" <= sign <= "\udfff" for sign in value)
 
 
 def _short(text: str) -> str:

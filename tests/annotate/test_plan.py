@@ -20,6 +20,7 @@ from annotate.source import films
 from annotate.tasks import Work
 from tests.annotate.desks import Desk, sent
 from tests.annotate.films import numbers
+from tests.annotate.merging import untouched_work
 from tests.annotate.planned import S, no_proxy, place, planned
 from tests.annotate.rounds_of_items import tree
 
@@ -221,6 +222,46 @@ def test_gold_of_what_is_no_window_is_refused(whole, clips, tmp_path, unmade, ch
     assert not unmade
 
 
+def marked(item, **changes):
+    mark = next(iter(item.sheet.marks))
+    return Work(kind="events", marks=(mark.model_copy(update=changes),))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"label": "no such"}, "found label 'no such', expected one of the round"),
+        ({"start_ns": 10**12, "end_ns": 10**12}, "expected a part of the window"),
+        ({"start_ns": 0, "end_ns": 0}, "expected a part of the window"),
+        ({"start_ns": 1_900_000_000, "end_ns": 1_800_000_000}, "expected a part of the window"),
+    ],
+)
+def test_a_truth_that_nobody_can_say_on_the_screen_is_refused(whole, clips, tmp_path, unmade, changes, words):
+    item = next(item for item in whole.items if item.sheet.marks and item.window.start_ns)
+    gold = [gold_of(item, work=marked(item, **changes))]
+    with pytest.raises(AnnotateError, match=rf"gold of .*: event {item.sheet.marks[0].id}: .*{words}"):
+        planned(tmp_path, clips, known=Known(gold=gold))
+    assert not unmade
+    right = [gold_of(item, work=marked(item, id="drawn"))]
+    assert planned(tmp_path, clips, known=Known(gold=right)).manifest.gold == 1
+
+
+@pytest.mark.parametrize("kind", ["qa", "dialogue"])
+def test_a_truth_has_a_verdict_of_each_question_or_turn_of_its_window_and_of_no_other(clips, tmp_path, unmade, kind):
+    item = next(item for item in planned(tmp_path, clips, kind, name="first").items if len(item.sheet.ids) == 1)
+    right = untouched_work(item)
+    field = "questions" if kind == "qa" else "turns"
+    (verdict,) = getattr(right, field)
+    for wrong in ((), (verdict, verdict), (verdict.model_copy(update={"id": "other"}),)):
+        gold = [gold_of(item, work=right.model_copy(update={field: wrong}))]
+        with pytest.raises(AnnotateError, match=rf"found verdicts of .*, expected one of each of .*: {verdict.id}$"):
+            planned(tmp_path, clips, kind, known=Known(gold=gold))
+    unusable = Work(kind=kind, usable=False)
+    for name, work in (("right", right), ("unusable", unusable)):
+        gold = [gold_of(item, work=work)]
+        assert planned(tmp_path, clips, kind, name=name, known=Known(gold=gold)).manifest.gold == 1
+
+
 def test_two_truths_of_one_window_are_refused(whole, clips, tmp_path, unmade):
     gold = [gold_of(whole.items[1]), gold_of(whole.items[1], work=Work(kind="events"))]
     with pytest.raises(AnnotateError, match="stands twice, expected once"):
@@ -231,6 +272,16 @@ def test_gold_is_read_back_as_it_was_written(whole, tmp_path):
     gold = [gold_of(item) for item in whole.items]
     (tmp_path / "gold.jsonl").write_text("".join(one.model_dump_json() + "\n" for one in gold))
     assert read_gold(tmp_path / "gold.jsonl") == gold
+
+
+@pytest.mark.parametrize("sign", ["\u2028", "\x85", "\x0b"])
+def test_gold_may_hold_signs_that_end_a_line_elsewhere(whole, tmp_path, sign):
+    item = next(item for item in whole.items if item.sheet.marks)
+    gold = [gold_of(item, work=marked(item, note=f"one{sign}two"))]
+    (tmp_path / "gold.jsonl").write_text(gold[0].model_dump_json() + "\n")
+    assert read_gold(tmp_path / "gold.jsonl") == gold
+    (tmp_path / "gold.jsonl").write_text("")
+    assert read_gold(tmp_path / "gold.jsonl") == []
 
 
 @pytest.mark.parametrize(
