@@ -71,19 +71,6 @@ def test_work_comes_back_as_it_was_done(pair, data):
     assert qa.decode(result_of(work, item), item, clock) == work
 
 
-@given(watched(), st.data())
-@settings(max_examples=examples(50), deadline=None)
-def test_accepting_what_was_sent_changes_nothing(pair, data):
-    clock, window = pair
-    item = item_of(window, data.draw(sheets(window)))
-    sent = list(qa.encode(item).result)
-    accepted = [verdict(place, "accept") for place in range(len(item.sheet.questions))]
-    expected = tuple(QuestionVerdict(id=question.id, verdict="accept") for question in item.sheet.questions)
-    assert qa.decode(sent + accepted, item, clock) == Work(kind="qa", questions=expected)
-    with pytest.raises(ScreenError, match="question q0: found no verdict, expected one of accept, fix, reject"):
-        qa.decode(sent, item, clock)
-
-
 def verdict(place, value):
     return region(f"v{place}", f"verdict_{place}", f"question_{place}", "choices", {"choices": [value]})
 
