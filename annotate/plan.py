@@ -226,7 +226,7 @@ def _check_sayable(work: Work, place: _Place, labels: Sequence[str], where: str)
             raise AnnotateError(
                 f"{where}: event {mark.id}: found {mark.start_ns} to {mark.end_ns} ns, expected a part of the window"
             )
-    judged = sorted(verdict.id for verdict in (*work.questions, *work.turns))
+    judged = sorted([*(one.id for one in work.questions), *(one.id for one in work.turns)])
     if work.kind != "events" and work.usable and judged != sorted(place.sheet.ids):
         raise AnnotateError(
             f"{where}: found verdicts of {', '.join(judged) or 'nothing'}, expected one of each of the window: "
