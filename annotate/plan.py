@@ -120,16 +120,17 @@ def plan(root: Path, name: str, data: Path, kind: Kind, config: PlanConfig, *, k
         known: what is known of its windows.
 
     Raises:
-        AnnotateError: the folder is not finished, or has nothing of this kind; gold is of no window of it; a round of
-            this name was made of something else. No proxy is made then, unless only the items differ.
+        AnnotateError: the folder is not finished, or has nothing of this kind; gold is of no window of it, or nothing
+            that can be said there; a round of this name was made of something else. No proxy is made then, unless only
+            the items differ.
     """
     asked = _manifest(folder_of(root, name), data, kind, config, known)
     laid = _lay(data, kind, config)
-    truth = _truth(laid.places, known.gold_of(kind), asked.labels)
     chosen = _chosen(laid.places, config, known)
     if not chosen:
         raise AnnotateError(f"{data}: has nothing of kind {kind} that people could be asked about")
     _refuse_other(root, asked, len(chosen))
+    truth = _truth(laid.places, known.gold_of(kind), asked.labels)
     left_out = laid.left_out(chosen)
     _tell(folder_of(root, name), kind, left_out)
     folder = folder_of(root, name) / "proxies"

@@ -7,9 +7,10 @@ import pytest
 
 from annotate import plan as planning
 from annotate.errors import AnnotateError
-from annotate.plan import Known, PlanConfig
+from annotate.plan import Gold, Known, PlanConfig
+from annotate.tasks import Work
 from datasets_build.core.config import flatten
-from tests.annotate.planned import S, planned
+from tests.annotate.planned import S, place, planned
 from tests.annotate.rounds_of_items import tree
 
 
@@ -126,6 +127,17 @@ def test_each_setting_is_refused_by_its_full_name_with_what_the_round_has_and_wh
     assert tree(tmp_path) == before
     assert not unmade
     assert planned(tmp_path, clips, **BASE) == made
+
+
+def test_another_setting_is_named_also_where_the_gold_is_of_no_window_with_it(clips, tmp_path, unmade):
+    made = planned(tmp_path / "plain", clips)
+    video, start, end = place(made.items[0])
+    gold = [Gold(video_id=video, start_ns=start, end_ns=end, work=Work(kind="events"))]
+    planned(tmp_path, clips, known=Known(gold=gold))
+    with pytest.raises(AnnotateError, match=rf"something else \(most_ns: {S} → {4 * S}; items: "):
+        planned(tmp_path, clips, most_ns=4 * S, known=Known(gold=gold))
+    with pytest.raises(AnnotateError, match="is no window of the folder with these settings"):
+        planned(tmp_path / "other", clips, most_ns=4 * S, known=Known(gold=gold))
 
 
 def test_an_order_where_there_was_none_and_disputes_of_another_round_are_refused(clips, tmp_path, unmade):
