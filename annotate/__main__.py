@@ -152,7 +152,7 @@ def push_round(
     if after and settings.order is None:
         raise AnnotateError("--after: counts only under an order, found none; add one, such as order.disputed=1")
     disputed = apart(_finished(rounds, after)) if after else {}
-    known = Known(gold=read_gold(gold) if gold else (), disputed=disputed)
+    known = Known(gold=read_gold(gold) if gold else (), disputed=disputed, after=after)
     access = _access()
     round_ = plan(rounds, name, data, kind, settings, known=known)
     _send(round_, access)

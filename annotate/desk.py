@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from collections.abc import Callable, Sequence
@@ -52,8 +53,20 @@ def clocks_of(data: Path) -> Callable[[str], FrameClock]:
 
 
 def screen_of(round_: Round) -> str:
-    """The labelling configuration of a round."""
-    return screen.config(round_.manifest.kind, round_.manifest.labels)
+    """The labelling configuration of a round.
+
+    Raises:
+        AnnotateError: this program makes another of its kind and labels than the one that the round was made with.
+    """
+    manifest = round_.manifest
+    config = screen.config(manifest.kind, manifest.labels)
+    found = hashlib.sha256(config.encode()).hexdigest()
+    if found != manifest.config_sha256:
+        raise AnnotateError(
+            f"round {manifest.round}: config_sha256: found {found}, expected {manifest.config_sha256}: its screen is "
+            "of another version of this program; go on with that one, or make a round of another name"
+        )
+    return config
 
 
 def posting_of(round_: Round, studio: Studio, media: Path) -> Callable[[Item], Posting]:

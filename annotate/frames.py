@@ -1,16 +1,15 @@
 """Source nanoseconds and the frames that Label Studio counts, both ways through a window's proxy.
 
-Label Studio counts frames from 1 and a region holds both its ends. Frame `f` is on screen from `(f - 1) / fps` of the
-proxy; it shows the source frame that is on screen then. All arithmetic is in integers and exact rationals.
+Label Studio counts frames from 1 and a region holds both its ends. Frame `f` is the proxy's frame `f - 1` of
+`annotate.pace`, which alone reckons with rates; what lies outside a window is cut to it here.
 """
 
 from __future__ import annotations
 
-from fractions import Fraction
-
 from annotate.errors import AnnotateError
+from annotate.pace import source_time, to_proxy_frame
 from annotate.tasks import Window
-from datasets_build.core.clock import NS_PER_S, FrameClock, Span
+from datasets_build.core.clock import FrameClock, Span
 
 
 def first_frame(window: Window, t_ns: int) -> int:
@@ -49,23 +48,11 @@ def frames_to_span(window: Window, clock: FrameClock, start: int, end: int) -> S
         raise AnnotateError(
             f"{window.video_id}: found frames {start} to {end}, expected 1 <= start <= end <= {window.frames}"
         )
-    first, last = _shown(window, clock, start - 1), _shown(window, clock, end - 1)
+    last = clock.index_at(source_time(window, clock, end - 1))
     end_ns = window.end_ns if end == window.frames else min(clock.time_of(last + 1), window.end_ns)
-    return Span(start_ns=max(clock.time_of(first), window.start_ns), end_ns=end_ns)
+    return Span(start_ns=source_time(window, clock, start - 1), end_ns=end_ns)
 
 
 def _place(window: Window, t_ns: int) -> int:
     """Proxy frames that come on before an instant of the source: 0 to all of them."""
-    if t_ns <= window.start_ns:
-        return 0
-    if t_ns >= window.end_ns:
-        return window.frames
-    ticks = window.time_map.exact(t_ns) * window.fps_num
-    return min(-(-ticks.numerator // (ticks.denominator * window.fps_den * NS_PER_S)), window.frames)
-
-
-def _shown(window: Window, clock: FrameClock, place: int) -> int:
-    """The source frame that the proxy frame of a place, from 0, shows."""
-    back = window.time_map.inverse()
-    instant = back.exact(min(Fraction(place * window.fps_den * NS_PER_S, window.fps_num), back.source[1]))
-    return clock.index_at(min(instant.numerator // instant.denominator, window.end_ns - 1))
+    return 0 if t_ns <= window.start_ns else to_proxy_frame(window, min(t_ns, window.end_ns))

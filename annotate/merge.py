@@ -21,9 +21,10 @@ from annotate.edited_events import Labels, edit_events
 from annotate.edited_questions import edit_questions
 from annotate.edits import Edits, Judged, Signature, Trouble
 from annotate.errors import AnnotateError
+from annotate.manifest import Manifest
 from annotate.published import link_inputs, write_settings
 from annotate.source import Film, check_folder, digest_of, films
-from annotate.tasks import Item, Kind, Manifest, Mark, Question, Said, Sheet, Work
+from annotate.tasks import Item, Kind, Mark, Question, Said, Sheet, Work
 from datasets_build.core.corrections import TABLE, Correction
 from datasets_build.core.files import publish_folder, sha256_file, write_json
 from datasets_build.core.layout import table_path

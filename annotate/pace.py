@@ -8,8 +8,10 @@ of the window it is exact.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from math import floor
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -64,12 +66,15 @@ class Pace:
         """The first proxy frame at or after an instant of the source."""
         return _ceil(self.time_map.exact(t_ns) * self.rate / NS_PER_S)
 
-    def shown(self, clock: FrameClock) -> Int64s:
-        """`(frames,) int64`: the source frame that each proxy frame shows, as places in the clock."""
-        start, end = (int(edge) for edge in self.time_map.source)
-        inside = clock.frames_in(Span(start_ns=start, end_ns=end))
-        firsts = np.array([self.first_frame(t) for t in clock.t_ns[inside.start : inside.stop].tolist()], np.int64)
-        return (firsts.searchsorted(np.arange(self.frames), side="right") - 1 + inside.start).astype(np.int64)
+    def shown(self, clock: FrameClock, frames: Sequence[int] | None = None) -> Int64s:
+        """`(frames,) int64`: the source frame that each proxy frame shows, from 0, as places in the clock.
+
+        `frames` are all of them unless some are named.
+        """
+        back, step = self.time_map.inverse(), NS_PER_S / self.rate
+        named = range(self.frames) if frames is None else frames
+        instants = np.array([floor(back.exact(frame * step)) for frame in named], np.int64)
+        return (clock.t_ns.searchsorted(instants, side="right") - 1).astype(np.int64)
 
 
 def to_proxy_frame(window: Window, t_ns: int) -> int:
@@ -98,8 +103,7 @@ def source_time(window: Window, clock: FrameClock, frame: int) -> int:
         raise AnnotateError(f"{window.video_id}: found frame {frame} of a proxy, expected 0 to {window.frames}")
     if frame == window.frames:
         return window.end_ns
-    instant = window.time_map.inverse().exact(Fraction(frame * window.fps_den * NS_PER_S, window.fps_num))
-    return clock.time_of(clock.index_at(instant.numerator // instant.denominator))
+    return clock.time_of(int(Pace.of(window).shown(clock, [frame])[0]))
 
 
 def unseen(window: Window, clock: FrameClock) -> list[int]:

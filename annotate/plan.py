@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import random
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -13,18 +15,22 @@ from pathlib import Path
 from pydantic import Field, ValidationError
 
 from annotate.errors import AnnotateError
+from annotate.manifest import LeftOut, Manifest
 from annotate.order import Candidate, OrderConfig, direction, order
 from annotate.proxy import ProxyConfig, make_proxy
-from annotate.rounds import MANIFEST, Round, create, folder_of, items_sha256, load, refuse_other
+from annotate.rounds import MANIFEST, REJECTS, Round, create, folder_of, items_sha256, load, refuse_other
 from annotate.screens import screen
 from annotate.sheets import is_empty, is_seen
 from annotate.source import Film, check_folder, digest_of, films, labels_of
-from annotate.tasks import Item, Kind, Manifest, Sheet, Window, Work, key_of
+from annotate.tasks import Item, Kind, Sheet, Window, Work, key_of
+from annotate.unasked import NOT_TAKEN, unasked
 from annotate.windows import LEAST_NS, MOST_NS, windows
 from datasets_build.core.clock import Span
 from datasets_build.core.config import Config
 from datasets_build.core.progress import track
-from datasets_build.core.records import Ns, Part
+from datasets_build.core.records import Ns, Part, Reject
+
+log = logging.getLogger(__name__)
 
 
 class PlanConfig(Config):
@@ -56,6 +62,20 @@ class Gold(Part):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Laid:
+    """All windows that may be shown, and a row for each record that is in none of them."""
+
+    places: list[_Place]
+    rejects: list[Reject]
+
+    def left_out(self, chosen: Sequence[_Place]) -> tuple[LeftOut, ...]:
+        """How many records are on no screen of the chosen windows, by the reason."""
+        counts = Counter(reject.code for reject in self.rejects)
+        counts[NOT_TAKEN] = len(_asked(self.places)) - len(_asked(chosen))
+        return tuple(LeftOut(code=code, records=count) for code, count in sorted(counts.items()) if count)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Place:
     """A window that may be shown: of which film, from where to where, and what is asked."""
 
@@ -73,11 +93,16 @@ class _Place:
 class Known:
     """What is known of windows before: what is true of some, and how far people were apart about others, 0..1.
 
-    Both by video and the window's ends.
+    Both by video and the window's ends. `after` is the closed round in which they were apart.
     """
 
     gold: Sequence[Gold] = ()
     disputed: Mapping[tuple[str, int, int], float] = field(default_factory=dict)
+    after: str | None = None
+
+    def gold_of(self, kind: Kind) -> list[Gold]:
+        """What is true in a round of a kind; the rest is for others."""
+        return [one for one in self.gold if one.work.kind == kind]
 
 
 NOTHING_KNOWN = Known()
@@ -95,16 +120,19 @@ def plan(root: Path, name: str, data: Path, kind: Kind, config: PlanConfig, *, k
         known: what is known of its windows.
 
     Raises:
-        AnnotateError: the folder is not finished, or has nothing of this kind; gold is of no window of it; a round of
-            this name was made of something else. No proxy is made then, unless only the items differ.
+        AnnotateError: the folder is not finished, or has nothing of this kind; gold is of no window of it, or nothing
+            that can be said there; a round of this name was made of something else. No proxy is made then, unless only
+            the items differ.
     """
-    asked = _manifest(folder_of(root, name), data, kind, config)
-    places = list(_places(data, kind, config))
-    truth = _truth(places, [one for one in known.gold if one.work.kind == kind])
-    chosen = _chosen(places, config, known)
+    asked = _manifest(folder_of(root, name), data, kind, config, known)
+    laid = _lay(data, kind, config)
+    chosen = _chosen(laid.places, config, known)
     if not chosen:
         raise AnnotateError(f"{data}: has nothing of kind {kind} that people could be asked about")
     _refuse_other(root, asked, len(chosen))
+    truth = _truth(laid.places, known.gold_of(kind), asked.labels)
+    left_out = laid.left_out(chosen)
+    _tell(folder_of(root, name), kind, left_out)
     folder = folder_of(root, name) / "proxies"
     items = []
     for place in track(chosen, total=len(chosen), label="proxies"):
@@ -112,11 +140,22 @@ def plan(root: Path, name: str, data: Path, kind: Kind, config: PlanConfig, *, k
             place.film.path, place.film.video, place.film.clock, span=place.span, folder=folder, config=config.proxy
         )
         items.append(_item(place, window, truth.get(place.name), asked.config_sha256))
-    found = {"items": len(items), "items_sha256": items_sha256(items), "gold": sum(item.is_gold for item in items)}
-    return create(root, asked.model_copy(update=found), items)
+    found = {
+        "items": len(items),
+        "items_sha256": items_sha256(items),
+        "gold": sum(item.is_gold for item in items),
+        "left_out": left_out,
+    }
+    return create(root, asked.model_copy(update=found), items, laid.rejects)
 
 
-def _manifest(folder: Path, data: Path, kind: Kind, config: PlanConfig) -> Manifest:
+def _tell(folder: Path, kind: Kind, left_out: Sequence[LeftOut]) -> None:
+    if left_out:
+        counts = ", ".join(f"{one.records} {one.code}" for one in left_out)
+        log.info("round %s: of kind %s go on no screen: %s; see %s", folder.name, kind, counts, folder / REJECTS)
+
+
+def _manifest(folder: Path, data: Path, kind: Kind, config: PlanConfig, known: Known) -> Manifest:
     """What a round says of itself before its items are known."""
     check_folder(data, kind)
     labels = labels_of(data) if kind == "events" else ()
@@ -127,6 +166,12 @@ def _manifest(folder: Path, data: Path, kind: Kind, config: PlanConfig) -> Manif
         seed=config.seed,
         overlap=config.overlap,
         sample=config.sample,
+        least_ns=config.least_ns,
+        most_ns=config.most_ns,
+        proxy=config.proxy,
+        order=config.order,
+        after=known.after,
+        gold_sha256=_gold_sha256(known.gold_of(kind)),
         labels=labels,
         config_sha256=hashlib.sha256(screen.config(kind, labels).encode()).hexdigest(),
         model_version=digest_of(data, kind),
@@ -135,6 +180,12 @@ def _manifest(folder: Path, data: Path, kind: Kind, config: PlanConfig) -> Manif
         gold=0,
         made_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
+
+
+def _gold_sha256(gold: Sequence[Gold]) -> str | None:
+    """Of what is said to be true, in whatever order; None for nothing."""
+    lines = sorted(one.model_dump_json() for one in gold)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest() if lines else None
 
 
 def _refuse_other(root: Path, asked: Manifest, items: int) -> None:
@@ -146,26 +197,63 @@ def _refuse_other(root: Path, asked: Manifest, items: int) -> None:
         refuse_other(old, asked.model_copy(update=same), folder)
 
 
-def _truth(places: Sequence[_Place], gold: Sequence[Gold]) -> dict[tuple[str, int, int], Work]:
-    """What is true, by window. Raises AnnotateError for what is no window of the folder, and for one named twice."""
-    names, truth = {place.name for place in places}, dict[tuple[str, int, int], Work]()
+def _truth(places: Sequence[_Place], gold: Sequence[Gold], labels: Sequence[str]) -> dict[tuple[str, int, int], Work]:
+    """What is true, by window.
+
+    Raises:
+        AnnotateError: it is of no window of the folder, stands twice, or is what nobody can say on the screen.
+    """
+    by_name, truth = {place.name: place for place in places}, dict[tuple[str, int, int], Work]()
     for one in gold:
         window = one.video_id, one.start_ns, one.end_ns
         where = f"gold of {one.video_id}, {one.start_ns} to {one.end_ns} ns"
-        if window not in names:
+        if window not in by_name:
             raise AnnotateError(f"{where}: is no window of the folder with these settings, expected one as it is cut")
         if window in truth:
             raise AnnotateError(f"{where}: stands twice, expected once")
+        _check_sayable(one.work, by_name[window], labels, where)
         truth[window] = one.work
     return truth
 
 
-def _places(data: Path, kind: Kind, config: PlanConfig) -> Iterator[_Place]:
+def _check_sayable(work: Work, place: _Place, labels: Sequence[str], where: str) -> None:
+    """Who is measured against what cannot be said on the screen would be wrong whatever they do."""
+    for mark in work.marks:
+        if mark.label not in labels:
+            raise AnnotateError(f"{where}: event {mark.id}: found label {mark.label!r}, expected one of the round")
+        if not (
+            mark.start_ns <= mark.end_ns and mark.start_ns < place.span.end_ns and mark.end_ns >= place.span.start_ns
+        ):
+            raise AnnotateError(
+                f"{where}: event {mark.id}: found {mark.start_ns} to {mark.end_ns} ns, expected a part of the window"
+            )
+    judged = sorted([*(one.id for one in work.questions), *(one.id for one in work.turns)])
+    if work.kind != "events" and work.usable and judged != sorted(place.sheet.ids):
+        raise AnnotateError(
+            f"{where}: found verdicts of {', '.join(judged) or 'nothing'}, expected one of each of the window: "
+            f"{', '.join(sorted(place.sheet.ids))}"
+        )
+
+
+def _lay(data: Path, kind: Kind, config: PlanConfig) -> _Laid:
+    laid = _Laid(places=[], rejects=[])
     for film in films(data, kind):
-        for span in windows(film.clock, film.busy, least_ns=config.least_ns, most_ns=config.most_ns):
-            sheet = film.sheet(kind, span)
-            if not is_empty(sheet):
-                yield _Place(film=film, span=span, sheet=sheet)
+        places = list(_places(film, kind, config))
+        laid.places.extend(places)
+        laid.rejects.extend(unasked(film, kind, {name for _, name in _asked(places)}))
+    return laid
+
+
+def _places(film: Film, kind: Kind, config: PlanConfig) -> Iterator[_Place]:
+    for span in windows(film.clock, film.busy, least_ns=config.least_ns, most_ns=config.most_ns):
+        sheet = film.sheet(kind, span)
+        if not is_empty(sheet):
+            yield _Place(film=film, span=span, sheet=sheet)
+
+
+def _asked(places: Sequence[_Place]) -> set[tuple[str, str]]:
+    """The videos and ids of all records that the sheets of windows ask about."""
+    return {(place.film.video.id, name) for place in places for name in place.sheet.ids}
 
 
 def _chosen(places: Sequence[_Place], config: PlanConfig, known: Known) -> list[_Place]:
@@ -208,10 +296,11 @@ def read_gold(path: Path) -> list[Gold]:
     """What is true of some windows, from a file of JSON lines. Raises AnnotateError with the line and field."""
     found = []
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        # Not `splitlines`, which also breaks at characters that a note may hold.
+        lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise AnnotateError(f"{path}: cannot be read as JSON lines ({error})") from error
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(lines if lines != [""] else [], start=1):
         try:
             found.append(Gold.model_validate_json(line))
         except ValidationError as error:

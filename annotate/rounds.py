@@ -1,7 +1,7 @@
 """A round's folder: what was asked, of whom never, and proof that it is still what was asked.
 
-`ROUNDS/<round>/` holds `items.jsonl` and `manifest.json`, written once and never changed; the manifest comes last, so a
-folder without one is no round yet.
+`ROUNDS/<round>/` holds `items.jsonl`, `rejects.jsonl` (records that no screen asks about) and `manifest.json`, written
+once and never changed; the manifest comes last, so a folder without one is no round yet.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -17,14 +17,18 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from annotate.errors import AnnotateError
-from annotate.tasks import Item, Manifest
-from datasets_build.core.files import sha256_file, write_json, write_jsonl
-from datasets_build.core.records import Part
+from annotate.manifest import Manifest
+from annotate.tasks import Item
+from datasets_build.core.files import sha256_file, write_bytes, write_jsonl
+from datasets_build.core.records import Json, Part, Reject
 
 MANIFEST = "manifest.json"
 ITEMS = "items.jsonl"
+REJECTS = "rejects.jsonl"
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
-_WHEN = "made_at"  # the first one stands: the same round asked for tomorrow is the same round
+# The first instant stands: the same round asked for tomorrow is the same round; the others follow from the rest.
+_NOT_ASKED_FOR = {"made_at", "left_out", "rejects_sha256", "sha256"}
+_MADE = {"items", "items_sha256", "gold"}
 
 P = TypeVar("P", bound=Part)
 
@@ -67,8 +71,14 @@ def blind(item: Item) -> Item:
     return item.model_copy(update={"is_gold": False, "truth": None})
 
 
-def create(root: Path, manifest: Manifest, items: Sequence[Item]) -> Round:
+def create(root: Path, manifest: Manifest, items: Sequence[Item], rejects: Sequence[Reject] = ()) -> Round:
     """Make a round below `root`, or find the same one again.
+
+    Args:
+        root: the folder of all rounds.
+        manifest: what it says of itself; the digests of its files and of itself are laid into it.
+        items: of the round.
+        rejects: the records of its kind that no screen asks about, each with the reason.
 
     Raises:
         AnnotateError: the manifest does not describe the items; a round of this name was made of something else, with
@@ -82,8 +92,10 @@ def create(root: Path, manifest: Manifest, items: Sequence[Item]) -> Round:
         return found
     folder.mkdir(parents=True, exist_ok=True)
     write_jsonl(folder / ITEMS, items)
-    write_json(folder / MANIFEST, manifest.model_dump(mode="json"))
-    return Round(folder=folder, manifest=manifest, items=tuple(items))
+    write_jsonl(folder / REJECTS, rejects)
+    made = manifest.model_copy(update={"rejects_sha256": sha256_file(folder / REJECTS)}).sealed()
+    write_bytes(folder / MANIFEST, made.text.encode())
+    return Round(folder=folder, manifest=made, items=tuple(items))
 
 
 def load(root: Path, name: str) -> Round:
@@ -95,21 +107,35 @@ def load(root: Path, name: str) -> Round:
     folder = folder_of(root, name)
     if not (folder / MANIFEST).exists():
         raise AnnotateError(f"{folder}: no round of this name; make it with annotate-push")
-    manifest = _parse(Manifest, (folder / MANIFEST).read_bytes(), str(folder / MANIFEST))
+    written = (folder / MANIFEST).read_bytes()
+    manifest = _parse(Manifest, written, str(folder / MANIFEST))
     if manifest.round != name:
         raise AnnotateError(f"{folder / MANIFEST}: round: found {manifest.round}, expected the folder's name {name}")
     if not (folder / ITEMS).exists():
         raise AnnotateError(f"{folder / ITEMS}: no such file, expected the round's {manifest.items} items")
-    found = sha256_file(folder / ITEMS)
-    if found != manifest.items_sha256:
-        raise AnnotateError(
-            f"{folder / ITEMS}: items_sha256: found {found}, expected {manifest.items_sha256}: somebody changed the "
-            "items of a round; put them back from a copy, or make a round of another name"
-        )
+    _check_file(folder / ITEMS, "items_sha256", manifest.items_sha256)
     lines = (folder / ITEMS).read_bytes().splitlines()
     items = tuple(_parse(Item, line, f"{folder / ITEMS}:{at}") for at, line in enumerate(lines, start=1))
     _check(manifest, items, str(folder / MANIFEST))
+    if written != manifest.sealed().text.encode():
+        raise AnnotateError(
+            f"{folder / MANIFEST}: sha256: found {manifest.sha256}, expected {manifest.sealed().sha256} and its fields "
+            "as they were written: somebody changed the manifest of a round; put it back from a copy, or make a round "
+            "of another name"
+        )
+    if not (folder / REJECTS).exists():
+        raise AnnotateError(f"{folder / REJECTS}: no such file, expected the round's records that no screen asks about")
+    _check_file(folder / REJECTS, "rejects_sha256", manifest.rejects_sha256)
     return Round(folder=folder, manifest=manifest, items=items)
+
+
+def _check_file(path: Path, field: str, expected: str) -> None:
+    found = sha256_file(path)
+    if found != expected:
+        raise AnnotateError(
+            f"{path}: {field}: found {found}, expected {expected}: somebody changed the {path.stem} of a round; put "
+            "them back from a copy, or make a round of another name"
+        )
 
 
 def round_of(root: Path, key: str, *, but: str) -> str | None:
@@ -159,9 +185,22 @@ def _check(manifest: Manifest, items: Sequence[Item], where: str) -> None:
 
 
 def refuse_other(old: Manifest, new: Manifest, folder: Path) -> None:
-    """Raises AnnotateError with the names of the fields in which two manifests of one round differ."""
-    before, after = old.model_dump(mode="json"), new.model_dump(mode="json")
-    fields = [name for name in after if name != _WHEN and before[name] != after[name]]
-    if fields:
-        changes = "; ".join(f"{name}: {before[name]} → {after[name]}" for name in fields)
-        raise AnnotateError(f"{folder}: a round of this name was made of something else ({changes}); choose another")
+    """Raises AnnotateError with each setting in which two manifests of one round differ: what it has, what is asked."""
+    before, after = (each.model_dump(mode="json", exclude=_NOT_ASKED_FOR) for each in (old, new))
+    changes = dict(_changes(before, after))
+    if changes:
+        told = "; ".join(f"{name}: {change}" for name, change in changes.items())
+        same = "" if changes.keys() - _MADE else "; every setting is the same, so the records or the clips are others"
+        raise AnnotateError(
+            f"{folder}: a round of this name was made of something else ({told}), each what it has → what was asked "
+            f"for{same}; ask for what it has, or choose another name"
+        )
+
+
+def _changes(old: Json, new: Json, name: str = "") -> Iterator[tuple[str, str]]:
+    """The full name of each field in which two records differ, and from what to what."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for field in new:
+            yield from _changes(old[field], new[field], f"{name}.{field}" if name else field)
+    elif old != new:
+        yield name, f"{old} → {new}"

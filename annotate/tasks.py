@@ -119,6 +119,12 @@ class Sheet(Part):
     questions: Many[Question] = ()
     turns: Many[Said] = ()
 
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Of all that is asked about."""
+        shown: tuple[Mark | Question | Said, ...] = (*self.marks, *self.questions, *self.turns)
+        return tuple(one.id for one in shown)
+
 
 class Work(Part):
     """What a person did about a sheet; `usable` is False where the clip cannot be judged."""
@@ -144,29 +150,6 @@ class Item(Part):
     is_gold: bool = False
     truth: Work | None = None
     priority: float = 0.0
-
-
-class Manifest(Part):
-    """What a round is, written before anything is sent and never changed.
-
-    `data` is the folder of the records, relative to the round's. `sample` is how many windows were asked for, None for
-    all. `config_sha256` is of the labelling configuration, `items_sha256` of `items.jsonl`.
-    """
-
-    round: str
-    kind: Kind
-    data: str
-    seed: int
-    overlap: Annotated[int, Field(ge=1)]
-    sample: int | None
-    labels: Many[str]
-    config_sha256: str
-    model_version: str
-    items: int
-    items_sha256: str
-    gold: int
-    made_at: str
-    parent_round: str | None = None
 
 
 class Done(Part):

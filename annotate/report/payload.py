@@ -12,13 +12,14 @@ from annotate.agreement.panels import table_of
 from annotate.closing import Closed, read_closed
 from annotate.desk import reading_of
 from annotate.held import Held
+from annotate.manifest import Manifest
 from annotate.pull import Reading
 from annotate.report.cases import Cases, cases_of, clipped
 from annotate.report.settings import PageConfig
 from annotate.report.words import Group, Line, SignLines, event_group, group_of, sign_lines
 from annotate.rounds import Round
 from annotate.standing import Status, counts, finished, held, status
-from annotate.tasks import Done, Manifest
+from annotate.tasks import Done
 from datasets_build.core.clock import NS_PER_S
 from datasets_build.core.config import Config
 

@@ -1,33 +1,22 @@
 """The screen for dialogues: the turns beside the video and in step with it, and a block to judge each.
 
 Label Studio sorts the turns of its transcript and counts those that it shows, so nothing is asked of the transcript:
-it is there to be read and to seek in the video. The blocks are of their own list, in the order of the sheet, and their
-controls are named after the place there (`verdict_0`). Of a text only one that differs counts, and only under `fix`.
+it is there to be read and to seek in the video. The blocks are of their own list, in the order of the sheet. Of a text
+only one that differs counts, and only under `fix`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from annotate.screens.regions import (
-    CLIP,
-    Control,
-    Reading,
-    Region,
-    ScreenError,
-    Task,
-    block_controls,
-    data_of,
-    moment,
-    render,
-    sent,
-)
+from annotate.screens.blocks import Block, Blocks
+from annotate.screens.regions import Reading, Task, data_of, moment, render
 from annotate.tasks import Item, Said, Timing, TurnVerdict, Window, Work
 from datasets_build.core.clock import NS_PER_S, FrameClock
 from datasets_build.core.records import Json
 
 TIMINGS: dict[str, Timing] = {"too early": "too_early", "too late": "too_late"}
-_TYPES = {"verdict": "choices", "text": "textarea", "timing": "choices"}
+BLOCKS = Blocks(about="turn", types={"verdict": "choices", "text": "textarea", "timing": "choices"})
 # A turn that starts at exactly zero would be put behind all others in the transcript.
 _LEAST_NS = 1_000_000
 
@@ -37,10 +26,6 @@ def config() -> str:
     return render("dialogue")
 
 
-def _controls(count: int) -> dict[str, Control]:
-    return block_controls(_TYPES, "turn", count)
-
-
 def encode(item: Item, *, video: str | None = None) -> Task:
     """What the server gets: the transcript, the turns as blocks, and their texts filled in. No verdict is chosen.
 
@@ -48,17 +33,10 @@ def encode(item: Item, *, video: str | None = None) -> Task:
         ScreenError: no turn, or two of one id.
     """
     turns = item.sheet.turns
-    if len({turn.id for turn in turns}) != len(turns) or not turns:
-        raise ScreenError(f"item {item.key}: found {len(turns)} turns, expected one or more, each id once")
-    controls = _controls(len(turns))
+    result = BLOCKS.filled(item, turns, lambda turn: {"text": {"text": [turn.text]}} if turn.text.strip() else {})
     blocks: list[Json] = [{"id": turn.id, "text": _words(item.window, place, turn)} for place, turn in enumerate(turns)]
     lines: list[Json] = [_line(item.window, place, turn) for place, turn in enumerate(turns)]
-    result = [
-        sent(controls[f"text_{place}"], f"{turn.id}-text", f"text_{place}", {"text": [turn.text]})
-        for place, turn in enumerate(turns)
-        if turn.text.strip()
-    ]
-    return Task(data={**data_of(item, video), "turns": blocks, "transcript": lines}, result=tuple(result))
+    return Task(data={**data_of(item, video), "turns": blocks, "transcript": lines}, result=result)
 
 
 def _words(window: Window, place: int, turn: Said) -> str:
@@ -80,36 +58,20 @@ def _line(window: Window, place: int, turn: Said) -> Json:
 
 
 def read(result: Sequence[Json], item: Item, *, is_finished: bool = True) -> tuple[list[TurnVerdict], bool, Reading]:
-    """The verdicts, whether the clip can be judged, and the reading with its flaws.
-
-    A result that is not finished, as a prediction is, need not have verdicts.
-    """
-    turns = item.sheet.turns
-    controls = _controls(len(turns))
-    reading = Reading(result, controls)
-    fields = reading.single(controls)
-    if not reading.is_usable(fields.get(CLIP)):
-        return [], False, reading
-    blocks = (
-        {field: fields[f"{field}_{place}"] for field in _TYPES if f"{field}_{place}" in fields}
-        for place in range(len(turns))
-    )
-    judged = [_judged(reading, block, turn, is_finished) for block, turn in zip(blocks, turns, strict=True)]
-    return [each for each in judged if each], True, reading
+    """The turns that have a verdict, whether the clip can be judged, and the reading with its flaws."""
+    return BLOCKS.read(result, item.sheet.turns, _judged, is_finished=is_finished)
 
 
-def _judged(reading: Reading, block: Mapping[str, Region], turn: Said, is_finished: bool) -> TurnVerdict | None:
-    before = len(reading.flaws)
-    verdict = reading.verdict(block.get("verdict"), f"turn {turn.id}", is_finished=is_finished)
-    late = reading.choice(block.get("timing"), TIMINGS)
+def _judged(block: Block, turn: Said) -> TurnVerdict | None:
+    reading, before = block.reading, len(block.reading.flaws)
+    verdict = block.verdict()
+    late = reading.choice(block.field("timing"), TIMINGS)
+    text = reading.text(block.field("text")) if block.is_open(verdict) else None
+    text = None if text == turn.text.strip() else text
     if verdict is None:
         return None
-    text: str | None = None
-    if verdict == "fix":
-        text = reading.text(block.get("text"))
-        text = None if text == turn.text.strip() else text
-        if len(reading.flaws) == before and text is None and late is None:
-            reading.flaw("unchanged", f"turn {turn.id}", "fix without a change", "another text or a complaint")
+    if verdict == "fix" and len(reading.flaws) == before and text is None and late is None:
+        reading.flaw("unchanged", block.where, "fix without a change", "another text or a complaint")
     return TurnVerdict(id=turn.id, verdict=verdict, text=text, timing=TIMINGS[late] if late else None)
 
 

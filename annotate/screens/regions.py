@@ -10,13 +10,13 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeGuard, cast
+from typing import TypeGuard
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from annotate.errors import AnnotateError
 from annotate.frames import first_frame
-from annotate.tasks import Item, Verdict, Window
+from annotate.tasks import Item, Window
 from datasets_build.core.clock import format_ns
 from datasets_build.core.records import Json, Part
 
@@ -121,7 +121,7 @@ class Reading:
             self.flaw("shape", where, entry, "a region: an object")
             return None
         id_, name, value = entry.get("id"), entry.get("from_name"), entry.get("value")
-        if not isinstance(id_, str) or not id_:
+        if not isinstance(id_, str) or not _is_text(id_):
             self.flaw("shape", f"{where}, id", repr(id_), "a text that is not empty")
             return None
         where = f"region {id_}"
@@ -164,7 +164,7 @@ class Reading:
         if region is None:
             return None
         found = region.value.get("text")
-        if isinstance(found, list) and len(found) == 1 and isinstance(found[0], str) and found[0].strip():
+        if isinstance(found, list) and len(found) == 1 and isinstance(found[0], str) and _is_text(found[0].strip()):
             return found[0].strip()
         self.flaw("text", region.where, found, "one text that is not empty")
         return None
@@ -178,12 +178,6 @@ class Reading:
             return found
         self.flaw("number", region.where, repr(found), f"a whole number from 1 to {most}")
         return None
-
-    def verdict(self, region: Region | None, where: str, *, is_finished: bool) -> Verdict | None:
-        """Accept, fix or reject, which a finished result must have; None where it is missing or a flaw."""
-        if region is None and is_finished:
-            self.flaw("missing", where, "no verdict", "one of " + ", ".join(VERDICTS))
-        return cast("Verdict | None", self.choice(region, VERDICTS))
 
     def is_usable(self, region: Region | None) -> bool:
         """Whether the clip can be judged, which it can where nobody says otherwise."""
@@ -199,6 +193,11 @@ class Reading:
 def is_whole(value: Json) -> TypeGuard[int]:
     """Whether a value is a whole number and no truth value; JSON writes a browser's whole numbers without a point."""
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_text(value: str) -> bool:
+    """Whether a text is not empty and can be written; JSON may hold half a character, which no file takes."""
+    return bool(value) and not any("\ud800" <= sign <= "\udfff" for sign in value)
 
 
 def _short(text: str) -> str:
@@ -222,15 +221,6 @@ def data_of(item: Item, video: str | None = None) -> dict[str, Json]:
         "video": video if video is not None else f"{MEDIA}{window.proxy_sha256}.mp4",
         "fps": window.fps_num / window.fps_den,
     }
-
-
-def block_controls(types: Mapping[str, str], block: str, count: int) -> dict[str, Control]:
-    """The controls of a screen of so many blocks: each block's fields with their types, and that of the whole clip."""
-    found = {CLIP: CLIP_CONTROL}
-    for place in range(count):
-        for field, type_ in types.items():
-            found[f"{field}_{place}"] = Control(type=type_, to_name=f"{block}_{place}")
-    return found
 
 
 def sent(control: Control, id_: str, name: str, value: dict[str, Json]) -> Json:

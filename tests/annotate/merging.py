@@ -9,9 +9,11 @@ from pathlib import Path
 
 from annotate.edited_events import Labels
 from annotate.edits import Edits, Judged, Signature
+from annotate.manifest import Manifest
 from annotate.merge import edits_of
+from annotate.proxy import ProxyConfig
 from annotate.source import Film
-from annotate.tasks import Item, Kind, Manifest, QuestionVerdict, TurnVerdict, Window, Work, key_of
+from annotate.tasks import Item, Kind, QuestionVerdict, TurnVerdict, Window, Work, key_of
 from datasets_build.builders.corrected import in_order, with_twins
 from datasets_build.builders.dialogue import DialogueConfig, dialogue_of
 from datasets_build.builders.facts import seed_of
@@ -131,6 +133,7 @@ def broken(scene: Scene, film: Film) -> list[object]:
 def manifest_of(items: Sequence[Item], kind: Kind, name: str = "r1") -> Manifest:
     """What a round of some items says of itself."""
     return Manifest(
-        round=name, kind=kind, data="", seed=0, overlap=1, sample=None, labels=(), config_sha256="", model_version="",
-        items=len(items), items_sha256="", gold=0, made_at=BY.made_at,
+        round=name, kind=kind, data="", seed=0, overlap=1, sample=None, least_ns=1, most_ns=2,
+        proxy=ProxyConfig(), order=None, labels=(), config_sha256="", model_version="", items=len(items),
+        items_sha256="", gold=0, made_at=BY.made_at,
     )  # fmt: skip

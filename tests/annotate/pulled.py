@@ -12,15 +12,17 @@ def project_of(round_, board):
     return board.projects[round_.title][0]
 
 
-def fetch(round_, board, *, everything=False, counter=None, people="people.json"):
-    return pull(
-        round_,
-        board,
-        project=project_of(round_, board),
-        reading=reading(counter),
-        people=People(round_.folder.parents[1] / people),
-        everything=everything,
-    )
+def known(round_, board, *, counter=None, people="people.json"):
+    """What a pull or a close is told beside the round and its server."""
+    return {
+        "project": project_of(round_, board),
+        "reading": reading(counter),
+        "people": People(round_.folder.parents[1] / people),
+    }
+
+
+def fetch(round_, board, *, everything=False, **more):
+    return pull(round_, board, everything=everything, **known(round_, board, **more))
 
 
 def rows(round_):

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 
 from annotate.board import Posting
 from annotate.errors import AnnotateError
+from annotate.manifest import Manifest
+from annotate.proxy import ProxyConfig
 from annotate.pull import Reading
 from annotate.push import Patience
 from annotate.rounds import create, items_sha256
-from annotate.tasks import Item, Manifest, Mark, Sheet, Window, Work, key_of
+from annotate.tasks import Item, Mark, Sheet, Window, Work, key_of
 from datasets_build.core.augmentation import Knot
 from datasets_build.core.records import Problem
 
@@ -51,6 +53,10 @@ def manifest(of, name="r1", **changes):
         "seed": 3,
         "overlap": 2,
         "sample": None,
+        "least_ns": 120 * 10**9,
+        "most_ns": 300 * 10**9,
+        "proxy": ProxyConfig(),
+        "order": None,
         "labels": ("jump", "fall"),
         "config_sha256": sha256(CONFIG),
         "model_version": "rules/1",

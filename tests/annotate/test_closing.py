@@ -10,33 +10,11 @@ import pytest
 from annotate.closing import SNAPSHOT, close, read_closed
 from annotate.errors import AnnotateError
 from annotate.journal import JOURNAL
-from annotate.people import People
 from annotate.pull import CLOSED, pull
-from annotate.push import push
-from tests.annotate.board_of_lies import BoardOfLies
-from tests.annotate.rounds_of_items import CONFIG, patience, posting, reading, some_round, tree
+from tests.annotate.pulled import known
+from tests.annotate.rounds_of_items import tree
 
 JUMP = ["jump"]
-
-
-@pytest.fixture
-def board():
-    return BoardOfLies(honest=True)
-
-
-@pytest.fixture
-def round_(tmp_path, board):
-    made = some_round(tmp_path / "rounds")
-    push(made, board, config=CONFIG, posting=posting, patience=patience(board))
-    return made
-
-
-def known(round_, board):
-    return {
-        "project": board.projects[round_.title][0],
-        "reading": reading(),
-        "people": People(round_.folder.parents[1] / "people.json"),
-    }
 
 
 def differences(closed):

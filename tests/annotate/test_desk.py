@@ -69,6 +69,15 @@ def test_what_is_sent_is_the_sheet_in_the_rounds_own_screen(made, tmp_path, kind
     assert INSTRUCTIONS.keys() == set(KINDS)
 
 
+@pytest.mark.parametrize("change", [{"config_sha256": "0" * 64}, {"labels": ("other",)}])
+def test_a_screen_that_is_not_the_rounds_own_is_refused(round_, tmp_path, change):
+    other = replace(round_, manifest=round_.manifest.model_copy(update=change))
+    board = Desk()
+    with pytest.raises(AnnotateError, match=r"round r1: config_sha256: found .*: its screen is of another version"):
+        sent(other, board, tmp_path)
+    assert not board.projects
+
+
 def test_nothing_that_is_sent_tells_gold_from_the_rest(round_, tmp_path):
     posting = posting_of(round_, Desk(), tmp_path)
     assert sum(item.is_gold for item in round_.items) == 2
@@ -78,7 +87,8 @@ def test_nothing_that_is_sent_tells_gold_from_the_rest(round_, tmp_path):
 
 
 def test_what_a_screen_would_not_take_back_is_never_sent(round_, tmp_path):
-    broken = replace(round_, manifest=round_.manifest.model_copy(update={"labels": ("other",)}))
+    other = {"labels": ("other",), "config_sha256": sha256(screen.config("events", ("other",)))}
+    broken = replace(round_, manifest=round_.manifest.model_copy(update=other))
     board = Desk()
     with pytest.raises(AnnotateError, match=r"item [0-9a-f]{20}: .*label"):
         sent(broken, board, tmp_path)

@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 
 from annotate.errors import AnnotateError
 from annotate.frames import first_frame, frames_to_span, span_to_frames
+from annotate.pace import Pace, source_time, to_proxy_frame
 from datasets_build.core.clock import NS_PER_S, Span
 from tests.annotate.screens.windows import FILM, NTSC, constant, inside, variable, watched, window_of
+from tests.annotate.test_pace import window_of as proxied
 from tests.laws import examples
 
 
@@ -67,6 +69,36 @@ def test_any_span_that_meets_the_window_is_at_least_one_frame_of_it(pair, data):
     assert 1 <= first <= last <= window.frames
     assert (first == 1) or start > window.start_ns
     assert (last == window.frames) or end < window.end_ns
+
+
+@st.composite
+def made(draw):
+    """A source of 23.976, 29.97, 60 or 25 frames a second or of none that is constant, and a window that was made."""
+    rate, tick = draw(st.sampled_from([FILM, NTSC, Fraction(60), Fraction(25), None])), Fraction(1, 90_000)
+    if rate is None:
+        clock, tick = variable(draw(st.lists(st.integers(17, 250), min_size=2, max_size=40))), Fraction(1, 1000)
+    else:
+        clock = constant(rate, draw(st.integers(2, 90)), tick)
+    first = draw(st.integers(0, len(clock) - 1))
+    stop = draw(st.integers(first + 1, len(clock)))
+    return clock, proxied(clock, tick, Span(start_ns=clock.time_of(first), end_ns=clock.time_of(stop)))
+
+
+@given(made(), st.data())
+@settings(max_examples=examples(100), deadline=None)
+def test_the_frames_of_a_screen_are_those_of_the_proxy_that_was_made_counted_from_one(pair, data):
+    """Who makes proxies and who reads people's frames mean the same picture."""
+    clock, window = pair
+    shown = Pace.of(window).shown(clock).tolist()
+    assert shown == pictures(clock, window)
+    for t in inside(clock, window)[:-1]:
+        assert first_frame(window, t) == to_proxy_frame(window, t) + 1 == shown.index(clock.index_at(t)) + 1
+    for frame, place in enumerate(shown, start=1):
+        span = frames_to_span(window, clock, frame, frame)
+        assert span.start_ns == source_time(window, clock, frame - 1) == clock.time_of(place)
+        assert span.end_ns == clock.time_of(place + 1)
+    some = data.draw(st.lists(st.integers(0, window.frames - 1), max_size=9))
+    assert Pace.of(window).shown(clock, some).tolist() == [shown[frame] for frame in some]
 
 
 @pytest.mark.parametrize("rate", [FILM, NTSC, Fraction(25), Fraction(60), Fraction(120)])

@@ -191,6 +191,24 @@ def test_gold_goes_with_a_round_and_is_in_no_task(annotate, board, folder, tmp_p
     assert "gold" not in str([task.data for task in board.tasks.values()])
 
 
+def test_a_push_tells_what_goes_on_no_screen_and_an_other_one_of_the_same_name_what_is_other(
+    annotate, board, folder, tmp_path
+):
+    code, _, err = pushed(annotate, folder, tmp_path, kind="qa")
+    rejects = tmp_path / "rounds" / "r1" / "rejects.jsonl"
+    (told,) = [line for line in err.splitlines() if "go on no screen" in line]
+    counts = ", ".join(f"{one.records} {one.code}" for one in load(tmp_path / "rounds", "r1").manifest.left_out)
+    assert code == 0
+    assert counts
+    assert told.endswith(f"round r1: of kind qa go on no screen: {counts}; see {rejects}")
+    assert rejects.read_text().count("\n") == sum(
+        one.records for one in load(tmp_path / "rounds", "r1").manifest.left_out
+    )
+    assert "(proxy.crf: 23 → 30), each what it has → what was asked for" in refused(
+        pushed(annotate, folder, tmp_path, "proxy.crf=30", kind="qa")
+    )
+
+
 # Bad input
 
 

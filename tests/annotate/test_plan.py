@@ -1,7 +1,5 @@
 """A round before it is sent: the same for the same settings, refused for others, and never telling what is gold."""
 
-import json
-import shutil
 from dataclasses import replace
 from functools import cache
 from itertools import groupby
@@ -13,14 +11,17 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from annotate import plan as planning
+from annotate.desk import posting_of, show_clips
 from annotate.errors import AnnotateError
 from annotate.plan import Gold, Known, PlanConfig, read_gold
 from annotate.proxy import check_proxy
 from annotate.rounds import blind, load
 from annotate.source import films
 from annotate.tasks import Work
+from tests.annotate.desks import Desk, sent
 from tests.annotate.films import numbers
-from tests.annotate.planned import S, place, planned
+from tests.annotate.merging import untouched_work
+from tests.annotate.planned import S, no_proxy, place, planned
 from tests.annotate.rounds_of_items import tree
 
 
@@ -28,25 +29,6 @@ from tests.annotate.rounds_of_items import tree
 def whole(clips, tmp_path_factory):
     """A round of all windows."""
     return planned(tmp_path_factory.mktemp("whole"), clips)
-
-
-@pytest.fixture
-def unmade(monkeypatch):
-    """Proxies cost nothing: windows that no file stands for. The spans that were asked for."""
-    made = []
-
-    def make(path, video, clock, *, span, folder, config):
-        made.append((video.id, span.start_ns))
-        return WINDOW.model_copy(update={"video_id": video.id, "start_ns": span.start_ns, "end_ns": span.end_ns})
-
-    monkeypatch.setattr(planning, "make_proxy", make)
-    return made
-
-
-WINDOW = planning.Window(
-    video_id="", start_ns=0, end_ns=1, proxy_sha256="0" * 64, width=64, height=48, fps_num=25, fps_den=1, frames=25,
-    knots=(),
-)  # fmt: skip
 
 
 def test_windows_are_the_whole_of_every_video_in_the_order_of_the_index(whole, clips):
@@ -125,7 +107,7 @@ def test_a_sample_is_as_many_of_the_windows_in_their_order_and_the_seed_alone_dr
     places, found = [place(item) for item in whole.items], read(clips)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(planning, "films", lambda data, kind: iter(found))
-        patched.setattr(planning, "make_proxy", lambda *args, **more: fake(*args, **more))
+        patched.setattr(planning, "make_proxy", no_proxy)
         drawn, again = (
             [place(item) for item in planned(root, clips, sample=sample, seed=seed).items]
             for root in (tmp_path_factory.mktemp("a"), tmp_path_factory.mktemp("b"))
@@ -140,59 +122,12 @@ def read(clips):
     return list(films(clips, "events"))
 
 
-def fake(path, video, clock, *, span, folder, config):
-    return WINDOW.model_copy(update={"video_id": video.id, "start_ns": span.start_ns, "end_ns": span.end_ns})
-
-
 def test_other_seeds_draw_other_samples(clips, tmp_path, unmade):
     drawn = {
         tuple(place(item) for item in planned(tmp_path, clips, name=f"r{seed}", sample=3, seed=seed).items)
         for seed in range(8)
     }
     assert len(drawn) > 1
-
-
-@pytest.mark.parametrize(
-    ("change", "field"),
-    [
-        ({"seed": 1}, "seed: 0 → 1"),
-        ({"overlap": 2}, "overlap: 1 → 2"),
-        ({"sample": 3}, "sample: 2 → 3"),
-        ({"sample": None}, "sample: 2 → None; items: 2 → 7"),
-    ],
-)
-def test_another_setting_is_refused_by_the_name_of_its_field_before_a_proxy_is_made(
-    clips, tmp_path, unmade, change, field
-):
-    planned(tmp_path, clips, sample=2)
-    before = tree(tmp_path)
-    unmade.clear()
-    with pytest.raises(AnnotateError, match="a round of this name was made of something else") as refused:
-        planned(tmp_path, clips, **{"sample": 2, **change})
-    assert field in str(refused.value)
-    assert tree(tmp_path) == before
-    assert not unmade
-
-
-def test_another_kind_and_other_records_are_refused_too(clips, tmp_path, unmade):
-    data = shutil.copytree(clips, tmp_path / "data")
-    planned(tmp_path / "rounds", data)
-    with pytest.raises(AnnotateError, match="kind: events → qa"):
-        planned(tmp_path / "rounds", data, "qa")
-    path = data / "events" / "manifest.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "fingerprint": "other"}))
-    with pytest.raises(AnnotateError, match=r"model_version: \w+ → other"):
-        planned(tmp_path / "rounds", data)
-    with pytest.raises(AnnotateError, match=r"data: \.\./\.\./data → "):
-        planned(tmp_path / "rounds", clips)
-
-
-def test_other_proxies_are_other_items(clips, tmp_path):
-    planned(tmp_path, clips, sample=1)
-    before = (tmp_path / "r1" / "items.jsonl").read_bytes()
-    with pytest.raises(AnnotateError, match="items_sha256: "):
-        planned(tmp_path, clips, sample=1, proxy={"crf": 40})
-    assert (tmp_path / "r1" / "items.jsonl").read_bytes() == before
 
 
 @pytest.mark.parametrize("name", ["../r1", "", ".", "R1", "a b", "a/b", "x" * 33, "-r"])
@@ -250,12 +185,81 @@ def test_gold_of_another_kind_is_for_another_round(whole, clips, tmp_path, unmad
     assert planned(tmp_path, clips, known=Known(gold=gold)).manifest.gold == 0
 
 
+def test_another_truth_is_refused_before_a_proxy_is_made_and_the_same_in_another_order_is_not(
+    whole, clips, tmp_path, unmade
+):
+    gold = [gold_of(whole.items[at]) for at in (1, 4)]
+    made = planned(tmp_path, clips, known=Known(gold=gold))
+    others = [(), gold[:1], [gold[0], gold_of(whole.items[4], work=Work(kind="events"))]]
+    unmade.clear()
+    for other in others:
+        with pytest.raises(AnnotateError, match=r"something else \(gold_sha256: [0-9a-f]{64} → "):
+            planned(tmp_path, clips, known=Known(gold=other))
+    assert not unmade
+    assert planned(tmp_path, clips, known=Known(gold=gold[::-1])) == made
+
+
+def test_what_is_sent_and_shown_of_a_round_is_the_same_with_gold_and_without(whole, clips, tmp_path):
+    gold, found = [gold_of(whole.items[at]) for at in (0, 3)], []
+    for number, known in enumerate((Known(gold=gold), planning.NOTHING_KNOWN)):
+        round_, board = planned(tmp_path / str(number), clips, known=known), Desk()
+        sent(round_, board, tmp_path)
+        postings = [posting_of(round_, board, tmp_path)(item) for item in round_.items]
+        clips_shown = {path.name for path in show_clips(round_, tmp_path / "media").iterdir()}
+        found.append(([vars(task) for task in board.tasks.values()], postings, clips_shown))
+    assert found[0] == found[1]
+    assert [task["key"] for task in found[0][0]] == [item.key for item in whole.items]
+    assert found[0][2] == {f"{item.window.proxy_sha256}.mp4" for item in whole.items}
+    assert "gold" not in str(found[0])
+    assert "truth" not in str(found[0])
+
+
 @pytest.mark.parametrize("change", [{"video_id": "other"}, {"start_ns": 1}, {"end_ns": 1}])
 def test_gold_of_what_is_no_window_is_refused(whole, clips, tmp_path, unmade, change):
     gold = [gold_of(whole.items[1], **change)]
     with pytest.raises(AnnotateError, match=r"gold of .* is no window of the folder with these settings"):
         planned(tmp_path, clips, known=Known(gold=gold))
     assert not unmade
+
+
+def marked(item, **changes):
+    mark = next(iter(item.sheet.marks))
+    return Work(kind="events", marks=(mark.model_copy(update=changes),))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"label": "no such"}, "found label 'no such', expected one of the round"),
+        ({"start_ns": 10**12, "end_ns": 10**12}, "expected a part of the window"),
+        ({"start_ns": 0, "end_ns": 0}, "expected a part of the window"),
+        ({"start_ns": 1_900_000_000, "end_ns": 1_800_000_000}, "expected a part of the window"),
+    ],
+)
+def test_a_truth_that_nobody_can_say_on_the_screen_is_refused(whole, clips, tmp_path, unmade, changes, words):
+    item = next(item for item in whole.items if item.sheet.marks and item.window.start_ns)
+    gold = [gold_of(item, work=marked(item, **changes))]
+    with pytest.raises(AnnotateError, match=rf"gold of .*: event {item.sheet.marks[0].id}: .*{words}"):
+        planned(tmp_path, clips, known=Known(gold=gold))
+    assert not unmade
+    right = [gold_of(item, work=marked(item, id="drawn"))]
+    assert planned(tmp_path, clips, known=Known(gold=right)).manifest.gold == 1
+
+
+@pytest.mark.parametrize("kind", ["qa", "dialogue"])
+def test_a_truth_has_a_verdict_of_each_question_or_turn_of_its_window_and_of_no_other(clips, tmp_path, unmade, kind):
+    item = next(item for item in planned(tmp_path, clips, kind, name="first").items if len(item.sheet.ids) == 1)
+    right = untouched_work(item)
+    field = "questions" if kind == "qa" else "turns"
+    (verdict,) = getattr(right, field)
+    for wrong in ((), (verdict, verdict), (verdict.model_copy(update={"id": "other"}),)):
+        gold = [gold_of(item, work=right.model_copy(update={field: wrong}))]
+        with pytest.raises(AnnotateError, match=rf"found verdicts of .*, expected one of each of .*: {verdict.id}$"):
+            planned(tmp_path, clips, kind, known=Known(gold=gold))
+    unusable = Work(kind=kind, usable=False)
+    for name, work in (("right", right), ("unusable", unusable)):
+        gold = [gold_of(item, work=work)]
+        assert planned(tmp_path, clips, kind, name=name, known=Known(gold=gold)).manifest.gold == 1
 
 
 def test_two_truths_of_one_window_are_refused(whole, clips, tmp_path, unmade):
@@ -268,6 +272,16 @@ def test_gold_is_read_back_as_it_was_written(whole, tmp_path):
     gold = [gold_of(item) for item in whole.items]
     (tmp_path / "gold.jsonl").write_text("".join(one.model_dump_json() + "\n" for one in gold))
     assert read_gold(tmp_path / "gold.jsonl") == gold
+
+
+@pytest.mark.parametrize("sign", ["\u2028", "\x85", "\x0b"])
+def test_gold_may_hold_signs_that_end_a_line_elsewhere(whole, tmp_path, sign):
+    item = next(item for item in whole.items if item.sheet.marks)
+    gold = [gold_of(item, work=marked(item, note=f"one{sign}two"))]
+    (tmp_path / "gold.jsonl").write_text(gold[0].model_dump_json() + "\n")
+    assert read_gold(tmp_path / "gold.jsonl") == gold
+    (tmp_path / "gold.jsonl").write_text("")
+    assert read_gold(tmp_path / "gold.jsonl") == []
 
 
 @pytest.mark.parametrize(

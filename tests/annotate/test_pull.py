@@ -13,23 +13,9 @@ from annotate.journal import JOURNAL
 from annotate.lock import hold
 from annotate.people import People
 from annotate.pull import instant, pull
-from annotate.push import push
 from annotate.standing import held
-from tests.annotate.board_of_lies import BoardOfLies
 from tests.annotate.pulled import FALL, JUMP, TRIP, fetch, project_of, rows, told
-from tests.annotate.rounds_of_items import CONFIG, Counter, patience, posting, reading, some_round, tree
-
-
-@pytest.fixture
-def board():
-    return BoardOfLies(honest=True)
-
-
-@pytest.fixture
-def round_(tmp_path, board):
-    made = some_round(tmp_path / "rounds")
-    push(made, board, config=CONFIG, posting=posting, patience=patience(board))
-    return made
+from tests.annotate.rounds_of_items import Counter, posting, reading, some_round, tree
 
 
 def test_what_was_annotated_comes_back_as_it_was_said(round_, board):

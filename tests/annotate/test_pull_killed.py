@@ -5,7 +5,6 @@ import shutil
 from contextlib import suppress
 from unittest import mock
 
-import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
@@ -18,18 +17,6 @@ from tests.annotate.board_of_lies import BoardOfLies, Fuse, Killed, killed_at_wr
 from tests.annotate.pulled import FALL, JUMP, TRIP, fetch, rows
 from tests.annotate.rounds_of_items import CONFIG, patience, posting, some_round, tree
 from tests.laws import examples
-
-
-@pytest.fixture
-def board():
-    return BoardOfLies(honest=True)
-
-
-@pytest.fixture
-def round_(tmp_path, board):
-    made = some_round(tmp_path / "rounds")
-    push(made, board, config=CONFIG, posting=posting, patience=patience(board))
-    return made
 
 
 def test_a_journal_that_ends_anywhere_is_completed_to_the_same_bytes(round_, board):

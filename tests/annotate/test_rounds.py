@@ -8,10 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from annotate.errors import AnnotateError
-from annotate.rounds import ITEMS, MANIFEST, create, items_sha256, load, round_of
+from annotate.manifest import LeftOut
+from annotate.rounds import ITEMS, MANIFEST, REJECTS, create, items_sha256, load, round_of
+from datasets_build.core.files import read_rejects
+from datasets_build.core.records import Reject
 from tests.annotate.rounds_of_items import item, manifest, some_round, tree
+from tests.annotate.test_manifest import OTHERS
 from tests.laws import examples
 
+LEFT = Reject(stage="annotate", item="v: Event e", code="outside", reason="it is", action="none", at_ns=7)
 ITEMS_OF_3 = [item(number) for number in range(3)]
 
 
@@ -121,6 +126,59 @@ def test_a_manifest_that_somebody_changed(tmp_path, field, value, words):
         load(tmp_path, "r1")
 
 
+@pytest.mark.parametrize("name", [ITEMS, MANIFEST, REJECTS])
+def test_no_byte_of_a_round_can_be_another(tmp_path, name):
+    folder = create(tmp_path, manifest(ITEMS_OF_3[:1]), ITEMS_OF_3[:1], [LEFT]).folder
+    right = (folder / name).read_bytes()
+    for at in range(0, len(right), 3):
+        # Another digit, letter or sign: often what can be read as well.
+        (folder / name).write_bytes(right[:at] + bytes([right[at] ^ 1]) + right[at + 1 :])
+        with pytest.raises(AnnotateError):
+            load(tmp_path, "r1")
+    for wrong in (right + b"\n", right + b" ", right[:-1], b""):
+        (folder / name).write_bytes(wrong)
+        with pytest.raises(AnnotateError):
+            load(tmp_path, "r1")
+    (folder / name).write_bytes(right)
+    assert load(tmp_path, "r1").items == tuple(ITEMS_OF_3[:1])
+
+
+# What a manifest says of its items is held against them.
+@pytest.mark.parametrize(
+    "field", sorted((OTHERS.keys() | {"sha256"}) - {"round", "kind", "items", "items_sha256", "gold"})
+)
+def test_a_field_of_a_manifest_that_says_something_else_is_seen_by_its_digest(tmp_path, field):
+    value = OTHERS.get(field, "0" * 64)
+    made = create(tmp_path, manifest(ITEMS_OF_3), ITEMS_OF_3, [LEFT])
+    (made.folder / MANIFEST).write_text(made.manifest.model_copy(update={field: value}).text)
+    with pytest.raises(
+        AnnotateError, match=r"manifest\.json: sha256: found .*: somebody changed the manifest of a round"
+    ):
+        load(tmp_path, "r1")
+
+
+def test_the_records_that_no_screen_asks_about_lie_beside_the_items(tmp_path):
+    made = create(tmp_path, manifest(ITEMS_OF_3), ITEMS_OF_3, [LEFT])
+    assert read_rejects(made.folder / REJECTS) == [LEFT]
+    assert load(tmp_path, "r1") == made
+    (made.folder / REJECTS).write_text("")
+    with pytest.raises(
+        AnnotateError, match=r"rejects\.jsonl: rejects_sha256: found .*: somebody changed the rejects of"
+    ):
+        load(tmp_path, "r1")
+    (made.folder / REJECTS).unlink()
+    with pytest.raises(
+        AnnotateError, match=r"rejects\.jsonl: no such file, expected the round's records that no screen"
+    ):
+        load(tmp_path, "r1")
+
+
+def test_how_many_are_left_out_and_which_follows_from_the_rest_and_makes_no_other_round(tmp_path):
+    made = create(tmp_path, manifest(ITEMS_OF_3), ITEMS_OF_3, [LEFT])
+    other = manifest(ITEMS_OF_3, left_out=(LeftOut(code="cut", records=1),))
+    assert create(tmp_path, other, ITEMS_OF_3) == made
+
+
 def test_a_torn_manifest_is_told(tmp_path):
     path = create(tmp_path, manifest(ITEMS_OF_3), ITEMS_OF_3).folder / MANIFEST
     path.write_text(path.read_text()[:30])
@@ -129,7 +187,7 @@ def test_a_torn_manifest_is_told(tmp_path):
 
 
 def test_a_kill_between_items_and_manifest_leaves_no_round(tmp_path):
-    with mock.patch("annotate.rounds.write_json", side_effect=KeyboardInterrupt), pytest.raises(KeyboardInterrupt):
+    with mock.patch("annotate.rounds.write_bytes", side_effect=KeyboardInterrupt), pytest.raises(KeyboardInterrupt):
         create(tmp_path, manifest(ITEMS_OF_3), ITEMS_OF_3)
     with pytest.raises(AnnotateError, match="no round of this name"):
         load(tmp_path, "r1")

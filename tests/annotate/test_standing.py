@@ -3,33 +3,12 @@
 import pytest
 
 from annotate.closing import close
-from annotate.people import People
 from annotate.pull import pull
 from annotate.push import push
 from annotate.rounds import create
 from annotate.standing import finished, held, status
-from tests.annotate.board_of_lies import BoardOfLies
+from tests.annotate.pulled import known
 from tests.annotate.rounds_of_items import CONFIG, item, manifest, patience, posting, reading, some_round
-
-
-@pytest.fixture
-def board():
-    return BoardOfLies(honest=True)
-
-
-@pytest.fixture
-def round_(tmp_path, board):
-    made = some_round(tmp_path / "rounds")
-    push(made, board, config=CONFIG, posting=posting, patience=patience(board))
-    return made
-
-
-def known(round_, board):
-    return {
-        "project": board.projects[round_.title][0],
-        "reading": reading(),
-        "people": People(round_.folder.parents[1] / "people.json"),
-    }
 
 
 def test_a_round_that_was_not_pushed(tmp_path):

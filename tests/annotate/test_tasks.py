@@ -6,10 +6,10 @@ from hypothesis import settings as trying
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from annotate.manifest import Manifest
 from annotate.tasks import (
     Done,
     Item,
-    Manifest,
     Mark,
     Question,
     QuestionVerdict,

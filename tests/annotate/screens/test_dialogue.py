@@ -63,19 +63,6 @@ def test_work_comes_back_as_it_was_done(pair, data):
 
 
 @given(watched(), st.data())
-@settings(max_examples=examples(50), deadline=None)
-def test_accepting_what_was_sent_changes_nothing(pair, data):
-    clock, window = pair
-    item = item_of(window, data.draw(sheets(window)))
-    sent = list(dialogue.encode(item).result)
-    accepted = [verdict(place, "accept") for place in range(len(item.sheet.turns))]
-    expected = tuple(TurnVerdict(id=turn.id, verdict="accept") for turn in item.sheet.turns)
-    assert dialogue.decode(sent + accepted, item, clock) == Work(kind="dialogue", turns=expected)
-    with pytest.raises(ScreenError, match="turn t0: found no verdict, expected one of accept, fix, reject"):
-        dialogue.decode(sent, item, clock)
-
-
-@given(watched(), st.data())
 @settings(max_examples=examples(100), deadline=None)
 def test_the_transcript_lies_in_the_clip_and_nothing_starts_at_zero(pair, data):
     _, window = pair
@@ -167,7 +154,7 @@ def test_each_control_of_the_code_is_one_of_the_configuration():
         for each in tree.iter()
         if each.get("toName")
     }
-    assert found == {name: (control.type, control.to_name) for name, control in dialogue._controls(1).items()}
+    assert found == {name: (control.type, control.to_name) for name, control in dialogue.BLOCKS.controls(1).items()}
     choices = {each.get("name"): [choice.get("value") for choice in each] for each in tree.iter("Choices")}
     assert choices["timing_{{idx}}"] == list(dialogue.TIMINGS)
     assert choices["verdict_{{idx}}"] == ["accept", "fix", "reject"]

@@ -71,19 +71,6 @@ def test_work_comes_back_as_it_was_done(pair, data):
     assert qa.decode(result_of(work, item), item, clock) == work
 
 
-@given(watched(), st.data())
-@settings(max_examples=examples(50), deadline=None)
-def test_accepting_what_was_sent_changes_nothing(pair, data):
-    clock, window = pair
-    item = item_of(window, data.draw(sheets(window)))
-    sent = list(qa.encode(item).result)
-    accepted = [verdict(place, "accept") for place in range(len(item.sheet.questions))]
-    expected = tuple(QuestionVerdict(id=question.id, verdict="accept") for question in item.sheet.questions)
-    assert qa.decode(sent + accepted, item, clock) == Work(kind="qa", questions=expected)
-    with pytest.raises(ScreenError, match="question q0: found no verdict, expected one of accept, fix, reject"):
-        qa.decode(sent, item, clock)
-
-
 def verdict(place, value):
     return region(f"v{place}", f"verdict_{place}", f"question_{place}", "choices", {"choices": [value]})
 
@@ -183,7 +170,7 @@ def test_each_control_of_the_code_is_one_of_the_configuration():
     tree = ET.fromstring(qa.config())
     types = {"TextArea": "textarea", "Choices": "choices", "Number": "number", "Rating": "rating"}
     found = {each.get("name"): (types[each.tag], each.get("toName")) for each in tree.iter() if each.get("toName")}
-    controls = {name: (control.type, control.to_name) for name, control in qa._controls(1).items()}
+    controls = {name: (control.type, control.to_name) for name, control in qa.BLOCKS.controls(1).items()}
     assert {name.replace("{{idx}}", "0"): (kind, to.replace("{{idx}}", "0")) for name, (kind, to) in found.items()} == (
         controls
     )
