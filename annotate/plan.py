@@ -11,24 +11,27 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from pydantic import Field, ValidationError
 
 from annotate.errors import AnnotateError
 from annotate.manifest import LeftOut, Manifest
 from annotate.order import Candidate, OrderConfig, direction, order
-from annotate.proxy import ProxyConfig, make_proxy
+from annotate.proxy import ProxyConfig, UnshownError, make_proxy
 from annotate.rounds import MANIFEST, REJECTS, Round, create, folder_of, items_sha256, load, refuse_other
 from annotate.screens import screen
 from annotate.sheets import is_empty, is_seen
 from annotate.source import Film, check_folder, digest_of, films, labels_of
 from annotate.tasks import Item, Kind, Sheet, Window, Work, key_of
-from annotate.unasked import NOT_TAKEN, unasked
+from annotate.unasked import NOT_SHOWN, NOT_TAKEN, unasked, unshown
 from annotate.windows import LEAST_NS, MOST_NS, windows
 from datasets_build.core.clock import Span
 from datasets_build.core.config import Config
+from datasets_build.core.files import read_rejects
 from datasets_build.core.progress import track
 from datasets_build.core.records import Ns, Part, Reject
+from datasets_build.video import VideoError
 
 log = logging.getLogger(__name__)
 
@@ -68,10 +71,11 @@ class _Laid:
     places: list[_Place]
     rejects: list[Reject]
 
-    def left_out(self, chosen: Sequence[_Place]) -> tuple[LeftOut, ...]:
-        """How many records are on no screen of the chosen windows, by the reason."""
+    def left_out(self, chosen: Sequence[_Place], shown: Sequence[_Place]) -> tuple[LeftOut, ...]:
+        """How many records are on no screen of the chosen windows, or of those that can be shown, by the reason."""
         counts = Counter(reject.code for reject in self.rejects)
         counts[NOT_TAKEN] = len(_asked(self.places)) - len(_asked(chosen))
+        counts[NOT_SHOWN] = len(_asked(chosen)) - len(_asked(shown))
         return tuple(LeftOut(code=code, records=count) for code, count in sorted(counts.items()) if count)
 
 
@@ -120,9 +124,9 @@ def plan(root: Path, name: str, data: Path, kind: Kind, config: PlanConfig, *, k
         known: what is known of its windows.
 
     Raises:
-        AnnotateError: the folder is not finished, or has nothing of this kind; gold is of no window of it, or nothing
-            that can be said there; a round of this name was made of something else. No proxy is made then, unless only
-            the items differ.
+        AnnotateError: the folder is not finished, or has nothing of this kind that can be shown; gold is of no window
+            of it, or nothing that can be said there; a round of this name was made of something else. No proxy is made
+            then, unless only the items differ.
     """
     asked = _manifest(folder_of(root, name), data, kind, config, known)
     laid = _lay(data, kind, config)
@@ -131,22 +135,43 @@ def plan(root: Path, name: str, data: Path, kind: Kind, config: PlanConfig, *, k
         raise AnnotateError(f"{data}: has nothing of kind {kind} that people could be asked about")
     _refuse_other(root, asked, len(chosen))
     truth = _truth(laid.places, known.gold_of(kind), asked.labels)
-    left_out = laid.left_out(chosen)
+    clips = _clips(chosen, folder_of(root, name) / "proxies", config.proxy)
+    if not clips.windows:
+        raise AnnotateError(f"{data}: of no window a clip can be made; the first: {clips.rejects[0].reason}")
+    left_out = laid.left_out(chosen, list(clips.windows))
     _tell(folder_of(root, name), kind, left_out)
-    folder = folder_of(root, name) / "proxies"
-    items = []
-    for place in track(chosen, total=len(chosen), label="proxies"):
-        window = make_proxy(
-            place.film.path, place.film.video, place.film.clock, span=place.span, folder=folder, config=config.proxy
-        )
-        items.append(_item(place, window, truth.get(place.name), asked.config_sha256))
+    items = [
+        _item(place, window, truth.get(place.name), asked.config_sha256) for place, window in clips.windows.items()
+    ]
     found = {
         "items": len(items),
         "items_sha256": items_sha256(items),
         "gold": sum(item.is_gold for item in items),
         "left_out": left_out,
     }
-    return create(root, asked.model_copy(update=found), items, laid.rejects)
+    return create(root, asked.model_copy(update=found), items, [*laid.rejects, *clips.rejects])
+
+
+class _Clips(NamedTuple):
+    """The windows that can be shown, in their order, and a row for each other one."""
+
+    windows: dict[_Place, Window]
+    rejects: list[Reject]
+
+
+def _clips(chosen: Sequence[_Place], folder: Path, config: ProxyConfig) -> _Clips:
+    """Makes the clips; a video of which none can be made keeps no other from being shown."""
+    clips = _Clips({}, [])
+    for place in track(chosen, total=len(chosen), label="proxies"):
+        film = place.film
+        try:
+            clips.windows[place] = make_proxy(
+                film.path, film.video, film.clock, span=place.span, folder=folder, config=config
+            )
+        except (UnshownError, VideoError) as error:
+            clips.rejects.append(unshown(film, place.span, error))
+            log.warning("left out: %s: %s", clips.rejects[-1].item, error)
+    return clips
 
 
 def _tell(folder: Path, kind: Kind, left_out: Sequence[LeftOut]) -> None:
@@ -193,7 +218,8 @@ def _refuse_other(root: Path, asked: Manifest, items: int) -> None:
     folder = folder_of(root, asked.round)
     if (folder / MANIFEST).exists():
         old = load(root, asked.round).manifest
-        same = {"items": items, "items_sha256": old.items_sha256, "gold": old.gold}
+        unseen = sum(reject.code == NOT_SHOWN for reject in read_rejects(folder / REJECTS))
+        same = {"items": items - unseen, "items_sha256": old.items_sha256, "gold": old.gold}
         refuse_other(old, asked.model_copy(update=same), folder)
 
 

@@ -8,10 +8,14 @@ from typing import NamedTuple
 from annotate.sheets import is_asked
 from annotate.source import Film
 from annotate.tasks import Kind
+from datasets_build.core.clock import Span
+from datasets_build.core.files import DataError
 from datasets_build.core.records import Event, Reject, StreamingQA, Turn
 
 NOT_TAKEN = "not_taken"
 """The code of records in windows that a round does not take; there may be millions, so they are only counted."""
+NOT_SHOWN = "not_shown"
+"""The code of windows of which no clip can be made; one row tells of all their records."""
 _ACTION = "asked in no round; it stays in the folder as it is"
 
 
@@ -68,3 +72,15 @@ def _why(record: Event | StreamingQA | Turn, is_inside: bool) -> _Why:
         case StreamingQA() if is_inside:
             return _CUT
     return _OUTSIDE
+
+
+def unshown(film: Film, span: Span, error: DataError) -> Reject:
+    """A row for a window of which no clip can be made."""
+    return Reject(
+        stage="annotate",
+        item=f"{film.video.id}: window [{span.start_ns}, {span.end_ns}) ns",
+        code=NOT_SHOWN,
+        reason=str(error),
+        action="mend the video and index it anew, then ask in another round; until then its records stay as they are",
+        at_ns=span.start_ns,
+    )
