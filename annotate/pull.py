@@ -209,6 +209,8 @@ class _Judge:
             yield _numbered(_with_flags(rows, known.of(key), {}))
 
     def _look(self, task: Changed, held: Mapping[int, Held]) -> list[Row]:
+        if not task.annotations and not held:
+            return []
         rows, seen = [], set()
         altered = self._altered(task)
         for raw in sorted(task.annotations, key=_id):
