@@ -1,4 +1,4 @@
-"""How rounds of annotation take their size: `python -m tests.bench.annotating [--items 10000] [--small 500]`.
+"""What rounds of annotation cost as they grow: `python -m tests.bench.annotating [--items 10000] [--small 500]`.
 
 On a Label Studio of its own, started anew, which is looked for as the tests look for it; without one nothing is
 measured. Two rounds of items without films are pushed, and people's work in them is pulled: what a pull costs should
