@@ -12,15 +12,16 @@ import typer
 
 from annotate import server
 from annotate.access import Access, connect, invite, read_access
+from annotate.board import Studio
 from annotate.closing import close, read_closed
-from annotate.desk import INSTRUCTIONS, data_folder, posting_of, reading_of, screen_of, show_clips
+from annotate.desk import INSTRUCTIONS, clips_folder, data_folder, posting_of, reading_of, screen_of, show_clips
 from annotate.errors import AnnotateError
 from annotate.merge import merge
 from annotate.outcome import Finished, apart, in_dispute, outcome
 from annotate.people import People
 from annotate.plan import Known, PlanConfig, plan, read_gold
 from annotate.published import rebuild
-from annotate.pull import pull
+from annotate.pull import Reading, pull
 from annotate.push import find_project, push
 from annotate.report.build import write_report
 from annotate.rounds import Round, load
@@ -159,9 +160,7 @@ def push_round(
 
 
 def _send(round_: Round, access: Access) -> None:
-    if access.media is None:
-        raise AnnotateError("STREAMVL_STUDIO_MEDIA: not set, expected the folder that the server shows files from")
-    media = show_clips(round_, access.media)
+    media = show_clips(round_, _media(access))
     with enter(access) as studio:
         pushed = push(
             round_,
@@ -173,6 +172,17 @@ def _send(round_: Round, access: Access) -> None:
         studio.media(pushed.project, media)
     typer.echo(f"round {round_.manifest.round}: {pushed.items} items, {pushed.sent} sent")
     typer.echo(f"{access.url}/projects/{pushed.project.id}/data")
+
+
+def _media(access: Access) -> Path:
+    if access.media is None:
+        raise AnnotateError("STREAMVL_STUDIO_MEDIA: not set, expected the folder that the server shows files from")
+    return access.media
+
+
+def _sent_reading(round_: Round, studio: Studio, access: Access) -> Reading:
+    """How what comes back is read: with a look at whether each task still shows what was sent."""
+    return reading_of(round_, posting_of(round_, studio, clips_folder(round_, _media(access))))
 
 
 @app.command("status")
@@ -203,7 +213,7 @@ def pull_round(
             round_,
             studio,
             project=project,
-            reading=reading_of(round_),
+            reading=_sent_reading(round_, studio, access),
             people=_people(access),
             everything=everything,
         )
@@ -217,7 +227,8 @@ def close_round(name: Name, rounds: Rounds = ROUNDS) -> None:
     round_, access = load(rounds, name), _access()
     with enter(access) as studio:
         project = find_project(round_, studio, config=screen_of(round_))
-        closed = close(round_, studio, project=project, reading=reading_of(round_), people=_people(access))
+        reading = _sent_reading(round_, studio, access)
+        closed = close(round_, studio, project=project, reading=reading, people=_people(access))
     typer.echo(f"closed: {closed.tasks} tasks, {closed.annotations} annotations, sha256 {closed.sha256}")
     for one in closed.differences:
         typer.echo(f"differs: {one.what} {one.key}")

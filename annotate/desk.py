@@ -11,6 +11,7 @@ from pathlib import Path
 
 from annotate.board import Posting, Studio
 from annotate.errors import AnnotateError
+from annotate.lock import alone
 from annotate.proxy import check_proxy, proxy_path
 from annotate.pull import Reading
 from annotate.rounds import Round
@@ -77,8 +78,11 @@ def posting_of(round_: Round, studio: Studio, media: Path) -> Callable[[Item], P
     return posting
 
 
-def reading_of(round_: Round) -> Reading:
-    """How the round's screen is read, on the clocks of its videos."""
+def reading_of(round_: Round, posting: Callable[[Item], Posting] | None = None) -> Reading:
+    """How the round's screen is read, on the clocks of its videos.
+
+    With what was sent for an item, work on a task that shows something else by now is flagged.
+    """
     labels, clock = round_.manifest.labels, clocks_of(data_folder(round_))
 
     def flaws(result: Sequence[Json], item: Item) -> list[Flaw]:
@@ -87,7 +91,13 @@ def reading_of(round_: Round) -> Reading:
     def decode(result: Sequence[Json], item: Item) -> Work:
         return screen.decode(result, item, clock(item.window.video_id))
 
-    return Reading(validate=flaws, decode=decode, untouched=screen.untouched)
+    shown = None if posting is None else lambda item: posting(item).data
+    return Reading(validate=flaws, decode=decode, untouched=screen.untouched, shown=shown)
+
+
+def clips_folder(round_: Round, root: Path) -> Path:
+    """Where a server that shows files from `root` finds the round's clips."""
+    return root / round_.title.replace(" ", "-")
 
 
 def show_clips(round_: Round, root: Path) -> Path:
@@ -96,14 +106,15 @@ def show_clips(round_: Round, root: Path) -> Path:
     Raises:
         AnnotateError: the folder cannot be made, the disk is full, or a clip is not the one that was made.
     """
-    folder = root / round_.title.replace(" ", "-")
+    folder = clips_folder(round_, root)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for item in round_.items:
-            path = proxy_path(round_.proxies, item.window)
-            if not (folder / path.name).exists():
-                check_proxy(round_.proxies, item.window)
-                _put(path, folder / path.name)
+        with alone(folder):
+            for item in round_.items:
+                path = proxy_path(round_.proxies, item.window)
+                if not (folder / path.name).exists():
+                    check_proxy(round_.proxies, item.window)
+                    _put(path, folder / path.name)
     except OSError as error:
         raise AnnotateError(f"{folder}: the clips cannot be put there ({error.strerror})") from error
     return folder
