@@ -14,8 +14,18 @@ from annotate import server
 from annotate.access import Access, connect, invite, read_access
 from annotate.board import Studio
 from annotate.closing import close, read_closed
-from annotate.desk import INSTRUCTIONS, clips_folder, data_folder, posting_of, reading_of, screen_of, show_clips
+from annotate.desk import (
+    INSTRUCTIONS,
+    Showing,
+    clips_folder,
+    data_folder,
+    posting_of,
+    reading_of,
+    screen_of,
+    show_clips,
+)
 from annotate.errors import AnnotateError
+from annotate.journal import JOURNAL
 from annotate.merge import merge
 from annotate.outcome import Finished, apart, in_dispute, outcome
 from annotate.people import People
@@ -118,11 +128,22 @@ def _access() -> Access:
 
 def _people(access: Access) -> People:
     """Who is who on a server: users are counted on each from 1, so each has its own file."""
-    home = server.default_home()
+    home, url = server.default_home(), access.url.replace("://localhost", "://127.0.0.1")
     # One's own server takes another port now and then and stays the same.
-    is_own = access.url == server.status(home).url
-    where = "own" if is_own else re.sub(r"[^A-Za-z0-9.]+", "-", access.url.partition("://")[2])
+    is_own = url == server.status(home).url
+    where = "own" if is_own else re.sub(r"[^A-Za-z0-9.]+", "-", url.partition("://")[2])
     return People(home / "people" / f"{where}.json")
+
+
+def _people_of(round_: Round, access: Access) -> People:
+    """The same, of whom this round has pseudonyms if it was pulled before."""
+    people, journal = _people(access), round_.folder / JOURNAL
+    if not people.path.exists() and journal.exists() and journal.stat().st_size:
+        raise AnnotateError(
+            f"{people.path}: no such file, expected the pseudonyms of round {round_.manifest.round}, which has been "
+            "pulled: use the address that was used then, or put the file back from a copy"
+        )
+    return people
 
 
 @app.command("push")
@@ -164,12 +185,11 @@ def _send(round_: Round, access: Access) -> None:
     with enter(access) as studio:
         pushed = push(
             round_,
-            studio,
+            Showing(studio, media),
             config=screen_of(round_),
             posting=posting_of(round_, studio, media),
             instructions=INSTRUCTIONS[round_.manifest.kind],
         )
-        studio.media(pushed.project, media)
     typer.echo(f"round {round_.manifest.round}: {pushed.items} items, {pushed.sent} sent")
     typer.echo(f"{access.url}/projects/{pushed.project.id}/data")
 
@@ -183,6 +203,13 @@ def _media(access: Access) -> Path:
 def _sent_reading(round_: Round, studio: Studio, access: Access) -> Reading:
     """How what comes back is read: with a look at whether each task still shows what was sent."""
     return reading_of(round_, posting_of(round_, studio, clips_folder(round_, _media(access))))
+
+
+@app.command("screen")
+def show_screen(name: Name, rounds: Rounds = ROUNDS) -> None:
+    """Print the round's labelling configuration, to put it back where somebody changed it."""
+    set_up_logging()
+    typer.echo(screen_of(load(rounds, name)))
 
 
 @app.command("status")
@@ -214,7 +241,7 @@ def pull_round(
             studio,
             project=project,
             reading=_sent_reading(round_, studio, access),
-            people=_people(access),
+            people=_people_of(round_, access),
             everything=everything,
         )
     typer.echo(f"new: {found.new}, changed: {found.changed}, deleted: {found.deleted}, flagged: {found.flagged}")
@@ -228,7 +255,7 @@ def close_round(name: Name, rounds: Rounds = ROUNDS) -> None:
     with enter(access) as studio:
         project = find_project(round_, studio, config=screen_of(round_))
         reading = _sent_reading(round_, studio, access)
-        closed = close(round_, studio, project=project, reading=reading, people=_people(access))
+        closed = close(round_, studio, project=project, reading=reading, people=_people_of(round_, access))
     typer.echo(f"closed: {closed.tasks} tasks, {closed.annotations} annotations, sha256 {closed.sha256}")
     for one in closed.differences:
         typer.echo(f"differs: {one.what} {one.key}")

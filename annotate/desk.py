@@ -9,7 +9,7 @@ from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
-from annotate.board import Posting, Studio
+from annotate.board import Posting, Project, Studio
 from annotate.errors import AnnotateError
 from annotate.lock import alone
 from annotate.proxy import check_proxy, proxy_path
@@ -98,6 +98,33 @@ def reading_of(round_: Round, posting: Callable[[Item], Posting] | None = None) 
 def clips_folder(round_: Round, root: Path) -> Path:
     """Where a server that shows files from `root` finds the round's clips."""
     return root / round_.title.replace(" ", "-")
+
+
+class Showing:
+    """A server that is to show a folder of clips in a project before any task is sent there."""
+
+    def __init__(self, studio: Studio, clips: Path) -> None:
+        self._studio, self._clips = studio, clips
+
+    def project(self, title: str, config: str, *, instructions: str = "", overlap: int = 1) -> Project:
+        """As `Studio.project`. Raises AnnotateError where the server does not show the clips."""
+        return self._shown(self._studio.project(title, config, instructions=instructions, overlap=overlap))
+
+    def find(self, title: str, config: str, *, overlap: int = 1) -> Project:
+        """As `Studio.find`. Raises AnnotateError where the server does not show the clips."""
+        return self._shown(self._studio.find(title, config, overlap=overlap))
+
+    def keys(self, project: Project, wanted: Sequence[str]) -> dict[str, tuple[int, ...]]:
+        """As `Studio.keys`."""
+        return self._studio.keys(project, wanted)
+
+    def send(self, project: Project, postings: Sequence[Posting]) -> None:
+        """As `Studio.send`."""
+        self._studio.send(project, postings)
+
+    def _shown(self, project: Project) -> Project:
+        self._studio.media(project, self._clips)
+        return project
 
 
 def show_clips(round_: Round, root: Path) -> Path:
