@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -321,6 +322,8 @@ def main() -> int:
     """Run the command line; an error that a person can mend is one sentence and exit code 1."""
     try:
         app()
+    except shutil.Error as error:  # of a copied folder: all files that were not, each with its reason
+        typer.echo(f"error: {error.args[0][0][2]}", err=True)
     except (DataError, OSError) as error:
         typer.echo(f"error: {error}", err=True)
     return 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from annotate.errors import AnnotateError
@@ -33,7 +33,9 @@ def hold(path: Path, doing: str) -> Iterator[None]:
                 f"{path.parent}: process {who} is already {doing}; wait for it or stop it, then repeat"
             ) from None
         os.ftruncate(handle, 0)
-        os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+        # Its number is for people to read: a full disk stops what it goes on to write, not this.
+        with suppress(OSError):
+            os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
         yield
     finally:
         os.close(handle)

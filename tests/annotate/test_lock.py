@@ -8,6 +8,7 @@ import pytest
 
 from annotate.errors import AnnotateError
 from annotate.lock import alone, hold, wait
+from tests.recipes.disks import small_disk
 
 
 def test_who_comes_second_is_told_who_is_there(tmp_path):
@@ -79,3 +80,13 @@ def test_an_error_lets_go_of_a_folder(tmp_path):
         pass
     with pytest.raises(FileNotFoundError), alone(tmp_path / "none"):
         pytest.fail("held nothing")
+
+
+def test_a_full_disk_is_no_reason_to_let_nobody_in(tmp_path):
+    with small_disk(tmp_path / "disk", size="8k") as disk:
+        with pytest.raises(OSError, match="No space left"):
+            (disk / "ballast").write_bytes(b"x" * 65536)
+        with hold(disk / "lock", "pushing"):
+            assert (disk / "lock").read_text() == ""
+            with pytest.raises(AnnotateError, match="process unknown is already"), hold(disk / "lock", "pushing"):
+                pytest.fail("two were let in")

@@ -292,6 +292,18 @@ def test_the_real_one_in_and_out(servers: Servers):
 
 
 @pytest.mark.slow
+def test_the_real_one_is_there_again_at_once_after_a_kill(servers: Servers):
+    home = servers.home("killed")
+    access = server.start(home)
+    for _ in range(3):
+        pid = running_pid(home)
+        os.kill(pid, signal.SIGKILL)
+        assert server.start(home).username == access.username
+        assert running_pid(home) != pid
+    assert connect(server.status(home).url or "", access.token).username == access.username
+
+
+@pytest.mark.slow
 def test_the_real_one_listens_to_this_machine_alone(servers: Servers):
     process = psutil.Process(running_pid(servers.running_home()))
     listening = [each.laddr.ip for each in process.net_connections("inet") if each.status == psutil.CONN_LISTEN]
