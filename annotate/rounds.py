@@ -17,6 +17,7 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from annotate.errors import AnnotateError
+from annotate.lock import alone
 from annotate.tasks import Item, Manifest
 from datasets_build.core.files import sha256_file, write_json, write_jsonl
 from datasets_build.core.records import Part
@@ -76,13 +77,14 @@ def create(root: Path, manifest: Manifest, items: Sequence[Item]) -> Round:
     """
     folder = folder_of(root, manifest.round)
     _check(manifest, items, str(folder))
-    if (folder / MANIFEST).exists():
-        found = load(root, manifest.round)
-        refuse_other(found.manifest, manifest, folder)
-        return found
     folder.mkdir(parents=True, exist_ok=True)
-    write_jsonl(folder / ITEMS, items)
-    write_json(folder / MANIFEST, manifest.model_dump(mode="json"))
+    with alone(folder):
+        if (folder / MANIFEST).exists():
+            found = load(root, manifest.round)
+            refuse_other(found.manifest, manifest, folder)
+            return found
+        write_jsonl(folder / ITEMS, items)
+        write_json(folder / MANIFEST, manifest.model_dump(mode="json"))
     return Round(folder=folder, manifest=manifest, items=tuple(items))
 
 

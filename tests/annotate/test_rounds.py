@@ -1,6 +1,8 @@
 """A round is made once, found again, and is what it was or is refused."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 from unittest import mock
 
 import pytest
@@ -32,6 +34,20 @@ def test_the_same_round_tomorrow_is_the_same_round(tmp_path):
     again = create(tmp_path, manifest(ITEMS_OF_3, made_at="2026-01-02T00:00:00Z"), ITEMS_OF_3)
     assert again.manifest.made_at == "2026-01-01T00:00:00Z"
     assert tree(tmp_path) == before
+
+
+def test_two_who_make_the_same_round_at_once_make_one(tmp_path):
+    start = Barrier(2)
+
+    def make(name):
+        start.wait()
+        return create(tmp_path, manifest(ITEMS_OF_3, name), ITEMS_OF_3)
+
+    with ThreadPoolExecutor(2) as pool:
+        for number in range(20):
+            first, second = pool.map(make, [f"r{number}"] * 2)
+            assert first == second == load(tmp_path, f"r{number}")
+            assert sorted(path.name for path in first.folder.iterdir()) == [ITEMS, MANIFEST]
 
 
 @pytest.mark.parametrize(
