@@ -292,6 +292,10 @@ def _bearer(header: str | None) -> dict[str, str]:
 
 
 def _wrong_token(caller: Caller, answer: Answer) -> AnnotateError:
+    if answer.status >= 500:
+        return AnnotateError(
+            f"{caller.url}: the server failed as it looked at the token (status {answer.status}): see its log, repeat"
+        )
     if answer.status in (404, 405):
         advice = f"its page for tokens is missing (status {answer.status}): the address has a part too many or too few"
     else:

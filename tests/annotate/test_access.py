@@ -124,6 +124,17 @@ def test_a_wrong_token_and_a_wrong_path_are_told_apart(token):
         connect(f"{url}/studio", token)
 
 
+@pytest.mark.parametrize("token", [SECRET, "aa.bb.cc"])
+def test_a_server_that_fails_says_nothing_of_a_token(token):
+    failed = (500, "text/html", b"<html>")
+    pages = {"/api/current-user/whoami": failed, "/api/token/refresh/": failed}
+    with (
+        answering(version_page("1.23.2") | pages) as url,
+        pytest.raises(AnnotateError, match=r"the server failed as it looked at the token \(status 500\)"),
+    ):
+        connect(url, token)
+
+
 def test_a_server_below_a_path_is_entered_there():
     pages = version_page("1.23.2") | person_page("a@b.c")
     with answering({f"/studio{path}": page for path, page in pages.items()}) as url:
