@@ -139,7 +139,9 @@ def show_clips(round_: Round, root: Path) -> Path:
         with alone(folder):
             for item in round_.items:
                 path = proxy_path(round_.proxies, item.window)
-                if not (folder / path.name).exists():
+                if (folder / path.name).exists():
+                    check_proxy(folder, item.window)
+                else:
                     check_proxy(round_.proxies, item.window)
                     _put(path, folder / path.name)
     except OSError as error:
