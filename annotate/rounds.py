@@ -20,6 +20,7 @@ from typing import Self, TypeVar
 from pydantic import ValidationError
 
 from annotate.errors import AnnotateError
+from annotate.lock import alone
 from annotate.manifest import Manifest
 from annotate.tasks import Item
 from datasets_build.core.files import sha256_file, write_bytes, write_jsonl
@@ -110,15 +111,16 @@ def create(root: Path, manifest: Manifest, items: Sequence[Item], rejects: Seque
     folder = folder_of(root, manifest.round)
     made = Round.of(folder, manifest, items)
     _check(made, items_sha256(items), str(folder))
-    if (folder / MANIFEST).exists():
-        found = load(root, manifest.round)
-        refuse_other(found.manifest, manifest, folder)
-        return found
     folder.mkdir(parents=True, exist_ok=True)
-    write_bytes(folder / ITEMS, _content(made.lines))
-    write_jsonl(folder / REJECTS, rejects)
-    sealed = manifest.model_copy(update={"rejects_sha256": sha256_file(folder / REJECTS)}).sealed()
-    write_bytes(folder / MANIFEST, sealed.text.encode())
+    with alone(folder):
+        if (folder / MANIFEST).exists():
+            found = load(root, manifest.round)
+            refuse_other(found.manifest, manifest, folder)
+            return found
+        write_bytes(folder / ITEMS, _content(made.lines))
+        write_jsonl(folder / REJECTS, rejects)
+        sealed = manifest.model_copy(update={"rejects_sha256": sha256_file(folder / REJECTS)}).sealed()
+        write_bytes(folder / MANIFEST, sealed.text.encode())
     return replace(made, manifest=sealed)
 
 

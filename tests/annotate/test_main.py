@@ -301,6 +301,71 @@ def test_a_project_that_is_not_there_any_more_is_one_sentence(annotate, board, f
     assert "is gone from the server" in refused(pushed(annotate, folder, tmp_path, "sample=1"))
 
 
+def test_work_on_a_task_that_shows_something_else_by_now_is_flagged(annotate, board, folder, tmp_path):
+    rounds = ("--rounds", tmp_path / "rounds")
+    pushed(annotate, folder, tmp_path, "sample=2")
+    round_ = load(tmp_path / "rounds", "r1")
+    worked(round_, board, 7)
+    assert annotate("pull", "r1", *rounds)[1] == "new: 2, changed: 0, deleted: 0, flagged: 0\n"
+    task = board.tasks[board.of_key(round_.items[0].key)[0]]
+    before = task.data
+    task.data, task.updated_at = {**before, "video": "/clips/other.mp4"}, board.now
+    assert annotate("pull", "r1", *rounds)[1] == "new: 0, changed: 0, deleted: 0, flagged: 1\n"
+    assert "other_data" in (round_.folder / "journal.jsonl").read_text()
+    assert "annotated: 1 by 1" in annotate("status", "r1", *rounds)[1]
+    task.data, task.updated_at = before, board.now
+    annotate("pull", "r1", *rounds)
+    assert "annotated: 2 by 1" in annotate("status", "r1", *rounds)[1]
+
+
+def test_where_the_server_does_not_show_the_clips_no_task_is_sent(annotate, board, folder, tmp_path, monkeypatch):
+    def hidden(project, clips):
+        raise AnnotateError("found status 404")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(board, "media", hidden)
+        assert "found status 404" in refused(pushed(annotate, folder, tmp_path, "sample=1"))
+    assert (board.sends, board.tasks) == (0, {})
+    assert "1 items, 1 sent" in pushed(annotate, folder, tmp_path, "sample=1")[1]
+    with monkeypatch.context() as patched:
+        patched.setattr(board, "media", hidden)
+        assert "found status 404" in refused(pushed(annotate, folder, tmp_path, "sample=1"))
+
+
+def test_the_screen_of_a_round_is_printed_as_it_was_made(annotate, board, folder, tmp_path):
+    pushed(annotate, folder, tmp_path, "sample=1")
+    code, out, err = annotate("screen", "r1", "--rounds", tmp_path / "rounds")
+    assert (code, err) == (0, "")
+    assert [config for _, config in board.projects.values()] == [out.removesuffix("\n")]
+
+
+def test_a_folder_that_cannot_be_copied_is_one_sentence(annotate, monkeypatch):
+    def fail(home):
+        raise shutil.Error([("a", "b", "[Errno 28] No space left on device: 'b'"), ("c", "d", "the same")])
+
+    monkeypatch.setattr(server, "stop", fail)
+    assert refused(annotate("stop")) == "error: [Errno 28] No space left on device: 'b'"
+
+
+def test_pseudonyms_that_are_gone_are_not_given_anew(annotate, board, home, folder, tmp_path):
+    rounds = ("--rounds", tmp_path / "rounds")
+    pushed(annotate, folder, tmp_path, "sample=2")
+    assert annotate("pull", "r1", *rounds)[0] == 0  # nobody was there: nobody has a pseudonym
+    assert annotate("pull", "r1", *rounds)[0] == 0
+    round_ = load(tmp_path / "rounds", "r1")
+    worked(round_, board, 7)
+    annotate("pull", "r1", *rounds)
+    people = home / "people" / "127.0.0.1-9.json"
+    people.rename(home / "elsewhere.json")
+    before = tree(round_.folder)
+    for verb in ("pull", "close"):
+        told = refused(annotate(verb, "r1", *rounds))
+        assert f"{people}: no such file, expected the pseudonyms of round r1" in told
+    assert tree(round_.folder) == before
+    (home / "elsewhere.json").rename(people)
+    assert annotate("close", "r1", *rounds)[0] == 0
+
+
 # The server
 
 
@@ -326,6 +391,10 @@ def test_a_server_whose_media_nobody_knows_gets_nothing(annotate, board, folder,
     bare = Desk()
     monkeypatch.setattr(command, "_access", lambda: bare.access)
     assert "STREAMVL_STUDIO_MEDIA: not set" in refused(pushed(annotate, folder, tmp_path, "sample=1"))
+    for verb in ("pull", "close"):
+        monkeypatch.setattr(command, "enter", lambda access: bare)
+        monkeypatch.setattr(command, "find_project", lambda *_, **__: None)
+        assert "STREAMVL_STUDIO_MEDIA: not set" in refused(annotate(verb, "r1", "--rounds", tmp_path / "rounds"))
     assert not board.tasks
 
 
@@ -358,6 +427,8 @@ def test_each_server_has_its_own_file_of_people(monkeypatch, home):
     urls = ["http://a:1", "http://a:2", "http://b:1", "http://a:1/x", "http://[::1]:8080", "http://[::2]:8080"]
     assert len({file_of(url) for url in urls}) == len(urls)
     assert {file_of(url).parent for url in urls} == {home / "people"}
+    assert file_of("http://localhost:1") == file_of("http://127.0.0.1:1")
+    assert file_of("http://localhost:1", "http://127.0.0.1:1") == file_of("http://a:1", "http://a:1")
     # One's own moves to another port and has the same people.
     assert file_of("http://a:1", "http://a:1") == file_of("http://a:2", "http://a:2")
 

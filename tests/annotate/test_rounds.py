@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 from unittest import mock
 
 import pytest
@@ -38,6 +40,20 @@ def test_the_same_round_tomorrow_is_the_same_round(tmp_path):
     again = create(tmp_path, manifest(ITEMS_OF_3, made_at="2026-01-02T00:00:00Z"), ITEMS_OF_3)
     assert again.manifest.made_at == "2026-01-01T00:00:00Z"
     assert tree(tmp_path) == before
+
+
+def test_two_who_make_the_same_round_at_once_make_one(tmp_path):
+    start = Barrier(2)
+
+    def make(name):
+        start.wait()
+        return create(tmp_path, manifest(ITEMS_OF_3, name), ITEMS_OF_3)
+
+    with ThreadPoolExecutor(2) as pool:
+        for number in range(20):
+            first, second = pool.map(make, [f"r{number}"] * 2)
+            assert first == second == load(tmp_path, f"r{number}")
+            assert sorted(path.name for path in first.folder.iterdir()) == [ITEMS, MANIFEST]
 
 
 @pytest.mark.parametrize(
@@ -249,12 +265,11 @@ def test_an_item_is_found_by_its_key_whatever_that_is(tmp_path_factory, keys, ot
 
 def forged(root, lines, **changes):
     """A round whose manifest was made to fit another file of items."""
-    folder = create(root, manifest(ITEMS_OF_3), ITEMS_OF_3).folder
+    made = create(root, manifest(ITEMS_OF_3), ITEMS_OF_3)
     content = b"".join(line + b"\n" for line in lines)
-    (folder / ITEMS).write_bytes(content)
+    (made.folder / ITEMS).write_bytes(content)
     told = {"items_sha256": hashlib.sha256(content).hexdigest(), "items": len(lines), **changes}
-    path = folder / MANIFEST
-    path.write_text(json.dumps({**json.loads(path.read_text()), **told}))
+    (made.folder / MANIFEST).write_text(made.manifest.model_copy(update=told).sealed().text)
 
 
 LINES_OF_3 = Round.of(None, manifest(ITEMS_OF_3), ITEMS_OF_3).lines
