@@ -1,4 +1,7 @@
-"""What became of each item of a round: work that stands, by agreement or by a second round, or why none does yet."""
+"""What became of each item of a round: work that stands, by agreement or by a second round, or why it does not yet.
+
+Where people agree about a part of an item, that part stands, and the rest is open.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,10 @@ from dataclasses import dataclass
 
 from annotate.disputes import Agreed, Disputed, decided, resolve
 from annotate.merge import Standing, Undecided
+from annotate.merged import Point
 from annotate.rounds import Round
 from annotate.second import parents_of
-from annotate.tasks import Done, Work
+from annotate.tasks import Done, Item, Work
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +27,8 @@ class Finished:
 
 def outcome(first: Finished, second: Finished | None = None) -> dict[str, Standing | Undecided]:
     """What became of each item that somebody worked on, by its key; gold is left out.
+
+    What a second round leaves open of an item is as open as before.
 
     Args:
         first: the round.
@@ -39,13 +45,36 @@ def outcome(first: Finished, second: Finished | None = None) -> dict[str, Standi
         people = tuple(dict.fromkeys(source.annotator for source in result.sources))
         if not isinstance(result, Disputed):
             results[key] = Standing(work=result.work, annotators=people)
-        elif key in rulings:
+            continue
+        in_the_end: Work | Disputed = result
+        if key in rulings:
             work, judges = rulings[key]
-            annotators = tuple(sorted({*people, *judges}))
-            results[key] = Standing(work=decided(by_key[key], result, work), annotators=annotators)
+            people = tuple(sorted({*people, *judges}))
+            in_the_end = decided(by_key[key], result, work)
+        if isinstance(in_the_end, Disputed):
+            results[key] = _undecided(by_key[key], in_the_end, people)
         else:
-            results[key] = Undecided(tuple(reason.decide for reason in result.reasons))
+            results[key] = Standing(work=in_the_end, annotators=people)
     return results
+
+
+def _undecided(item: Item, disputed: Disputed, people: tuple[str, ...]) -> Undecided:
+    """What is open of an item, and what stands of it."""
+    points = tuple(
+        Point(
+            key=item.key,
+            video_id=item.window.video_id,
+            about=reason.about,
+            records=reason.shown_ids,
+            start_ns=reason.start_ns,
+            end_ns=reason.end_ns,
+            decide=reason.decide,
+            annotators=people,
+        )
+        for reason in disputed.reasons
+    )
+    part = Standing(work=disputed.agreed, annotators=people)
+    return Undecided(tuple(reason.decide for reason in disputed.reasons), part=part, points=points)
 
 
 def in_dispute(first: Finished) -> list[Disputed]:
