@@ -25,7 +25,8 @@ from tests.annotate.merging import (
     with_marks,
     with_verdicts,
 )
-from tests.annotate.people import done
+from tests.annotate.people import MS, Person, adjudicate, done, event_items, work_events
+from tests.annotate.test_disputes import against_truth
 from tests.annotate.test_edited_dialogues import film as talking_film
 from tests.annotate.test_edited_events import FILM, VIDEO, F, drawing, event, film, mark, removing
 from tests.builders.made import Scene, shots_at
@@ -298,3 +299,36 @@ def test_nobody_who_agrees_leaves_anything_open(kind):
     assert isinstance(result, Standing)
     assert points_of(result) == frozenset()
     assert edits_of_results(where, [item], {item.key: result}).corrections == []
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_is_merged_at_once_is_better_than_what_was_shown_and_a_second_round_is_better_still(seed):
+    items, truths = event_items(seed, 24)
+    faults = {"noise": 350 * MS, "miss": 0.08, "false_alarm": 0.05, "relabel": 0.04}
+    crowd = [Person(name=f"a{at}", bias=bias * MS, **faults) for at, bias in enumerate((120, -120))]
+    handed = [one for person in crowd for one in work_events(person, items, truths, seed)]
+    first = Finished(round_=Round(folder=None, manifest=manifest_of(items, "events"), items=tuple(items)), done=handed)
+    results = outcome(first)
+    assert any(isinstance(result, Undecided) for result in results.values())
+    shown = {one.key: Work(kind="events", marks=one.sheet.marks) for one in items}
+    at_once = {one.key: _left(one, results[one.key]) for one in items}
+    both = adjudicate(Person(name="z", **faults), items, truths, handed, seed)
+    f1 = [
+        against_truth(items, truths, works).events.f1[1].figure.value
+        for works in (
+            shown,
+            at_once,
+            both,
+            *({one.key: one.work for one in handed if one.annotator == p.name} for p in crowd),
+        )
+    ]
+    assert f1[0] < f1[1] < f1[2]
+    assert max(f1[3:]) < f1[2]
+
+
+def _left(item, result):
+    """The marks of a window after a merge: what stands, and what stayed as it was."""
+    if isinstance(result, Standing):
+        return result.work
+    stayed = [mark for mark in item.sheet.marks if mark.id in points_of(result)]
+    return Work(kind="events", marks=(*result.part.work.marks, *stayed))
