@@ -17,7 +17,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from annotate.agreement.figure import Positive, Share
-from annotate.agreement.groups import Group, Member, across_labels, closeness, groups_of, most_close, standing_for
+from annotate.agreement.groups import Group, across_labels, closeness, groups_of, most_close, standing_for
 from annotate.agreement.judgements import judgements
 from annotate.agreement.matching import is_instant, match
 from annotate.agreement.panels import table_of
@@ -80,19 +80,22 @@ class Reason(Part):
 class Agreed(Part):
     """Work that stands, with `score` 0..1 for what people still differ in.
 
-    The work of one person alone is taken as it is: `sources` tells.
+    The work of one person alone is taken as it is: `sources` tells. `outvoted`: what fewer than half drew, which does
+    not stand and which nobody is asked about again.
     """
 
     key: str
     work: Work
     sources: Many[Source]
     score: Share
+    outvoted: Many[Reason] = ()
 
 
 class Disputed(Part):
     """Work that does not stand yet: `reasons`, the worst first, and `agreed`, what stands all the same.
 
-    `score` 0..1: how far any two people are apart, on average over pairs; 0 for equal works.
+    `outvoted`: what fewer than half drew. `score` 0..1: how far any two people are apart, on average over pairs; 0 for
+    equal works.
     """
 
     key: str
@@ -100,6 +103,7 @@ class Disputed(Part):
     reasons: Many[Reason]
     sources: Many[Source]
     score: Share
+    outvoted: Many[Reason] = ()
 
     @property
     def open_ids(self) -> frozenset[str]:
@@ -122,11 +126,12 @@ def resolve(item: Item, done: Sequence[Done], config: DisputeConfig | None = Non
     score = disagreement(item, works, config)
     if len(works) == 1:
         return Agreed(key=item.key, work=works[0], sources=sources, score=score)
-    agreed, reasons = _merged(item, works, config)
+    agreed, reasons, outvoted = _merged(item, works, config)
+    few = tuple(sorted(outvoted, key=lambda reason: (reason.start_ns, reason.end_ns, reason.decide)))
     if not reasons:
-        return Agreed(key=item.key, work=agreed, sources=sources, score=score)
+        return Agreed(key=item.key, work=agreed, sources=sources, score=score, outvoted=few)
     worst = tuple(sorted(reasons, key=lambda reason: (-reason.score, reason.start_ns, reason.id, reason.decide)))
-    return Disputed(key=item.key, agreed=agreed, reasons=worst, sources=sources, score=score)
+    return Disputed(key=item.key, agreed=agreed, reasons=worst, sources=sources, score=score, outvoted=few)
 
 
 def disputes(items: Sequence[Item], done: Iterable[Done], config: DisputeConfig | None = None) -> list[Disputed]:
@@ -184,17 +189,18 @@ def decided(item: Item, disputed: Disputed, work: Work) -> Work | Disputed:
     return disputed.model_copy(update={"agreed": both, "reasons": rest}) if rest else both
 
 
-def _merged(item: Item, works: Sequence[Work], config: DisputeConfig) -> tuple[Work, list[Reason]]:
+def _merged(item: Item, works: Sequence[Work], config: DisputeConfig) -> tuple[Work, list[Reason], list[Reason]]:
+    """What stands, what is open, and what is outvoted."""
     fit = [work for work in works if work.usable]
     kind = item.sheet.kind
     if 2 * len(fit) == len(works):
-        return Work(kind=kind), [_unfit(item)]
+        return Work(kind=kind), [_unfit(item)], []
     if 2 * len(fit) < len(works):
-        return Work(kind=kind, usable=False), []
+        return Work(kind=kind, usable=False), [], []
     if kind == "events":
-        marks, reasons = _marks(item, fit, config)
-        return Work(kind=kind, marks=tuple(sorted(marks, key=_in_time))), reasons
-    return _verdicts(item, fit, config)
+        marks, reasons, few = _marks(item, fit, config)
+        return Work(kind=kind, marks=tuple(sorted(marks, key=_in_time))), reasons, few
+    return *_verdicts(item, fit, config), []
 
 
 def _unfit(item: Item) -> Reason:
@@ -210,7 +216,7 @@ def _unfit(item: Item) -> Reason:
     )
 
 
-def _marks(item: Item, works: Sequence[Work], config: DisputeConfig) -> tuple[list[Mark], list[Reason]]:
+def _marks(item: Item, works: Sequence[Work], config: DisputeConfig) -> tuple[list[Mark], list[Reason], list[Reason]]:
     tolerance = config.tolerance_ns
     groups = groups_of([work.marks for work in works], iou=config.pair_iou, tolerance_ns=tolerance)
     # The largest group takes the shown id first; another of the same id gets one of its own.
@@ -226,18 +232,21 @@ def _marks(item: Item, works: Sequence[Work], config: DisputeConfig) -> tuple[li
             apart = 1 - closeness(group, tolerance_ns=tolerance)
             reasons.append(_open(item, [mark], group, "boundary", score=apart))
     rest = [group for group in groups if len(group) <= half]
-    few: list[Member] = []
+    few: list[Group] = []
     for joined in across_labels(rest, iou=config.agree_iou, tolerance_ns=tolerance):
         if len(joined) >= half:
             reasons.append(_proposed(item, joined, names, "mark"))
         else:
-            few += joined
+            few.append(joined)
     for shown in item.sheet.marks:
         # Many keep it, each at a time of their own: it is somewhere.
-        kept = tuple(one for one in few if one.mark.id == shown.id)
+        kept = tuple(one for group in few for one in group if one.mark.id == shown.id)
         if len({one.person for one in kept}) >= half:
             reasons.append(_proposed(item, kept, names, "boundary"))
-    return _apart_from_open(item, agreed, reasons, tolerance)
+    shown_ids = {shown.id for shown in item.sheet.marks}
+    drawn = [group for group in few if any(one.mark.id not in shown_ids for one in group)]
+    outvoted = [_open(item, [standing_for(group, "")], group, "mark", score=1.0) for group in drawn]
+    return *_apart_from_open(item, agreed, reasons, tolerance), outvoted
 
 
 def _apart_from_open(

@@ -35,10 +35,14 @@ from datasets_build.core.table import read_table, write_table
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """Work on an item that stands, and the pseudonyms of those whose work it is."""
+    """Work on an item that stands, and the pseudonyms of those whose work it is.
+
+    `outvoted` is what fewer than half of them drew: it is told, and not added.
+    """
 
     work: Work
     annotators: tuple[str, ...]
+    outvoted: tuple[Point, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +143,7 @@ def _plan(
         partly=tuple(sorted_items.partly),
         disputed=tuple(sorted_items.disputed.values()),
         points=tuple(point for points in sorted_items.points.values() for point in points),
+        outvoted=tuple(sorted_items.outvoted(items, results)),
         asked=_asked(items, results, sorted_items),
         unusable=tuple(sorted_items.unusable),
         left_out=tuple(sorted_items.left_out),
@@ -182,6 +187,13 @@ class _Sorted:
         else:
             self.merged.append(item.key)
         return standing
+
+    def outvoted(self, items: Sequence[Item], results: Mapping[str, Standing | Undecided]) -> Iterator[Point]:
+        """What fewer than half drew in items of which something was taken."""
+        for key in (item.key for item in items if item.key in {*self.merged, *self.partly}):
+            result = results[key]
+            standing = result.part if isinstance(result, Undecided) else result
+            yield from standing.outvoted if standing is not None else ()
 
     def open_ids(self, item: Item) -> frozenset[str]:
         """What an item shows and stays as it is."""

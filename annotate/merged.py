@@ -69,8 +69,9 @@ class Merged(Part):
 
     `data` is the parent, relative to the folder; `data_digest` stands for its records. `merged` are the keys of items
     whose whole work was taken; `disputed`, `unusable` and `left_out` are the others. `partly` are those in dispute of
-    which something was taken, `points` what of them stays as it was. `earlier` counts the parent's own corrections,
-    `edits` those of this round; `corrections_sha256` is of the table, None where there is none.
+    which something was taken, `points` what of them stays as it was, `outvoted` what fewer than half drew. `earlier`
+    counts the parent's own corrections, `edits` those of this round; `corrections_sha256` is of the table, None where
+    there is none.
     """
 
     round: str
@@ -83,6 +84,7 @@ class Merged(Part):
     partly: Many[str]
     disputed: Many[Left]
     points: Many[Point]
+    outvoted: Many[Point]
     asked: Asked
     unusable: Many[str]
     left_out: Many[Left]
@@ -109,6 +111,8 @@ def told(page: Merged) -> Iterator[str]:
         yield f"{count.action} {count.of}: {count.number}"
     for trouble in page.troubles:
         yield f"left as it was: {trouble.reason}"
+    if page.outvoted:
+        yield f"not added: {len(page.outvoted)} that fewer than half drew; see outvoted in {PAGE}"
     if page.disputed:
         asked, noun = page.asked, {"events": "events", "qa": "questions", "dialogue": "turns"}[page.kind]
         drawn = f", {asked.drawn_disputed} drawn ones were not added" if asked.drawn_disputed else ""

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from annotate.disputes import Agreed, Disputed, decided, resolve
+from annotate.disputes import Agreed, Disputed, Reason, decided, resolve
 from annotate.merge import Standing, Undecided
 from annotate.merged import Point
 from annotate.rounds import Round
@@ -44,7 +44,8 @@ def outcome(first: Finished, second: Finished | None = None) -> dict[str, Standi
     for key, result in found.items():
         people = tuple(dict.fromkeys(source.annotator for source in result.sources))
         if not isinstance(result, Disputed):
-            results[key] = Standing(work=result.work, annotators=people)
+            few = _points(by_key[key], result.outvoted, people)
+            results[key] = Standing(work=result.work, annotators=people, outvoted=few)
             continue
         in_the_end: Work | Disputed = result
         if key in rulings:
@@ -54,13 +55,21 @@ def outcome(first: Finished, second: Finished | None = None) -> dict[str, Standi
         if isinstance(in_the_end, Disputed):
             results[key] = _undecided(by_key[key], in_the_end, people)
         else:
-            results[key] = Standing(work=in_the_end, annotators=people)
+            few = _points(by_key[key], result.outvoted, people)
+            results[key] = Standing(work=in_the_end, annotators=people, outvoted=few)
     return results
 
 
 def _undecided(item: Item, disputed: Disputed, people: tuple[str, ...]) -> Undecided:
     """What is open of an item, and what stands of it."""
-    points = tuple(
+    few = _points(item, disputed.outvoted, people)
+    part = Standing(work=disputed.agreed, annotators=people, outvoted=few)
+    points = _points(item, disputed.reasons, people)
+    return Undecided(tuple(reason.decide for reason in disputed.reasons), part=part, points=points)
+
+
+def _points(item: Item, reasons: Sequence[Reason], people: tuple[str, ...]) -> tuple[Point, ...]:
+    return tuple(
         Point(
             key=item.key,
             video_id=item.window.video_id,
@@ -71,10 +80,8 @@ def _undecided(item: Item, disputed: Disputed, people: tuple[str, ...]) -> Undec
             decide=reason.decide,
             annotators=people,
         )
-        for reason in disputed.reasons
+        for reason in reasons
     )
-    part = Standing(work=disputed.agreed, annotators=people)
-    return Undecided(tuple(reason.decide for reason in disputed.reasons), part=part, points=points)
 
 
 def in_dispute(first: Finished) -> list[Disputed]:

@@ -332,3 +332,30 @@ def _left(item, result):
         return result.work
     stayed = [mark for mark in item.sheet.marks if mark.id in points_of(result)]
     return Work(kind="events", marks=(*result.part.work.marks, *stayed))
+
+
+@pytest.mark.parametrize("people", [3, 4])
+def test_what_one_of_many_drew_is_not_added_and_is_told(people):
+    item = item_of(TWO, "events")
+    works = [with_marks(item, drawing(mark("x", 100, 140))), *[untouched_work(item)] * (people - 1)]
+    result = results_of([item], [works])[item.key]
+    assert isinstance(result, Standing)
+    assert [(one.records, one.start_ns, one.end_ns) for one in result.outvoted] == [((), 100 * F, 140 * F)]
+    assert edits_of_results(TWO, [item], {item.key: result}).corrections == []
+
+
+@FEW
+@given(crowds())
+def test_every_drawn_mark_stands_is_open_or_is_outvoted(crowd):
+    _, items, works = crowd
+    results = results_of(items, works)
+    for item, several in zip(items, works, strict=True):
+        result, fit = results[item.key], [work for work in several if work.usable]
+        if 2 * len(fit) <= len(several):
+            continue
+        standing = result.part if isinstance(result, Undecided) else result
+        points = (*standing.outvoted, *(result.points if isinstance(result, Undecided) else ()))
+        places = [(one.start_ns, one.end_ns) for one in (*standing.work.marks, *points)]
+        shown = {part.id for part in parts(item.sheet)}
+        for one in (one for work in fit for one in work.marks if one.id not in shown):
+            assert any(start < one.end_ns and one.start_ns < end for start, end in places)

@@ -171,17 +171,20 @@ def test_of_an_item_in_dispute_what_is_agreed_is_merged_and_the_rest_is_told(par
     )  # fmt: skip
     drawn = point.model_copy(update={"records": (), "decide": "And this?"})
     part = Standing(
-        work=with_marks(shared, lambda marks: (marks.pop(open_.id), marks.pop(removed.id))), annotators=("a1",)
+        work=with_marks(shared, lambda marks: (marks.pop(open_.id), marks.pop(removed.id))),
+        annotators=("a1",),
+        outvoted=(drawn,),
     )
     results = standing(items) | {shared.key: Undecided(("Does it?", "And this?"), part=part, points=(point, drawn))}
     page = merge(manifest_of(items, "events"), items, results, data=parent, to=tmp_path / "to")
     assert (page.partly, [row.key for row in page.disputed]) == ((shared.key,), [shared.key])
-    assert page.points == (point, drawn)
+    assert (page.points, page.outvoted) == ((point, drawn), (drawn,))
     shown = sum(len(item.sheet.marks) for item in items)
     assert page.asked == Asked(all=shown, settled=shown - 1, disputed=1, untouched=0, drawn=0, drawn_disputed=1)
     assert [row.parent_id for row in read_table(tmp_path / "to" / TABLE, Correction)] == [removed.id]
     lines = list(told(page))
     assert lines[0] == f"{len(items) - 1} items merged, 1 disputed, 0 unusable"
+    assert "not added: 1 that fewer than half drew; see outvoted in merge.json" in lines
     assert f"in dispute: 1 of {shown} events stayed as they were, 1 drawn ones were not added" in lines
     kept = {row.id for row in rows_of(rebuilt(tmp_path / "to"))["events"]}
     assert open_.id in kept
