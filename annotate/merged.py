@@ -17,7 +17,7 @@ PAGE = "merge.json"
 
 
 class Left(Part):
-    """An item that changes nothing, and why."""
+    """An item that is not merged as a whole, and why."""
 
     key: str
     reasons: Many[str]
