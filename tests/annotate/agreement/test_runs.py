@@ -16,7 +16,7 @@ from datasets_build.core.clock import FrameClock
 from tests.annotate.agreement.strategies import works
 from tests.annotate.people import LABELS, MS, S, events, item, mark
 
-STEP = 70 * MS
+STEP = 130 * MS
 ROWS = {"k0": 0, "k1": 1, "k2": 2}
 
 
