@@ -27,7 +27,8 @@ from annotate.desk import (
 )
 from annotate.errors import AnnotateError
 from annotate.journal import JOURNAL
-from annotate.merge import merge
+from annotate.merge import merge, refuse_changed
+from annotate.merged import told
 from annotate.outcome import Finished, apart, in_dispute, outcome
 from annotate.people import People
 from annotate.plan import Known, PlanConfig, plan, read_gold
@@ -292,15 +293,10 @@ def merge_round(
     results = outcome(first, _finished(rounds, second) if second else None)
     data = data_folder(first.round_)
     target = to or data.with_name(f"{data.name}-{name}")
+    refuse_changed(first.round_.items, data, first.round_.manifest.kind)
     page = merge(first.round_.manifest, first.round_.items, results, data=data, to=target)
     rebuild(target)
-    typer.echo(
-        f"{target}: {len(page.merged)} items merged, {len(page.disputed)} disputed, {len(page.unusable)} unusable"
-    )
-    for count in page.edits:
-        typer.echo(f"{count.action} {count.of}: {count.number}")
-    for trouble in page.troubles:
-        typer.echo(f"left as it was: {trouble.reason}")
+    typer.echo(f"{target}: " + "\n".join(told(page)))
 
 
 @app.command("report")

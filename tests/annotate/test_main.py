@@ -13,11 +13,14 @@ from annotate import __main__ as command
 from annotate import server
 from annotate.access import write_access
 from annotate.errors import AnnotateError
-from annotate.merge import merged_page
+from annotate.merged import merged_page
 from annotate.plan import Gold
 from annotate.rounds import load
 from annotate.standing import finished
 from annotate.tasks import Work
+from datasets_build.core.layout import table_path
+from datasets_build.core.records import Event
+from datasets_build.core.table import read_table, write_table
 from tests.annotate.desks import Desk, worked
 from tests.annotate.planned import planned
 from tests.annotate.rounds_of_items import tree
@@ -289,6 +292,26 @@ def test_data_that_went_away_is_one_sentence(annotate, board, clips, tmp_path):
     pushed(annotate, data, tmp_path, "sample=1")
     data.rename(tmp_path / "elsewhere")
     assert "data: holds no finished index" in refused(annotate("pull", "r1", "--rounds", tmp_path / "rounds"))
+
+
+def test_data_that_was_changed_since_the_push_is_refused_and_nothing_is_written(annotate, board, folder, tmp_path):
+    rounds = ("--rounds", tmp_path / "rounds")
+    assert pushed(annotate, folder, tmp_path)[0] == 0
+    round_ = load(tmp_path / "rounds", "r1")
+    worked(round_, board, 7)
+    assert annotate("close", "r1", *rounds)[0] == 0
+    path = table_path(folder, Event)
+    seen = {mark.id for item in round_.items for mark in item.sheet.marks}
+    rows = list(read_table(path, Event))
+    lost = next(row.id for row in rows if row.id in seen)
+    write_table(path, Event, [row for row in rows if row.id != lost])
+    told = refused(annotate("merge", "r1", *rounds))
+    assert (
+        f"was changed since the round was made: 1 of the records that people saw are gone or others, such as {lost}"
+        in told
+    )
+    write_table(path, Event, rows)
+    assert not [name for name in (one.name for one in tmp_path.iterdir()) if name.startswith((".data-r1", "data-r1"))]
 
 
 def test_a_project_that_is_not_there_any_more_is_one_sentence(annotate, board, folder, tmp_path):

@@ -53,7 +53,7 @@ def test_two_who_make_the_same_round_at_once_make_one(tmp_path):
         for number in range(20):
             first, second = pool.map(make, [f"r{number}"] * 2)
             assert first == second == load(tmp_path, f"r{number}")
-            assert sorted(path.name for path in first.folder.iterdir()) == [ITEMS, MANIFEST]
+            assert sorted(path.name for path in first.folder.iterdir()) == [ITEMS, MANIFEST, REJECTS]
 
 
 @pytest.mark.parametrize(

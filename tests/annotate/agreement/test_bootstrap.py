@@ -60,11 +60,19 @@ def test_a_resampled_quantile_counts_items_as_often_as_they_were_drawn():
     assert (figure.low, figure.high) == tuple(np.quantile(again, [0.025, 0.975]))
 
 
-def test_large_samples_are_resampled_in_pieces(monkeypatch):
-    values, rows = np.arange(300.0), np.arange(300) // 3
-    whole = quantile(values, rows)
-    monkeypatch.setattr("annotate.agreement.bootstrap._CHUNK", 1000)
-    assert quantile(values, rows) == whole
+@given(st.integers(2, 400), st.integers(2, 40), st.sampled_from([0.1, 0.5, 0.9, 1.0]), st.integers(0, 99))
+@settings(max_examples=25)
+def test_large_samples_are_resampled_in_pieces(many, items, q, seed):
+    rng = np.random.default_rng(seed)
+    values, rows = rng.integers(0, 50, many).astype(float), rng.integers(0, items, many)
+    figure = quantile(values, rows, q)
+    found, owner = np.unique(rows, return_inverse=True)
+    assert figure.value == np.quantile(values, q, method="inverted_cdf")
+    if len(found) > 1 and figure.low is not None:
+        drawn = weights(len(found), FEW.resamples, FEW.seed).astype(int)
+        samples = [np.repeat(values, counts[owner]) for counts in drawn]
+        again = [np.quantile(sample, q, method="inverted_cdf") for sample in samples if len(sample)]
+        assert (figure.low, figure.high) == tuple(np.quantile(again, [0.025, 0.975]))
 
 
 def test_the_interval_covers_the_truth_about_as_often_as_it_says():

@@ -90,6 +90,8 @@ def test_people_are_the_figures(known):
     for one in found.people:
         name = one.annotator
         assert [cell.text for cell in overview[name][:2]] == [str(one.items), str(one.gold)]
+        for cell, sign in zip(overview[name][-2:], one.signs[:2], strict=True):
+            assert numbers(cell)[0] == sign.own.value
         for comparison, measures in (("gold", one.against_gold), ("others", one.against_others)):
             group = group_of(measures)
             assert_group(root, f"{name} against {comparison}", group)
@@ -204,6 +206,8 @@ def test_progress_counts_what_the_status_counts(tmp_path):
     assert overview["a7"][3].text == "1"
     spent = sum(one.lead_time_s for one in works if one.annotator == "a1")
     assert overview["a1"][4].text == lasting(spent)
+    # Somebody without work that counts has no figures.
+    assert [cell.text for cell in overview["a8"][-2:]] == ["–", "–"]
 
 
 def test_flags_beyond_the_first_are_counted(tmp_path):
