@@ -1,8 +1,10 @@
-"""Figures with percentile bootstrap intervals over items.
+"""Figures with expanded percentile bootstrap intervals over items.
 
 Items are drawn with replacement, everything that was said about an item stays together: marks of one clip are not
 independent of each other, clips are (a cluster bootstrap). Source: Efron and Tibshirani, An Introduction to the
-Bootstrap, 1993, chapters 8 and 13. Items that hold nothing for a figure take no part in it.
+Bootstrap, 1993, chapters 8 and 13. Few items spread too little when they are drawn again, and plain percentiles of ten
+items hold the truth in 89 of 100 rounds instead of 95; further percentiles make up for it (`tail`). Items that hold
+nothing for a figure take no part in it.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from math import isqrt
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import ndtr, stdtrit
 
 from annotate.agreement.figure import AgreementConfig, Figure, missing
 
@@ -90,6 +93,17 @@ def ratio(sums: Floats) -> Floats:
         return np.asarray(np.where(sums[..., 1] > 0, sums[..., 0] / sums[..., 1], np.nan))
 
 
+def tail(items: int, level: float) -> float:
+    """The share of resamples beyond each end of an interval; `items` from 2.
+
+    Resamples spread by `sqrt((n - 1) / n)` too little, and of a spread that is itself an estimate Student's quantiles
+    are those to take. Source: Hesterberg, What Teachers Should Know About the Bootstrap, The American Statistician
+    69(4), 2015, section 5.3.
+    """
+    wide = stdtrit(items - 1, (1 + level) / 2) * (items / (items - 1)) ** 0.5
+    return float(ndtr(-wide))
+
+
 _ALONE = "one item alone says nothing of the spread between items"
 
 
@@ -126,6 +140,6 @@ def _around(whole: float, replicates: Floats, *, n: int, items: int, unit: str, 
     if len(known) < 0.95 * len(replicates):
         reason = f"{len(replicates) - len(known)} of {len(replicates)} resamples allow no value"
         return Figure(value=whole, n=n, items=items, unit=unit, reason=reason)
-    tail = (1 - config.level) / 2
-    low, high = np.quantile(known, [tail, 1 - tail])
+    beyond = tail(items, config.level)
+    low, high = np.quantile(known, [beyond, 1 - beyond])
     return Figure(value=whole, low=float(low), high=float(high), n=n, items=items, unit=unit)
