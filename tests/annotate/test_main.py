@@ -191,6 +191,13 @@ def test_gold_goes_with_a_round_and_is_in_no_task(annotate, board, folder, tmp_p
     assert "gold" not in str([task.data for task in board.tasks.values()])
 
 
+def test_rounds_lie_in_a_folder_of_their_own_where_none_is_named(annotate, tmp_path, folder, monkeypatch):
+    planned(tmp_path / "out" / "rounds", folder, sample=1)
+    monkeypatch.chdir(tmp_path)
+    assert "items: 1, pushed: 0" in annotate("status", "r1")[1]
+    assert "is empty, expected a path" in misused(annotate("status", "r1", "--rounds", " "))
+
+
 # Bad input
 
 
