@@ -53,11 +53,11 @@ app = typer.Typer(
 )
 
 
-def _path(text: str) -> Path:
-    # An empty path would be the folder that the command runs in.
-    if not text.strip():
+def _path(given: str | Path) -> Path:
+    # A default comes here as the path it is. An empty path would be the folder that the command runs in.
+    if not str(given).strip():
         raise typer.BadParameter("is empty, expected a path")
-    return Path(text).expanduser()
+    return Path(given).expanduser()
 
 
 Name = Annotated[str, typer.Argument(metavar="ROUND", help="The round's name: a-z, 0-9, - and _.")]

@@ -212,6 +212,13 @@ def test_a_push_tells_what_goes_on_no_screen_and_an_other_one_of_the_same_name_w
     )
 
 
+def test_rounds_lie_in_a_folder_of_their_own_where_none_is_named(annotate, tmp_path, folder, monkeypatch):
+    planned(tmp_path / "out" / "rounds", folder, sample=1)
+    monkeypatch.chdir(tmp_path)
+    assert "items: 1, pushed: 0" in annotate("status", "r1")[1]
+    assert "is empty, expected a path" in misused(annotate("status", "r1", "--rounds", " "))
+
+
 # Bad input
 
 
