@@ -53,7 +53,7 @@ def test_two_who_make_the_same_round_at_once_make_one(tmp_path):
         for number in range(20):
             first, second = pool.map(make, [f"r{number}"] * 2)
             assert first == second == load(tmp_path, f"r{number}")
-            assert sorted(path.name for path in first.folder.iterdir()) == [ITEMS, MANIFEST]
+            assert sorted(path.name for path in first.folder.iterdir()) == [ITEMS, MANIFEST, REJECTS]
 
 
 @pytest.mark.parametrize(
@@ -208,6 +208,7 @@ def test_a_torn_manifest_is_told(tmp_path):
 def test_a_kill_between_items_and_manifest_leaves_no_round(tmp_path):
     with mock.patch("annotate.rounds.write_bytes", side_effect=KeyboardInterrupt), pytest.raises(KeyboardInterrupt):
         create(tmp_path, manifest(ITEMS_OF_3), ITEMS_OF_3)
+    assert (tmp_path / "r1" / ITEMS).exists()
     with pytest.raises(AnnotateError, match="no round of this name"):
         load(tmp_path, "r1")
     # What is left of it does not bind anybody.
