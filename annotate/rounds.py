@@ -87,7 +87,10 @@ class Round:
 
 def items_sha256(items: Sequence[Item]) -> str:
     """The SHA-256 of `items.jsonl` as it will be written."""
-    return hashlib.sha256(_content([_line(item) for item in items])).hexdigest()
+    digest = hashlib.sha256()
+    for item in items:
+        digest.update(_line(item) + b"\n")
+    return digest.hexdigest()
 
 
 def blind(item: Item) -> Item:
@@ -117,7 +120,7 @@ def create(root: Path, manifest: Manifest, items: Sequence[Item], rejects: Seque
             found = load(root, manifest.round)
             refuse_other(found.manifest, manifest, folder)
             return found
-        write_bytes(folder / ITEMS, _content(made.lines))
+        write_jsonl(folder / ITEMS, items)
         write_jsonl(folder / REJECTS, rejects)
         sealed = manifest.model_copy(update={"rejects_sha256": sha256_file(folder / REJECTS)}).sealed()
         write_bytes(folder / MANIFEST, sealed.text.encode())
@@ -193,10 +196,6 @@ def _parse(kind: type[P], text: bytes, where: str) -> P:
 
 def _line(item: Item) -> bytes:
     return item.model_dump_json().encode()
-
-
-def _content(lines: Sequence[bytes]) -> bytes:
-    return b"".join(line + b"\n" for line in lines)
 
 
 def _as_json(key: str) -> bytes:

@@ -208,6 +208,7 @@ def test_a_torn_manifest_is_told(tmp_path):
 def test_a_kill_between_items_and_manifest_leaves_no_round(tmp_path):
     with mock.patch("annotate.rounds.write_bytes", side_effect=KeyboardInterrupt), pytest.raises(KeyboardInterrupt):
         create(tmp_path, manifest(ITEMS_OF_3), ITEMS_OF_3)
+    assert (tmp_path / "r1" / ITEMS).exists()
     with pytest.raises(AnnotateError, match="no round of this name"):
         load(tmp_path, "r1")
     # What is left of it does not bind anybody.

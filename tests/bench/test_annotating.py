@@ -69,7 +69,7 @@ def test_a_row_for_each_promise(stands):
         (None, 2.7),
         (None, MOST),
         (None, MOST),
-        (LEAST, None),
+        (LEAST * BIG / 10_000, None),
     ]
     assert "150 tasks read" in lines[-1].baseline
 
@@ -129,6 +129,7 @@ def test_a_pull_that_costs_what_all_costs_is_told():
         line = whole(Told(10_000, everything_s=everything_s), [cost(1.0)])
         assert line.value == everything_s
         assert line.passed is passed
+    assert whole(Told(1000, everything_s=1.1), [cost(1.0)]).passed
 
 
 def test_without_a_studio_nothing_is_measured(tmp_path, monkeypatch, capsys):
