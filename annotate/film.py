@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple
 import av
 import numpy as np
 from av.container import OutputContainer
+from av.error import FFmpegError
 from av.video.frame import PictureType, VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 from av.video.stream import VideoStream
@@ -96,6 +97,7 @@ class _Printer:
         self.colours: _Colours | None = None
 
     def upright(self, frame: VideoFrame) -> VideoFrame:
+        """Raises FFmpegError for a layout of pixels that the scaler does not know."""
         rotation = rotation_of(frame)
         wide, high = turned_size(*self._size, rotation)
         is_painted = frame.format.is_rgb or frame.format.has_palette
@@ -182,7 +184,7 @@ def encode(path: Path, source: Source, shown: Int64s, reel: Reel, *, quality: Qu
         quality: of the coding.
 
     Raises:
-        VideoError: the source cannot be read.
+        VideoError: the source cannot be read, or its pictures not be converted.
         FFmpegError, OSError: the file cannot be written.
     """
     ticks = str(reel.tick.denominator)
@@ -210,7 +212,13 @@ def _timed(source: Source, shown: Int64s, printer: _Printer, reel: Reel) -> Iter
     indices, counts = np.unique(shown, return_counts=True)
     at = 0
     for picture, count in zip(_pictures(source, indices.tolist()), counts.tolist(), strict=True):
-        upright = printer.upright(picture)
+        try:
+            upright = printer.upright(picture)
+        except FFmpegError as error:
+            told = (
+                f"{source.path}: FFmpeg converts no pictures of {picture.format.name} ({error.strerror}); re-encode it"
+            )
+            raise VideoError("cannot_convert", told) from error
         # Decoded pictures say what they were coded as, which x264 would obey.
         upright.pict_type, upright.time_base = PictureType.NONE, 1 / reel.rate
         for place in range(at, at + count):

@@ -30,6 +30,8 @@ USUAL = tuple(
 MOST_FPS = 240
 # For sources without a constant rate: below, pictures would come on visibly late; above, no screen shows them all.
 LEAST_VARIABLE_FPS, MOST_VARIABLE_FPS = 10, 60
+# People step from frame to frame, so more are shown where that brings each: recordings at 60 a second come unevenly.
+MOST_STEPPED_FPS = 120
 # What FFmpeg holds as a time scale.
 MOST_TICKS = 2**31 - 1
 # A hundredth of a frame is nobody's variable rate.
@@ -105,7 +107,7 @@ def source_time(window: Window, clock: FrameClock, frame: int) -> int:
 
 
 def unseen(window: Window, clock: FrameClock) -> list[int]:
-    """The source frames of a window that no proxy frame shows: where more than 60 come within a second, unevenly."""
+    """The source frames of a window that no proxy frame shows: unevenly more than 120 a second or evenly 240."""
     inside = clock.frames_in(Span(start_ns=window.start_ns, end_ns=window.end_ns))
     return sorted(set(inside) - set(Pace.of(window).shown(clock).tolist()))
 
@@ -143,7 +145,7 @@ def pace_of(clock: FrameClock, span: Span, tick_s: Fraction) -> Pace:
 
     The rate is the source's own where its times are those of a constant rate, up to 240 a second, or of one up to 60
     of which frames were left out; a rate below one is shown a whole number of times as fast. Otherwise it is the lowest
-    whole rate from 10 to 60 at which each source frame is on screen in some proxy frame, or 60 where none is
+    whole rate from 10 to 120 at which each source frame is on screen in some proxy frame, or 60 where none is
     (`unseen`).
 
     Args:
@@ -179,7 +181,7 @@ def _grid(times: _Times) -> _Grid:
     own = own or _usual(times, jitter=JITTER) or _usual(times, jitter=JITTER, gaps=True)
     if own:
         return own
-    for rate in range(LEAST_VARIABLE_FPS, MOST_VARIABLE_FPS):
+    for rate in range(LEAST_VARIABLE_FPS, MOST_STEPPED_FPS + 1):
         places = -(-_exact(times.t_ns, rate) * rate // NS_PER_S)
         if np.all(np.diff(places) > 0):
             return _Grid(Fraction(rate))

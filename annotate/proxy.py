@@ -29,7 +29,7 @@ from datasets_build.core.worker import NO_SPACE
 
 log = logging.getLogger(__name__)
 # Raised when what is made of the same video and settings changes.
-VERSION = 1
+VERSION = 2
 
 
 class ProxyError(AnnotateError):
@@ -41,6 +41,10 @@ class ProxyError(AnnotateError):
 
     def __reduce__(self) -> tuple[type[ProxyError], tuple[Path, str, str, str]]:
         return type(self), (self.file, self.found, self.expected, self.advice)
+
+
+class UnshownError(ProxyError):
+    """A stretch of a video that nobody can be shown; others can."""
 
 
 class ProxyConfig(Config):
@@ -83,9 +87,9 @@ def make_proxy(
 
     Raises:
         AnnotateError: the span is empty or its ends are not on frames.
-        ProxyError: the video file is not that of the record; a proxy that was made before has changed since; the new
-            one does not hold what was asked for; the disk is full.
-        VideoError: the video cannot be read.
+        UnshownError: the video file is not that of the record; the proxy does not hold what was asked for.
+        ProxyError: a proxy that was made before has changed since; the disk is full.
+        VideoError: the video cannot be read, or its pictures not be converted.
     """
     _check_input(path, video, clock, span)
     note = folder / "made" / f"{_key(video, clock, span, config)}.json"
@@ -137,7 +141,7 @@ def _check_input(path: Path, video: Video, clock: FrameClock, span: Span) -> Non
     # A missing file is told by who opens it.
     size = path.stat().st_size if path.is_file() else video.bytes
     if size != video.bytes:
-        raise ProxyError(path, f"{size} bytes", f"{video.bytes}", "it is not the indexed file: index the videos anew")
+        raise UnshownError(path, f"{size} bytes", f"{video.bytes}", "it is not the indexed file: index the videos anew")
 
 
 def _key(video: Video, clock: FrameClock, span: Span, config: ProxyConfig) -> str:
@@ -206,7 +210,7 @@ def _encoded(source: Source, span: Span, aside: Path, config: ProxyConfig) -> Wi
 def _verify(path: Path, frames: int, reel: Reel) -> None:
     fault = find_fault(path, frames, reel)
     if fault:
-        raise ProxyError(path, fault.found, fault.expected, "people would be shown other frames than are meant")
+        raise UnshownError(path, fault.found, fault.expected, "people would be shown other frames than are meant")
 
 
 def _publish(aside: Path, window: Window, note: Path) -> None:

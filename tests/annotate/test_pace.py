@@ -145,6 +145,20 @@ def test_what_comes_at_most_sixty_times_a_second_is_all_shown(stays):
     assert rate_of(window) <= 60 or np.array_equal(Pace.of(window).shown(clock), np.arange(len(clock)))
 
 
+@given(stays=st.lists(st.integers(9, 30), min_size=3, max_size=60))
+def test_uneven_recordings_of_about_sixty_a_second_are_all_shown(stays):
+    """Frames that come 9 ms apart, or 30: none falls between two frames of the proxy, which has 120 at most."""
+    clock = clock_of([0, *accumulate(stays)][:-1], MS, stays[-1])
+    window = window_of(clock, MS)
+    assert unseen(window, clock) == []
+    assert rate_of(window) <= 120
+    step = NS_PER_S / rate_of(window)
+    for index in range(len(clock)):
+        frame = to_proxy_frame(window, clock.time_of(index))
+        assert source_time(window, clock, frame) == clock.time_of(index)
+        assert abs(frame * step - clock.time_of(index)) < step + MS * NS_PER_S
+
+
 def test_what_comes_faster_is_told():
     clock = clock_of([0, 4, 8, 41, 45, 90], MS, 30)
     window = window_of(clock, MS)

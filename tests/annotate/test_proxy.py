@@ -9,6 +9,7 @@ import sys
 import time
 from fractions import Fraction
 
+import av
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -17,7 +18,16 @@ from hypothesis import strategies as st
 from annotate import proxy
 from annotate.errors import AnnotateError
 from annotate.pace import unseen
-from annotate.proxy import ProxyConfig, ProxyError, check_proxy, make_proxy, proxy_path, source_time, to_proxy_frame
+from annotate.proxy import (
+    ProxyConfig,
+    ProxyError,
+    UnshownError,
+    check_proxy,
+    make_proxy,
+    proxy_path,
+    source_time,
+    to_proxy_frame,
+)
 from augment.encode import CODINGS, Film, encode
 from datasets_build.core.clock import Span
 from datasets_build.video import VideoError, scan
@@ -48,6 +58,7 @@ SOURCES = {
     "slow.mp4": (spec(rate=Fraction(1, 3), frames=4), 1),
     "variable.mp4": (spec(durations=UNEVEN, time_base=MS), None),
     "variable.mkv": (spec(durations=UNEVEN, time_base=MS, b_frames=2), None),
+    "sixty.mp4": (spec(durations=(17, 16, 15, 19, 14, 18) * 4, time_base=MS), None),
     "too_fast.mp4": (spec(durations=TOO_FAST, time_base=MS), 60),
     "late.mp4": (spec(start=7), 25),
     "edited.mp4": (spec(hidden=5, gop=30), 25),
@@ -245,7 +256,7 @@ def test_an_encoder_that_drops_a_frame_leaves_nothing(tmp_path, pal, monkeypatch
     right = proxy.encode
     monkeypatch.setattr(proxy, "encode", lambda aside, source, shown, *args, **more: right(
         aside, source, shown[:-1], *args, **more))  # fmt: skip
-    with pytest.raises(ProxyError, match="found 59 frames, expected 60"):
+    with pytest.raises(UnshownError, match="found 59 frames, expected 60"):
         make_proxy(path, video, clock, span=whole(clock), folder=tmp_path)
     assert files(tmp_path) == []
 
@@ -276,7 +287,7 @@ def test_a_foreign_file_is_refused(tmp_path, pal):
     _, video, clock = pal
     path = tmp_path / "longer.mp4"
     draw_video(path, spec(frames=61))
-    with pytest.raises(ProxyError, match=r"found .* bytes, expected .*; it is not the indexed file: index"):
+    with pytest.raises(UnshownError, match=r"found .* bytes, expected .*; it is not the indexed file: index"):
         make_proxy(path, video, clock, span=whole(clock), folder=tmp_path)
     with pytest.raises(VideoError, match="no such file"):
         make_proxy(tmp_path / "gone.mp4", video, clock, span=whole(clock), folder=tmp_path)
@@ -300,6 +311,24 @@ def test_frames_that_no_longer_decode_are_told(tmp_path, pal):
     right = [small(frame.full()) for frame in scan(torn, clock, size=None)]
     for k, picture in enumerate(pictures(tmp_path, window)):
         assert np.abs(small(picture) - right[clock.index_at(source_time(window, clock, k))]).mean() < 4
+
+
+def test_pictures_that_ffmpeg_does_not_convert_are_told(tmp_path):
+    """Two pixels to a byte: FFmpeg reads such a film and makes nothing else of its pictures."""
+    path = tmp_path / "packed.nut"
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("rawvideo", rate=25, options={})
+        stream.width, stream.height, stream.pix_fmt = 16, 8, "rgb4"
+        for number in range(3):
+            packet = av.Packet(bytes([number]) * 64)
+            packet.pts = packet.dts = number
+            packet.time_base, packet.stream, packet.is_keyframe = Fraction(1, 25), stream, True
+            out.mux(packet)
+    video, clock = indexed(path)
+    with pytest.raises(VideoError, match=r"packed.nut: FFmpeg converts no pictures of rgb4 \(.*\); re-encode") as told:
+        make_proxy(path, video, clock, span=whole(clock), folder=tmp_path / "proxies")
+    assert told.value.code == "cannot_convert"
+    assert files(tmp_path) == ["packed.nut"]
 
 
 @pytest.mark.parametrize("ends", [(0, 0), (1, 80_000_000), (0, 80_000_001), (0, 2_400_000_001)])
