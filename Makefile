@@ -55,7 +55,7 @@ test_studio = STREAMVL_TEST_STUDIO="$(abspath $(VENV))/label-studio"
 round   = test -n "$$STREAMVL_ROUND" || { echo "error: say which round: make $@ ROUND=r1" >&2; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo data lessons augment label-studio annotate-push annotate-status annotate-pull annotate-close annotate-adjudicate annotate-merge annotate-report train train-all package evaluate verify watch compare test test-rounds test-all check bench clean
+.PHONY: help setup demo data lessons augment label-studio label-studio-stop annotate-push annotate-status annotate-pull annotate-close annotate-adjudicate annotate-merge annotate-report train train-all package evaluate verify watch compare test test-rounds test-all check bench clean
 
 help:  ## this page
 	@echo "streamvl: raw video to training data, and to a trained real-time video-language model"
@@ -116,6 +116,9 @@ $(VENV)/server: $(VENV)/ready annotate/requirements-server.txt
 
 label-studio: $(VENV)/studio  ## a Label Studio of your own on 127.0.0.1, installed where it is missing: prints its address
 	$(PY) -m annotate serve $(ARGS)
+
+label-studio-stop: $(VENV)/ready  ## end the Label Studio of your own; what is in it stays
+	$(PY) -m annotate stop
 
 annotate-push: $(VENV)/studio  ## records to people: make annotate-push ROUND=r1 DATA=dir KIND=events|qa|dialogue [SAMPLE=n] [OVERLAP=n]
 	$(call round) && $(PY) -m annotate push "$$STREAMVL_ROUND" --data "$$STREAMVL_DATA_FOLDER" --kind $(KIND) $(config) $(if $(SAMPLE),sample=$(SAMPLE)) $(if $(OVERLAP),overlap=$(OVERLAP)) $(ARGS)
@@ -182,13 +185,14 @@ check: $(VENV)/ready  ## formatting, lint, types and import directions
 	$(PY) -m mypy
 	$(VENV)/bin/lint-imports
 
-bench: $(VENV)/ready  ## ratios against baselines in the same run: perceive, vision, streaming, training, augmenting, rendering
+bench: $(VENV)/ready  ## ratios against baselines in the same run: perceive, vision, streaming, training, augmenting, rendering, annotating
 	$(PY) -m tests.bench.perceive
 	$(PY) -m tests.bench.vision
 	$(PY) -m tests.bench.streaming
 	$(PY) -m tests.bench.training
 	$(PY) -m tests.bench.augmenting
 	$(PY) -m tests.bench.rendering
+	$(PY) -m tests.bench.annotating
 
 clean:  ## remove out/demo, out/tiny, caches and the virtual environment
 	rm -rf out/demo out/tiny $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -12,15 +13,27 @@ import typer
 
 from annotate import server
 from annotate.access import Access, connect, invite, read_access
+from annotate.board import Studio
 from annotate.closing import close, read_closed
-from annotate.desk import INSTRUCTIONS, data_folder, posting_of, reading_of, screen_of, show_clips
+from annotate.desk import (
+    INSTRUCTIONS,
+    Showing,
+    clips_folder,
+    data_folder,
+    posting_of,
+    reading_of,
+    screen_of,
+    show_clips,
+)
 from annotate.errors import AnnotateError
-from annotate.merge import merge
+from annotate.journal import JOURNAL
+from annotate.merge import merge, refuse_changed
+from annotate.merged import told
 from annotate.outcome import Finished, apart, in_dispute, outcome
 from annotate.people import People
 from annotate.plan import Known, PlanConfig, plan, read_gold
 from annotate.published import rebuild
-from annotate.pull import pull
+from annotate.pull import Reading, pull
 from annotate.push import find_project, push
 from annotate.report.build import write_report
 from annotate.rounds import Round, load
@@ -40,11 +53,11 @@ app = typer.Typer(
 )
 
 
-def _path(text: str) -> Path:
-    # An empty path would be the folder that the command runs in.
-    if not text.strip():
+def _path(given: str | Path) -> Path:
+    # A default comes here as the path it is. An empty path would be the folder that the command runs in.
+    if not str(given).strip():
         raise typer.BadParameter("is empty, expected a path")
-    return Path(text).expanduser()
+    return Path(given).expanduser()
 
 
 Name = Annotated[str, typer.Argument(metavar="ROUND", help="The round's name: a-z, 0-9, - and _.")]
@@ -117,11 +130,22 @@ def _access() -> Access:
 
 def _people(access: Access) -> People:
     """Who is who on a server: users are counted on each from 1, so each has its own file."""
-    home = server.default_home()
+    home, url = server.default_home(), access.url.replace("://localhost", "://127.0.0.1")
     # One's own server takes another port now and then and stays the same.
-    is_own = access.url == server.status(home).url
-    where = "own" if is_own else re.sub(r"[^A-Za-z0-9.]+", "-", access.url.partition("://")[2])
+    is_own = url == server.status(home).url
+    where = "own" if is_own else re.sub(r"[^A-Za-z0-9.]+", "-", url.partition("://")[2])
     return People(home / "people" / f"{where}.json")
+
+
+def _people_of(round_: Round, access: Access) -> People:
+    """The same, of whom this round has pseudonyms if it was pulled before."""
+    people, journal = _people(access), round_.folder / JOURNAL
+    if not people.path.exists() and journal.exists() and journal.stat().st_size:
+        raise AnnotateError(
+            f"{people.path}: no such file, expected the pseudonyms of round {round_.manifest.round}, which has been "
+            "pulled: use the address that was used then, or put the file back from a copy"
+        )
+    return people
 
 
 @app.command("push")
@@ -159,20 +183,35 @@ def push_round(
 
 
 def _send(round_: Round, access: Access) -> None:
-    if access.media is None:
-        raise AnnotateError("STREAMVL_STUDIO_MEDIA: not set, expected the folder that the server shows files from")
-    media = show_clips(round_, access.media)
+    media = show_clips(round_, _media(access))
     with enter(access) as studio:
         pushed = push(
             round_,
-            studio,
+            Showing(studio, media),
             config=screen_of(round_),
             posting=posting_of(round_, studio, media),
             instructions=INSTRUCTIONS[round_.manifest.kind],
         )
-        studio.media(pushed.project, media)
     typer.echo(f"round {round_.manifest.round}: {pushed.items} items, {pushed.sent} sent")
     typer.echo(f"{access.url}/projects/{pushed.project.id}/data")
+
+
+def _media(access: Access) -> Path:
+    if access.media is None:
+        raise AnnotateError("STREAMVL_STUDIO_MEDIA: not set, expected the folder that the server shows files from")
+    return access.media
+
+
+def _sent_reading(round_: Round, studio: Studio, access: Access) -> Reading:
+    """How what comes back is read: with a look at whether each task still shows what was sent."""
+    return reading_of(round_, posting_of(round_, studio, clips_folder(round_, _media(access))))
+
+
+@app.command("screen")
+def show_screen(name: Name, rounds: Rounds = ROUNDS) -> None:
+    """Print the round's labelling configuration, to put it back where somebody changed it."""
+    set_up_logging()
+    typer.echo(screen_of(load(rounds, name)))
 
 
 @app.command("status")
@@ -203,8 +242,8 @@ def pull_round(
             round_,
             studio,
             project=project,
-            reading=reading_of(round_),
-            people=_people(access),
+            reading=_sent_reading(round_, studio, access),
+            people=_people_of(round_, access),
             everything=everything,
         )
     typer.echo(f"new: {found.new}, changed: {found.changed}, deleted: {found.deleted}, flagged: {found.flagged}")
@@ -217,7 +256,8 @@ def close_round(name: Name, rounds: Rounds = ROUNDS) -> None:
     round_, access = load(rounds, name), _access()
     with enter(access) as studio:
         project = find_project(round_, studio, config=screen_of(round_))
-        closed = close(round_, studio, project=project, reading=reading_of(round_), people=_people(access))
+        reading = _sent_reading(round_, studio, access)
+        closed = close(round_, studio, project=project, reading=reading, people=_people_of(round_, access))
     typer.echo(f"closed: {closed.tasks} tasks, {closed.annotations} annotations, sha256 {closed.sha256}")
     for one in closed.differences:
         typer.echo(f"differs: {one.what} {one.key}")
@@ -253,15 +293,10 @@ def merge_round(
     results = outcome(first, _finished(rounds, second) if second else None)
     data = data_folder(first.round_)
     target = to or data.with_name(f"{data.name}-{name}")
+    refuse_changed(first.round_.items, data, first.round_.manifest.kind)
     page = merge(first.round_.manifest, first.round_.items, results, data=data, to=target)
     rebuild(target)
-    typer.echo(
-        f"{target}: {len(page.merged)} items merged, {len(page.disputed)} disputed, {len(page.unusable)} unusable"
-    )
-    for count in page.edits:
-        typer.echo(f"{count.action} {count.of}: {count.number}")
-    for trouble in page.troubles:
-        typer.echo(f"left as it was: {trouble.reason}")
+    typer.echo(f"{target}: " + "\n".join(told(page)))
 
 
 @app.command("report")
@@ -283,6 +318,8 @@ def main() -> int:
     """Run the command line; an error that a person can mend is one sentence and exit code 1."""
     try:
         app()
+    except shutil.Error as error:  # of a copied folder: all files that were not, each with its reason
+        typer.echo(f"error: {error.args[0][0][2]}", err=True)
     except (DataError, OSError) as error:
         typer.echo(f"error: {error}", err=True)
     return 1

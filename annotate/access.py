@@ -83,9 +83,10 @@ class Caller:
             handlers.append(urllib.request.ProxyHandler({}))
         self._opener = urllib.request.build_opener(*handlers)
 
-    def get(self, path: str, *, token: str | None = None) -> Answer:
-        """Ask for a page. Raises AnnotateError where nothing answers."""
-        return self._send(urllib.request.Request(self.url + path, headers=_bearer(token)))  # noqa: S310 # checked
+    def get(self, path: str, *, token: str | None = None, first: int | None = None) -> Answer:
+        """Ask for a page, or for its `first` bytes. Raises AnnotateError where nothing answers."""
+        headers = _bearer(token) if first is None else {**_bearer(token), "Range": f"bytes=0-{first - 1}"}
+        return self._send(urllib.request.Request(self.url + path, headers=headers))  # noqa: S310 # checked
 
     def post(self, path: str, fields: Mapping[str, str], *, token: str | None = None, form: bool = False) -> Answer:
         """Send fields, as a form of the page at `path` where `form`, else as JSON."""
@@ -108,7 +109,7 @@ class Caller:
         except urllib.error.HTTPError as error:
             with error:
                 return Answer(status=error.code, kind=error.headers.get_content_type(), body=error.read())
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, http.client.HTTPException, UnicodeError) as error:
             reason = error.reason if isinstance(error, urllib.error.URLError) else error
             raise AnnotateError(
                 f"{self.url}: no Label Studio answers there ({reason or type(error).__name__}); "
@@ -126,7 +127,7 @@ def connect(url: str, token: str, *, media: Path | None = None) -> Access:
 
     Raises AnnotateError where nothing answers, where something else does, for another version and for a wrong token.
     """
-    caller = Caller(_address(url))
+    caller = Caller(_address(url, "STREAMVL_STUDIO_URL"))
     version = version_at(caller)
     if not version.startswith(f"{SERVES}."):
         raise AnnotateError(f"{caller.url}: found Label Studio {version}, expected {SERVES}.x")
@@ -152,7 +153,7 @@ def whoami(caller: Caller, token: str) -> str:
     answer = caller.get("/api/current-user/whoami", token=bearer_of(caller, token))
     email = answer.mapping().get("email")
     if answer.status != 200 or not isinstance(email, str):
-        raise _wrong_token(caller)
+        raise _wrong_token(caller, answer)
     return email
 
 
@@ -163,13 +164,22 @@ def bearer_of(caller: Caller, token: str) -> str:
     answer = caller.post("/api/token/refresh/", {"refresh": token})
     bought = answer.mapping().get("access")
     if not isinstance(bought, str):
-        raise _wrong_token(caller)
+        raise _wrong_token(caller, answer)
     return f"Bearer {bought}"
+
+
+def other_than(access: Access, page: str, expected: bytes) -> str | None:
+    """What a page begins with instead of some bytes, in words; None where it begins with them."""
+    caller = Caller(access.url)
+    answer = caller.get(page, token=bearer_of(caller, access.token), first=len(expected))
+    if answer.status not in (200, 206):
+        return f"status {answer.status}"
+    return None if answer.body[: len(expected)] == expected else "other bytes"
 
 
 def sign_in(url: str, username: str, password: str) -> Caller:
     """Sign in as a person does, on the page. Raises AnnotateError where the account or password is not known."""
-    caller = Caller(_address(url))
+    caller = Caller(_address(url, "url"))
     caller.get("/user/login/")
     if caller.post("/user/login/", {"email": username, "password": password}, form=True).status != 302:
         raise AnnotateError(f"{url}: could not sign in as {username}: no such account, or another password")
@@ -245,7 +255,7 @@ def read_access(home: Path) -> Access:
         raise AnnotateError(f"{path}: found no text for {', '.join(broken)}; remove it and start again")
     media = value.get("media")
     return Access(
-        url=_address(str(texts["url"])),
+        url=_address(str(texts["url"]), f"{path}: url"),
         username=str(texts["username"]),
         password=str(texts["password"]),
         token=str(texts["token"]),
@@ -263,8 +273,8 @@ def private_folder(folder: Path) -> None:
         raise AnnotateError(f"{folder}: found mode {mode:o}, expected 700; choose a folder on a disk that keeps modes")
 
 
-def _address(url: str) -> str:
-    wrong = AnnotateError("not an address of a server; expected something like http://127.0.0.1:8080")
+def _address(url: str, where: str) -> str:
+    wrong = AnnotateError(f"{where}: not an address of a server; expected something like http://127.0.0.1:8080")
     try:
         parts = urllib.parse.urlsplit(url.strip())
         port = parts.port
@@ -281,11 +291,16 @@ def _bearer(header: str | None) -> dict[str, str]:
     return {"Authorization": header} if header else {}
 
 
-def _wrong_token(caller: Caller) -> AnnotateError:
-    return AnnotateError(
-        f"{caller.url}: the token opens nothing there; make one on the page Account & Settings, Access Tokens, "
-        "and check that it belongs to this server"
-    )
+def _wrong_token(caller: Caller, answer: Answer) -> AnnotateError:
+    if answer.status >= 500:
+        return AnnotateError(
+            f"{caller.url}: the server failed as it looked at the token (status {answer.status}): see its log, repeat"
+        )
+    if answer.status in (404, 405):
+        advice = f"its page for tokens is missing (status {answer.status}): the address has a part too many or too few"
+    else:
+        advice = "make one on the page Account & Settings, Access Tokens, and check that it belongs to this server"
+    return AnnotateError(f"{caller.url}: the token opens nothing there; {advice}")
 
 
 def _listed_tokens(caller: Caller) -> list[str]:

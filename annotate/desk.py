@@ -10,8 +10,9 @@ from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
-from annotate.board import Posting, Studio
+from annotate.board import Posting, Project, Studio
 from annotate.errors import AnnotateError
+from annotate.lock import alone
 from annotate.proxy import check_proxy, proxy_path
 from annotate.pull import Reading
 from annotate.rounds import Round
@@ -90,8 +91,11 @@ def posting_of(round_: Round, studio: Studio, media: Path) -> Callable[[Item], P
     return posting
 
 
-def reading_of(round_: Round) -> Reading:
-    """How the round's screen is read, on the clocks of its videos."""
+def reading_of(round_: Round, posting: Callable[[Item], Posting] | None = None) -> Reading:
+    """How the round's screen is read, on the clocks of its videos.
+
+    With what was sent for an item, work on a task that shows something else by now is flagged.
+    """
     labels, clock = round_.manifest.labels, clocks_of(data_folder(round_))
 
     def flaws(result: Sequence[Json], item: Item) -> list[Flaw]:
@@ -100,7 +104,40 @@ def reading_of(round_: Round) -> Reading:
     def decode(result: Sequence[Json], item: Item) -> Work:
         return screen.decode(result, item, clock(item.window.video_id))
 
-    return Reading(validate=flaws, decode=decode, untouched=screen.untouched)
+    shown = None if posting is None else lambda item: posting(item).data
+    return Reading(validate=flaws, decode=decode, untouched=screen.untouched, shown=shown)
+
+
+def clips_folder(round_: Round, root: Path) -> Path:
+    """Where a server that shows files from `root` finds the round's clips."""
+    return root / round_.title.replace(" ", "-")
+
+
+class Showing:
+    """A server that is to show a folder of clips in a project before any task is sent there."""
+
+    def __init__(self, studio: Studio, clips: Path) -> None:
+        self._studio, self._clips = studio, clips
+
+    def project(self, title: str, config: str, *, instructions: str = "", overlap: int = 1) -> Project:
+        """As `Studio.project`. Raises AnnotateError where the server does not show the clips."""
+        return self._shown(self._studio.project(title, config, instructions=instructions, overlap=overlap))
+
+    def find(self, title: str, config: str, *, overlap: int = 1) -> Project:
+        """As `Studio.find`. Raises AnnotateError where the server does not show the clips."""
+        return self._shown(self._studio.find(title, config, overlap=overlap))
+
+    def keys(self, project: Project, wanted: Sequence[str]) -> dict[str, tuple[int, ...]]:
+        """As `Studio.keys`."""
+        return self._studio.keys(project, wanted)
+
+    def send(self, project: Project, postings: Sequence[Posting]) -> None:
+        """As `Studio.send`."""
+        self._studio.send(project, postings)
+
+    def _shown(self, project: Project) -> Project:
+        self._studio.media(project, self._clips)
+        return project
 
 
 def show_clips(round_: Round, root: Path) -> Path:
@@ -109,14 +146,17 @@ def show_clips(round_: Round, root: Path) -> Path:
     Raises:
         AnnotateError: the folder cannot be made, the disk is full, or a clip is not the one that was made.
     """
-    folder = root / round_.title.replace(" ", "-")
+    folder = clips_folder(round_, root)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for item in round_.items:
-            path = proxy_path(round_.proxies, item.window)
-            if not (folder / path.name).exists():
-                check_proxy(round_.proxies, item.window)
-                _put(path, folder / path.name)
+        with alone(folder):
+            for item in round_.items:
+                path = proxy_path(round_.proxies, item.window)
+                if (folder / path.name).exists():
+                    check_proxy(folder, item.window)
+                else:
+                    check_proxy(round_.proxies, item.window)
+                    _put(path, folder / path.name)
     except OSError as error:
         raise AnnotateError(f"{folder}: the clips cannot be put there ({error.strerror})") from error
     return folder

@@ -4,7 +4,8 @@ The rule. A clip is fit to be judged if more than half say so. An event stands i
 clip marked it under one label at one time; its times are the medians of all who marked it. A verdict stands if more
 than half gave it; of corrected texts the one most like the others, of times the median, where more than half lie close
 to it. What exactly half say, and what many see but name, place or word differently, is for an adjudicator, who learns
-what is open and never who said what or how many did.
+what is open and never who said what or how many did. Until then what is open stays as it was shown, and what people
+agree on stands beside it.
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ from pydantic import Field, model_validator
 from annotate.agreement.figure import Positive, Share
 from annotate.agreement.groups import Group, across_labels, closeness, groups_of, most_close, standing_for
 from annotate.agreement.judgements import judgements
-from annotate.agreement.matching import match
+from annotate.agreement.matching import is_instant, match
 from annotate.agreement.panels import table_of
 from annotate.agreement.votes import Ballot, Open, count, unlike
+from annotate.edits import parts
 from annotate.errors import AnnotateError
 from annotate.tasks import Done, Item, Mark, Question, Said, Sheet, Work
 from datasets_build.core.clock import format_ns
@@ -60,7 +62,8 @@ class Reason(Part):
     """Something that an adjudicator must decide: what (`decide`, a sentence), where, and between what.
 
     `id` is that of the question, turn or shown mark, empty for what only people drew. `options` and the candidate
-    `marks` are in order of the alphabet and of time: they tell neither who nor how many. `score` 0..1: how far apart.
+    `marks` are in order of the alphabet and of time: they tell neither who nor how many. `shown_ids` are all shown
+    things that it is about. `score` 0..1: how far apart.
     """
 
     about: Literal["usable", "mark", "label", "boundary", "verdict", "text", "time", "timing"]
@@ -70,25 +73,29 @@ class Reason(Part):
     decide: str
     options: Many[str] = ()
     marks: Many[Mark] = ()
+    shown_ids: Many[str] = ()
     score: Share
 
 
 class Agreed(Part):
     """Work that stands, with `score` 0..1 for what people still differ in.
 
-    The work of one person alone is taken as it is: `sources` tells.
+    The work of one person alone is taken as it is: `sources` tells. `outvoted`: what fewer than half drew, which does
+    not stand and which nobody is asked about again.
     """
 
     key: str
     work: Work
     sources: Many[Source]
     score: Share
+    outvoted: Many[Reason] = ()
 
 
 class Disputed(Part):
     """Work that does not stand yet: `reasons`, the worst first, and `agreed`, what stands all the same.
 
-    `score` 0..1: how far any two people are apart, on average over pairs; 0 for equal works.
+    `outvoted`: what fewer than half drew. `score` 0..1: how far any two people are apart, on average over pairs; 0 for
+    equal works.
     """
 
     key: str
@@ -96,6 +103,12 @@ class Disputed(Part):
     reasons: Many[Reason]
     sources: Many[Source]
     score: Share
+    outvoted: Many[Reason] = ()
+
+    @property
+    def open_ids(self) -> frozenset[str]:
+        """The shown things that stay as they are until somebody decides; nothing stands of a clip that may be unfit."""
+        return frozenset(name for reason in self.reasons for name in reason.shown_ids)
 
 
 def resolve(item: Item, done: Sequence[Done], config: DisputeConfig | None = None) -> Agreed | Disputed:
@@ -113,11 +126,12 @@ def resolve(item: Item, done: Sequence[Done], config: DisputeConfig | None = Non
     score = disagreement(item, works, config)
     if len(works) == 1:
         return Agreed(key=item.key, work=works[0], sources=sources, score=score)
-    agreed, reasons = _merged(item, works, config)
+    agreed, reasons, outvoted = _merged(item, works, config)
+    few = tuple(sorted(outvoted, key=lambda reason: (reason.start_ns, reason.end_ns, reason.decide)))
     if not reasons:
-        return Agreed(key=item.key, work=agreed, sources=sources, score=score)
+        return Agreed(key=item.key, work=agreed, sources=sources, score=score, outvoted=few)
     worst = tuple(sorted(reasons, key=lambda reason: (-reason.score, reason.start_ns, reason.id, reason.decide)))
-    return Disputed(key=item.key, agreed=agreed, reasons=worst, sources=sources, score=score)
+    return Disputed(key=item.key, agreed=agreed, reasons=worst, sources=sources, score=score, outvoted=few)
 
 
 def disputes(items: Sequence[Item], done: Iterable[Done], config: DisputeConfig | None = None) -> list[Disputed]:
@@ -156,33 +170,37 @@ def open_sheet(item: Item, disputed: Disputed) -> Sheet:
     )
 
 
-def decided(item: Item, disputed: Disputed, work: Work) -> Work:
+def decided(item: Item, disputed: Disputed, work: Work) -> Work | Disputed:
     """The work that stands once an adjudicator has answered `open_sheet` with `work`.
 
-    Their marks stand as they are, since they saw the agreed ones; verdicts stand for what was in dispute alone.
+    Their marks stand as they are, since they saw the agreed ones; verdicts stand for what was in dispute alone. Where
+    they left out some of that, the rest is still in dispute.
     """
     if item.sheet.kind == "events" or not work.usable or any(one.about == "usable" for one in disputed.reasons):
         return work
     questions = {said.id: said for said in (*work.questions, *disputed.agreed.questions)}
     turns = {said.id: said for said in (*work.turns, *disputed.agreed.turns)}
-    return Work(
+    both = Work(
         kind=work.kind,
         questions=tuple(questions[one.id] for one in item.sheet.questions if one.id in questions),
         turns=tuple(turns[one.id] for one in item.sheet.turns if one.id in turns),
     )
+    rest = tuple(reason for reason in disputed.reasons if reason.id not in {*questions, *turns})
+    return disputed.model_copy(update={"agreed": both, "reasons": rest}) if rest else both
 
 
-def _merged(item: Item, works: Sequence[Work], config: DisputeConfig) -> tuple[Work, list[Reason]]:
+def _merged(item: Item, works: Sequence[Work], config: DisputeConfig) -> tuple[Work, list[Reason], list[Reason]]:
+    """What stands, what is open, and what is outvoted."""
     fit = [work for work in works if work.usable]
     kind = item.sheet.kind
     if 2 * len(fit) == len(works):
-        return Work(kind=kind), [_unfit(item)]
+        return Work(kind=kind), [_unfit(item)], []
     if 2 * len(fit) < len(works):
-        return Work(kind=kind, usable=False), []
+        return Work(kind=kind, usable=False), [], []
     if kind == "events":
-        marks, reasons = _marks(item, fit, config)
-        return Work(kind=kind, marks=tuple(sorted(marks, key=_in_time))), reasons
-    return _verdicts(item, fit, config)
+        marks, reasons, few = _marks(item, fit, config)
+        return Work(kind=kind, marks=tuple(sorted(marks, key=_in_time))), reasons, few
+    return *_verdicts(item, fit, config), []
 
 
 def _unfit(item: Item) -> Reason:
@@ -193,31 +211,71 @@ def _unfit(item: Item) -> Reason:
         end_ns=item.window.end_ns,
         decide="Can this clip be judged at all?",
         options=("no", "yes"),
+        shown_ids=tuple(shown.id for shown in parts(item.sheet)),
         score=1.0,
     )
 
 
-def _marks(item: Item, works: Sequence[Work], config: DisputeConfig) -> tuple[list[Mark], list[Reason]]:
+def _marks(item: Item, works: Sequence[Work], config: DisputeConfig) -> tuple[list[Mark], list[Reason], list[Reason]]:
     tolerance = config.tolerance_ns
     groups = groups_of([work.marks for work in works], iou=config.pair_iou, tolerance_ns=tolerance)
     # The largest group takes the shown id first; another of the same id gets one of its own.
     names = _Names(item)
     half = len(works) / 2
-    agreed, reasons = [], []
+    agreed: list[tuple[Mark, Group]] = []
+    reasons: list[Reason] = []
     for group in sorted((group for group in groups if len(group) > half), key=lambda group: -len(group)):
         mark = standing_for(group, names.of(group))
         if most_close(group, iou=config.agree_iou, tolerance_ns=tolerance) > half:
-            agreed.append(mark)
+            agreed.append((mark, group))
         else:
             apart = 1 - closeness(group, tolerance_ns=tolerance)
             reasons.append(_open(item, [mark], group, "boundary", score=apart))
     rest = [group for group in groups if len(group) <= half]
+    few: list[Group] = []
     for joined in across_labels(rest, iou=config.agree_iou, tolerance_ns=tolerance):
         if len(joined) >= half:
-            by_label = [tuple(one for one in joined if one.mark.label == label) for label in _labels(joined)]
-            candidates = [standing_for(group, names.of(group)) for group in by_label]
-            reasons.append(_open(item, candidates, joined, "label" if len(by_label) > 1 else "mark", score=1.0))
-    return agreed, reasons
+            reasons.append(_proposed(item, joined, names, "mark"))
+        else:
+            few.append(joined)
+    for shown in item.sheet.marks:
+        # Many keep it, each at a time of their own: it is somewhere.
+        kept = tuple(one for group in few for one in group if one.mark.id == shown.id)
+        if len({one.person for one in kept}) >= half:
+            reasons.append(_proposed(item, kept, names, "boundary"))
+    shown_ids = {shown.id for shown in item.sheet.marks}
+    drawn = [group for group in few if any(one.mark.id not in shown_ids for one in group)]
+    outvoted = [_open(item, [standing_for(group, "")], group, "mark", score=1.0) for group in drawn]
+    return *_apart_from_open(item, agreed, reasons, tolerance), outvoted
+
+
+def _apart_from_open(
+    item: Item, agreed: Sequence[tuple[Mark, Group]], reasons: Sequence[Reason], tolerance_ns: int
+) -> tuple[list[Mark], list[Reason]]:
+    """The agreed marks that are of no shown event in dispute; the others are open with it."""
+    kept, found = list(agreed), list(reasons)
+    names = {mark.id for mark in item.sheet.marks}
+    open_ids = {name for reason in reasons for name in reason.shown_ids}
+    while True:
+        with_it = [(mark, group) for mark, group in kept if open_ids & {mark.id, *(one.mark.id for one in group)}]
+        if not with_it:
+            return [mark for mark, _ in kept], found
+        for mark, group in with_it:
+            kept.remove((mark, group))
+            apart = 1 - closeness(group, tolerance_ns=tolerance_ns)
+            found.append(_open(item, [mark], group, "boundary", score=apart))
+            open_ids |= names & {mark.id, *(one.mark.id for one in group)}
+
+
+def _proposed(item: Item, group: Group, names: _Names, about: Literal["mark", "boundary"]) -> Reason:
+    """What is open about marks of which no group is of most people: a candidate for each label or each place."""
+    labels = _labels(group)
+    if about == "mark":
+        parted = [tuple(one for one in group if one.mark.label == label) for label in labels]
+    else:
+        parted = [(one,) for one in group]
+    candidates = [standing_for(part, names.of(part)) for part in parted]
+    return _open(item, candidates, group, "label" if len(labels) > 1 else about, score=1.0)
 
 
 class _Names:
@@ -253,14 +311,17 @@ def _open(
     score: float,
 ) -> Reason:
     start, end = min(one.mark.start_ns for one in group), max(one.mark.end_ns for one in group)
-    where = f"Between {format_ns(start)} and {format_ns(end)}"
+    where = f"At {format_ns(start)}" if start == end else f"Between {format_ns(start)} and {format_ns(end)}"
     names = ", ".join(_labels(group))
-    shown = {mark.id for mark in item.sheet.marks}
+    are_instants = all(is_instant(one.mark) for one in group)
     asked = {
-        "mark": f"{where}: does “{names}” happen, and from when to when?",
+        "mark": f"{where}: does “{names}” happen, and {'when exactly' if are_instants else 'from when to when'}?",
         "label": f"{where}: which of these happens, if any: {names}?",
-        "boundary": f"{where}: when does “{names}” begin, and when does it end?",
+        "boundary": f"{where}: when {'exactly is' if are_instants else 'does'} “{names}”"
+        + ("?" if are_instants else " begin, and when does it end?"),
     }
+    shown = [mark.id for mark in item.sheet.marks]
+    about_ids = {*(mark.id for mark in marks), *(one.mark.id for one in group)}
     return Reason(
         about=about,
         id=next((mark.id for mark in marks if mark.id in shown), ""),
@@ -269,6 +330,7 @@ def _open(
         decide=asked[about],
         options=tuple(_labels(group)) if about == "label" else (),
         marks=tuple(sorted(marks, key=_in_time)),
+        shown_ids=tuple(name for name in shown if name in about_ids),
         score=score,
     )
 
@@ -299,6 +361,7 @@ def _open_verdict(ballot: Ballot, outcome: Open) -> Reason:
         end_ns=end,
         decide=outcome.decide,
         options=outcome.options,
+        shown_ids=(ballot.shown.id,),
         score=sum(pairs) / len(pairs) if pairs else 1.0,
     )
 

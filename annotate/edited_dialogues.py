@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from annotate.edits import Edits, Judged, kept_inputs, who_of
+from annotate.edits import ELSEWHERE, Edits, Judged, is_open, kept_inputs, who_of
 from annotate.source import Film
 from annotate.tasks import TurnVerdict
 from datasets_build.core.clock import FrameClock
@@ -32,17 +32,17 @@ def edit_dialogues(film: Film, judged: Sequence[Judged], edits: Edits) -> None:
     """
     for row in film.dialogues:
         said: dict[str, TurnVerdict] = {}
-        people: list[Judged] = []
         for turn in row.turns:
-            verdict = _verdict(turn, judged, edits, people)
+            verdict = _verdict(turn, judged, edits)
             if verdict is not None:
                 said[turn.id] = verdict
+        _hold(row, said, judged, film.events, edits)
         if not said:
             continue
         turns = corrected_turns(row, said, film.events)
         if turns == row.turns:
             continue
-        who = who_of(people)
+        who = who_of(one for one in judged for verdict in one.work.turns if said.get(verdict.id) == verdict)
         if not any(turn.role == "user" for turn in turns):
             # Nobody asks anything any more.
             edits.remove(row, who)
@@ -50,8 +50,8 @@ def edit_dialogues(film: Film, judged: Sequence[Judged], edits: Edits) -> None:
         edits.replace(row, _held(row, turns, film.clock, edits, who), who)
 
 
-def _verdict(turn: Turn, judged: Sequence[Judged], edits: Edits, people: list[Judged]) -> TurnVerdict | None:
-    """What is said of a turn if that changes something; adds whose it is to `people`."""
+def _verdict(turn: Turn, judged: Sequence[Judged], edits: Edits) -> TurnVerdict | None:
+    """What is said of a turn if that changes something."""
     found = [
         (one, verdict)
         for one in judged
@@ -60,6 +60,9 @@ def _verdict(turn: Turn, judged: Sequence[Judged], edits: Edits, people: list[Ju
         if verdict.id == turn.id and _changes(turn, verdict)
     ]
     who = [one for one, _ in found]
+    if found and is_open(turn.id, judged):
+        edits.trouble("conflict", who, turn.id, ELSEWHERE)
+        return None
     if len({verdict for _, verdict in found}) > 1:
         edits.trouble("conflict", who, turn.id, "windows that show it say different things")
         return None
@@ -70,9 +73,21 @@ def _verdict(turn: Turn, judged: Sequence[Judged], edits: Edits, people: list[Ju
             why = f"names an absolute time, {absolute!r}" if absolute else "has no words"
             edits.trouble("flaw", who, turn.id, f"its text {why}")
             return None
-        people.extend(who)
         return verdict
     return None
+
+
+def _hold(
+    row: Dialogue, said: dict[str, TurnVerdict], judged: Sequence[Judged], events: Sequence[Event], edits: Edits
+) -> None:
+    """Takes rejections back whose exchange holds a turn that people do not agree about yet."""
+    for turn in row.turns:
+        if turn.role == "user" and _is_rejected(said.get(turn.id)):
+            gone = _exchanges(row.turns, {turn.id}, events)
+            if any(is_open(name, judged) for name in gone):
+                del said[turn.id]
+                who = [one for one in judged if gone & one.shown]
+                edits.trouble("conflict", who, turn.id, "people do not agree yet about a turn of its exchange")
 
 
 def _changes(turn: Turn, verdict: TurnVerdict) -> bool:

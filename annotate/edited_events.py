@@ -1,7 +1,7 @@
 """Marks to events: what people moved, named otherwise, took away or drew, over all windows of a video.
 
 Each window speaks for what it shows. An end that it does not show stays where it is; an event in two windows is edited
-once, and what two windows say of it must fit together.
+once, and what two windows say of it must fit together. What people do not agree about in a window stays as it is.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from annotate.edits import Edits, Judged, who_of
+from annotate.edits import ELSEWHERE, Edits, Judged, who_of
 from annotate.source import Film
 from annotate.tasks import Mark
 from datasets_build.core.clock import FrameClock, Span
@@ -92,8 +92,11 @@ def edit_events(film: Film, judged: Sequence[Judged], labels: Labels, edits: Edi
             for one in judged
             if event.id in one.shown
         ]
-        if views:
+        said = [view for view in views if event.id not in view.judged.open_ids]
+        if len(said) == len(views) > 0:
             _edit(event, views, film, labels, edits)
+        elif any(_differs(event, view, film.clock) for view in said):
+            edits.trouble("conflict", [view.judged for view in views], event.id, ELSEWHERE)
     drawn = [(one, mark) for one in judged for mark in one.work.marks if mark.id not in one.shown]
     _add(film, drawn, labels, edits)
 

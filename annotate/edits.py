@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from annotate.tasks import Item, Work
+from annotate.tasks import Item, Mark, Question, Said, Sheet, Work
 from datasets_build.core.clock import Span
 from datasets_build.core.corrections import Correction, digest_of
 from datasets_build.core.records import Dialogue, Event, Many, Part, Provenance, StreamingQA, derive_id
@@ -28,11 +28,15 @@ class Trouble(Part):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
-    """Work on a window that stands, and whose it is: pseudonyms, in alphabetical order."""
+    """Work on a window that stands, and whose it is: pseudonyms, in alphabetical order.
+
+    `open_ids` are shown things that people do not agree about yet: they stay as they are.
+    """
 
     item: Item
     work: Work
     annotators: tuple[str, ...]
+    open_ids: frozenset[str] = frozenset()
 
     @property
     def span(self) -> Span:
@@ -42,9 +46,7 @@ class Judged:
     @property
     def shown(self) -> frozenset[str]:
         """The ids of what was asked about."""
-        sheet = self.item.sheet
-        marks, questions = {mark.id for mark in sheet.marks}, {question.id for question in sheet.questions}
-        return frozenset(marks | questions | {turn.id for turn in sheet.turns})
+        return frozenset(part.id for part in parts(self.item.sheet))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,12 +118,26 @@ class Edits:
 
 Who = tuple[str, ...]
 """Pseudonyms of those whose work it is, in alphabetical order."""
+ELSEWHERE = "people do not agree yet about it in another window that shows it"
+"""Why something that people agree on in one window is not done."""
 _MADE = frozenset({"id", "provenance", "source", "parent_event_id"})
 _OF: Mapping[type, Literal["event", "question", "dialogue"]] = {
     Event: "event",
     StreamingQA: "question",
     Dialogue: "dialogue",
 }
+
+
+def parts(sheet: Sheet) -> Iterator[Mark | Question | Said]:
+    """Everything that a sheet asks about."""
+    yield from sheet.marks
+    yield from sheet.questions
+    yield from sheet.turns
+
+
+def is_open(name: str, judged: Iterable[Judged]) -> bool:
+    """Whether people do not agree yet about something that a window of theirs shows."""
+    return any(name in one.open_ids for one in judged)
 
 
 def who_of(judged: Iterable[Judged]) -> Who:

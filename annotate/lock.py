@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from annotate.errors import AnnotateError
@@ -33,7 +33,9 @@ def hold(path: Path, doing: str) -> Iterator[None]:
                 f"{path.parent}: process {who} is already {doing}; wait for it or stop it, then repeat"
             ) from None
         os.ftruncate(handle, 0)
-        os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+        # Its number is for people to read: a full disk stops what it goes on to write, not this.
+        with suppress(OSError):
+            os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
         yield
     finally:
         os.close(handle)
@@ -43,6 +45,17 @@ def hold(path: Path, doing: str) -> Iterator[None]:
 def wait(path: Path) -> Iterator[None]:
     """Hold a lock file for a moment, after whoever holds it."""
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Hold a folder itself for a moment, after whoever holds it; no file is left in it."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield

@@ -2,7 +2,8 @@
 
 The folder is whole or absent. It holds the parent's videos and what was perceived of them as links, the corrections of
 the parent and then those of the round; `annotate.published.rebuild` makes the records anew. The same round gives the
-same bytes whenever it is merged.
+same bytes whenever it is merged. What people agree on in a window is merged; what they do not agree on stays as it was,
+and the page has a row for each.
 """
 
 from __future__ import annotations
@@ -10,84 +11,51 @@ from __future__ import annotations
 import os
 import shutil
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-from pydantic import ValidationError
 
 from annotate.edited_dialogues import edit_dialogues
 from annotate.edited_events import Labels, edit_events
 from annotate.edited_questions import edit_questions
-from annotate.edits import Edits, Judged, Signature, Trouble
+from annotate.edits import Edits, Judged, Signature, parts
 from annotate.errors import AnnotateError
 from annotate.manifest import Manifest
+from annotate.merged import PAGE, Asked, Count, Left, Merged, Point, merged_page
 from annotate.published import link_inputs, write_settings
 from annotate.source import Film, check_folder, digest_of, films
-from annotate.tasks import Item, Kind, Mark, Question, Said, Sheet, Work
+from annotate.tasks import Item, Kind, Work
+from datasets_build.core.clock import Span
 from datasets_build.core.corrections import TABLE, Correction
 from datasets_build.core.files import publish_folder, sha256_file, write_json
 from datasets_build.core.layout import table_path
-from datasets_build.core.records import Event, Many, Part
+from datasets_build.core.records import Event
 from datasets_build.core.stage import output_folder
 from datasets_build.core.table import read_table, write_table
-
-PAGE = "merge.json"
-"""What a merged folder says of itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """Work on an item that stands, and the pseudonyms of those whose work it is."""
+    """Work on an item that stands, and the pseudonyms of those whose work it is.
+
+    `outvoted` is what fewer than half of them drew: it is told, and not added.
+    """
 
     work: Work
     annotators: tuple[str, ...]
+    outvoted: tuple[Point, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Undecided:
-    """Why no work on an item stands yet, in sentences."""
+    """Why the work on an item does not stand as a whole, in sentences and point by point.
 
-    reasons: tuple[str, ...]
-
-
-class Left(Part):
-    """An item that changes nothing, and why."""
-
-    key: str
-    reasons: Many[str]
-
-
-class Count(Part):
-    """How many corrections of a kind there are."""
-
-    of: str
-    action: str
-    number: int
-
-
-class Merged(Part):
-    """What a merge did: `merge.json`.
-
-    `data` is the parent, relative to the folder; `data_digest` stands for its records. `merged` are the keys of items
-    whose work was taken; `disputed`, `unusable` and `left_out` are the others. `earlier` counts the parent's own
-    corrections, `edits` those of this round; `corrections_sha256` is of the table, None where there is none.
+    `part` is what stands all the same, and changes nothing that a point is about; None where nobody says.
     """
 
-    round: str
-    kind: Kind
-    made_at: str
-    data: str
-    data_digest: str
-    items_sha256: str
-    merged: Many[str]
-    disputed: Many[Left]
-    unusable: Many[str]
-    left_out: Many[Left]
-    troubles: Many[Trouble]
-    earlier: int
-    edits: Many[Count]
-    corrections_sha256: str | None
+    reasons: tuple[str, ...]
+    part: Standing | None = None
+    points: tuple[Point, ...] = ()
 
 
 def edits_of(film: Film, judged: Sequence[Judged], *, by: Signature, labels: Labels) -> Edits:
@@ -140,16 +108,6 @@ def merge(
     return page
 
 
-def merged_page(to: Path) -> Merged:
-    """What a merged folder says of itself. Raises AnnotateError where it does not."""
-    try:
-        return Merged.model_validate_json((to / PAGE).read_bytes())
-    except FileNotFoundError:
-        raise AnnotateError(f"{to}: holds no {PAGE}, so no merged round; name another folder") from None
-    except ValidationError as error:
-        raise AnnotateError(f"{to / PAGE}: {error.errors()[0]['msg']}; name another folder") from error
-
-
 def _plan(
     manifest: Manifest, items: Sequence[Item], results: Mapping[str, Standing | Undecided], data: Path, to: Path
 ) -> tuple[Merged, list[Correction]]:
@@ -159,7 +117,9 @@ def _plan(
     for item in items:
         standing = sorted_items.take(item, results.get(item.key))
         if standing is not None:
-            one = Judged(item=item, work=standing.work, annotators=tuple(sorted(set(standing.annotators))))
+            people = tuple(sorted(set(standing.annotators)))
+            open_ids = sorted_items.open_ids(item)
+            one = Judged(item=item, work=standing.work, annotators=people, open_ids=open_ids)
             by_video[item.window.video_id].append(one)
     labels = Labels.of(read_table(table_path(data, Event), Event))
     by = Signature(round=manifest.round, made_at=manifest.made_at)
@@ -169,6 +129,7 @@ def _plan(
         edits.append(edits_of(film, judged, by=by, labels=labels))
     for one in (one for rest in by_video.values() for one in rest):
         sorted_items.leave(one.item, "its video is not there any more")
+    sorted_items.forget_left_out()
     made = [row for each in edits for row in each.corrections]
     earlier = list(_earlier(data))
     counts = Counter((row.of, row.action) for row in made)
@@ -179,8 +140,12 @@ def _plan(
         data=os.path.relpath(os.path.realpath(data), os.path.realpath(to)),
         data_digest=digest_of(data, manifest.kind),
         items_sha256=manifest.items_sha256,
-        merged=tuple(key for key in sorted_items.merged if key not in {left.key for left in sorted_items.left_out}),
-        disputed=tuple(sorted_items.disputed),
+        merged=tuple(sorted_items.merged),
+        partly=tuple(sorted_items.partly),
+        disputed=tuple(sorted_items.disputed.values()),
+        points=tuple(point for points in sorted_items.points.values() for point in points),
+        outvoted=tuple(sorted_items.outvoted(items, results)),
+        asked=_asked(items, results, sorted_items),
         unusable=tuple(sorted_items.unusable),
         left_out=tuple(sorted_items.left_out),
         troubles=tuple(row for each in edits for row in each.troubles),
@@ -196,32 +161,48 @@ class _Sorted:
 
     def __init__(self) -> None:
         self.merged: list[str] = []
-        self.disputed: list[Left] = []
+        self.partly: list[str] = []
+        self.disputed: dict[str, Left] = {}
+        self.points: dict[str, tuple[Point, ...]] = {}
         self.unusable: list[str] = []
         self.left_out: list[Left] = []
 
     def take(self, item: Item, result: Standing | Undecided | None) -> Standing | None:
         """The work on an item that is to be merged, None for none."""
+        standing = result.part if isinstance(result, Undecided) else result
         if item.is_gold:
             self.leave(item, "it is gold, whose truth was known before")
-        elif result is None:
+            return None
+        if result is None:
             self.leave(item, "nobody has finished it")
-        elif isinstance(result, Undecided):
-            self.disputed.append(Left(key=item.key, reasons=result.reasons))
-        elif result.work.kind != item.sheet.kind:
-            raise AnnotateError(f"{item.key}: found work of kind {result.work.kind}, expected {item.sheet.kind}")
+            return None
+        if standing is not None and standing.work.kind != item.sheet.kind:
+            raise AnnotateError(f"{item.key}: found work of kind {standing.work.kind}, expected {item.sheet.kind}")
+        if isinstance(result, Undecided):
+            self.disputed[item.key] = Left(key=item.key, reasons=result.reasons)
+            self.points[item.key] = result.points
+            self.partly += [item.key] if standing is not None and _stands(item, standing, self.open_ids(item)) else []
         elif not result.work.usable:
             self.unusable.append(item.key)
+            return None
         else:
             self.merged.append(item.key)
-            return result
-        return None
+        return standing
+
+    def outvoted(self, items: Sequence[Item], results: Mapping[str, Standing | Undecided]) -> Iterator[Point]:
+        """What fewer than half drew in items of which something was taken."""
+        for key in (item.key for item in items if item.key in {*self.merged, *self.partly}):
+            result = results[key]
+            standing = result.part if isinstance(result, Undecided) else result
+            yield from standing.outvoted if standing is not None else ()
+
+    def open_ids(self, item: Item) -> frozenset[str]:
+        """What an item shows and stays as it is."""
+        return frozenset(name for point in self.points.get(item.key, ()) for name in point.records)
 
     def still_shows(self, judged: Judged, film: Film) -> bool:
         """Whether what people were asked about is still what the folder holds; else the item is left out."""
-        now = film.sheet(judged.item.sheet.kind, judged.span)
-        there = {part.id: part for part in _parts(now)}
-        lost = [part.id for part in _parts(judged.item.sheet) if there.get(part.id) != part]
+        lost = _lost(judged.item, film)
         if lost:
             self.leave(judged.item, f"{len(lost)} of its records are not what people saw any more, such as {lost[0]}")
         return not lost
@@ -230,11 +211,82 @@ class _Sorted:
         """Says that an item changes nothing."""
         self.left_out.append(Left(key=item.key, reasons=(why,)))
 
+    def forget_left_out(self) -> None:
+        """Takes items that change nothing from all other lists."""
+        left = {one.key for one in self.left_out}
+        self.merged = [key for key in self.merged if key not in left]
+        self.partly = [key for key in self.partly if key not in left]
+        self.disputed = {key: one for key, one in self.disputed.items() if key not in left}
+        self.points = {key: points for key, points in self.points.items() if key not in left}
 
-def _parts(sheet: Sheet) -> Iterator[Mark | Question | Said]:
-    yield from sheet.marks
-    yield from sheet.questions
-    yield from sheet.turns
+
+def _stands(item: Item, standing: Standing, open_ids: frozenset[str]) -> bool:
+    """Whether anything of an item in dispute is settled."""
+    shown = {part.id for part in parts(item.sheet)}
+    return bool(shown - open_ids) or any(mark.id not in shown for mark in standing.work.marks)
+
+
+def _asked(items: Sequence[Item], results: Mapping[str, Standing | Undecided], found: _Sorted) -> Asked:
+    """Counts what was shown and what was drawn, each once."""
+    count: Counter[str] = Counter()
+    taken = {*found.merged, *found.partly}
+    for item in items:
+        shown = {part.id for part in parts(item.sheet)}
+        count["all"] += len(shown)
+        result = results.get(item.key)
+        standing = result.part if isinstance(result, Undecided) else result
+        if item.key in taken and standing is not None:
+            stays = found.open_ids(item) & shown
+            count["disputed"] += len(stays)
+            count["settled"] += len(shown - stays)
+            count["drawn"] += sum(mark.id not in shown for mark in standing.work.marks)
+        else:
+            count["disputed" if item.key in found.disputed else "untouched"] += len(shown)
+        count["drawn_disputed"] += sum(not point.records for point in found.points.get(item.key, ()))
+    return Asked(
+        all=count["all"],
+        settled=count["settled"],
+        disputed=count["disputed"],
+        untouched=count["untouched"],
+        drawn=count["drawn"],
+        drawn_disputed=count["drawn_disputed"],
+    )
+
+
+def refuse_changed(items: Iterable[Item], data: Path, kind: Kind) -> None:
+    """Refuse a folder that is not what people saw any more: all of their work on it would be in doubt.
+
+    Args:
+        items: of the round.
+        data: the folder that they were made of.
+        kind: of the round.
+
+    Raises:
+        AnnotateError: a record that an item shows is gone or another one, or its video is.
+    """
+    waiting: defaultdict[str, list[Item]] = defaultdict(list)
+    for item in items:
+        if not item.is_gold:
+            waiting[item.window.video_id].append(item)
+    lost: list[str] = []
+    for film in films(data, kind):
+        lost += [name for item in waiting.pop(film.video.id, ()) for name in _lost(item, film)]
+    lost += [f"video {name}" for name in sorted(waiting)]
+    if lost:
+        raise AnnotateError(
+            f"{data}: was changed since the round was made: {len(lost)} of the records that people saw are gone or "
+            f"others, such as {lost[0]}; put it back as it was, or push another round of what is there now"
+        )
+
+
+def _lost(item: Item, film: Film) -> list[str]:
+    """What an item shows and the folder does not hold any more in this way."""
+    there = {part.id: part for part in parts(film.sheet(item.sheet.kind, _span(item)))}
+    return [part.id for part in parts(item.sheet) if there.get(part.id) != part]
+
+
+def _span(item: Item) -> Span:
+    return Span(start_ns=item.window.start_ns, end_ns=item.window.end_ns)
 
 
 def _earlier(data: Path) -> Iterator[Correction]:

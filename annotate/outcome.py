@@ -1,4 +1,7 @@
-"""What became of each item of a round: work that stands, by agreement or by a second round, or why none does yet."""
+"""What became of each item of a round: work that stands, by agreement or by a second round, or why it does not yet.
+
+Where people agree about a part of an item, that part stands, and the rest is open.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,12 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from annotate.disputes import Agreed, Disputed, decided, resolve
+from annotate.disputes import Agreed, Disputed, Reason, decided, resolve
 from annotate.merge import Standing, Undecided
+from annotate.merged import Point
 from annotate.rounds import Round
 from annotate.second import parents_of
-from annotate.tasks import Done, Work
+from annotate.tasks import Done, Item, Work
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +27,8 @@ class Finished:
 
 def outcome(first: Finished, second: Finished | None = None) -> dict[str, Standing | Undecided]:
     """What became of each item that somebody worked on, by its key; gold is left out.
+
+    What a second round leaves open of an item is as open as before.
 
     Args:
         first: the round.
@@ -38,14 +44,44 @@ def outcome(first: Finished, second: Finished | None = None) -> dict[str, Standi
     for key, result in found.items():
         people = tuple(dict.fromkeys(source.annotator for source in result.sources))
         if not isinstance(result, Disputed):
-            results[key] = Standing(work=result.work, annotators=people)
-        elif key in rulings:
+            few = _points(by_key[key], result.outvoted, people)
+            results[key] = Standing(work=result.work, annotators=people, outvoted=few)
+            continue
+        in_the_end: Work | Disputed = result
+        if key in rulings:
             work, judges = rulings[key]
-            annotators = tuple(sorted({*people, *judges}))
-            results[key] = Standing(work=decided(by_key[key], result, work), annotators=annotators)
+            people = tuple(sorted({*people, *judges}))
+            in_the_end = decided(by_key[key], result, work)
+        if isinstance(in_the_end, Disputed):
+            results[key] = _undecided(by_key[key], in_the_end, people)
         else:
-            results[key] = Undecided(tuple(reason.decide for reason in result.reasons))
+            few = _points(by_key[key], result.outvoted, people)
+            results[key] = Standing(work=in_the_end, annotators=people, outvoted=few)
     return results
+
+
+def _undecided(item: Item, disputed: Disputed, people: tuple[str, ...]) -> Undecided:
+    """What is open of an item, and what stands of it."""
+    few = _points(item, disputed.outvoted, people)
+    part = Standing(work=disputed.agreed, annotators=people, outvoted=few)
+    points = _points(item, disputed.reasons, people)
+    return Undecided(tuple(reason.decide for reason in disputed.reasons), part=part, points=points)
+
+
+def _points(item: Item, reasons: Sequence[Reason], people: tuple[str, ...]) -> tuple[Point, ...]:
+    return tuple(
+        Point(
+            key=item.key,
+            video_id=item.window.video_id,
+            about=reason.about,
+            records=reason.shown_ids,
+            start_ns=reason.start_ns,
+            end_ns=reason.end_ns,
+            decide=reason.decide,
+            annotators=people,
+        )
+        for reason in reasons
+    )
 
 
 def in_dispute(first: Finished) -> list[Disputed]:

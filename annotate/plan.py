@@ -303,8 +303,22 @@ def _candidate(place: _Place, known: Known) -> Candidate:
         confidences=tuple(event.confidence for event in seen),
         widths_ns=tuple(max(event.onset_uncertainty_ns, event.offset_uncertainty_ns) for event in seen),
         embedding=direction(str(place.name), inside),
-        dispute=known.disputed.get(place.name),
+        dispute=_dispute(known.disputed, place.film.video.id, span),
     )
+
+
+def _dispute(disputed: Mapping[tuple[str, int, int], float], video_id: str, span: Span) -> float | None:
+    """How far people were apart about the window that shares most time with a stretch; None where none does.
+
+    Corrected records are cut elsewhere than those that people saw.
+    """
+    shared = [
+        (min(end, span.end_ns) - max(start, span.start_ns), score)
+        for (video, start, end), score in disputed.items()
+        if video == video_id
+    ]
+    time, score = max(shared, default=(0, 0.0))
+    return score if time > 0 else None
 
 
 def _item(place: _Place, window: Window, truth: Work | None, screen_sha256: str) -> Item:

@@ -16,6 +16,7 @@ from pydantic import Field, ValidationError
 
 from annotate.errors import AnnotateError
 from annotate.film import Preset, Quality, Reel, Source, encode, find_fault, fitting_size
+from annotate.lock import alone
 from annotate.pace import pace_of, unseen
 from annotate.pace import source_time as source_time
 from annotate.pace import to_proxy_frame as to_proxy_frame
@@ -92,22 +93,19 @@ def make_proxy(
     """
     _check_input(path, video, clock, span)
     note = folder / "made" / f"{_key(video, clock, span, config)}.json"
-    found = _noted(note)
-    if found and proxy_path(folder, found).exists():
-        check_proxy(folder, found)
-        return found.model_copy(update={"video_id": video.video_id})
-    aside = folder / f".{note.stem}.part"
     try:
         note.parent.mkdir(parents=True, exist_ok=True)
-        return _make(Source(path, video, clock), span, aside, note, config)
+        # Who comes second at the same time finds what the first has made.
+        with alone(folder):
+            if found := _found(folder, note):
+                return found.model_copy(update={"video_id": video.video_id})
+            return _make(Source(path, video, clock), span, note, config)
     except (OSError, av.error.FFmpegError) as error:
         if error.errno not in NO_SPACE:
             raise
         raise ProxyError(
-            aside, f"{error.strerror}", "room for a proxy", "make room and run again, what is finished stays"
+            folder, f"{error.strerror}", "room for a proxy", "make room and run again, what is finished stays"
         ) from error
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 def check_proxy(folder: Path, window: Window, *, decode: bool = False) -> None:
@@ -164,13 +162,38 @@ def _noted(note: Path) -> Window | None:
         return None
 
 
-def _make(source: Source, span: Span, aside: Path, note: Path, config: ProxyConfig) -> Window:
-    path, video, clock = source
+def _found(folder: Path, note: Path) -> Window | None:
+    """The window whose proxy was made before and is still what was made; None for none."""
+    window = _noted(note)
+    if window is None or not proxy_path(folder, window).exists():
+        return None
+    check_proxy(folder, window)
+    return window
+
+
+def _make(source: Source, span: Span, note: Path, config: ProxyConfig) -> Window:
+    aside = note.parent.parent / f".{note.stem}.part"
+    try:
+        window = _encoded(source, span, aside, config)
+        _publish(aside, window, note)
+    finally:
+        aside.unlink(missing_ok=True)
+    lost = unseen(window, source.clock)
+    if lost:
+        text = "%s: %d of %d frames from %d ns on are in no proxy frame: they come faster than %s a second, unevenly"
+        whole, rate = len(source.clock.frames_in(span)), Fraction(window.fps_num, window.fps_den)
+        log.warning(text, source.path.name, len(lost), whole, span.start_ns, rate)
+    return window
+
+
+def _encoded(source: Source, span: Span, aside: Path, config: ProxyConfig) -> Window:
+    """Write a proxy under another name and decode it again; its window."""
+    _, video, clock = source
     pace = pace_of(clock, span, Fraction(video.time_base_num, video.time_base_den))
     reel = Reel(rate=pace.rate, size=fitting_size(video, most_high=config.most_high, most_long=config.most_long))
     encode(aside, source, pace.shown(clock), reel, quality=Quality(config.crf, config.preset))
     _verify(aside, pace.frames, reel)
-    window = Window(
+    return Window(
         video_id=video.video_id,
         start_ns=span.start_ns,
         end_ns=span.end_ns,
@@ -182,12 +205,6 @@ def _make(source: Source, span: Span, aside: Path, note: Path, config: ProxyConf
         frames=pace.frames,
         knots=pace.knots,
     )
-    _publish(aside, window, note)
-    lost = unseen(window, clock)
-    if lost:
-        text = "%s: %d of %d frames from %d ns on are in no proxy frame: they come faster than %s a second, unevenly"
-        log.warning(text, path.name, len(lost), len(clock.frames_in(span)), span.start_ns, pace.rate)
-    return window
 
 
 def _verify(path: Path, frames: int, reel: Reel) -> None:

@@ -112,7 +112,7 @@ def pull_held(
     found: Iterable[Changed] = board.changed(project, since)
     name = round_.manifest.round
     if since is None:
-        found = track(found, total=len(round_.items), label=f"pull {name}", unit="tasks")
+        found = track(found, total=len(round_.lines), label=f"pull {name}", unit="tasks")
     tasks = sorted(found, key=lambda task: (instant(task.updated_at), _key(task), task.task_id))
     with Journal.open(round_.folder / JOURNAL, known.size) as journal:
         if journal.dropped:
@@ -188,7 +188,6 @@ class _Judge:
 
     def __init__(self, round_: Round, reading: Reading, people: People) -> None:
         self.round, self.reading, self.people = round_, reading, people
-        self.items = round_.by_key
         self._strangers: dict[str, Flag] = {}
 
     def looks(self, tasks: Iterable[Changed], known: Known) -> Iterator[list[Row]]:
@@ -210,6 +209,8 @@ class _Judge:
             yield _numbered(_with_flags(rows, known.of(key), {}))
 
     def _look(self, task: Changed, held: Mapping[int, Held]) -> list[Row]:
+        if not task.annotations and not held:
+            return []
         rows, seen = [], set()
         altered = self._altered(task)
         for raw in sorted(task.annotations, key=_id):
@@ -234,7 +235,7 @@ class _Judge:
 
     def _altered(self, task: Changed) -> tuple[Flag, ...]:
         """A flag for work on a task that somebody gave other data, which keeps what was done before."""
-        item = self.items.get(_key(task))
+        item = self.round.item(_key(task))
         if item is None or self.reading.shown is None:
             return ()
         made, found = {**self.reading.shown(blind(item)), KEY_FIELD: item.key}, task.data
@@ -243,7 +244,7 @@ class _Judge:
         return (Flag(code="other_data", detail=plain(detail)),) if names else ()
 
     def _flags(self, version: Version, old: Held | None, raw: Mapping[str, Json], key: str) -> Iterator[Flag]:
-        item = self.items.get(key)
+        item = self.round.item(key)
         if item is None:
             yield self._stranger(key)
         if version.by == NOBODY:

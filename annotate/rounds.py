@@ -1,7 +1,8 @@
 """A round's folder: what was asked, of whom never, and proof that it is still what was asked.
 
 `ROUNDS/<round>/` holds `items.jsonl`, `rejects.jsonl` (records that no screen asks about) and `manifest.json`, written
-once and never changed; the manifest comes last, so a folder without one is no round yet.
+once and never changed; the manifest comes last, so a folder without one is no round yet. An item is parsed when it is
+asked for: who needs few of ten thousand pays for few.
 """
 
 from __future__ import annotations
@@ -9,14 +10,17 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
+from typing import Self, TypeVar
 
 from pydantic import ValidationError
 
 from annotate.errors import AnnotateError
+from annotate.lock import alone
 from annotate.manifest import Manifest
 from annotate.tasks import Item
 from datasets_build.core.files import sha256_file, write_bytes, write_jsonl
@@ -29,17 +33,25 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 # The first instant stands: the same round asked for tomorrow is the same round; the others follow from the rest.
 _NOT_ASKED_FOR = {"made_at", "left_out", "rejects_sha256", "sha256"}
 _MADE = {"items", "items_sha256", "gold"}
+# How a line begins, and what says that it is gold: quotes inside of texts are escaped, so these are fields.
+_KEY = re.compile(rb'\{"key":("(?:[^"\\]|\\.)*")')
+_GOLD = b'"is_gold":true'
 
 P = TypeVar("P", bound=Part)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)  # without slots, for what is worked out once
 class Round:
-    """A round that stands on the disk. `items` are in the order in which they are sent."""
+    """A round that stands on the disk. `lines` are those of `items.jsonl`, in the order in which items are sent."""
 
     folder: Path
     manifest: Manifest
-    items: tuple[Item, ...]
+    lines: tuple[bytes, ...]
+
+    @classmethod
+    def of(cls, folder: Path, manifest: Manifest, items: Sequence[Item]) -> Self:
+        """A round of these items, unchecked."""
+        return cls(folder=folder, manifest=manifest, lines=tuple(_line(item) for item in items))
 
     @property
     def title(self) -> str:
@@ -47,10 +59,25 @@ class Round:
         content = f"{self.manifest.config_sha256} {self.manifest.items_sha256}"
         return f"streamvl {self.manifest.round} {hashlib.blake2b(content.encode(), digest_size=4).hexdigest()}"
 
-    @property
-    def by_key(self) -> dict[str, Item]:
-        """Its items by their keys."""
+    @cached_property
+    def items(self) -> tuple[Item, ...]:
+        """All items, in the order of the lines. Raises AnnotateError for a line that is none."""
+        return tuple(_parse(Item, line, f"{self.folder}/{ITEMS}:{at}") for at, line in enumerate(self.lines, start=1))
+
+    @cached_property
+    def by_key(self) -> Mapping[str, Item]:
+        """All items by their keys."""
         return {item.key: item for item in self.items}
+
+    def item(self, key: str) -> Item | None:
+        """The item of a key, None for none; no other is parsed. Raises AnnotateError for a line that is none."""
+        at = self.places.get(_as_json(key))
+        return None if at is None else _parse(Item, self.lines[at], f"{self.folder}/{ITEMS}:{at + 1}")
+
+    @cached_property
+    def places(self) -> Mapping[bytes, int]:
+        """The line of each key, from 0; keys as they stand in JSON."""
+        return {_key(line, self.folder, at): at for at, line in enumerate(self.lines)}
 
     @property
     def proxies(self) -> Path:
@@ -62,7 +89,7 @@ def items_sha256(items: Sequence[Item]) -> str:
     """The SHA-256 of `items.jsonl` as it will be written."""
     digest = hashlib.sha256()
     for item in items:
-        digest.update(item.model_dump_json().encode() + b"\n")
+        digest.update(_line(item) + b"\n")
     return digest.hexdigest()
 
 
@@ -85,24 +112,26 @@ def create(root: Path, manifest: Manifest, items: Sequence[Item], rejects: Seque
             the names of the fields that differ. Nothing is written then.
     """
     folder = folder_of(root, manifest.round)
-    _check(manifest, items, str(folder))
-    if (folder / MANIFEST).exists():
-        found = load(root, manifest.round)
-        refuse_other(found.manifest, manifest, folder)
-        return found
+    made = Round.of(folder, manifest, items)
+    _check(made, items_sha256(items), str(folder))
     folder.mkdir(parents=True, exist_ok=True)
-    write_jsonl(folder / ITEMS, items)
-    write_jsonl(folder / REJECTS, rejects)
-    made = manifest.model_copy(update={"rejects_sha256": sha256_file(folder / REJECTS)}).sealed()
-    write_bytes(folder / MANIFEST, made.text.encode())
-    return Round(folder=folder, manifest=made, items=tuple(items))
+    with alone(folder):
+        if (folder / MANIFEST).exists():
+            found = load(root, manifest.round)
+            refuse_other(found.manifest, manifest, folder)
+            return found
+        write_jsonl(folder / ITEMS, items)
+        write_jsonl(folder / REJECTS, rejects)
+        sealed = manifest.model_copy(update={"rejects_sha256": sha256_file(folder / REJECTS)}).sealed()
+        write_bytes(folder / MANIFEST, sealed.text.encode())
+    return replace(made, manifest=sealed)
 
 
 def load(root: Path, name: str) -> Round:
-    """Find a round again and check that it is what was written.
+    """Find a round again and check, by bytes, that it is what was written.
 
     Raises:
-        AnnotateError: there is none; a file of it was changed or cannot be read, with line and field.
+        AnnotateError: there is none; a file of it was changed or cannot be read, with what was found and expected.
     """
     folder = folder_of(root, name)
     if not (folder / MANIFEST).exists():
@@ -113,10 +142,11 @@ def load(root: Path, name: str) -> Round:
         raise AnnotateError(f"{folder / MANIFEST}: round: found {manifest.round}, expected the folder's name {name}")
     if not (folder / ITEMS).exists():
         raise AnnotateError(f"{folder / ITEMS}: no such file, expected the round's {manifest.items} items")
-    _check_file(folder / ITEMS, "items_sha256", manifest.items_sha256)
-    lines = (folder / ITEMS).read_bytes().splitlines()
-    items = tuple(_parse(Item, line, f"{folder / ITEMS}:{at}") for at, line in enumerate(lines, start=1))
-    _check(manifest, items, str(folder / MANIFEST))
+    content = (folder / ITEMS).read_bytes()
+    found = hashlib.sha256(content).hexdigest()
+    _check_digest(folder / ITEMS, "items_sha256", found, manifest.items_sha256)
+    round_ = Round(folder=folder, manifest=manifest, lines=tuple(content.splitlines()))
+    _check(round_, found, str(folder / MANIFEST))
     if written != manifest.sealed().text.encode():
         raise AnnotateError(
             f"{folder / MANIFEST}: sha256: found {manifest.sha256}, expected {manifest.sealed().sha256} and its fields "
@@ -125,12 +155,11 @@ def load(root: Path, name: str) -> Round:
         )
     if not (folder / REJECTS).exists():
         raise AnnotateError(f"{folder / REJECTS}: no such file, expected the round's records that no screen asks about")
-    _check_file(folder / REJECTS, "rejects_sha256", manifest.rejects_sha256)
-    return Round(folder=folder, manifest=manifest, items=items)
+    _check_digest(folder / REJECTS, "rejects_sha256", sha256_file(folder / REJECTS), manifest.rejects_sha256)
+    return round_
 
 
-def _check_file(path: Path, field: str, expected: str) -> None:
-    found = sha256_file(path)
+def _check_digest(path: Path, field: str, found: str, expected: str) -> None:
     if found != expected:
         raise AnnotateError(
             f"{path}: {field}: found {found}, expected {expected}: somebody changed the {path.stem} of a round; put "
@@ -140,7 +169,7 @@ def _check_file(path: Path, field: str, expected: str) -> None:
 
 def round_of(root: Path, key: str, *, but: str) -> str | None:
     """The name of another round below `root` that asked for this key, None for none."""
-    needle = f'"key":{json.dumps(key, ensure_ascii=False)}'.encode("utf-8", "backslashreplace")
+    needle = b'"key":' + _as_json(key)
     for path in sorted(root.glob(f"*/{ITEMS}")):
         if path.parent.name != but and needle in path.read_bytes():
             return path.parent.name
@@ -165,23 +194,42 @@ def _parse(kind: type[P], text: bytes, where: str) -> P:
         raise AnnotateError(f"{where}: {field}: {first['msg']}, found {str(first['input'])[:80]!r}") from error
 
 
-def _check(manifest: Manifest, items: Sequence[Item], where: str) -> None:
-    """What a manifest counts must be what there is; keys are identities."""
+def _line(item: Item) -> bytes:
+    return item.model_dump_json().encode()
+
+
+def _as_json(key: str) -> bytes:
+    return json.dumps(key, ensure_ascii=False).encode("utf-8", "backslashreplace")
+
+
+def _key(line: bytes, folder: Path, at: int) -> bytes:
+    """The key of an item as it stands in its line, which is counted from 0."""
+    found = _KEY.match(line)
+    if found is None:
+        raise AnnotateError(
+            f"{folder}/{ITEMS}:{at + 1}: found {line[:40]!r}, expected an item that begins with its key"
+        )
+    return found[1]
+
+
+def _check(round_: Round, sha256: str, where: str) -> None:
+    """What a manifest counts must be what there is; keys are identities. Bytes are looked at, no item is parsed."""
+    manifest, lines = round_.manifest, round_.lines
     counted = {
-        "items": (manifest.items, len(items)),
-        "gold": (manifest.gold, sum(item.is_gold for item in items)),
-        "items_sha256": (manifest.items_sha256, items_sha256(items)),
+        "items": (manifest.items, len(lines)),
+        "gold": (manifest.gold, sum(_GOLD in line for line in lines)),
+        "items_sha256": (manifest.items_sha256, sha256),
     }
     for field, (said, found) in counted.items():
         if said != found:
             raise AnnotateError(f"{where}: {field}: the manifest says {said}, found {found}")
-    keys: set[str] = set()
-    for item in items:
-        if item.key in keys:
-            raise AnnotateError(f"{where}: key {item.key}: two items have it, expected it once")
-        if item.sheet.kind != manifest.kind:
-            raise AnnotateError(f"{where}: kind of {item.key}: found {item.sheet.kind}, expected {manifest.kind}")
-        keys.add(item.key)
+    kind = f'"sheet":{{"kind":"{manifest.kind}"'.encode()
+    for other in (line for line in lines if kind not in line):
+        item = _parse(Item, other, where)
+        raise AnnotateError(f"{where}: kind of {item.key}: found {item.sheet.kind}, expected {manifest.kind}")
+    if len(round_.places) < len(lines):
+        twice = next(key for key, times in Counter(item.key for item in round_.items).items() if times > 1)
+        raise AnnotateError(f"{where}: key {twice}: two items have it, expected it once")
 
 
 def refuse_other(old: Manifest, new: Manifest, folder: Path) -> None:

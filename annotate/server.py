@@ -89,14 +89,8 @@ def start(home: Path, port: int | None = None, *, tell: Tell = log.info) -> Acce
     with _held(home):
         if not _is_installed(home, REQUIREMENTS):
             raise AnnotateError(f"{home / 'venv'}: no whole Label Studio there; run `make label-studio`")
-        process = _process(home)
-        if process is None or not (home / ACCESS_FILE).exists():
-            if process is not None:  # its password is lost: a new account is made at the next start
-                _end(process)
-            access = _prepared(home, port)
-            process = _launch(home, access)
+        found = _running(home, port, tell)
         access = read_access(home)
-        found = _wait(home, process, tell)
         if port is not None and found != port:
             raise AnnotateError(f"{HOST}:{port}: found our server at port {found}; stop it first, then start it there")
         return _entered(home, replace(access, url=f"http://{HOST}:{found}"))
@@ -133,6 +127,24 @@ def free_port() -> int:
         probe.bind((HOST, 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def _running(home: Path, port: int | None, tell: Tell) -> int:
+    """The port at which the server of this folder answers: one that is found running, or a new one."""
+    process = _process(home)
+    if process is not None and not (home / ACCESS_FILE).exists():
+        _end(process)  # its password is lost: a new account is made at the next start
+    elif process is not None:
+        found = _wait(home, process, tell)
+        if found is not None:
+            return found
+        # One that somebody killed is still among the processes for a moment.
+        log.warning("%s: its server, process %d, has just ended; starting another", home, process.pid)
+    access = _prepared(home, port)
+    found = _wait(home, _launch(home, access), tell)
+    if found is None:
+        raise AnnotateError(f"{home}: Label Studio ended while it started; its last words: {_last_words(home)}")
+    return found
 
 
 def _checked(home: Path) -> Path:
@@ -322,12 +334,12 @@ def _listens(process: psutil.Process) -> int | None:
     return None
 
 
-def _wait(home: Path, process: psutil.Process, tell: Tell) -> int:
-    """Wait until the process answers at its own port; that port."""
+def _wait(home: Path, process: psutil.Process, tell: Tell) -> int | None:
+    """Wait until the process answers at its own port; that port, None where it ends first."""
     began = said = time.monotonic()
     while time.monotonic() - began < START_S:
         if not _is_alive(process):
-            raise AnnotateError(f"{home}: Label Studio ended while it started; its last words: {_last_words(home)}")
+            return None
         port = _listens(process)
         if port is not None:
             with suppress(AnnotateError):

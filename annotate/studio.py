@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote
 
-from annotate.access import Access, connect
+from annotate.access import Access, connect, other_than
 from annotate.board import (
     KEY_FIELD,
     AlteredError,
@@ -46,6 +46,8 @@ WORK = (
     "id,data,updated_at,annotations,result,completed_by,lead_time,was_cancelled,created_at,ground_truth,task,project,"
     "updated_by,last_created_by,draft_created_at,parent_prediction,parent_annotation,import_id,last_action,bulk_created"
 )
+#: Bytes of a clip that are looked at: its index is in front, and no two are alike.
+_SEEN = 4096
 BEGINNING = "1970-01-01T00:00:00.000000Z"
 
 
@@ -110,11 +112,13 @@ class LabelStudio(Studio):
         if project.config_sha256 != expected:
             raise AlteredError(
                 f"{self.access.url}: project {title!r}: somebody changed its labelling configuration: found "
-                f"{project.config_sha256[:12]}, expected {expected[:12]}; put it back, or start another round"
+                f"{project.config_sha256[:12]}, expected {expected[:12]}; put back what `annotate screen` prints, or "
+                "start another round"
             )
         if project.overlap != overlap:
             raise AlteredError(
-                f"{self.access.url}: project {title!r}: found {project.overlap} annotations a task, expected {overlap}"
+                f"{self.access.url}: project {title!r}: found {project.overlap} annotations a task, expected "
+                f"{overlap}; put it back in its settings"
             )
         return project
 
@@ -130,15 +134,29 @@ class LabelStudio(Studio):
         doing = f"letting project {project.title!r} show {folder}"
         options = once(TIMEOUT_S)
         known = self._wire.ask(doing, lambda: storages.list(project=project.id, request_options=options), project)
-        if any(storage.path == path for storage in known):
+        if not any(storage.path == path for storage in known):
+            self._wire.ask(
+                doing,
+                lambda: storages.create(
+                    project=project.id, path=path, title=folder.name, use_blob_urls=True, request_options=options
+                ),
+                project,
+            )
+        self._see(folder)
+
+    def _see(self, folder: Path) -> None:
+        """Look at a file of a folder as people will: a folder that the server lists may still not be what it shows."""
+        path = min((path for path in folder.iterdir() if path.is_file()), default=None)
+        if path is None:
             return
-        self._wire.ask(
-            doing,
-            lambda: storages.create(
-                project=project.id, path=path, title=folder.name, use_blob_urls=True, request_options=options
-            ),
-            project,
-        )
+        with path.open("rb") as file:
+            expected = file.read(_SEEN)
+        url = self.media_url(path)
+        if found := other_than(self.access, url, expected):
+            raise AnnotateError(
+                f"{self.access.url}{url}: found {found}, expected {path}: {self._root()} is not what the server shows "
+                "files from; STREAMVL_STUDIO_MEDIA is to be its LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT"
+            )
 
     def media_url(self, path: Path) -> str:
         """What a task's data says for a file of such a folder."""

@@ -68,7 +68,9 @@ class Wire:
             raise RefusedError(f"{where}: {self.access.username} is not let in (status {status}: {words})")
         if 400 <= status < 500 and status != 408:
             raise RefusedError(f"{where}: refused with status {status}: {words}")
-        raise UnknownError(f"{where}: failed with status {status}: {words}; it may have been carried out")
+        raise UnknownError(
+            f"{where}: failed with status {status}: {words}; it may have been carried out; see the server's log"
+        )
 
 
 def wire_to(access: Access) -> Wire:

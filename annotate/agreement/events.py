@@ -9,13 +9,13 @@ from itertools import combinations
 
 import numpy as np
 
-from annotate.agreement.alpha import nominal, nominal_rows
+from annotate.agreement.alpha import Floats, nominal
 from annotate.agreement.bootstrap import of_sums, ratio
 from annotate.agreement.boundaries import Bounds, bounds
 from annotate.agreement.figure import AgreementConfig, Figure
-from annotate.agreement.grid import instants, stretches
-from annotate.agreement.matching import Match, is_instant, match
+from annotate.agreement.matching import Match, is_instant, match_at
 from annotate.agreement.panels import Panel
+from annotate.agreement.runs import Runs, runs_of
 from annotate.tasks import Mark
 from datasets_build.core.clock import FrameClock
 from datasets_build.core.records import Many, Part
@@ -58,7 +58,7 @@ class _Counts:
     """What pairs of people add up to, by (label, row)."""
 
     marks: Counter[tuple[str, int]] = field(default_factory=Counter)
-    hits: Counter[tuple[float, str, int]] = field(default_factory=Counter)
+    hits: dict[float, Counter[tuple[str, int]]] = field(default_factory=lambda: defaultdict(Counter))
     start_ns: list[int] = field(default_factory=list)
     end_ns: list[int] = field(default_factory=list)
     start_rows: list[int] = field(default_factory=list)
@@ -78,18 +78,21 @@ def measure_events(
     for panel in panels:
         for left, right in combinations(panel.usable, 2):
             _count(counts, rows[panel.item.key], left.marks, right.marks, config)
-    runs = _runs(panels, rows, config, clocks)
+    runs = runs_of(panels, rows, step_ns=config.grid_ns, clocks=clocks)
     labels = sorted({label for label, _ in counts.marks})
+    size = (len(labels), len(rows))
+    marks = _table(counts.marks, labels, size)
+    hits = [_table(counts.hits[iou], labels, size) for iou in config.ious]
     return EventMeasures(
-        f1=_f1(counts, labels, len(rows), config),
-        frame_alpha=_alpha(runs, len(rows), config, label=None),
+        f1=_f1([found.sum(axis=0) for found in hits], marks.sum(axis=0), config),
+        frame_alpha=_alpha(runs, runs.of_sets(), config),
         labels=tuple(
             LabelMeasures(
                 label=label,
-                f1=_f1(counts, [label], len(rows), config),
-                frame_alpha=_alpha(runs, len(rows), config, label=label),
+                f1=_f1([found[at] for found in hits], marks[at], config),
+                frame_alpha=_alpha(runs, runs.of_label(label), config),
             )
-            for label in labels
+            for at, label in enumerate(labels)
         ),
         start=bounds(counts.start_ns, counts.start_rows, signed=signed, unit="matched marks", config=config),
         end=bounds(counts.end_ns, counts.end_rows, signed=signed, unit="matched spans", config=config),
@@ -98,9 +101,10 @@ def measure_events(
 
 def _count(counts: _Counts, row: int, left: Sequence[Mark], right: Sequence[Mark], config: AgreementConfig) -> None:
     counts.marks.update((mark.label, row) for mark in (*left, *right))
-    for iou in {*config.ious, config.pair_iou}:
-        pairs = match(left, right, iou=iou, tolerance_ns=config.tolerance_ns)
-        counts.hits.update((iou, pair.left.label, row) for pair in pairs)
+    ious = sorted({*config.ious, config.pair_iou})
+    found = match_at(left, right, ious=ious, tolerance_ns=config.tolerance_ns)
+    for iou, pairs in zip(ious, found, strict=True):
+        counts.hits[iou].update((pair.left.label, row) for pair in pairs)
         if iou == config.pair_iou:
             _errors(counts, row, pairs)
 
@@ -114,55 +118,25 @@ def _errors(counts: _Counts, row: int, pairs: Sequence[Match]) -> None:
             counts.end_rows.append(row)
 
 
-def _f1(counts: _Counts, labels: Sequence[str], rows: int, config: AgreementConfig) -> tuple[AtIou, ...]:
+def _table(counts: Mapping[tuple[str, int], int], labels: Sequence[str], size: tuple[int, int]) -> Floats:
+    """Counts by label and row as `(labels, rows)`."""
+    places = {label: at for at, label in enumerate(labels)}
+    table = np.zeros(size)
+    for (label, row), number in counts.items():
+        table[places[label], row] = number
+    return table
+
+
+def _f1(hits: Sequence[Floats], marks: Floats, config: AgreementConfig) -> tuple[AtIou, ...]:
+    """F1 at each IoU of `hits` `(rows,)` among `marks` `(rows,)` on both sides."""
     found = []
-    for iou in config.ious:
-        parts = np.array(
-            [
-                [2 * sum(counts.hits[iou, label, row] for label in labels) for row in range(rows)],
-                [sum(counts.marks[label, row] for label in labels) for row in range(rows)],
-            ],
-            dtype=np.float64,
-        ).T
-        n = int(parts[:, 1].sum())
-        found.append(AtIou(iou=iou, figure=of_sums(parts, ratio, n=n, unit="marks", why="", config=config)))
+    for iou, of in zip(config.ious, hits, strict=True):
+        figure = of_sums(
+            np.stack([2 * of, marks], axis=1), ratio, n=int(marks.sum()), unit="marks", why="", config=config
+        )
+        found.append(AtIou(iou=iou, figure=figure))
     return tuple(found)
 
 
-Runs = Mapping[int, Counter[tuple[frozenset[str], ...]]]
-"""Row → what each of several people says is on → at how many instants."""
-
-
-def _runs(
-    panels: Sequence[Panel],
-    rows: Mapping[str, int],
-    config: AgreementConfig,
-    clocks: Mapping[str, FrameClock] | None,
-) -> Runs:
-    found: dict[int, Counter[tuple[frozenset[str], ...]]] = defaultdict(Counter)
-    for panel in panels:
-        people = [work.marks for work in panel.usable]
-        if len(people) > 1:
-            times = instants(panel.item.window, step_ns=config.grid_ns, clocks=clocks)
-            for often, views in stretches(people, times):
-                found[rows[panel.item.key]][views] += often
-    return found
-
-
-def _alpha(runs: Runs, rows: int, config: AgreementConfig, *, label: str | None) -> Figure:
-    """Alpha over whole sets of labels, or over one label being on."""
-    values: dict[frozenset[str] | bool, int] = {}
-    units, owner, often = [], [], []
-    for row, found in runs.items():
-        for views, times in found.items():
-            said = [view if label is None else label in view for view in views]
-            units.append([values.setdefault(value, len(values)) for value in said])
-            owner.append(row)
-            often.append(times)
-    counts = np.zeros((len(units), len(values)))
-    for at, numbers in enumerate(units):
-        for number in numbers:
-            counts[at, number] += 1
-    parts = nominal_rows(counts, often, owner, rows=rows)
-    n = sum(found.total() for found in runs.values())
-    return of_sums(parts, nominal, n=n, unit="instants", why=ONE_VALUE, config=config)
+def _alpha(runs: Runs, parts: Floats, config: AgreementConfig) -> Figure:
+    return of_sums(parts, nominal, n=runs.instants, unit="instants", why=ONE_VALUE, config=config)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -38,18 +38,21 @@ def stretches(people: Sequence[Sequence[Mark]], times: Ints) -> list[tuple[int, 
     Returns:
         For each run how many instants it holds, and for each person the labels that are on.
     """
-    spans = [[mark for mark in marks if not is_instant(mark)] for marks in people]
-    inner = {edge for marks in spans for mark in marks for edge in (mark.start_ns, mark.end_ns)}
-    edges = np.array(sorted(inner), dtype=np.int64)
-    places = np.searchsorted(times, edges)
-    bounds = [0, *(int(place) for place in places), len(times)]
-    runs = []
-    for first, last in pairwise(bounds):
-        if last > first:
-            at = int(times[first])
-            runs.append((last - first, tuple(_labels_at(marks, at) for marks in spans)))
+    changes: dict[int, list[tuple[int, str, int]]] = {len(times): []}
+    for person, marks in enumerate(people):
+        spans = [mark for mark in marks if not is_instant(mark)]
+        places = np.searchsorted(times, [(mark.start_ns, mark.end_ns) for mark in spans]).tolist() if spans else []
+        for mark, (first, last) in zip(spans, places, strict=True):
+            changes.setdefault(first, []).append((person, mark.label, 1))
+            changes.setdefault(last, []).append((person, mark.label, -1))
+    on: list[Counter[str]] = [Counter() for _ in people]
+    views, before, runs = [frozenset[str]() for _ in people], 0, []
+    for place in sorted(changes):
+        if place > before:
+            runs.append((place - before, tuple(views)))
+            before = place
+        for person, label, more in changes[place]:
+            on[person][label] += more
+        for person in {person for person, _, _ in changes[place]}:
+            views[person] = frozenset(label for label, marks in on[person].items() if marks > 0)
     return runs
-
-
-def _labels_at(marks: Sequence[Mark], at_ns: int) -> frozenset[str]:
-    return frozenset(mark.label for mark in marks if mark.start_ns <= at_ns < mark.end_ns)

@@ -75,7 +75,9 @@ def measure_judgements(panels: Sequence[Panel], config: AgreementConfig, *, sign
     pairs = [_Pair(row=unit.row, left=a, right=b) for unit in units for a, b in combinations(unit.said, 2)]
     kept = [pair for pair in pairs if "reject" not in (pair.left.verdict, pair.right.verdict)]
     verdicts = [_Values(row=unit.row, values=[one.verdict for one in unit.said]) for unit in units]
-    timings = [_Values(row=unit.row, values=[one.timing or "" for one in unit.said]) for unit in units]
+    # Nobody is asked whether a question is timely; turns have no times of their own.
+    turns = [unit for unit in units if unit.said[0].ask_ns is None]
+    timings = [_Values(row=unit.row, values=[one.timing or "" for one in unit.said]) for unit in turns]
     same = np.array([float(pair.left.verdict == pair.right.verdict) for pair in pairs])
     return JudgementMeasures(
         verdict_alpha=_nominal(verdicts, len(rows), config, unit="verdicts"),

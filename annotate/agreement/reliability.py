@@ -6,7 +6,7 @@ them untouched. So every sign is held against what others did with the same item
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -28,7 +28,7 @@ class Sign(Part):
     `time`: time spent over the clip's length, median; against: over what others spent. `untouched`: share of items
     left as they were shown; against: difference. `entropy`: bits of the choices accept, fix, reject, add (for events:
     kept, moved or renamed, removed, drawn); against: less the mean of the others' own bits. `planted`: share of gold
-    items that needed a change and were left untouched; against: difference. `rule` says when it is `raised`.
+    items that needed a change and in which nothing was found; against: difference. `rule` says when it is `raised`.
     """
 
     name: Literal["time", "untouched", "entropy", "planted"]
@@ -61,9 +61,15 @@ def needs_change(item: Item) -> bool:
     """Whether what a gold item shows is not its truth."""
     if not item.is_gold or item.truth is None:
         return False
-    if item.sheet.kind != "events":
-        return any(verdict != "accept" for verdict in _verdicts(item.truth))
+    if item.sheet.kind != "events" or not item.truth.usable:
+        return not finds_nothing(item, item.truth)
     return sorted(map(_said, item.truth.marks)) != sorted(map(_said, item.sheet.marks))
+
+
+def finds_nothing(item: Item, work: Work) -> bool:
+    """Whether work passes all that is shown; ratings, notes and how sure somebody is are no findings."""
+    is_late = any(turn.timing for turn in work.turns)
+    return work.usable and not is_late and all(said == "accept" for said in decisions(item, work))
 
 
 def decisions(item: Item, work: Work) -> Sequence[str]:
@@ -137,7 +143,7 @@ def _time(seen: Sequence[_Seen], config: AgreementConfig) -> Sign:
 
 
 def _untouched(seen: Sequence[_Seen], config: AgreementConfig) -> Sign:
-    own, others, against = _shares(seen, config, unit="items that show something")
+    own, others, against = _shares(seen, lambda _, one: one.untouched, config, unit="items that show something")
     margin = config.untouched_margin
     return Sign(
         name="untouched",
@@ -150,7 +156,9 @@ def _untouched(seen: Sequence[_Seen], config: AgreementConfig) -> Sign:
 
 
 def _planted(seen: Sequence[_Seen], config: AgreementConfig) -> Sign:
-    own, others, against = _shares(seen, config, unit="gold items that need a change")
+    own, others, against = _shares(
+        seen, lambda item, one: finds_nothing(item, one.work), config, unit="gold items that need a change"
+    )
     return Sign(
         name="planted",
         own=own,
@@ -161,11 +169,13 @@ def _planted(seen: Sequence[_Seen], config: AgreementConfig) -> Sign:
     )
 
 
-def _shares(seen: Sequence[_Seen], config: AgreementConfig, *, unit: str) -> tuple[Figure, Figure, Figure]:
+def _shares(
+    seen: Sequence[_Seen], passes: Callable[[Item, Done], bool], config: AgreementConfig, *, unit: str
+) -> tuple[Figure, Figure, Figure]:
     both = [one for one in seen if one.others]
-    mine = np.array([float(one.mine.untouched) for one in seen])
-    theirs = np.array([np.mean([other.untouched for other in one.others]) for one in both])
-    apart = np.array([one.mine.untouched - np.mean([other.untouched for other in one.others]) for one in both])
+    mine = np.array([float(passes(one.item, one.mine)) for one in seen])
+    theirs = np.array([np.mean([passes(one.item, other) for other in one.others]) for one in both])
+    apart = np.array([passes(one.item, one.mine) for one in both], dtype=np.float64) - theirs
     shared = f"{unit} and that others did"
     return (
         of_mean(mine, _rows(seen), unit=unit, config=config),

@@ -199,7 +199,11 @@ def _shown(place: _Place, reason: Reason) -> tuple[str, ...]:
     sheet = place.item.sheet
     if sheet.kind == "events":
         return _lines(place, Work(kind="events", marks=sheet.marks), reason)
-    answers = [f"“{isolated(one.answer)}” {format_ns(one.answer_ns)}" for one in sheet.questions if one.id == reason.id]
+    answers = [
+        f"answered “{isolated(one.answer)}” at {format_ns(one.answer_ns)}"
+        for one in sheet.questions
+        if one.id == reason.id
+    ]
     turns = [f"{one.role}: “{isolated(one.text)}”" for one in sheet.turns if one.id == reason.id]
     return tuple(clipped(line, place.letters) for line in (*answers, *turns))
 

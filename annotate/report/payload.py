@@ -28,6 +28,7 @@ CAUSES = {
     "other_round": "its task is of another round's item",
     "edited": "somebody else changed it",
     "author": "nobody knows who made it",
+    "other_data": "its task was given other data",
     "second": "a second one of the same person",
     "invalid": "it breaks the rules of the screen",
     "task_gone": "its task was deleted",

@@ -154,7 +154,7 @@ _SIGNS: dict[str, tuple[str, str, Scale, Scale]] = {
     ),
     "planted": (
         "Faults let through",
-        "Share of gold items with a fault that came back as shown; against others: the difference.",
+        "Share of gold items with a fault in which nothing was found; against others: the difference.",
         "share",
         "share",
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -37,6 +38,11 @@ def whole_file(path: Path) -> Iterator[Path]:
             os.fsync(handle.fileno())
         aside.replace(path)
         _sync_folder(path.parent)
+    except OSError as error:
+        # A write that finds no room says of no file that it is the one.
+        if error.errno in (errno.ENOSPC, errno.EDQUOT) and error.filename is None:
+            error.filename = str(path)
+        raise
     finally:
         aside.unlink(missing_ok=True)
 

@@ -93,9 +93,11 @@ def with_verdicts(item: Item, *verdicts: QuestionVerdict | TurnVerdict) -> Work:
     )
 
 
-def judged(item: Item, work: Work | None = None, who: tuple[str, ...] = ("a1",)) -> Judged:
+def judged(
+    item: Item, work: Work | None = None, who: tuple[str, ...] = ("a1",), open_ids: frozenset[str] = frozenset()
+) -> Judged:
     """Work on an item that stands, untouched unless some is given."""
-    return Judged(item=item, work=work or untouched_work(item), annotators=who)
+    return Judged(item=item, work=work or untouched_work(item), annotators=who, open_ids=open_ids)
 
 
 def edit(film: Film, *pieces: Judged, labels: Labels | None = None) -> Edits:

@@ -1,11 +1,12 @@
 """Stands in for `label-studio` where a test is about starting and ending, not about labelling: run as its script.
 
-Takes the options that `annotate.server` gives and answers what it asks. A file `mood` beside the data makes it die, be
-another version, forget its tokens, or listen elsewhere, as the real one does where its port is taken.
+Takes the options that `annotate.server` gives and answers what it asks. A file `mood` beside the data makes it die,
+hang, be another version, forget its tokens, or listen elsewhere, as the real one does where its port is taken.
 """
 
 import json
 import os
+import signal
 import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -62,6 +63,8 @@ def main():
     mood = (data / "mood").read_text() if (data / "mood").exists() else ""
     if mood == "dies":
         sys.exit("no room on the disk")
+    if mood == "hangs":
+        signal.pause()
     (data / "environment.json").write_text(json.dumps(dict(os.environ)))
     port = 0 if mood == "moves" else int(options["--port"])
     server = ThreadingHTTPServer((options["--internal-host"], port), Stand)

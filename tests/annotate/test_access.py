@@ -11,7 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from annotate import server
-from annotate.access import ACCESS_FILE, Access, connect, invite, personal_token, read_access, sign_in, write_access
+from annotate.access import (
+    ACCESS_FILE,
+    Access,
+    connect,
+    invite,
+    other_than,
+    personal_token,
+    read_access,
+    sign_in,
+    write_access,
+)
 from annotate.errors import AnnotateError
 from tests.annotate.servers import Servers
 
@@ -100,6 +110,47 @@ def test_a_wrong_token_is_named_without_being_shown(token):
     assert token not in str(error.value)
 
 
+@pytest.mark.parametrize("token", [SECRET, "aa.bb.cc"])
+def test_a_wrong_token_and_a_wrong_path_are_told_apart(token):
+    denied = (401, "application/json", b'{"detail": "Invalid token."}')
+    pages = {"/api/current-user/whoami": denied, "/api/token/refresh/": denied}
+    with answering(version_page("1.23.2") | pages) as url:
+        with pytest.raises(AnnotateError, match="check that it belongs to this server"):
+            connect(url, token)
+        with pytest.raises(AnnotateError, match=r"no Label Studio \(status 404"):
+            connect(f"{url}/projects/1", token)
+    elsewhere = {f"/studio{path}": page for path, page in version_page("1.23.2").items()}
+    with answering(elsewhere) as url, pytest.raises(AnnotateError, match=r"/studio: .*\(status 404\): the address has"):
+        connect(f"{url}/studio", token)
+
+
+@pytest.mark.parametrize("token", [SECRET, "aa.bb.cc"])
+def test_a_server_that_fails_says_nothing_of_a_token(token):
+    failed = (500, "text/html", b"<html>")
+    pages = {"/api/current-user/whoami": failed, "/api/token/refresh/": failed}
+    with (
+        answering(version_page("1.23.2") | pages) as url,
+        pytest.raises(AnnotateError, match=r"the server failed as it looked at the token \(status 500\)"),
+    ):
+        connect(url, token)
+
+
+def test_a_server_below_a_path_is_entered_there():
+    pages = version_page("1.23.2") | person_page("a@b.c")
+    with answering({f"/studio{path}": page for path, page in pages.items()}) as url:
+        assert connect(f"{url}/studio/", SECRET).url == f"{url}/studio"
+
+
+def test_what_a_page_begins_with_is_looked_at():
+    with answering({"/clip": (206, "video/mp4", b"moving"), "/page": (200, "text/html", b"moving pictures")}) as url:
+        access = Access(url=url, username="", token=SECRET, version="1.23.2")
+        assert other_than(access, "/clip", b"moving") is None
+        assert other_than(access, "/page", b"moving") is None
+        assert other_than(access, "/clip", b"Moving") == "other bytes"
+        assert other_than(access, "/clip", b"moving pictures") == "other bytes"
+        assert other_than(access, "/none", b"moving") == "status 404"
+
+
 @pytest.mark.parametrize("token", ["", "two words", "a\nHost: x", "tökén"])
 def test_a_token_that_cannot_be_one_never_reaches_a_message(token):
     with answering(version_page("1.23.2")) as url, pytest.raises(AnnotateError, match="characters") as error:
@@ -109,12 +160,28 @@ def test_a_token_that_cannot_be_one_never_reaches_a_message(token):
 
 @pytest.mark.parametrize(
     "url",
-    ["", "127.0.0.1:8080", "ftp://x", "http://", "http://me:hunter2@x", "http://x:port", "http://x?token=hunter2"],
+    [
+        "",
+        "127.0.0.1:8080",
+        "localhost:8080",
+        "/x",
+        "ftp://x",
+        "http://",
+        "http://me:hunter2@x",
+        "http://x:port",
+        "http://x?token=hunter2",
+    ],
 )
 def test_an_address_that_is_none(url):
-    with pytest.raises(AnnotateError, match="not an address") as error:
+    with pytest.raises(AnnotateError, match="STREAMVL_STUDIO_URL: not an address") as error:
         connect(url, SECRET)
     assert "hunter2" not in str(error.value)
+
+
+@pytest.mark.parametrize("url", ["http://ä..b:80", "http://two words:80", "http://nowhere.invalid"])
+def test_an_address_of_nothing(url):
+    with pytest.raises(AnnotateError, match="no Label Studio answers there"):
+        connect(url, SECRET)
 
 
 def test_a_local_address_is_never_asked_of_a_proxy(monkeypatch):

@@ -3,6 +3,7 @@
 import errno
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -179,6 +180,31 @@ def test_a_clip_that_is_not_the_one_that_was_made_is_shown_to_nobody(round_, tmp
 
 
 # The data
+
+
+def test_a_clip_that_somebody_changed_where_the_server_shows_it_is_told(round_, tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "link", full)
+    folder = show_clips(round_, tmp_path / "media")
+    there = proxy_path(folder, round_.items[2].window)
+    there.write_bytes(proxy_path(round_.proxies, round_.items[1].window).read_bytes())
+    with pytest.raises(AnnotateError, match=f"{there}: found sha256 .*delete it"):
+        show_clips(round_, tmp_path / "media")
+    there.unlink()
+    show_clips(round_, tmp_path / "media")
+    assert there.read_bytes() == proxy_path(round_.proxies, round_.items[2].window).read_bytes()
+
+
+def test_two_processes_that_copy_the_same_clips_at_once(round_, tmp_path, monkeypatch):
+    """On another disk, where clips are copied: the folder is held, so no copy is written by two."""
+    monkeypatch.setattr(os, "link", full)
+    with ThreadPoolExecutor(2) as pool:
+        for at in range(10):
+            media = tmp_path / f"media{at}"
+            folders = list(pool.map(lambda _, media=media: show_clips(round_, media), "ab"))
+            assert folders[0] == folders[1]
+            assert sorted(path.name for path in folders[0].iterdir()) == sorted(
+                path.name for path in round_.proxies.glob("*.mp4")
+            )
 
 
 def test_a_round_finds_its_data_wherever_both_were_moved_to(round_, tmp_path):

@@ -83,6 +83,38 @@ def test_what_one_of_two_saw_is_open():
     assert found.score == pytest.approx(1 - 2 / 3)
 
 
+def cut(at_ms, name="c1", label="cut"):
+    return mark(name, label, at_ms * MS, at_ms * MS, is_point=True)
+
+
+@pytest.mark.parametrize(
+    ("crowd", "about", "words"),
+    [
+        ([[cut(8000)], []], "mark", "At 0:08.000: does “cut” happen, and when exactly?"),
+        ([[cut(8000)], [cut(8000, label="stop")]], "label", "At 0:08.000: which of these happens, if any: cut, stop?"),
+        (
+            [[cut(8000)], [cut(8400, label="stop")]],
+            "label",
+            "Between 0:08.000 and 0:08.400: which of these happens, if any: cut, stop?",
+        ),
+        (
+            [[cut(8000)], [cut(8400)], [cut(8800)]],
+            "boundary",
+            "Between 0:08.000 and 0:08.800: when exactly is “cut”?",
+        ),
+    ],
+)
+def test_what_is_asked_of_an_instant_names_an_instant(crowd, about, words):
+    config = DisputeConfig(agree_iou=0.9)
+    if len(crowd) == 3:
+        # Nobody's instant is another's.
+        config = DisputeConfig(tolerance_ns=300 * MS)
+    found = resolved(
+        *(events(*marks) for marks in crowd), one=item("k", Sheet(kind="events", marks=(cut(8000),))), config=config
+    )
+    assert (found.reasons[0].about, found.reasons[0].decide) == (about, words)
+
+
 def test_one_event_under_two_names_is_one_question():
     found = resolved(events(pour(0, 4000)), events(pour(0, 4000, "e1", "stir")))
     (reason,) = found.reasons

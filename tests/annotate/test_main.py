@@ -13,11 +13,14 @@ from annotate import __main__ as command
 from annotate import server
 from annotate.access import write_access
 from annotate.errors import AnnotateError
-from annotate.merge import merged_page
+from annotate.merged import merged_page
 from annotate.plan import Gold
 from annotate.rounds import load
 from annotate.standing import finished
 from annotate.tasks import Work
+from datasets_build.core.layout import table_path
+from datasets_build.core.records import Event
+from datasets_build.core.table import read_table, write_table
 from tests.annotate.desks import Desk, worked
 from tests.annotate.planned import planned
 from tests.annotate.rounds_of_items import tree
@@ -209,6 +212,13 @@ def test_a_push_tells_what_goes_on_no_screen_and_an_other_one_of_the_same_name_w
     )
 
 
+def test_rounds_lie_in_a_folder_of_their_own_where_none_is_named(annotate, tmp_path, folder, monkeypatch):
+    planned(tmp_path / "out" / "rounds", folder, sample=1)
+    monkeypatch.chdir(tmp_path)
+    assert "items: 1, pushed: 0" in annotate("status", "r1")[1]
+    assert "is empty, expected a path" in misused(annotate("status", "r1", "--rounds", " "))
+
+
 # Bad input
 
 
@@ -291,6 +301,26 @@ def test_data_that_went_away_is_one_sentence(annotate, board, clips, tmp_path):
     assert "data: holds no finished index" in refused(annotate("pull", "r1", "--rounds", tmp_path / "rounds"))
 
 
+def test_data_that_was_changed_since_the_push_is_refused_and_nothing_is_written(annotate, board, folder, tmp_path):
+    rounds = ("--rounds", tmp_path / "rounds")
+    assert pushed(annotate, folder, tmp_path)[0] == 0
+    round_ = load(tmp_path / "rounds", "r1")
+    worked(round_, board, 7)
+    assert annotate("close", "r1", *rounds)[0] == 0
+    path = table_path(folder, Event)
+    seen = {mark.id for item in round_.items for mark in item.sheet.marks}
+    rows = list(read_table(path, Event))
+    lost = next(row.id for row in rows if row.id in seen)
+    write_table(path, Event, [row for row in rows if row.id != lost])
+    told = refused(annotate("merge", "r1", *rounds))
+    assert (
+        f"was changed since the round was made: 1 of the records that people saw are gone or others, such as {lost}"
+        in told
+    )
+    write_table(path, Event, rows)
+    assert not [name for name in (one.name for one in tmp_path.iterdir()) if name.startswith((".data-r1", "data-r1"))]
+
+
 def test_a_project_that_is_not_there_any_more_is_one_sentence(annotate, board, folder, tmp_path):
     planned(tmp_path / "rounds", folder, sample=1)
     assert "it was not pushed yet" in refused(annotate("pull", "r1", "--rounds", tmp_path / "rounds"))
@@ -299,6 +329,71 @@ def test_a_project_that_is_not_there_any_more_is_one_sentence(annotate, board, f
     for verb in ("pull", "close"):
         assert "is gone from the server" in refused(annotate(verb, "r1", "--rounds", tmp_path / "rounds"))
     assert "is gone from the server" in refused(pushed(annotate, folder, tmp_path, "sample=1"))
+
+
+def test_work_on_a_task_that_shows_something_else_by_now_is_flagged(annotate, board, folder, tmp_path):
+    rounds = ("--rounds", tmp_path / "rounds")
+    pushed(annotate, folder, tmp_path, "sample=2")
+    round_ = load(tmp_path / "rounds", "r1")
+    worked(round_, board, 7)
+    assert annotate("pull", "r1", *rounds)[1] == "new: 2, changed: 0, deleted: 0, flagged: 0\n"
+    task = board.tasks[board.of_key(round_.items[0].key)[0]]
+    before = task.data
+    task.data, task.updated_at = {**before, "video": "/clips/other.mp4"}, board.now
+    assert annotate("pull", "r1", *rounds)[1] == "new: 0, changed: 0, deleted: 0, flagged: 1\n"
+    assert "other_data" in (round_.folder / "journal.jsonl").read_text()
+    assert "annotated: 1 by 1" in annotate("status", "r1", *rounds)[1]
+    task.data, task.updated_at = before, board.now
+    annotate("pull", "r1", *rounds)
+    assert "annotated: 2 by 1" in annotate("status", "r1", *rounds)[1]
+
+
+def test_where_the_server_does_not_show_the_clips_no_task_is_sent(annotate, board, folder, tmp_path, monkeypatch):
+    def hidden(project, clips):
+        raise AnnotateError("found status 404")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(board, "media", hidden)
+        assert "found status 404" in refused(pushed(annotate, folder, tmp_path, "sample=1"))
+    assert (board.sends, board.tasks) == (0, {})
+    assert "1 items, 1 sent" in pushed(annotate, folder, tmp_path, "sample=1")[1]
+    with monkeypatch.context() as patched:
+        patched.setattr(board, "media", hidden)
+        assert "found status 404" in refused(pushed(annotate, folder, tmp_path, "sample=1"))
+
+
+def test_the_screen_of_a_round_is_printed_as_it_was_made(annotate, board, folder, tmp_path):
+    pushed(annotate, folder, tmp_path, "sample=1")
+    code, out, err = annotate("screen", "r1", "--rounds", tmp_path / "rounds")
+    assert (code, err) == (0, "")
+    assert [config for _, config in board.projects.values()] == [out.removesuffix("\n")]
+
+
+def test_a_folder_that_cannot_be_copied_is_one_sentence(annotate, monkeypatch):
+    def fail(home):
+        raise shutil.Error([("a", "b", "[Errno 28] No space left on device: 'b'"), ("c", "d", "the same")])
+
+    monkeypatch.setattr(server, "stop", fail)
+    assert refused(annotate("stop")) == "error: [Errno 28] No space left on device: 'b'"
+
+
+def test_pseudonyms_that_are_gone_are_not_given_anew(annotate, board, home, folder, tmp_path):
+    rounds = ("--rounds", tmp_path / "rounds")
+    pushed(annotate, folder, tmp_path, "sample=2")
+    assert annotate("pull", "r1", *rounds)[0] == 0  # nobody was there: nobody has a pseudonym
+    assert annotate("pull", "r1", *rounds)[0] == 0
+    round_ = load(tmp_path / "rounds", "r1")
+    worked(round_, board, 7)
+    annotate("pull", "r1", *rounds)
+    people = home / "people" / "127.0.0.1-9.json"
+    people.rename(home / "elsewhere.json")
+    before = tree(round_.folder)
+    for verb in ("pull", "close"):
+        told = refused(annotate(verb, "r1", *rounds))
+        assert f"{people}: no such file, expected the pseudonyms of round r1" in told
+    assert tree(round_.folder) == before
+    (home / "elsewhere.json").rename(people)
+    assert annotate("close", "r1", *rounds)[0] == 0
 
 
 # The server
@@ -326,6 +421,10 @@ def test_a_server_whose_media_nobody_knows_gets_nothing(annotate, board, folder,
     bare = Desk()
     monkeypatch.setattr(command, "_access", lambda: bare.access)
     assert "STREAMVL_STUDIO_MEDIA: not set" in refused(pushed(annotate, folder, tmp_path, "sample=1"))
+    for verb in ("pull", "close"):
+        monkeypatch.setattr(command, "enter", lambda access: bare)
+        monkeypatch.setattr(command, "find_project", lambda *_, **__: None)
+        assert "STREAMVL_STUDIO_MEDIA: not set" in refused(annotate(verb, "r1", "--rounds", tmp_path / "rounds"))
     assert not board.tasks
 
 
@@ -358,6 +457,8 @@ def test_each_server_has_its_own_file_of_people(monkeypatch, home):
     urls = ["http://a:1", "http://a:2", "http://b:1", "http://a:1/x", "http://[::1]:8080", "http://[::2]:8080"]
     assert len({file_of(url) for url in urls}) == len(urls)
     assert {file_of(url).parent for url in urls} == {home / "people"}
+    assert file_of("http://localhost:1") == file_of("http://127.0.0.1:1")
+    assert file_of("http://localhost:1", "http://127.0.0.1:1") == file_of("http://a:1", "http://a:1")
     # One's own moves to another port and has the same people.
     assert file_of("http://a:1", "http://a:1") == file_of("http://a:2", "http://a:2")
 

@@ -7,7 +7,8 @@ import pytest
 
 from annotate import merge as merging
 from annotate.errors import AnnotateError
-from annotate.merge import PAGE, Merged, Standing, Undecided, merge, merged_page
+from annotate.merge import Standing, Undecided, merge, refuse_changed
+from annotate.merged import PAGE, Asked, Merged, Point, merged_page, told
 from annotate.published import SETTINGS, rebuild
 from annotate.source import digest_of, films
 from annotate.tasks import QuestionVerdict, TurnVerdict
@@ -145,11 +146,68 @@ def test_every_item_is_merged_or_told(parent, tmp_path):
     assert page.merged == (good.key,)
     assert [(row.key, row.reasons) for row in page.disputed] == [(disputed.key, ("From when to when?",))]
     assert page.unusable == (blurred.key,)
+    count = page.asked
+    assert count.all == count.settled + count.disputed + count.untouched == sum(len(one.sheet.marks) for one in asked)
+    assert (count.settled, count.disputed) == (len(good.sheet.marks), len(disputed.sheet.marks))
     assert [(row.key, row.reasons[0]) for row in page.left_out] == [
         (gold.key, "it is gold, whose truth was known before"),
         (nobody.key, "nobody has finished it"),
     ]
     assert page.edits == ()
+
+
+def test_of_an_item_in_dispute_what_is_agreed_is_merged_and_the_rest_is_told(parent, tmp_path):
+    items = items_of(parent, "events")
+    shared = items[0]
+    open_, removed = next(
+        (one, other)
+        for one in shared.sheet.marks
+        for other in shared.sheet.marks
+        if one.id != other.id and other.end_ns <= shared.window.end_ns
+    )
+    point = Point(
+        key=shared.key, video_id=shared.window.video_id, about="mark", records=(open_.id,), start_ns=0, end_ns=1,
+        decide="Does it?", annotators=("a1", "a2"),
+    )  # fmt: skip
+    drawn = point.model_copy(update={"records": (), "decide": "And this?"})
+    part = Standing(
+        work=with_marks(shared, lambda marks: (marks.pop(open_.id), marks.pop(removed.id))),
+        annotators=("a1",),
+        outvoted=(drawn,),
+    )
+    results = standing(items) | {shared.key: Undecided(("Does it?", "And this?"), part=part, points=(point, drawn))}
+    page = merge(manifest_of(items, "events"), items, results, data=parent, to=tmp_path / "to")
+    assert (page.partly, [row.key for row in page.disputed]) == ((shared.key,), [shared.key])
+    assert (page.points, page.outvoted) == ((point, drawn), (drawn,))
+    shown = sum(len(item.sheet.marks) for item in items)
+    assert page.asked == Asked(all=shown, settled=shown - 1, disputed=1, untouched=0, drawn=0, drawn_disputed=1)
+    assert [row.parent_id for row in read_table(tmp_path / "to" / TABLE, Correction)] == [removed.id]
+    lines = list(told(page))
+    assert lines[0] == f"{len(items) - 1} items merged, 1 disputed, 0 unusable"
+    assert "not added: 1 that fewer than half drew; see outvoted in merge.json" in lines
+    assert f"in dispute: 1 of {shown} events stayed as they were, 1 drawn ones were not added" in lines
+    kept = {row.id for row in rows_of(rebuilt(tmp_path / "to"))["events"]}
+    assert open_.id in kept
+    assert removed.id not in kept
+    assert not run_checks(tmp_path / "to", CheckConfig()).violations
+
+
+@pytest.mark.parametrize("kind", ["events", "qa", "dialogue"])
+def test_a_folder_that_was_changed_since_is_refused(kind, parent):
+    items = items_of(parent, kind)
+    refuse_changed(items, parent, kind)
+    sheet = items[0].sheet
+    name = {"events": "marks", "qa": "questions", "dialogue": "turns"}[kind]
+    lost = getattr(sheet, name)[0].model_copy(update={"id": "another"})
+    seen = sheet.model_copy(update={name: (lost, *getattr(sheet, name)[1:])})
+    with pytest.raises(
+        AnnotateError, match=r"was changed since the round was made: 1 of the records .*, such as another"
+    ):
+        refuse_changed([items[0].model_copy(update={"sheet": seen}), *items[1:]], parent, kind)
+    away = items[0].model_copy(update={"window": items[0].window.model_copy(update={"video_id": "gone"})})
+    with pytest.raises(AnnotateError, match="such as video gone; put it back as it was"):
+        refuse_changed([away], parent, kind)
+    refuse_changed([away.model_copy(update={"is_gold": True, "sheet": seen})], parent, kind)
 
 
 def test_records_that_people_did_not_see_are_not_theirs(parent, tmp_path):

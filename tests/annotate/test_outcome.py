@@ -21,7 +21,7 @@ from tests.annotate.rounds_of_items import manifest
 def round_of(folder, items, **changes):
     """A round in memory."""
     told = manifest(items, kind=items[0].sheet.kind, items_sha256=items_sha256(items), **changes)
-    return Round(folder=folder, manifest=told, items=tuple(items))
+    return Round.of(folder, told, items)
 
 
 def second_of(folder, first):
@@ -114,7 +114,7 @@ def test_a_second_round_of_something_else_is_refused(asked, tmp_path):
 def test_work_on_an_item_of_no_dispute_rules_nothing(asked, tmp_path):
     second = second_of(tmp_path / "r2", asked)
     other = asked.round_.items[0]
-    more = replace(second, items=(*second.items, other))
+    more = Round.of(second.folder, second.manifest, (*second.items, other))
     done = [people.done(other.key, "a3", verdicts(other, "reject", "reject"))]
     assert outcome(asked, Finished(round_=more, done=done)) == outcome(asked)
 

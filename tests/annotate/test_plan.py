@@ -326,6 +326,21 @@ def test_the_most_disputed_come_first_where_the_order_asks_for_them(whole, clips
     assert ordered(clips, tmp_path / "two", known, disputed=1, sample=2) == [places[5], places[2]]
 
 
+def test_a_dispute_is_about_the_window_that_shares_most_of_its_time(whole, clips, tmp_path, unmade):
+    places = [place(item) for item in whole.items]
+    video, start, end = places[2]
+    before, after = places[1], places[3]
+    assert before[2] == start
+    assert after[:2] == (video, end)
+    # Cut a quarter later: it reaches into two windows; other videos, other times and touching ends tell nothing.
+    later = (end - start) // 4
+    moved = {(video, start + later, end + later): 0.7, ("gone", *before[1:]): 1.0, (video, 10**15, 10**16): 0.9}
+    assert set(ordered(clips, tmp_path / "one", Known(disputed=moved), disputed=1)[:2]) == {places[2], after}
+    # Where two disputes meet a window, the one that shares more of it counts, and not the worse.
+    moved = {(video, start + 1, end): 0.2, after: 0.5, (video, start, start + 1): 1.0}
+    assert ordered(clips, tmp_path / "two", Known(disputed=moved), disputed=1)[:2] == [after, places[2]]
+
+
 def test_chance_orders_by_its_own_seed(clips, tmp_path, unmade):
     one, same = (ordered(clips, tmp_path / name, random=1, seed=1) for name in "ab")
     other = ordered(clips, tmp_path / "c", random=1, seed=2)

@@ -357,6 +357,31 @@ def run(path, folder):
 
 
 @pytest.mark.slow
+def test_two_processes_that_make_the_same_at_once_make_it_once(tmp_path):
+    path, folder = tmp_path / "long.mp4", tmp_path / "proxies"
+    draw_video(path, VideoSpec(frames=300, size=(320, 240)))
+    video, clock = indexed(path)
+    window = make_proxy(path, video, clock, span=whole(clock), folder=tmp_path / "whole")
+    both = [run(path, folder) for _ in range(2)]
+    for process in both:
+        assert process.stdout.readline() == "ready\n"
+    seen = set()
+    while any(process.poll() is None for process in both):
+        # Whoever looks meanwhile sees no half of one.
+        for found in folder.glob("*.mp4"):
+            seen.add((found.name, found.stat().st_ino))
+            check_proxy(folder, window, decode=True)
+    for process in both:
+        assert process.stdout.read() == f"{window.proxy_sha256}\n"
+        assert process.wait() == 0
+        process.stdout.close()
+    final = proxy_path(folder, window)
+    assert seen <= {(final.name, final.stat().st_ino)}  # the second one put nothing in its place
+    assert sorted(files(folder)) == sorted(files(tmp_path / "whole"))
+    assert final.read_bytes() == proxy_path(tmp_path / "whole", window).read_bytes()
+
+
+@pytest.mark.slow
 def test_killed_at_any_moment_and_repeated_it_gives_the_same_bytes(tmp_path):
     path, rng = tmp_path / "long.mp4", random.Random(6)
     draw_video(path, VideoSpec(frames=300, size=(320, 240)))

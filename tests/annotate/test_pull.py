@@ -58,6 +58,20 @@ def test_only_what_changed_is_read(round_, board):
     assert (done.tasks, done.new) == (2, 1)
 
 
+def test_no_item_is_parsed_but_those_in_which_something_happened(round_, board):
+    """Ten thousand items cost a small pull no more than ten do: a line that breaks whoever parses it is not touched."""
+    board.pass_time(100)
+    fetch(round_, board)
+    board.annotate(2, 7, JUMP)
+    lines = [line if at == 1 else line.replace(b'"width":64', b'"width":0.5') for at, line in enumerate(round_.lines)]
+    broken = replace(round_, lines=tuple(lines))
+    assert fetch(broken, board).new == 1
+    board.annotate(3, 7, JUMP)
+    with pytest.raises(AnnotateError, match=r"items\.jsonl:3: window\.width"):
+        fetch(broken, board)
+    assert fetch(round_, board).new == 1
+
+
 def test_a_change_in_the_instant_of_the_mark_is_not_lost(round_, board):
     board.annotate(2, 7, JUMP)
     fetch(round_, board)

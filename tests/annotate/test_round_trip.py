@@ -88,12 +88,16 @@ def trip(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 @dataclass(frozen=True, kw_only=True)
 class Moved:
-    """What a person saw where the ends of an event were put, and the event before and after."""
+    """What a person saw where the ends of events were put, and all events of the clip that were said, by label.
+
+    The frames `first` and `last` of `stop` were typed; the end of `enter` was dragged on the timeline, to `let_go`.
+    """
 
     first: Sight
     last: Sight
-    before: Event
-    after: Event
+    let_go: Sight
+    before: dict[str, Event]
+    after: dict[str, Event]
 
 
 def _half_a_frame(trip: Trip, video_id: str) -> int:
@@ -110,27 +114,37 @@ def moved(trip: Trip) -> dict[str, Moved]:
     return _move_ends(trip)
 
 
+def _said(out: Path) -> dict[str, dict[str, Event]]:
+    found: dict[str, dict[str, Event]] = {}
+    for row in read_table(table_path(out, Event), Event):
+        if row.label in ("enter", "stop", "leave"):
+            events = found.setdefault(row.video_id, {})
+            assert row.label not in events, f"{row.video_id}: two events {row.label}"
+            events[row.label] = row
+    return found
+
+
 def _move_ends(trip: Trip) -> dict[str, Moved]:
-    """Of every clip the event `stop`, its first and last frame put where the page shows two others."""
+    """Of every clip the end of `enter` is dragged, and both ends of `stop` are typed, as the page shows the frames."""
     _, project, items = trip.push(trip.called("events"), "events")
     sights, task = {}, trip.hand.begin(project)
     while task is not None:
         item = items.pop(task)
+        trip.hand.choose_bar("enter")
+        let_go = trip.hand.drag_end("enter", 15, item.window)
         trip.hand.choose_bar("stop")
         first = trip.hand.seek(0.15, item.window)
         trip.hand.set_end("Start frame", first.frame)
         last = trip.hand.seek(0.84, item.window)
         trip.hand.set_end("End frame", last.frame)
-        sights[item.window.video_id] = (first, last)
+        sights[item.window.video_id] = (first, last, let_go)
         trip.show("events", item)
         task = trip.hand.submit()
     assert not items, "tasks that nobody was shown"
-    before = {row.video_id: row for row in read_table(table_path(trip.clips.out, Event), Event) if row.label == "stop"}
-    to = trip.bring_back(trip.called("events"))
-    after = {row.video_id: row for row in read_table(table_path(to, Event), Event) if row.label == "stop"}
+    before, after = _said(trip.clips.out), _said(trip.bring_back(trip.called("events")))
     return {
-        video: Moved(first=first, last=last, before=before[video], after=after[video])
-        for video, (first, last) in sights.items()
+        video: Moved(first=first, last=last, let_go=let_go, before=before[video], after=after[video])
+        for video, (first, last, let_go) in sights.items()
     }
 
 
@@ -139,11 +153,27 @@ def test_a_moved_end_is_the_source_time_of_the_frame_on_screen(name: str, trip: 
     video = _video(trip, name)
     found, times = moved[video], [*trip.clips.truths[video].t_ns, trip.clips.truths[video].end_ns]
     half = _half_a_frame(trip, video)
-    assert abs(found.after.start_ns - times[found.first.number]) <= half
-    assert abs(found.after.end_ns - times[found.last.number + 1]) <= half
+    old, new = found.before["stop"], found.after["stop"]
+    assert abs(new.start_ns - times[found.first.number]) <= half
+    assert abs(new.end_ns - times[found.last.number + 1]) <= half
     # Both ends were really moved, each by more than a frame.
-    assert abs(found.after.start_ns - found.before.start_ns) > 4 * half
-    assert abs(found.after.end_ns - found.before.end_ns) > 4 * half
+    assert abs(new.start_ns - old.start_ns) > 4 * half
+    assert abs(new.end_ns - old.end_ns) > 4 * half
+
+
+@each_clip
+def test_a_dragged_end_is_the_source_time_of_the_frame_on_screen(
+    name: str, trip: Trip, moved: dict[str, Moved]
+) -> None:
+    video = _video(trip, name)
+    found, times = moved[video], [*trip.clips.truths[video].t_ns, trip.clips.truths[video].end_ns]
+    half = _half_a_frame(trip, video)
+    old, new = found.before["enter"], found.after["enter"]
+    assert abs(new.end_ns - times[found.let_go.number + 1]) <= half
+    assert new.end_ns > old.end_ns + 4 * half
+    # The other end stays, and so does what nobody touched.
+    assert new.start_ns == old.start_ns
+    assert found.after["leave"] == found.before["leave"]
 
 
 ANSWER = "The red circle does something else, at long last."
@@ -257,10 +287,14 @@ def test_a_rejected_turn_is_not_learnt_and_the_others_stay(
 
 def test_a_correction_names_who_made_it_where_and_what_was_edited(trip: Trip, moved: dict[str, Moved]) -> None:
     to = trip.folder / f"merged-{trip.called('events')}"
-    rows = {row.video_id: row for row in read_table(to / TABLE, Correction)}
-    assert rows.keys() == moved.keys()
-    for video, row in rows.items():
-        assert (row.round, row.action, row.of) == (trip.called("events"), "replace", "event")
-        assert row.parent_id == moved[video].before.id == moved[video].after.parent_event_id
-        assert {"start_ns", "end_ns"} <= set(row.edited)
-        assert row.annotators == ("a1",)
+    rows = {(row.video_id, row.parent_id): row for row in read_table(to / TABLE, Correction)}
+    edited = {"stop": {"start_ns", "end_ns"}, "enter": {"end_ns"}}
+    assert len(rows) == len(moved) * len(edited)
+    for video, found in moved.items():
+        for label, ends in edited.items():
+            row = rows[video, found.before[label].id]
+            assert (row.round, row.action, row.of) == (trip.called("events"), "replace", "event")
+            assert row.parent_id == found.after[label].parent_event_id
+            assert ends <= set(row.edited)
+            assert row.annotators == ("a1",)
+    assert not any("start_ns" in rows[video, found.before["enter"].id].edited for video, found in moved.items())

@@ -1,6 +1,9 @@
 """A round is made once, found again, and is what it was or is refused."""
 
+import hashlib
 import json
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 from unittest import mock
 
 import pytest
@@ -9,7 +12,7 @@ from hypothesis import strategies as st
 
 from annotate.errors import AnnotateError
 from annotate.manifest import LeftOut
-from annotate.rounds import ITEMS, MANIFEST, REJECTS, create, items_sha256, load, round_of
+from annotate.rounds import ITEMS, MANIFEST, REJECTS, Round, create, items_sha256, load, round_of
 from datasets_build.core.files import read_rejects
 from datasets_build.core.records import Reject
 from tests.annotate.rounds_of_items import item, manifest, some_round, tree
@@ -37,6 +40,20 @@ def test_the_same_round_tomorrow_is_the_same_round(tmp_path):
     again = create(tmp_path, manifest(ITEMS_OF_3, made_at="2026-01-02T00:00:00Z"), ITEMS_OF_3)
     assert again.manifest.made_at == "2026-01-01T00:00:00Z"
     assert tree(tmp_path) == before
+
+
+def test_two_who_make_the_same_round_at_once_make_one(tmp_path):
+    start = Barrier(2)
+
+    def make(name):
+        start.wait()
+        return create(tmp_path, manifest(ITEMS_OF_3, name), ITEMS_OF_3)
+
+    with ThreadPoolExecutor(2) as pool:
+        for number in range(20):
+            first, second = pool.map(make, [f"r{number}"] * 2)
+            assert first == second == load(tmp_path, f"r{number}")
+            assert sorted(path.name for path in first.folder.iterdir()) == [ITEMS, MANIFEST, REJECTS]
 
 
 @pytest.mark.parametrize(
@@ -117,6 +134,8 @@ def test_items_that_somebody_changed(tmp_path):
         ("extra", 1, r"manifest\.json: extra: Extra inputs are not permitted"),
         ("round", "r2", r"manifest\.json: round: found r2, expected the folder's name r1"),
         ("items", 2, r"manifest\.json: items: the manifest says 2, found 3"),
+        ("gold", 1, r"manifest\.json: gold: the manifest says 1, found 0"),
+        ("kind", "qa", r"manifest\.json: kind of [0-9a-f]{20}: found events, expected qa"),
     ],
 )
 def test_a_manifest_that_somebody_changed(tmp_path, field, value, words):
@@ -189,6 +208,7 @@ def test_a_torn_manifest_is_told(tmp_path):
 def test_a_kill_between_items_and_manifest_leaves_no_round(tmp_path):
     with mock.patch("annotate.rounds.write_bytes", side_effect=KeyboardInterrupt), pytest.raises(KeyboardInterrupt):
         create(tmp_path, manifest(ITEMS_OF_3), ITEMS_OF_3)
+    assert (tmp_path / "r1" / ITEMS).exists()
     with pytest.raises(AnnotateError, match="no round of this name"):
         load(tmp_path, "r1")
     # What is left of it does not bind anybody.
@@ -224,3 +244,68 @@ def test_the_digest_of_items_is_that_of_the_file(tmp_path):
     folder = create(tmp_path, manifest(ITEMS_OF_3), ITEMS_OF_3).folder
     assert json.loads((folder / MANIFEST).read_text())["items_sha256"] == items_sha256(ITEMS_OF_3)
     assert (folder / ITEMS).read_text().count("\n") == 3
+
+
+# Keys are hexadecimal; what strangers give their tasks is looked for among them all the same.
+KEYS = st.text(st.characters(exclude_categories=["Cs"]), max_size=6) | st.sampled_from(
+    ['"', "\\", 'a","window":{', "\x00\x1f\x7f"]
+)
+
+
+@settings(max_examples=examples(60))
+@given(st.lists(KEYS, unique=True, min_size=1, max_size=5), KEYS)
+def test_an_item_is_found_by_its_key_whatever_that_is(tmp_path_factory, keys, other):
+    root = tmp_path_factory.mktemp("rounds")
+    items = [item(number).model_copy(update={"key": key}) for number, key in enumerate(keys)]
+    create(root, manifest(items), items)
+    found = load(root, "r1")
+    assert [found.item(key) for key in keys] == items
+    assert (found.item(other) is None) == (other not in keys)
+    assert found.item("\ud800") is None
+
+
+def forged(root, lines, **changes):
+    """A round whose manifest was made to fit another file of items."""
+    made = create(root, manifest(ITEMS_OF_3), ITEMS_OF_3)
+    content = b"".join(line + b"\n" for line in lines)
+    (made.folder / ITEMS).write_bytes(content)
+    told = {"items_sha256": hashlib.sha256(content).hexdigest(), "items": len(lines), **changes}
+    (made.folder / MANIFEST).write_text(made.manifest.model_copy(update=told).sealed().text)
+
+
+LINES_OF_3 = Round.of(None, manifest(ITEMS_OF_3), ITEMS_OF_3).lines
+
+
+def test_only_what_is_asked_for_is_parsed(tmp_path):
+    """A line that nobody can have written breaks whoever reads it, and nobody else."""
+    broken = LINES_OF_3[1].replace(b'"width":64', b'"width":"wide"')
+    forged(tmp_path, [LINES_OF_3[0], broken, LINES_OF_3[2]])
+    found = load(tmp_path, "r1")
+    assert [found.item(ITEMS_OF_3[at].key) for at in (0, 2)] == [ITEMS_OF_3[0], ITEMS_OF_3[2]]
+    words = r"items\.jsonl:2: window\.width: Input should be a valid integer.*, found 'wide'"
+    with pytest.raises(AnnotateError, match=words):
+        found.item(ITEMS_OF_3[1].key)
+    with pytest.raises(AnnotateError, match=words):
+        _ = found.items
+
+
+def test_a_file_of_items_that_no_round_wrote(tmp_path):
+    forged(tmp_path / "a", [LINES_OF_3[0], b" " + LINES_OF_3[1]])
+    with pytest.raises(AnnotateError, match=r"items\.jsonl:2: found .*, expected an item that begins with its key"):
+        load(tmp_path / "a", "r1")
+    forged(tmp_path / "b", [*LINES_OF_3, LINES_OF_3[1]])
+    with pytest.raises(AnnotateError, match=f"key {ITEMS_OF_3[1].key}: two items have it"):
+        load(tmp_path / "b", "r1")
+
+
+def test_words_that_look_like_fields_are_none(tmp_path):
+    words = '"is_gold":true "sheet":{"kind":"qa" {"key":"k"'
+    mark = ITEMS_OF_3[0].sheet.marks[0].model_copy(update={"note": words, "label": "\\" + words})
+    told = ITEMS_OF_3[0].model_copy(update={"sheet": ITEMS_OF_3[0].sheet.model_copy(update={"marks": (mark,)})})
+    items = [told, ITEMS_OF_3[1]]
+    create(tmp_path, manifest(items), items)
+    found = load(tmp_path, "r1")
+    assert found.items == tuple(items)
+    assert found.manifest.gold == 0
+    with pytest.raises(AnnotateError, match=f"kind of {told.key}: found events, expected qa"):
+        create(tmp_path, manifest(items, "r2", kind="qa"), items)

@@ -1,3 +1,4 @@
+import fcntl
 import json
 import os
 import signal
@@ -120,6 +121,32 @@ def test_a_killed_server_is_noticed(home):
     assert server.status(home).pid is None
     assert server.start(home) == first
     assert running_pid(home) != pid
+
+
+def test_a_server_that_is_being_killed_as_it_is_found_is_started_again(home):
+    first = server.start(home)
+    server.stop(home)
+    mood(home, "hangs")
+    with ThreadPoolExecutor(1) as pool:
+        server._launch(home, first)
+        dying = running_pid(home)
+        starting = pool.submit(server.start, home)
+        while not is_waiting(home):
+            time.sleep(0.01)
+        mood(home, "")
+        os.kill(dying, signal.SIGKILL)
+        assert starting.result() == first
+    assert running_pid(home) != dying
+
+
+def is_waiting(home: Path) -> bool:
+    """Whether a start holds the folder: it has found the process and waits for an answer."""
+    with (home / ".lock").open() as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        return False
 
 
 def test_another_server_is_never_ended(home, tmp_path):
@@ -262,6 +289,18 @@ def test_the_real_one_in_and_out(servers: Servers):
     pid = running_pid(home)
     assert server.stop(home)
     assert not psutil.pid_exists(pid)
+
+
+@pytest.mark.slow
+def test_the_real_one_is_there_again_at_once_after_a_kill(servers: Servers):
+    home = servers.home("killed")
+    access = server.start(home)
+    for _ in range(3):
+        pid = running_pid(home)
+        os.kill(pid, signal.SIGKILL)
+        assert server.start(home).username == access.username
+        assert running_pid(home) != pid
+    assert connect(server.status(home).url or "", access.token).username == access.username
 
 
 @pytest.mark.slow

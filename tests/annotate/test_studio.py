@@ -3,6 +3,7 @@ import json
 import os
 import signal
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Timer
@@ -372,6 +373,25 @@ def test_a_file_of_the_media_folder_is_shown_to_who_is_let_in(board, project):
     url = board.media_url(folder / "a b.mp4")
     assert caller.get(url).status == 401
     assert caller.get(url, token=bearer_of(caller, board.access.token)).body == b"moving pictures"
+
+
+@pytest.mark.slow
+def test_a_folder_that_the_server_looks_for_elsewhere_is_told(board, project):
+    """A part of the document root is given as all of it: the server takes the folder, and shows nothing of it."""
+    root = board.access.media / "part"
+    (root / "r1").mkdir(parents=True, exist_ok=True)
+    (root / "r1" / "a.mp4").write_bytes(b"moving pictures")
+    inside = LabelStudio(replace(board.access, media=root), board._wire)
+    with pytest.raises(AnnotateError, match=r"r1/a\.mp4: found status 404, expected .*STREAMVL_STUDIO_MEDIA is to be"):
+        inside.media(project, root / "r1")
+    outside = LabelStudio(replace(board.access, media=root.parents[1]), board._wire)
+    with pytest.raises(RefusedError, match="LOCAL_FILES_DOCUMENT_ROOT"):
+        outside.media(project, root.parents[1] / "data")
+    (board.access.media / "r1").mkdir(exist_ok=True)
+    (board.access.media / "r1" / "a.mp4").write_bytes(b"other pictures")
+    board.media(project, board.access.media / "r1")
+    with pytest.raises(AnnotateError, match="found other bytes"):
+        inside.media(project, root / "r1")
 
 
 @pytest.mark.slow

@@ -121,6 +121,42 @@ class Hand:
         self.browser.key("Enter", text="\r")
         self.browser.wait(f"{_field(field)}.value === '{frame}'")
 
+    def drag_end(self, label: str, by: int, window: Window) -> Sight:
+        """Drag the right end of a bar on the timeline by so many frames, with the mouse, and look where it ends."""
+        x, y, step = self._end_of(label)
+        self._mouse("mouseMoved", x, y)
+        self._mouse("mousePressed", x, y)
+        for frame in range(1, by + 1):
+            self._mouse("mouseMoved", x + frame * step, y)
+            time.sleep(0.03)
+        self._mouse("mouseReleased", x + by * step, y)
+        return self.look(window)
+
+    def _end_of(self, label: str) -> tuple[float, float, float]:
+        """Where the right end of a bar is and how wide a frame is, px; the timeline is turned until it is seen."""
+        row = (
+            "[...document.querySelectorAll('.lsf-keypoints_timeline')]"
+            f".find(e => e.querySelector('.lsf-keypoints__name').textContent === {json.dumps(label)})"
+        )
+        self.browser.wait(f"{row}?.querySelector('.lsf-keypoints__lifespan')")
+        for _ in range(50):
+            left, top, wide, high, frames, middle = self.browser.run(
+                f"(() => {{ const row = {row};"
+                "const b = row.querySelector('.lsf-keypoints__lifespan').getBoundingClientRect();"
+                "const v = document.querySelector('.lsf-timeline-frames__scroll').getBoundingClientRect();"
+                "const frames = row.dataset.end - row.dataset.start;"
+                "return [b.left, b.top, b.width, b.height, frames, v.left + v.width / 2]; })()"
+            )
+            if abs(left + wide - middle) <= 200:
+                return left + wide - 1, top + high / 2, wide / frames
+            turn = {"x": middle, "y": top + high / 2, "deltaX": left + wide - middle, "deltaY": 0}
+            self.browser.call("Input.dispatchMouseEvent", type="mouseWheel", **turn)
+            time.sleep(0.2)
+        raise PageError(f"{label}: the timeline does not turn to its end, {left + wide} px, expected about {middle}")
+
+    def _mouse(self, kind: str, x: float, y: float) -> None:
+        self.browser.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", buttons=1, clickCount=1)
+
     def judge(self, block: int, choice: str) -> None:
         """Tick a choice of a question or turn, counted from 0."""
         label = (

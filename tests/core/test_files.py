@@ -1,3 +1,4 @@
+import errno
 import hashlib
 import json
 import os
@@ -16,6 +17,7 @@ from datasets_build.core.files import (
     write_jsonl,
 )
 from datasets_build.core.records import Reject
+from tests.recipes.disks import small_disk
 
 ROW = Reject(stage="index", item="a.mp4", code="empty_file", reason="it has no bytes", action="copy it again")
 
@@ -102,3 +104,17 @@ def test_rejects_come_back(tmp_path):
 def test_hash_is_sha256(tmp_path):
     (tmp_path / "a").write_bytes(b"abc")
     assert sha256_file(tmp_path / "a") == hashlib.sha256(b"abc").hexdigest()
+
+
+def test_a_full_disk_is_told_with_the_file_that_was_to_be(tmp_path):
+    with small_disk(tmp_path / "disk", size="16k") as disk:
+        with pytest.raises(OSError, match=rf"No space left on device: '{disk}/a'"):
+            write_bytes(disk / "a", b"x" * 65536)
+        assert not list(disk.iterdir())
+
+
+def test_an_error_that_names_its_own_file_keeps_it(tmp_path):
+    with pytest.raises(OSError, match="'of another'"), whole_file(tmp_path / "a"):
+        raise OSError(errno.ENOSPC, "No space left on device", "of another")
+    with pytest.raises(OSError, match=r"^no such thing$"), whole_file(tmp_path / "a"):
+        raise OSError("no such thing")

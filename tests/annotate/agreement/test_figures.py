@@ -236,5 +236,5 @@ def test_intervals_of_whole_figures_cover_what_a_large_round_says():
     rounds = [numbers(seed, 30) for seed in range(120)]
     for at, value in enumerate(truth):
         share = sum(found[at].low <= value <= found[at].high for found in rounds) / len(rounds)
-        # 95 % is promised; percentile intervals of 30 items give a little less, and 120 rounds leave 2 %.
-        assert share >= 0.86
+        # 95 % is promised; 120 rounds leave 2 %.
+        assert share >= 0.88

@@ -96,6 +96,12 @@ def test_times_are_compared_where_somebody_corrected_one():
     assert (found.ask.bias_ms.value, found.ask.median_ms.value, found.ask.bias_ms.n) == (-1000.0, 1000.0, 1)
 
 
+def test_of_questions_nobody_complained_or_not_that_they_come_late():
+    found = measured(panel(qa(said("x"), said("y", "reject")), qa(said("x", "reject"), said("y")))).timing_alpha
+    assert (found.value, found.n, found.items) == (None, 0, 0)
+    assert found.reason == "there are no complaints about timing or none"
+
+
 def test_complaints_about_timing_are_nominal():
     shown = dialogue_item("d", "a", "b", "c")
     left = dialogue(turn("d/0"), turn("d/1", timing="too_late"), turn("d/2", timing="too_late"))

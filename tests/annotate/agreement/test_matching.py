@@ -2,11 +2,13 @@
 
 from itertools import permutations
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.optimize import linear_sum_assignment
 
-from annotate.agreement.matching import is_instant, match, similarity
+from annotate.agreement.matching import is_instant, match, match_at, similarity
 from tests.annotate.agreement.strategies import marks
 from tests.annotate.people import MS, S, mark
 
@@ -120,3 +122,24 @@ def test_one_more_pair_outweighs_any_likeness():
 def test_no_marks_match_nothing():
     assert matched([], []) == []
     assert matched([mark("a", "pour", 0, S)], []) == []
+
+
+@given(marks(most=7), marks(most=7))
+@settings(max_examples=40, deadline=None)
+def test_several_intersections_at_once_are_each_by_itself_the_best_assignment(left, right):
+    several = (0.0, 0.3, 0.5, 0.7)
+    at_once = match_at(left, right, ious=several, tolerance_ns=TOLERANCE)
+    for iou, found in zip(several, at_once, strict=True):
+        assert found == match(left, right, iou=iou, tolerance_ns=TOLERANCE)
+        for label in {one.label for one in (*left, *right)}:
+            ours = [one for one in left if one.label == label]
+            theirs = [one for one in right if one.label == label]
+            table = np.array([[similarity(a, b, iou=iou, tolerance_ns=TOLERANCE) for b in theirs] for a in ours])
+            if not table.size:
+                continue
+            worth = np.where(table > 0, min(table.shape) + 1 + table, 0.0)
+            rows, columns = linear_sum_assignment(worth, maximize=True)
+            taken = table[rows, columns]
+            mine = [pair.similarity for pair in found if pair.left.label == label]
+            assert len(mine) == (taken > 0).sum()
+            assert sum(mine) == pytest.approx(taken.sum())

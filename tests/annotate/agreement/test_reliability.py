@@ -5,18 +5,28 @@ import pytest
 
 from annotate.agreement.figure import AgreementConfig
 from annotate.agreement.panels import table_of
-from annotate.agreement.reliability import decisions, entropy, is_worth_a_look, needs_change, signs_of
-from annotate.tasks import Sheet
+from annotate.agreement.reliability import (
+    decisions,
+    entropy,
+    finds_nothing,
+    is_worth_a_look,
+    needs_change,
+    signs_of,
+)
+from annotate.tasks import QuestionVerdict, Sheet, Work
 from tests.annotate.people import (
     MS,
     Person,
     S,
+    dialogue,
+    dialogue_item,
     done,
     event_items,
     events,
     item,
     mark,
     qa_items,
+    turn,
     work_events,
     work_questions,
 )
@@ -150,6 +160,41 @@ def test_gold_needs_a_change_where_its_truth_says_so():
     for one in asked:
         wrong = any(said.verdict != "accept" for said in truths[one.key].questions)
         assert needs_change(one) == wrong
+
+
+def test_gold_that_is_unfit_or_ill_timed_needs_a_finding():
+    sheet = Sheet(kind="events", marks=(mark("a", "pour", 0, S),))
+    assert needs_change(item("k", sheet, truth=events(usable=False), is_gold=True))
+    late, fine = (dialogue(turn("k/0"), turn("k/1", timing=timing)) for timing in ("too_late", None))
+    assert needs_change(dialogue_item("k", "Hello?", "Yes.", is_gold=True, truth=late))
+    assert not needs_change(dialogue_item("k", "Hello?", "Yes.", is_gold=True, truth=fine))
+
+
+def test_what_nobody_was_asked_to_find_is_no_finding():
+    shown = item("k", Sheet(kind="events", marks=(mark("a", "pour", 0, S),)))
+    assert finds_nothing(shown, events(mark("a", "pour", 0, S, note="a note", confidence="sure")))
+    for work in (events(), events(mark("a", "pour", 0, 2 * S)), events(usable=False)):
+        assert not finds_nothing(shown, work)
+    said = dialogue_item("k", "Hello?", "Yes.")
+    assert finds_nothing(said, dialogue(turn("k/0"), turn("k/1")))
+    for other in (turn("k/1", "reject"), turn("k/1", timing="too_early")):
+        assert not finds_nothing(said, dialogue(turn("k/0"), other))
+
+
+def test_five_stars_for_all_and_one_click_on_each_clip_let_faults_through_all_the_same():
+    items, truths = qa_items(3, 40, gold=20)
+    five = [[QuestionVerdict(id=q.id, verdict="accept", quality=5) for q in one.sheet.questions] for one in items]
+    stars = [Work(kind="qa", questions=tuple(said)) for said in five]
+    handed = work_questions(Person(name="good", wrong=0.05), items, truths, 3)
+    handed += [done(one.key, "stars", work, lead_time_s=20.0) for one, work in zip(items, stars, strict=True)]
+    found = signs("stars", items, handed)
+    assert (found["planted"].own.value, found["planted"].others.value, found["planted"].raised) == (1.0, 0.0, True)
+    assert is_worth_a_look(list(found.values()))
+    assert signs("good", items, handed)["planted"].own.value == 0.0
+    shown, truths = event_items(3, 20, gold=20)
+    sure = [events(*(each.model_copy(update={"confidence": "sure"}) for each in one.sheet.marks)) for one in shown]
+    handed = [done(one.key, "sure", work) for one, work in zip(shown, sure, strict=True)]
+    assert signs("sure", shown, handed)["planted"].own.value == 1.0
 
 
 def test_who_always_says_the_same_has_little_entropy():

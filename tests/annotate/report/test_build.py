@@ -3,6 +3,7 @@
 import json
 import re
 from itertools import pairwise
+from typing import get_args
 
 import pytest
 from hypothesis import given, settings
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from annotate.agreement.figures import figures
 from annotate.closing import Closed
 from annotate.errors import AnnotateError
+from annotate.journal import Cause
 from annotate.report.build import lasting, many, write_report
 from annotate.report.settings import PageConfig
 from annotate.report.words import event_group, group_of, written
@@ -90,6 +92,8 @@ def test_people_are_the_figures(known):
     for one in found.people:
         name = one.annotator
         assert [cell.text for cell in overview[name][:2]] == [str(one.items), str(one.gold)]
+        for cell, sign in zip(overview[name][-2:], one.signs[:2], strict=True):
+            assert numbers(cell)[0] == sign.own.value
         for comparison, measures in (("gold", one.against_gold), ("others", one.against_others)):
             group = group_of(measures)
             assert_group(root, f"{name} against {comparison}", group)
@@ -204,6 +208,20 @@ def test_progress_counts_what_the_status_counts(tmp_path):
     assert overview["a7"][3].text == "1"
     spent = sum(one.lead_time_s for one in works if one.annotator == "a1")
     assert overview["a1"][4].text == lasting(spent)
+    # Somebody without work that counts has no figures.
+    assert [cell.text for cell in overview["a8"][-2:]] == ["–", "–"]
+
+
+def test_every_cause_of_a_flag_has_its_words(tmp_path):
+    causes = get_args(Cause)
+    rows = [row(done("k0000", "a9", events(), number=100 + at), flags=(flag(of),)) for at, of in enumerate(causes)]
+    round_, _ = events_round(tmp_path, 2, rows=rows)
+    (flags,) = [
+        one for one in page(round_).all("table") if one.one("caption").text == "Flags of annotations, with reasons"
+    ]
+    words = [list(one.all("td"))[2].text for one in flags.one("tbody").all("tr")]
+    assert len(set(words)) == len(causes) == 8
+    assert words[causes.index("other_data")] == "its task was given other data"
 
 
 def test_flags_beyond_the_first_are_counted(tmp_path):

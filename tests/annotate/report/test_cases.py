@@ -222,7 +222,7 @@ def test_questions(tmp_path):
     (case,) = cases(round_).shown
     (point,) = case.points
     assert [(said.by, said.lines) for said in point.said] == [
-        ("shown", ("“\u2068tea\u2069” 0:03.000",)),
+        ("shown", ("answered “\u2068tea\u2069” at 0:03.000",)),
         ("a1", ("fix", "“\u2068milk\u2069”", "asked at 0:01.000", "answered at 0:05.000", "rated 2 of 5")),
         ("a2", ("reject",)),
         ("a3", ("nothing",)),
