@@ -44,7 +44,7 @@ def results_of(items, works):
         for at, work in enumerate(several)
     ]
     manifest = manifest_of(items, items[0].sheet.kind)
-    return outcome(Finished(round_=Round(folder=None, manifest=manifest, items=tuple(items)), done=handed))
+    return outcome(Finished(round_=Round.of(None, manifest, items), done=handed))
 
 
 def edits_of_results(where, items, results):
@@ -307,7 +307,7 @@ def test_what_is_merged_at_once_is_better_than_what_was_shown_and_a_second_round
     faults = {"noise": 350 * MS, "miss": 0.08, "false_alarm": 0.05, "relabel": 0.04}
     crowd = [Person(name=f"a{at}", bias=bias * MS, **faults) for at, bias in enumerate((120, -120))]
     handed = [one for person in crowd for one in work_events(person, items, truths, seed)]
-    first = Finished(round_=Round(folder=None, manifest=manifest_of(items, "events"), items=tuple(items)), done=handed)
+    first = Finished(round_=Round.of(None, manifest_of(items, "events"), items), done=handed)
     results = outcome(first)
     assert any(isinstance(result, Undecided) for result in results.values())
     shown = {one.key: Work(kind="events", marks=one.sheet.marks) for one in items}
