@@ -12,9 +12,11 @@ from pydantic import Field, model_validator
 
 from annotate.agreement.figure import Positive, Share
 from annotate.errors import AnnotateError
-from annotate.tasks import Item
+from annotate.sheets import is_seen
+from annotate.source import Film
+from datasets_build.core.clock import Span
 from datasets_build.core.config import Config
-from datasets_build.core.records import Event, Keyframe, Many, Ns, Part
+from datasets_build.core.records import Many, Ns, Part
 
 Floats = npt.NDArray[np.float32]
 Weight = Annotated[float, Field(ge=0.0)]
@@ -68,28 +70,15 @@ class Place(Part):
     random: Share
 
 
-def candidate(
-    item: Item, events: Sequence[Event], keyframes: Sequence[Keyframe], *, dispute: float | None = None
-) -> Candidate:
-    """What the records of a video say of an item; only those of its video that reach into its window count."""
-    window = item.window
-    seen = [
-        event
-        for event in events
-        if event.video_id == window.video_id
-        and event.start_ns < window.end_ns
-        and (event.end_ns > window.start_ns or (event.is_point and event.start_ns >= window.start_ns))
-    ]
-    vectors = [
-        frame.embedding
-        for frame in keyframes
-        if frame.video_id == window.video_id and window.start_ns <= frame.t_ns < window.end_ns and frame.embedding
-    ]
+def candidate(key: str, film: Film, span: Span, *, dispute: float | None = None) -> Candidate:
+    """What the records of a film say of one of its windows; only those that reach into it count."""
+    seen = [event for event in film.events if is_seen(event, span)]
+    inside = [frame.embedding for frame in film.keyframes if span.contains(frame.t_ns) and frame.embedding]
     return Candidate(
-        key=item.key,
+        key=key,
         confidences=tuple(event.confidence for event in seen),
         widths_ns=tuple(max(event.onset_uncertainty_ns, event.offset_uncertainty_ns) for event in seen),
-        embedding=direction(item.key, vectors),
+        embedding=direction(key, inside),
         dispute=dispute,
     )
 

@@ -17,11 +17,11 @@ from pydantic import Field, ValidationError
 
 from annotate.errors import AnnotateError
 from annotate.manifest import LeftOut, Manifest
-from annotate.order import Candidate, OrderConfig, direction, order
+from annotate.order import Candidate, OrderConfig, candidate, order
 from annotate.proxy import ProxyConfig, UnshownError, make_proxy
 from annotate.rounds import MANIFEST, REJECTS, Round, create, folder_of, items_sha256, load, refuse_other
 from annotate.screens import screen
-from annotate.sheets import is_empty, is_seen
+from annotate.sheets import is_empty
 from annotate.source import Film, check_folder, digest_of, films, labels_of
 from annotate.tasks import Item, Kind, Sheet, Window, Work, key_of
 from annotate.unasked import NOT_SHOWN, NOT_TAKEN, unasked, unshown
@@ -295,16 +295,8 @@ def _chosen(places: Sequence[_Place], config: PlanConfig, known: Known) -> list[
 
 
 def _candidate(place: _Place, known: Known) -> Candidate:
-    span = place.span
-    seen = [event for event in place.film.events if is_seen(event, span)]
-    inside = [frame.embedding for frame in place.film.keyframes if span.contains(frame.t_ns) and frame.embedding]
-    return Candidate(
-        key=str(place.name),
-        confidences=tuple(event.confidence for event in seen),
-        widths_ns=tuple(max(event.onset_uncertainty_ns, event.offset_uncertainty_ns) for event in seen),
-        embedding=direction(str(place.name), inside),
-        dispute=_dispute(known.disputed, place.film.video.id, span),
-    )
+    dispute = _dispute(known.disputed, place.film.video.id, place.span)
+    return candidate(str(place.name), place.film, place.span, dispute=dispute)
 
 
 def _dispute(disputed: Mapping[tuple[str, int, int], float], video_id: str, span: Span) -> float | None:

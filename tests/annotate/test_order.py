@@ -10,10 +10,11 @@ from pydantic import ValidationError
 
 from annotate.errors import AnnotateError
 from annotate.order import Candidate, OrderConfig, candidate, order
-from annotate.tasks import Sheet
+from annotate.source import Film
+from datasets_build.core.clock import Span
 from datasets_build.core.config import load_config
 from datasets_build.core.records import Embedder, Event, Keyframe, Provenance
-from tests.annotate.people import S, item
+from tests.annotate.people import S
 
 NONE = {"uncertain": 0.0, "diverse": 0.0, "disputed": 0.0, "random": 0.0}
 
@@ -226,23 +227,28 @@ def test_settings_load_like_all_others(tmp_path):
 # From records
 
 
-def event(start, end, *, confidence=0.9, onset=0, offset=0, video="v", point=False):
+def event(start, end, *, confidence=0.9, onset=0, offset=0, point=False):
     return Event(
-        id="e", video_id=video, start_ns=start, end_ns=end, label="pour", label_set="acts", caption="", is_point=point,
+        id="e", video_id="v", start_ns=start, end_ns=end, label="pour", label_set="acts", caption="", is_point=point,
         known_from_ns=start, confidence=confidence, onset_uncertainty_ns=onset, offset_uncertainty_ns=offset,
         source="signal", provenance=Provenance(kind="rule", agent="test"),
     )  # fmt: skip
 
 
-def keyframe(t_ns, *embedding, video="v"):
+def keyframe(t_ns, *embedding):
     embedder = Embedder(name="signature", weights="none", is_semantic=False)
     return Keyframe(
-        id="f", video_id=video, shot_id="s", t_ns=t_ns, frame_index=0, reason="first", novelty=0.0, embedder=embedder,
+        id="f", video_id="v", shot_id="s", t_ns=t_ns, frame_index=0, reason="first", novelty=0.0, embedder=embedder,
         embedding=unit(*embedding), jpeg=b"",
     )  # fmt: skip
 
 
-SHOWN = item("k", Sheet(kind="events"), end_ns=10 * S)
+SHOWN = Span(start_ns=0, end_ns=10 * S)
+
+
+def of_film(events=(), keyframes=(), **known):
+    film = Film(video=None, path=None, clock=None, events=events, keyframes=keyframes)
+    return candidate("k", film, SHOWN, **known)
 
 
 def test_what_reaches_into_the_window_counts():
@@ -250,24 +256,18 @@ def test_what_reaches_into_the_window_counts():
         event(9 * S, 12 * S, confidence=0.8, onset=5, offset=9),
         event(10 * S, 12 * S, confidence=0.1),
         event(0, 0, confidence=0.7, point=True),
-        event(0, S, confidence=0.2, video="other"),
+        event(10 * S, 10 * S, confidence=0.2, point=True),
     ]
-    found = candidate(SHOWN, events, [], dispute=0.4)
+    found = of_film(events, dispute=0.4)
     assert found == Candidate(key="k", confidences=(0.8, 0.7), widths_ns=(9, 0), dispute=0.4)
 
 
 def test_the_embedding_is_the_mean_direction_of_keyframes_in_the_window():
-    frames = [
-        keyframe(0, 9, 0),
-        keyframe(S, 0, 1),
-        keyframe(10 * S, 5, 5),
-        keyframe(0, -1, 0, video="other"),
-        keyframe(2),
-    ]
-    assert candidate(SHOWN, [], frames).embedding == pytest.approx((0.5, 0.5))
-    assert candidate(SHOWN, [], []).embedding == ()
+    frames = [keyframe(0, 9, 0), keyframe(S, 0, 1), keyframe(10 * S, 5, 5), keyframe(2)]
+    assert of_film(keyframes=frames).embedding == pytest.approx((0.5, 0.5))
+    assert of_film().embedding == ()
 
 
 def test_keyframes_of_two_embedders_are_an_error():
     with pytest.raises(AnnotateError, match="k: keyframes have embeddings of several lengths"):
-        candidate(SHOWN, [], [keyframe(0, 1, 0), keyframe(S, 1, 0, 0)])
+        of_film(keyframes=[keyframe(0, 1, 0), keyframe(S, 1, 0, 0)])
