@@ -17,6 +17,8 @@ from datasets_build.core.files import DataError, read_rejects
 from datasets_build.core.progress import print_header, set_up_logging, tool_versions
 from datasets_build.core.stage import STAGES, Stage, output_folder, package_version, stale_inputs
 from datasets_build.core.worker import NO_SPACE
+from datasets_build.formats.forms import FORMS
+from datasets_build.formats.importing import ImportConfig, form_of, import_file, unit_of
 from datasets_build.perception.perceive import perceive as perceive_stage
 from datasets_build.report.build import build_report
 from datasets_build.report.show import show as show_folder
@@ -165,6 +167,31 @@ def report(out: OutArgument, overrides: Overrides = None, config: ConfigOption =
     settings = _settings("report", config, overrides, "report")
     with output_folder(_existing(out)):
         print(f"{build_report(out, settings.report)}: open it in a browser")
+
+
+@app.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(metavar="FILE", parser=_path, help="A file of the format.")],
+    form: Annotated[str, typer.Option("--format", "-f", help=f"One of {', '.join(FORMS)}.")],
+    videos: Annotated[Path, typer.Option("--videos", parser=_path, help="The folder of the videos it is about.")],
+    out: Annotated[Path, typer.Option("--out", "-o", parser=_path, help="The output folder.")],
+    overrides: Overrides = None,
+    time_unit: Annotated[
+        str, typer.Option("--time-unit", help="Of plain numbers, if a format has none: s, frame.")
+    ] = "",
+    fps: Annotated[str, typer.Option("--fps", help="The grid whose steps --time-unit frame counts.")] = "1",
+    config: ConfigOption = None,
+    workers: WorkersOption = _WORKERS,
+    force: ForceOption = False,
+) -> None:
+    """Index a folder of videos, and make the records of a foreign file about them; docs/formats.md shows each format."""
+    settings = _settings("import", config, overrides, "index")
+    how = ImportConfig(format=form, unit=time_unit, fps=fps)
+    form_of(how), unit_of(how)
+    with output_folder(out):
+        _say(build_index(videos, out, settings.index, workers=workers))
+        for stage in import_file(file, out, how, force=force):
+            _say(stage)
 
 
 @app.command()
