@@ -33,6 +33,7 @@ class Options(Config):
         size: the longest side of a frame in pixels; None for the video's own size. Frames are never made larger.
         quality: of the JPEG files, 1 to 95.
         max_steps: the most steps of a sample; longer talks are cut into windows. None cuts nothing.
+        shard: samples in a file of the formats that have many (webdataset, trl, hf).
         layout: `steps` has an assistant's message after every frame; `turns` only where something is said.
         silence: what the assistant's message says where it is silent, `standby` where it waits for an answer to come,
             and `respond` what stands before its words, all in the layout `steps`.
@@ -42,9 +43,10 @@ class Options(Config):
     size: int | None = Field(default=None, ge=16)
     quality: int = Field(default=90, ge=1, le=95)
     max_steps: int | None = Field(default=None, ge=1)
+    shard: int = Field(default=256, ge=1)
     layout: Literal["steps", "turns"] = "steps"
-    silence: str = "</Silence>"
-    standby: str = "</Standby>"
+    silence: str = Field(default="</Silence>", min_length=1)
+    standby: str = Field(default="</Standby>", min_length=1)
     respond: str = "</Response> "
 
     @field_validator("fps")
@@ -93,8 +95,17 @@ class Job:
 class Format(Protocol):
     """One format; implementations are modules that have these names, chosen by `export.FORMATS`."""
 
-    NAME: str
-    DATASETS: frozenset[Dataset]
+    @property
+    def NAME(self) -> str:  # noqa: N802 - a module's constant
+        """What the command line calls it."""
+
+    @property
+    def DATASETS(self) -> frozenset[Dataset]:  # noqa: N802
+        """Which datasets it holds."""
+
+    @property
+    def HOW(self) -> tuple[str, ...]:  # noqa: N802
+        """What a user of the files must do and know, a paragraph each, for the export's README."""
 
     def write(self, reels: Iterable[Reel], job: Job) -> None:
         """Write all talks of all videos, which come in index order, into `job.folder`.

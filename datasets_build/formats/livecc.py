@@ -1,8 +1,8 @@
 """LiveCC's streams: a user's message with a stretch of video and a query, and words with the times at which they fall.
 
 A row is `[{role: user, content: [{type: video, video, video_start, video_end}, {type: text, text, previous, title,
-category}]}, {role: assistant, content: [{type: text_stream, text_stream: [[start, end, word], …]}]}]`, in seconds of the
-video. Words that follow each other without a pause are one turn. Where nothing says when a word of a turn was said,
+category}]}, {role: assistant, content: [{type: text_stream, text_stream: [[start, end, word], …]}]}]`, in seconds of
+the video. Words that follow each other without a pause are one turn. Where nothing says when a word of a turn was said,
 words are spread evenly over it. StreamingVLM's rows are the same, and may begin with a message `previous text`.
 """
 

@@ -6,14 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from datasets_build.core.files import write_json
-from datasets_build.core.records import Json
+from datasets_build.core.files import DataError, write_bytes
+from datasets_build.core.records import Many, Part
 
 FILE = "loss.json"
 
 
-@dataclass(frozen=True, slots=True)
-class Loss:
+class Loss(Part):
     """Something of the records that the files do not say.
 
     Attributes:
@@ -46,26 +45,36 @@ class LossReport:
 
     def __iter__(self) -> Iterator[Loss]:
         for (name, why), records in self._met.items():
-            yield Loss(name, len(records), sum(records.values()), next(iter(records)), why)
+            yield Loss(
+                field=name, records=len(records), times=sum(records.values()), example=next(iter(records)), why=why
+            )
+
+    def write(self, folder: Path) -> None:
+        """Write `loss.json` into a folder."""
+        write_bytes(
+            folder / FILE, (Losses(format=self.format, losses=tuple(self)).model_dump_json(indent=2) + "\n").encode()
+        )
+
+
+class Losses(Part):
+    """What `loss.json` holds."""
+
+    format: str
+    losses: Many[Loss]
+
+    @classmethod
+    def read(cls, folder: Path) -> Losses:
+        """The report of a finished export. Raises DataError where there is none."""
+        path = folder / FILE
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except (OSError, ValueError) as error:
+            raise DataError(f"{path}: not a loss report ({error})") from error
 
     def lines(self) -> list[str]:
         """The report for a terminal, one line a loss."""
         told = [
             f"lost: {loss.field}: {loss.times} in {loss.records} records, such as {loss.example}: {loss.why}"
-            for loss in self
+            for loss in self.losses
         ]
         return told or [f"lost: nothing: {self.format} holds all that was exported"]
-
-    def write(self, folder: Path) -> None:
-        """Write `loss.json` into a folder."""
-        rows: list[Json] = [
-            {
-                "field": loss.field,
-                "records": loss.records,
-                "times": loss.times,
-                "example": loss.example,
-                "why": loss.why,
-            }
-            for loss in self
-        ]
-        write_json(folder / FILE, {"format": self.format, "losses": rows})
