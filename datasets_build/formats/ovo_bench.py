@@ -309,13 +309,19 @@ def _written_repeats(question: StreamingQA, events: Sequence[Event]) -> dict[str
     if not counts or any(len(re.findall(r"\d+", text)) != 1 for _, text in counts):
         raise RowError("no_count", f"question {question.id}: found answers without a number, expected counts")
     return {
-        "activity": _filled(_COUNT, question.question),
+        "activity": _activity(question),
         "start_times": [seconds_of(event.start_ns) for event in spans],
         "end_times": [seconds_of(event.end_ns) for event in spans],
         "test_info": [
             {"realtime": seconds_of(t_ns), "count": int(re.findall(r"\d+", text)[0])} for t_ns, text in counts
         ],
     }
+
+
+def _activity(question: StreamingQA) -> str:
+    """What is counted, as far as a question of our own says it apart from its words."""
+    about = question.about
+    return (about.text or about.label if about else None) or _filled(_COUNT, question.question)
 
 
 def _filled(template: str, text: str) -> str:

@@ -140,7 +140,8 @@ class _Writer:
         first = self._told(part)[0]
         source = first.provenance if row is not None else Provenance(kind="corpus", agent=self.name)
         place = Place(video, clock_of(self.out, video), source, first.id, unit)
-        again = self._told(self.form.rows.read(written, place)) if row is None else self._told(part)
+        untouched = row is not None and all(record.id in row.records for record in part.records)
+        again = self._told(part if untouched else self.form.rows.read(written, place))
         for k, record in enumerate(self._told(part)):
             for where, why in lost_fields(record, again[k] if k < len(again) else None):
                 self.losses.lose(where, why, record.id)

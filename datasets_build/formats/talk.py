@@ -129,12 +129,17 @@ def _proof(event: Event, at_ns: int) -> Evidence:
 
 
 def span_of(place: Place, times: Sequence[float | str], where: str) -> Span:
-    """A foreign span in seconds on the frame grid, with a frame at least. Raises RowError where it ends too soon."""
+    """A foreign span in seconds on the frame grid: a frame at least, or an instant where both ends are one.
+
+    Raises:
+        RowError: it ends before it starts, or lies outside the video.
+    """
     start, end = times
     first, last = place.heard(start, where), place.until(end, where)
     if place.ns(end, where) < place.ns(start, where):
         raise RowError("bad_span", f"{where}: found {start} to {end} s, expected an end after the start")
-    return Span(start_ns=first, end_ns=max(last, place.clock.snap_up(first + 1)))
+    is_point = place.ns(end, where) == place.ns(start, where)
+    return Span(start_ns=first, end_ns=first if is_point else max(last, place.clock.snap_up(first + 1)))
 
 
 def told_span(turn_evidence: Sequence[Evidence], events: Sequence[Event]) -> Span | None:

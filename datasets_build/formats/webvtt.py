@@ -59,11 +59,12 @@ def _decimal(t_ns: int) -> str:
 
 def write(bundle: Bundle, video: Video) -> Json:
     """Events as a file, in their order."""
-    cues = [
-        f"{_stamp(event.start_ns + video.start_offset_ns)} --> {_stamp(event.end_ns + video.start_offset_ns)}\n"
-        f"{html.escape(' '.join(event.caption.split()), quote=False)}\n"
-        for event in bundle.events
-    ]
+    cues = []
+    for event in bundle.events:
+        ends = event.start_ns + video.start_offset_ns, event.end_ns + video.start_offset_ns
+        # A player shows no cue that lasts no time, and readers refuse it.
+        times = f"{_stamp(ends[0])} --> {_stamp(max(ends[1], ends[0] + _NS_PER_MS))}"
+        cues.append(f"{times}\n{html.escape(' '.join((event.caption or event.label).split()), quote=False)}\n")
     return {"video": video.uri, "text": "\n".join(["WEBVTT\n", *cues])}
 
 
