@@ -294,6 +294,7 @@ def _written_steps(bundle: Bundle) -> dict[str, Json]:
         for probe in row.test_points
     ]
     return {
+        "tutorial": "",
         "all_steps": [event.caption for event in bundle.events],
         "start_time": [seconds_of(event.start_ns) for event in bundle.events],
         "end_time": [seconds_of(event.end_ns) for event in bundle.events],

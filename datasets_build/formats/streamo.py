@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from decimal import Decimal
 from fractions import Fraction
 
 from datasets_build.core.records import Dialogue, Json, Turn, Video
@@ -84,7 +85,7 @@ def _seconds(time: Time, place: Place, where: str) -> str:
     """A time in seconds, as decimal text that is taken exactly."""
     if place.unit is None:
         raise RowError("unclear_unit", f"{where}: found {time!r} in no stated unit, expected --time-unit s or frame")
-    text = "" if time is None else str(time).strip()
+    text = time.strip() if isinstance(time, str) else "" if time is None else f"{Decimal(str(time)):f}"
     if _NUMBER.fullmatch(text):
         steps = place.unit.name == "frame" and (_WHOLE.fullmatch(text) or not isinstance(time, str))
         return _steps(text, place.unit) if steps else text
