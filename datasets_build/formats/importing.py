@@ -100,9 +100,6 @@ def import_file(file: Path, out: Path, config: ImportConfig, *, force: bool = Fa
     inputs = {"index": stage_digest(out, "index")} | digests
     code = code_digest("formats", "sources/subtitles.py")
     stage = Stage.open(out, STAGE, Fingerprint.of(config, code=code, inputs=inputs), force=force)
-    made = [name for name in _MADE if (out / name).exists()]
-    if stage.done and "events" in made:
-        return [stage, *(Stage.finished(out, name) for name in made)]
     found = read_files(files, out, config.format, form, unit)
     if not stage.done:
         write_table(stage.final / Path(TABLE).name, Foreign, found.foreign)
