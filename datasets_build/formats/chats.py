@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from datasets_build.core.files import DataError
-from datasets_build.core.records import Many, Ns, Part, Split
+from datasets_build.core.records import Many, Ns, Part, Reject, Split
 from datasets_build.formats.format import FormatError, Job, Reel
 from datasets_build.formats.frames import FOLDER, frame_name, save_frames
 from datasets_build.formats.samples import Sample, samples_of
@@ -66,6 +66,7 @@ def each_video(reels: Iterable[Reel], job: Job, *, turn_loss: bool) -> Iterator[
     with (job.folder / SIDECAR).open("w", encoding="utf-8") as sidecar:
         for reel in reels:
             samples = samples_of(reel, job.options, job.losses, turn_loss=turn_loss)
+            job.rejects += _unsampled(reel, samples)
             folder = save_frames(reel, [k for sample in samples for k in sample.frames], job) if samples else None
             if folder is None:
                 continue
@@ -79,6 +80,22 @@ def each_video(reels: Iterable[Reel], job: Job, *, turn_loss: bool) -> Iterator[
     if not counts["videos"]:
         raise FormatError(_nothing(job))
     job.counts |= counts
+
+
+def _unsampled(reel: Reel, samples: list[Sample]) -> list[Reject]:
+    """A row for every record of which there is no sample."""
+    held = {sample.window.talk.id for sample in samples}
+    return [
+        Reject(
+            stage="export",
+            item=talk.id,
+            code="no_sample",
+            reason=f"none of what it says over {reel.video.uri} can be learned at these steps",
+            action="use a finer grid (fps) or longer windows (max_steps); loss.json has the reasons",
+        )
+        for talk in reel.talks
+        if talk.id not in held
+    ]
 
 
 def _nothing(job: Job) -> str:

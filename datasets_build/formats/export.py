@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from functools import partial
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar, get_args
 
 import jinja2
 
-from datasets_build.core.clock import FrameClock
 from datasets_build.core.config import flatten
 from datasets_build.core.dataset import SPLITS
-from datasets_build.core.layout import VideoRows, clock_of, read_videos, video_path
-from datasets_build.core.progress import tool_versions, track
-from datasets_build.core.records import Dialogue, Event, Record, StreamingQA, Video
+from datasets_build.core.progress import tool_versions
 from datasets_build.core.stage import Fingerprint, Stage, code_digest, output_folder, stage_digest
 from datasets_build.formats import hf, llamafactory, ms_swift, qwen_finetune, trl, webdataset
-from datasets_build.formats.format import Dataset, Format, FormatError, Job, Options, Reel
+from datasets_build.formats.format import Dataset, Format, FormatError, Job, Options
 from datasets_build.formats.loss import Losses, LossReport
 from datasets_build.formats.parquet import DATA
-from datasets_build.formats.steps import Talk, of_dialogue, of_events, of_question
+from datasets_build.formats.source import Reader, kind_of
 
 FORMATS: Mapping[str, Format] = {
     "ms-swift": ms_swift,
@@ -32,10 +26,8 @@ FORMATS: Mapping[str, Format] = {
     "webdataset": webdataset,
     "hf": hf,
 }
-R = TypeVar("R", bound=Record)
 CARD = Path(__file__).with_name("card.md")
 _TOOLS = ("av", "datasets", "pillow", "pyarrow", "pydantic")
-_SUBSETS: Mapping[Dataset, str] = {"streaming_qa": "qa", "dialogue": "dialogues", "frame_events": "events"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,76 +69,13 @@ def export(dataset: Path, name: str, to: Path, options: Options, *, force: bool 
     return Exported(stage=stage, counts=stage.counts(), losses=Losses.read(stage.folder).lines())
 
 
-def kind_of(dataset: Path) -> Dataset:
-    """Which dataset a folder is. Raises FormatError for another folder."""
-    found = [kind for kind in get_args(Dataset) if kind == dataset.resolve().name]
-    if not found:
-        raise FormatError(f"{dataset}: expected a dataset folder such as OUT/streaming_qa, OUT/dialogue")
-    kind: Dataset = found[0]
-    return kind
-
-
 def _write(stage: Stage, form: Format, kind: Dataset, out: Path, options: Options) -> None:
     job = Job(folder=stage.final, work=stage.work, options=options, losses=LossReport(form.NAME))
-    reader = _Reader(out, kind)
+    reader = Reader(out, kind)
     form.write(reader.reels(), job)
     job.losses.write(job.folder)
     _write_card(job, form, kind, reader.licences)
     stage.commit(rejects=job.rejects, counts=job.counts, tools=tool_versions(*_TOOLS))
-
-
-def _dialogues(rows: list[Dialogue], clock: FrameClock) -> list[Talk]:
-    del clock
-    return [of_dialogue(row) for row in rows]
-
-
-def _questions(rows: list[StreamingQA], clock: FrameClock) -> list[Talk]:
-    return [of_question(row, clock) for row in rows]
-
-
-def _narrations(rows: list[Event], clock: FrameClock) -> list[Talk]:
-    return [of_events(rows[0].video_id, rows, clock)] if rows else []
-
-
-@dataclass(slots=True)
-class _Reader:
-    """Reads a dataset video by video."""
-
-    out: Path
-    kind: Dataset
-    licences: Counter[str] = field(default_factory=Counter)
-
-    def reels(self) -> Iterator[Reel]:
-        """Every video with its talks, in index order; videos without any are none."""
-        talks = self._talks()
-        videos = read_videos(self.out)
-        for video in track(videos, total=len(videos), label="export"):
-            clock = clock_of(self.out, video)
-            found = talks(video, clock)
-            if found:
-                self.licences[video.licence or "not stated"] += 1
-                yield Reel(video=video, clock=clock, path=video_path(self.out, video), talks=tuple(found))
-
-    def _talks(self) -> Callable[[Video, FrameClock], list[Talk]]:
-        if self.kind == "dialogue":
-            return partial(_take, self._rows(Dialogue), _dialogues)
-        if self.kind == "streaming_qa":
-            return partial(_take, self._rows(StreamingQA), _questions)
-        return partial(_take, self._rows(Event), _narrations)
-
-    def _rows(self, model: type[R]) -> dict[str, VideoRows[R]]:
-        folder = self.out / self.kind / _SUBSETS[self.kind]
-        paths = {split: folder / f"{split}.parquet" for split in SPLITS}
-        return {split: VideoRows(path, model) for split, path in paths.items() if path.exists()}
-
-
-def _take(
-    rows: Mapping[str, VideoRows[R]],
-    talks: Callable[[list[R], FrameClock], list[Talk]],
-    video: Video,
-    clock: FrameClock,
-) -> list[Talk]:
-    return talks(rows[video.split].take(video.id), clock) if video.split in rows else []
 
 
 def _write_card(job: Job, form: Format, kind: Dataset, licences: Mapping[str, int]) -> None:

@@ -18,7 +18,7 @@ from datasets_build.formats.foreign import applied, same
 from datasets_build.formats.forms import FORMS
 from datasets_build.formats.importing import read_row
 from datasets_build.formats.place import Bundle, RowError, Unit
-from datasets_build.formats.rows import lost_fields
+from datasets_build.formats.row_export import lost_fields
 from tests.formats.rowed import DATA, ROWS, clocks, place_of
 
 ONE_EACH = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -17,7 +17,7 @@ from datasets_build.formats.format import FormatError
 from datasets_build.formats.forms import FORMS
 from datasets_build.formats.importing import ImportConfig, import_file
 from datasets_build.formats.loss import Losses
-from datasets_build.formats.rows import export_rows, lost_fields
+from datasets_build.formats.row_export import export_rows, lost_fields
 from tests.augment.folders import finished
 from tests.builders.made import lively, write_out
 
