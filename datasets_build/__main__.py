@@ -22,7 +22,7 @@ from datasets_build.formats.export import export as export_dataset
 from datasets_build.formats.format import Options
 from datasets_build.formats.forms import FORMS
 from datasets_build.formats.hf import push_to_hub
-from datasets_build.formats.importing import ImportConfig, form_of, import_file, unit_of
+from datasets_build.formats.importing import ImportConfig, form_of, import_again, import_file, unit_of
 from datasets_build.formats.loss import Losses
 from datasets_build.formats.row_export import export_rows
 from datasets_build.perception.perceive import perceive as perceive_stage
@@ -144,10 +144,17 @@ def build(
     config: ConfigOption = None,
     force: ForceOption = False,
 ) -> None:
-    """Make events, and from them the three datasets: streaming_qa, frame_events, dialogue."""
+    """Make events, and from them the three datasets: streaming_qa, frame_events, dialogue.
+
+    In a folder that was imported into, make the records of its file anew, with what people have corrected.
+    """
     names = ("events", "streaming_qa", "frame_events", "dialogue")
     settings = _settings("build", config, overrides, *names)
     with output_folder(_existing(out)):
+        if (out / "import" / "manifest.json").exists():
+            for stage in import_again(out, force=force):
+                _say(stage)
+            return
         _say(build_events(out, settings.events, force=force))
         _say(build_streaming_qa(out, settings.streaming_qa, force=force))
         _say(build_frame_events(out, settings.frame_events, force=force))
@@ -217,6 +224,8 @@ def export(
 ) -> None:
     """Write a dataset in the files of a trainer or a corpus, and say what they cannot hold; docs/formats.md has all."""
     if form in FORMS:
+        if overrides:
+            raise DataError(f"{overrides[0]}: {form} takes no options")
         print_header(f"streamvl {package_version()}: export {form}", tool_versions(*_TOOLS), {})
         stage = export_rows(dataset, form, to, force=force)
         print("\n".join(Losses.read(stage.folder).lines()))

@@ -7,6 +7,7 @@ read, of a video that is not there, or a reject. All rows are held in memory.
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from pydantic import ValidationError
 from datasets_build.core.config import Config
 from datasets_build.core.corrections import Corrected, Corrections
 from datasets_build.core.dataset import Subset
-from datasets_build.core.files import DataError, sha256_file
+from datasets_build.core.files import DataError, sha256_file, write_bytes
 from datasets_build.core.layout import clock_of, read_videos, table_path
 from datasets_build.core.progress import tool_versions, track
 from datasets_build.core.publish import Publisher, publish_card
@@ -34,6 +35,7 @@ from datasets_build.sources.folder import SUFFIXES
 from datasets_build.sources.sidecars import decode_text
 
 STAGE = "import"
+_FILES, _CONFIG = "files", "import.json"
 _TOOLS = ("pyarrow", "pydantic")
 _MADE = ("events", "streaming_qa", "dialogue")
 _NAMED = 20
@@ -103,6 +105,10 @@ def import_file(file: Path, out: Path, config: ImportConfig, *, force: bool = Fa
     found = read_files(files, out, config.format, form, unit)
     if not stage.done:
         write_table(stage.final / Path(TABLE).name, Foreign, found.foreign)
+        (stage.final / _FILES).mkdir()
+        for path in files:
+            shutil.copyfile(path, stage.final / _FILES / path.name)
+        write_bytes(stage.final / _CONFIG, config.model_dump_json(indent=2).encode())
         counts = {
             "rows": found.rows,
             "imported": len(found.foreign),
@@ -114,6 +120,25 @@ def import_file(file: Path, out: Path, config: ImportConfig, *, force: bool = Fa
         collect_rejects(out)
         raise FormatError(f"{file}: not one of its {found.rows} rows could be read; {out}/rejects.jsonl says why")
     stages = [stage, *_publish(out, found, config, force=force)]
+    collect_rejects(out)
+    return stages
+
+
+def import_again(out: Path, *, force: bool = False) -> list[Stage]:
+    """Make the records of an imported folder from the files that it keeps, with what people have corrected since.
+
+    Raises:
+        StageError: the records there are without these corrections, and `force` is not given.
+        DataError: the folder was not imported into, or does not say how.
+    """
+    path = out / STAGE / _CONFIG
+    try:
+        config = ImportConfig.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise DataError(f"{path}: does not say how its file was read ({error}); import that again") from error
+    files = sorted((out / STAGE / _FILES).iterdir())
+    found = read_files(files, out, config.format, form_of(config), unit_of(config))
+    stages = [Stage.finished(out, STAGE), *_publish(out, found, config, force=force)]
     collect_rejects(out)
     return stages
 

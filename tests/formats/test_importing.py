@@ -16,7 +16,7 @@ from datasets_build.core.stage import StageError, stale_inputs
 from datasets_build.core.table import read_table, write_table
 from datasets_build.formats.foreign import TABLE, Foreign
 from datasets_build.formats.format import FormatError
-from datasets_build.formats.importing import Finder, ImportConfig, import_file, unit_of
+from datasets_build.formats.importing import Finder, ImportConfig, import_again, import_file, unit_of
 from datasets_build.formats.place import RowError, Unit
 from tests.builders.made import lively, steady, video_of, write_out
 
@@ -139,6 +139,18 @@ def test_the_same_command_again_changes_nothing(out, tmp_path):
     assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
 
 
+def test_the_folder_keeps_its_file_and_makes_the_same_records_of_it(out, tmp_path):
+    file = written(tmp_path, [sample("a.mp4"), sample("c.mp4")])
+    import_file(file, out, STREAMO)
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    file.unlink()
+    import_again(out, force=True)
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+    (out / "import" / "import.json").unlink()
+    with pytest.raises(DataError, match="import that again"):
+        import_again(out)
+
+
 def test_a_stopped_import_is_finished_by_the_same_command(out, tmp_path):
     file = written(tmp_path, [sample("a.mp4")])
     import_file(file, out, STREAMO)
@@ -208,7 +220,9 @@ def test_corrections_of_people_are_laid_over_imported_records(out, tmp_path):
         parent_digest=digest_of(old), dialogue=new, edited=("turns",), annotators=("p1",),
     )  # fmt: skip
     write_table(out / CORRECTIONS, Correction, [row])
-    import_file(file, out, STREAMO, force=True)
+    with pytest.raises(StageError, match="corrections"):
+        import_again(out)
+    import_again(out, force=True)
     (now,) = dataset_rows(out, "dialogue/dialogues", Dialogue)
     assert now == new
     result = run_checks(out, CheckConfig())
