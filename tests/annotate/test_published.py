@@ -119,7 +119,8 @@ def test_a_manifest_that_does_not_tell_is_refused(content, why, tmp_path):
 
 def imported(tmp_path):
     """A folder whose records were imported."""
-    data = data_of(tmp_path / "data")
+    data = write_out(tmp_path / "data", [lively("one", seconds=1)])
+    (data / "videos").mkdir()
     rows = [{"video_uid": "one", "conversation": [{"role": "user", "content": "Hello?", "time": 0.2}]}]
     (tmp_path / "rows.json").write_text(json.dumps(rows))
     import_file(tmp_path / "rows.json", data, ImportConfig(format="videollm_online"))
