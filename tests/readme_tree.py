@@ -52,7 +52,6 @@ ABOUT = {
     "recipes/configs/tiny_qwen3_vl.yaml": "the same with the architecture of Qwen3-VL",
     "docs/annotation.md": "rounds of human work: servers, screens, rounds, what stands, what is merged",
     "docs/augmentation.md": "every operation of augmentation, with a picture; what it keeps and what it drops",
-    "docs/formats.md": "every format of `export`, what it holds, what it loses, and the traps of the trainers",
     "docs/formats_streaming.md": "streaming formats, benchmarks and subtitles: import, export, what each loses",
     "docs/rendering.md": "augmented videos as files: what is exact, and how fast",
     "docs/recipes.md": "the three stages: data, losses, resuming, preflight, evaluation, logs",
