@@ -13,6 +13,7 @@ from datasets_build.checks.answers import TRUTH_LAWS
 from datasets_build.checks.augment_run import TABLE, AugmentRun
 from datasets_build.checks.causality import EVENT_LAWS, QUESTION_LAWS
 from datasets_build.checks.conversation import DIALOGUE_LAWS
+from datasets_build.checks.imported import IMPORTED_DIALOGUE_LAWS, IMPORTED_QUESTION_LAWS, LISTED, Imports
 from datasets_build.checks.integrity import (
     SPLIT_BY_SOURCE,
     check_manifest,
@@ -148,6 +149,7 @@ class _Run:
         self.names = Names()
         self.lively: dict[Split, set[str]] = {split: set() for split in SPLITS}
         self.corrections = Corrections(out)
+        self.imports = Imports(out)
 
     def splits(self) -> None:
         """No group and no file in two splits."""
@@ -173,7 +175,8 @@ class _Run:
             rows = {row.id: row for row in self._unique(group, "question", file) if isinstance(row, StreamingQA)}
             known = self._known(group, rows, "streaming_qa")
             for row in rows.values():
-                self._judge(file, row, known, (*QUESTION_LAWS, *TRUTH_LAWS))
+                laws = IMPORTED_QUESTION_LAWS if self._imported(file, row, known) else (*QUESTION_LAWS, *TRUTH_LAWS)
+                self._judge(file, row, known, laws)
                 self._resolve(file, row, known)
         self._copies("streaming_qa", "videos", Video)
 
@@ -183,7 +186,8 @@ class _Run:
             known = self._known(group, {}, "dialogue")
             for row in self._unique(group, "dialogue", file):
                 assert isinstance(row, Dialogue), "the walk reads dialogues"
-                self._judge(file, row, known, (*DIALOGUE_LAWS, *REPLY_LAWS, *MISHAP_LAWS))
+                ours = (*DIALOGUE_LAWS, *REPLY_LAWS, *MISHAP_LAWS)
+                self._judge(file, row, known, IMPORTED_DIALOGUE_LAWS if self._imported(file, row, known) else ours)
                 self._resolve(file, row, known)
         self._copies("dialogue", "videos", Video)
 
@@ -253,6 +257,13 @@ class _Run:
     def _known(self, group: Group, rows: dict[str, StreamingQA], stage: str) -> Known:
         events = {event.id: event for event in self.atlas.events_of(group.video.id)}
         return Known(group.video, group.clock, events, rows, window_ns=longest_window(self.out / stage))
+
+    def _imported(self, file: str, row: StreamingQA | Dialogue, known: Known) -> bool:
+        """Whether a record came from a foreign file; one that says so is listed by the import."""
+        if not self.imports.has(row):
+            return False
+        self.ledger.note(*LISTED, file, row.id, self.imports.unlisted(row, known.video))
+        return True
 
     def _judge(self, file: str, row: R, known: Known, laws: tuple[Law[R], ...]) -> None:
         for law in (*TIME_LAWS, *laws):
