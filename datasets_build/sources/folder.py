@@ -104,6 +104,16 @@ class SidecarFile:
     language: str | None
     videos: tuple[str, ...]
 
+    @property
+    def origin(self) -> str:
+        """What its rows come from."""
+        return self.kind
+
+    @property
+    def version(self) -> str:
+        """Nothing: a sidecar stands beside its video, and its digest is in the index's inputs."""
+        return ""
+
 
 @dataclass(frozen=True, slots=True)
 class Listing:
