@@ -5,7 +5,7 @@ Three forms are read:
 - a list of rows, or `{"captions": [...]}`, or Whisper's `{"segments": [...]}`, or `{"annotations": [...]}`. A row has
   `text` and its times as `start` and `end`, or in keys that name their unit (`start_s`, `start_ms`, `start_ns`); an
   instant has `is_point: true` and a start alone. It may have `kind`, `label`, `language`, `confidence`, `subject` (or
-  `speaker`) and `words`, each with `word`, times and perhaps `confidence` (or `probability`, `score`).
+  `speaker`) and `words`, each with `word` (or `text`), times and perhaps `confidence` (or `probability`, `score`).
 - ActivityNet's `{"duration": 12.5, "timestamps": [[start, end], …], "sentences": [...]}`, in seconds.
 
 The unit of plain times is, in this order: the file's own `unit` (`s`, `ms`, `ns`), seconds for Whisper's form, the
@@ -44,7 +44,7 @@ _TOP_KEYS = frozenset(
 _ACTIVITYNET_KEYS = frozenset({"duration", "timestamps", "sentences", "clock"})
 _TIME_KEYS = frozenset(f"{end}{unit}" for end in ("start", "end") for unit in ("", "_s", "_ms", "_ns"))
 _ROW_KEYS = frozenset({"text", "kind", "label", "language", "confidence", "subject", "speaker", "is_point", "words"})
-_WORD_KEYS = frozenset({"word", "confidence", "probability", "score", "speaker"})
+_WORD_KEYS = frozenset({"word", "text", "confidence", "probability", "score", "speaker"})
 _WHISPER_FIGURES = frozenset(
     {"id", "seek", "tokens", "temperature", "avg_logprob", "compression_ratio", "no_speech_prob", "chars", "transient"}
 )
@@ -141,7 +141,7 @@ class _Reader:
             where=where,
             start_ns=start_ns,
             end_ns=end_ns,
-            text=string_of(row.get("word"), "word"),
+            text=string_of(row.get("word", row.get("text")), "word"),
             kind="word",
             language=self.language,
             subject=_optional(row, "speaker"),

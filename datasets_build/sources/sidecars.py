@@ -12,6 +12,7 @@ from datasets_build.sources.captions import parse_captions
 from datasets_build.sources.folder import FolderConfig, SidecarFile
 from datasets_build.sources.said import Fault, Said, Sheet
 from datasets_build.sources.subtitles import Syntax, parse_subtitles
+from datasets_build.sources.words import parse_words, spread_words
 
 LARGEST_BYTES = 256 * 2**20
 _SYNTAXES: dict[str, Syntax] = {".srt": "srt", ".vtt": "vtt", ".ass": "ass", ".ssa": "ass"}
@@ -115,13 +116,30 @@ def parse_sidecar(content: bytes, sidecar: SidecarFile, config: FolderConfig) ->
     if text is None:
         return Sheet(faults=(Fault("not_text", "found bytes that are no text, expected UTF-8"),))
     if sidecar.kind == "subtitles":
-        sheet = parse_subtitles(text, _SYNTAXES[sidecar.path.suffix.lower()])
+        sheet = _with_words(text, _SYNTAXES[sidecar.path.suffix.lower()], config)
     else:
         known = _WORLD_KEYS if sidecar.kind in ("world", "lesson") else frozenset()
         sheet = parse_captions(text, unit=config.caption_unit, clock=config.caption_clock, known=known)
     note = None if encoding.startswith("utf") else f"text read as {encoding}"
     rows = [replace(row, language=row.language or sidecar.language, note=_join(row.note, note)) for row in sheet.rows]
     return replace(sheet, rows=tuple(rows))
+
+
+def _with_words(text: str, syntax: Syntax, config: FolderConfig) -> Sheet:
+    """The cues, and then the words whose times the file states, or all of them where they are to be spread."""
+    sheet = parse_subtitles(text, syntax)
+    found = parse_words(text, syntax)
+    words = [item for item in found if isinstance(item, Said)]
+    faults = [item for item in found if isinstance(item, Fault)]
+    if config.words == "spread":
+        stated = {word.where.rsplit(", word ", 1)[0] for word in words}
+        words += [word for row in sheet.rows if row.where not in stated for word in spread_words(row)]
+    if not sheet.rows:
+        # A file whose clock is not known has no cues, and its words have no time either.
+        return sheet
+    language = sheet.rows[0].language
+    kept = (replace(word, language=word.language or language) for word in words)
+    return replace(sheet, rows=(*sheet.rows, *kept), faults=(*sheet.faults, *faults))
 
 
 def _join(*notes: str | None) -> str | None:

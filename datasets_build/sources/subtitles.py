@@ -57,6 +57,31 @@ def parse_subtitles(text: str, syntax: Syntax) -> Sheet:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class MarkedCue:
+    """A cue that could be read, and its text with markup."""
+
+    said: Said
+    marked: str
+
+
+def marked_cues(text: str, syntax: Syntax) -> Iterator[MarkedCue]:
+    """The cues of `parse_subtitles` with their markup, for who reads more out of it."""
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    if syntax == "ass":
+        numbered = (place for place, line in enumerate(lines) if _ASS_EVENT.match(line))
+        for number, place in enumerate(numbered, start=1):
+            item = _read_ass_event(lines[place].strip(), f"cue {number} (line {place + 1})")
+            if isinstance(item, Said):
+                yield MarkedCue(item, lines[place].strip().split(",", _ASS_FIELDS - 1)[-1])
+        return
+    for cue in _find_cues(lines):
+        marked, _ = _body(lines, cue, syntax)
+        item = _read_cue(lines, cue, marked, syntax=syntax, language=None)
+        if isinstance(item, Said):
+            yield MarkedCue(item, marked)
+
+
 def plain_text(marked: str) -> str:
     """Text without tags and override codes, entities resolved, all white space single."""
     bare = _OVERRIDE.sub("", _TAG.sub("", _BREAK.sub(" ", marked)))
@@ -152,7 +177,7 @@ def _strays(parts: Sequence[_Paragraph], syntax: Syntax) -> Iterator[Fault]:
 def _read_cue(lines: Sequence[str], cue: _Cue, marked: str, *, syntax: Syntax, language: str | None) -> Item:
     written = lines[cue.timing].strip()
     match = _TIMING.fullmatch(lines[cue.timing])
-    stamps = [_stamp_ns(match.groups()[:4]), _stamp_ns(match.groups()[4:])] if match else [None]
+    stamps = [stamp_ns(match.groups()[:4]), stamp_ns(match.groups()[4:])] if match else [None]
     if None in stamps:
         return Fault("bad_time", f"{cue.where}: found {written[:80]!r}, expected HH:MM:SS,mmm --> HH:MM:SS,mmm")
     start_ns, end_ns = (stamp for stamp in stamps if stamp is not None)
@@ -185,7 +210,7 @@ def _said_or_fault(said: Said, written: str) -> Item:
     return said
 
 
-def _stamp_ns(groups: Sequence[str | None]) -> int | None:
+def stamp_ns(groups: Sequence[str | None]) -> int | None:
     """Nanoseconds of (hours, minutes, seconds, fraction) as written; None when minutes or seconds pass 59."""
     hours, minutes, seconds = (int(group or 0) for group in groups[:3])
     if minutes > 59 or seconds > 59:
