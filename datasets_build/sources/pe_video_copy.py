@@ -10,8 +10,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from datasets import IterableDataset, Video, load_dataset
-
 from datasets_build.core.files import DataError, write_bytes
 
 TABLE = "pe_video.jsonl"
@@ -59,7 +57,9 @@ def copy_pe_video(source: str, folder: Path, *, split: str = "test", limit: int 
 
 
 def _samples(source: str, split: str) -> Iterator[dict[str, Any]]:
-    # Any: the shards decide the columns.
+    # Any: the shards decide the columns. The library takes seconds to load, which no other verb should wait for.
+    from datasets import IterableDataset, Video, load_dataset
+
     try:
         found = load_dataset(source, split=split, streaming=True)
         assert isinstance(found, IterableDataset), "streaming gives an iterable dataset"

@@ -113,11 +113,13 @@ class _Paragraph:
     lines: tuple[str, ...]
 
 
-def _paragraphs(lines: Sequence[str], start: int, end: int) -> list[_Paragraph]:
-    full = [index for index in range(start, end) if lines[index].strip()]
+def _paragraphs(lines: Sequence[str], start: int, end: int, syntax: Syntax) -> list[_Paragraph]:
+    # In WebVTT a line of spaces is a line, and web captions write one above each cue; in SRT it looks like none.
+    full = [index for index in range(start, end) if (lines[index] if syntax == "vtt" else lines[index].strip())]
     firsts = [index for place, index in enumerate(full) if not place or full[place - 1] != index - 1]
     lasts = [index for place, index in enumerate(full, start=1) if place == len(full) or full[place] != index + 1]
-    return [_Paragraph(first, tuple(lines[first : last + 1])) for first, last in zip(firsts, lasts, strict=True)]
+    found = [_Paragraph(first, tuple(lines[first : last + 1])) for first, last in zip(firsts, lasts, strict=True)]
+    return [part for part in found if any(line.strip() for line in part.lines)]
 
 
 def _find_cues(lines: Sequence[str]) -> list[_Cue]:
@@ -135,7 +137,7 @@ def _find_cues(lines: Sequence[str]) -> list[_Cue]:
 
 def _read_cues(lines: Sequence[str], syntax: Syntax) -> Iterator[Item]:
     cues = _find_cues(lines)
-    preamble = _paragraphs(lines, 0, cues[0].head if cues else len(lines))
+    preamble = _paragraphs(lines, 0, cues[0].head if cues else len(lines), syntax)
     language = None
     if syntax == "vtt" and preamble and preamble[0].lines[0].startswith("WEBVTT"):
         header = preamble.pop(0)
@@ -155,7 +157,7 @@ def _read_cues(lines: Sequence[str], syntax: Syntax) -> Iterator[Item]:
 
 def _body(lines: Sequence[str], cue: _Cue, syntax: Syntax) -> tuple[str, list[_Paragraph]]:
     """A cue's text with markup, and the paragraphs after it that are not part of it."""
-    parts = _paragraphs(lines, cue.timing + 1, cue.end)
+    parts = _paragraphs(lines, cue.timing + 1, cue.end, syntax)
     if syntax == "vtt":
         # WebVTT ends a cue at the first empty line; an empty line at once means an empty cue.
         own = [place == 0 and part.first == cue.timing + 1 for place, part in enumerate(parts)]
