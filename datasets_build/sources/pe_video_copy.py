@@ -37,7 +37,7 @@ def copy_pe_video(source: str, folder: Path, *, split: str = "test", limit: int 
         DataError: the source cannot be loaded, or holds no sample with `json` and `mp4`.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    videos, left_out, lines = list[Path](), list[str](), list[str]()
+    videos, left_out, lines = dict[Path, None](), list[str](), list[str]()
     for number, sample in enumerate(islice(_samples(source, split), limit), start=1):
         said, video = sample.get("json"), sample.get("mp4")
         key = str(sample.get("__key__", "")).rsplit("/", 1)[-1]
@@ -46,8 +46,11 @@ def copy_pe_video(source: str, folder: Path, *, split: str = "test", limit: int 
             left_out.append(f"sample {number} ({key!r}): expected json and mp4 under a key that can name a file")
             continue
         path = folder / f"{key}.mp4"
+        if path in videos:
+            left_out.append(f"sample {number} ({key!r}): expected another key, an earlier sample has this one")
+            continue
         write_bytes(path, content)
-        videos.append(path)
+        videos[path] = None
         lines.append(json.dumps({"__key__": key, "json": said}, ensure_ascii=False, sort_keys=True) + "\n")
     if not videos:
         raise DataError(f"{source}: holds no sample of PE-Video in split {split}, expected json and mp4 in tar shards")
