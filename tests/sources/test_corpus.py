@@ -1,5 +1,6 @@
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import get_args
 
@@ -50,6 +51,17 @@ def test_every_corpus_can_be_chosen_by_its_name():
     for name in READERS:
         config = load_config(IndexConfig, None, [f"corpora=[{{format: {name}, file: some.file}}]"])
         assert (config.corpora[0].format, config.corpora[0].file) == (name, Path("some.file"))
+
+
+def test_the_page_tells_of_every_corpus():
+    page = Path(__file__).parents[2] / "docs" / "sources.md"
+    told = re.findall(r"^\| `(\w+)` \| ", page.read_text(encoding="utf-8"), re.MULTILINE)
+    assert told == ["format", *sorted(READERS)]
+    defaults = PEVideoConfig(file=Path("x"))
+    limits = (defaults.min_s, defaults.max_s, defaults.min_tokens_per_s, defaults.max_tokens_per_s)
+    assert "`min_s` {:g}, `max_s` {:g}, `min_tokens_per_s` {:g}, `max_tokens_per_s` {:g}".format(*limits) in (
+        page.read_text(encoding="utf-8")
+    )
 
 
 @pytest.mark.parametrize(
