@@ -107,10 +107,12 @@ def identify(corpora: Sequence[CorpusSettings]) -> tuple[CorpusFile, ...]:
 
 
 def _identify(settings: CorpusSettings) -> CorpusFile:
-    digests = {}
-    for path in settings.paths():
+    digests: dict[str, str] = {}
+    for number, path in enumerate(settings.paths()):
+        name = _name_of(path, settings.file)
         try:
-            digests[_name_of(path, settings.file)] = sha256_file(path)
+            # Tables of one name in two folders are two files.
+            digests[name if name not in digests else f"{name} ({number})"] = sha256_file(path)
         except OSError as error:
             raise DataError(f"{path}: cannot be read as a file of index.corpora ({error.strerror})") from error
     own = settings.file.name
@@ -150,19 +152,23 @@ class Match:
         return sum(self.reading.entries[number].n_rows for number in numbers)
 
 
-def match_corpus(corpus: CorpusFile, usable: Iterable[str], unusable: Iterable[str], suffixes: Sequence[str]) -> Match:
-    """Read a corpus and find the video of each of its entries by name.
+def read_corpus_file(corpus: CorpusFile) -> Reading:
+    """All that a corpus says. Raises DataError when its file is not what its format says."""
+    return READERS[corpus.settings.format](corpus.settings)
+
+
+def match_corpus(
+    corpus: CorpusFile, reading: Reading, *, usable: Iterable[str], unusable: Iterable[str], suffixes: Sequence[str]
+) -> Match:
+    """Find the video of each entry of a corpus by name; pure.
 
     Args:
         corpus: from `identify`.
+        reading: what it says.
         usable: paths of videos below VIDEOS.
         unusable: paths of those that were left out.
         suffixes: what may end a video's name in the corpus.
-
-    Raises:
-        DataError: the file is not what its format says.
     """
-    reading = READERS[corpus.settings.format](corpus.settings)
     here, gone = _by_stem(usable), _by_stem(unusable)
     of_video: dict[str, tuple[int, ...]] = {}
     absent, left_out = [], {}

@@ -105,7 +105,7 @@ def _add(
 
 def _named(label: str, labels: Sequence[str] | None) -> str:
     if not label.isdecimal():
-        return known_label(label, None if labels is None else frozenset(labels))
+        return known_label(label, labels)
     if labels is None:
         raise CaptionError("unknown_label", f"found {label}, expected a name, or a list of classes (setting labels)")
     if int(label) >= len(labels):

@@ -19,6 +19,7 @@ from datasets_build.sources.corpus import (
     licence_with,
     match_corpus,
     placed_of,
+    read_corpus_file,
     rejects_of_corpus,
     stated_splits,
 )
@@ -39,7 +40,8 @@ def captions(*names: str, times: tuple[tuple[float, float], ...] = ((1, 2), (3, 
 
 def matched(settings, usable: tuple[str, ...], unusable: tuple[str, ...] = ()) -> Match:
     (corpus,) = identify([settings])
-    return match_corpus(corpus, usable, unusable, SUFFIXES)
+    reading = read_corpus_file(corpus)
+    return match_corpus(corpus, reading, usable=usable, unusable=unusable, suffixes=SUFFIXES)
 
 
 def net(folder: Path, text: str, name: str = "val_1.json", **settings: object) -> ActivityNetConfig:
@@ -103,6 +105,24 @@ def test_the_fingerprint_follows_the_content_and_not_the_place(tmp_path):
         net(tmp_path / "a", captions("v_a"), labels=file(tmp_path, "labels.txt", "x\n")),
     ]
     assert first.fingerprint not in {identify([each])[0].fingerprint for each in others}
+
+
+def test_tables_of_one_name_are_two_files(tmp_path):
+    for folder in ("verbs", "nouns"):
+        (tmp_path / folder).mkdir()
+        file(tmp_path / folder, "classes.csv", f"id,key\n0,{folder}\n")
+    settings = EpicKitchensConfig(
+        file=file(tmp_path, "EPIC.csv", "x\n"),
+        verb_classes=tmp_path / "verbs" / "classes.csv",
+        noun_classes=tmp_path / "nouns" / "classes.csv",
+    )
+    (before,) = identify([settings])
+    assert set(before.digests) == {"EPIC.csv", "verbs/classes.csv", "nouns/classes.csv"}
+    inside = settings.model_copy(update={"file": file(tmp_path / "verbs", "EPIC.csv", "x\n")})
+    (both,) = identify([inside.model_copy(update={"info": file(tmp_path, "classes.csv", "x\n")})])
+    assert set(both.digests) == {"EPIC.csv", "classes.csv", "classes.csv (2)", "classes.csv (3)"}
+    swapped = settings.model_copy(update={"verb_classes": settings.noun_classes, "noun_classes": settings.verb_classes})
+    assert identify([swapped])[0].fingerprint != before.fingerprint
 
 
 def test_files_that_are_not_there_or_of_one_name_are_errors(tmp_path):
