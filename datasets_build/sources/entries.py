@@ -169,7 +169,8 @@ def csv_rows(text: str, path: Path, needed: Sequence[str]) -> Iterator[tuple[str
     Raises:
         DataError: a needed column is missing, or the table cannot be divided into cells.
     """
-    reader = csv.DictReader(io.StringIO(text, newline=""), restkey="", restval="")
+    # Strict: a quote that nobody closes would take the rest of the file for one cell.
+    reader = csv.DictReader(io.StringIO(text, newline=""), restkey="", restval="", strict=True)
     try:
         columns = reader.fieldnames or []
         missing = [name for name in needed if name not in columns]
