@@ -117,10 +117,8 @@ def test_tables_of_one_name_are_two_files(tmp_path):
         noun_classes=tmp_path / "nouns" / "classes.csv",
     )
     (before,) = identify([settings])
-    assert set(before.digests) == {"EPIC.csv", "verbs/classes.csv", "nouns/classes.csv"}
-    inside = settings.model_copy(update={"file": file(tmp_path / "verbs", "EPIC.csv", "x\n")})
-    (both,) = identify([inside.model_copy(update={"info": file(tmp_path, "classes.csv", "x\n")})])
-    assert set(both.digests) == {"EPIC.csv", "classes.csv", "classes.csv (2)", "classes.csv (3)"}
+    assert set(before.digests) == {"EPIC.csv", "classes.csv", "classes.csv (2)"}
+    assert len(set(before.digests.values())) == 3
     swapped = settings.model_copy(update={"verb_classes": settings.noun_classes, "noun_classes": settings.verb_classes})
     assert identify([swapped])[0].fingerprint != before.fingerprint
 
