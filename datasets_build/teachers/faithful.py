@@ -16,8 +16,8 @@ from datasets_build.core.wording import absolute_time_in
 
 _TOKEN = re.compile(r"\d+(?:[.,]\d+)*|[^\W\d_]+(?:['’][^\W\d_]+)*|n't", re.UNICODE)
 _QUOTE = re.compile(r'"([^"]*)"')
-_RIGHT_NOW = re.compile(r"\b(?:right (?:now|before|after|away|at)|all right|alright)\b", re.IGNORECASE)
-"""Where `right` and `all` are no direction and no number."""
+_NO_PLACE = re.compile(r"\b(?:right(?= (?:now|before|after|away|at)\b)|all right|alright|up(?= to\b))", re.IGNORECASE)
+"""Where `right`, `up` and `all` are no direction and no number."""
 _MOST_NEW = 4
 LISTS = Path(__file__).with_name("faithful.yaml")
 
@@ -89,7 +89,7 @@ def unfaithful(draft: str, words: str, named: Sequence[str], *, by_user: bool, m
     return (
         _other_kind(bare, said, by_user)
         or _lost(said, [word for word in named if word not in quoted])
-        or _changed(tokens(_RIGHT_NOW.sub("now", bare)), tokens(_RIGHT_NOW.sub("now", said)), by_user)
+        or _changed(tokens(_NO_PLACE.sub(" ", bare)), tokens(_NO_PLACE.sub(" ", said)), by_user)
     )
 
 
