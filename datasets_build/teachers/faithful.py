@@ -116,7 +116,8 @@ def _lost(words: str, named: Sequence[str]) -> str | None:
 
 def _changed(draft: Sequence[str], words: Sequence[str], by_user: bool) -> str | None:
     before, after = set(draft), set(words)
-    if bool(before & _NOT) != bool(after & _NOT):
+    # Two denials are none.
+    if sum(word in _NOT for word in draft) != sum(word in _NOT for word in words):
         return "denies what was said, or says what was denied"
     if numbers := {word for word in before ^ after if word[0].isdigit()}:
         return f"another number, {', '.join(sorted(numbers))}"

@@ -43,9 +43,11 @@ def other_words(sentence):
     ):
         if sentence.startswith(old):
             return new + sentence.removeprefix(old)
-    return (
-        f"Well, {sentence[0].lower()}{sentence[1:]}" if sentence.startswith("The ") else sentence.replace("?", " now?")
-    )
+    if sentence.startswith("How many"):
+        return sentence
+    if sentence.endswith("?"):
+        return sentence.replace("?", ", please?")
+    return f"Well, {sentence if sentence.startswith('I ') else sentence[0].lower() + sentence[1:]}"
 
 
 def obedient(request):

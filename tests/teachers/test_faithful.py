@@ -56,6 +56,7 @@ def test_other_words_for_the_same_may_stand(draft, words, request_):
 
 
 YES = ("Yes, the red circle and the blue star have collided.", {"intent": "say_yes", "about": HIT})
+NOT = ("No, the red circle and the blue star have not collided yet.", {"intent": "say_not_yet", "about": HIT})
 TOLD = ("The last thing was this: A man throws a ball to a dog.", {"told": (FREE,)})
 ASKED = ("Is the camera panning to the left right now?", {"intent": "ask_is_on", "about": PAN})
 COUNT = ("That has happened 3 times so far.", {"intent": "say_count", "number": 3})
@@ -70,6 +71,9 @@ QUOTE = ('Has the line "How are you?" come yet?', {"intent": "ask_yet", "about":
         (YES, "The red circle and the blue star have collided.", "verdict"),
         (YES, "Yes, the red circle and the blue star have not collided.", "denies"),
         (YES, "Yes, the red circle and the blue star have hardly collided.", "denies"),
+        (NOT, "No, the red circle and the blue star have not not collided yet.", "denies"),
+        (NOT, "Yes, the red circle and the blue star have collided by now.", "verdict"),
+        (NOT, "No, the red circle and the blue star have collided by now.", "denies"),
         (YES, "Yes, the blue circle and the red star have collided.", "does not name"),
         (YES, "Yes, the blue star and the red circle have collided.", "does not name"),
         (YES, "Yes, they have collided.", "does not name 'red'"),
