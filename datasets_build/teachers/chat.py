@@ -129,6 +129,9 @@ class ChatModel:
     def stop(self) -> None:
         """Wake whatever waits; it ends with an error."""
         self._gate.closed.set()
+
+    def close(self) -> None:
+        """Give the connections back; not while a question is under way, which would lose its own."""
         self._client.close()
 
     def complete(self, ask: Ask, *, attempt: int) -> Completion:

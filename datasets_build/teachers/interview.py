@@ -195,7 +195,7 @@ def interview(model: Model, folder: Path, *, attempts: int) -> Iterator[Intervie
         try:
             yield held
         finally:
-            held.model.stop()
+            model.close()
             tally = held.tally
             log.info(
                 "%s %s: %d questions, of these %d sent now and %d from %s; %d without an answer; %d tokens in, %d out",

@@ -51,6 +51,10 @@ class LocalModel:
         """Take no more questions."""
         self._closed.set()
 
+    def close(self) -> None:
+        """Forget the weights."""
+        self.__dict__.pop("_loaded", None)
+
     def complete(self, ask: Ask, *, attempt: int) -> Completion:
         """Generate an answer: the same for the same question, attempt and machine.
 

@@ -122,5 +122,9 @@ class Model(Protocol):
         ...
 
     def stop(self) -> None:
-        """Let go of what is waiting: nothing more will be asked."""
+        """Wake what is waiting: nothing more will be asked. What is under way goes on to its end."""
+        ...
+
+    def close(self) -> None:
+        """Give back what it holds, when nothing is under way any more."""
         ...

@@ -30,7 +30,7 @@ def server(monkeypatch):
 
 
 def model_at(server, **more):
-    given = {"max_retries": 2, "timeout_s": 5.0, "longest_wait_s": 0.05, **more}
+    given: dict = {"max_retries": 2, "timeout_s": 5.0, "longest_wait_s": 0.05, **more}
     return ChatModel(ChatConfig(base_url=server.url, model="some-vlm", **given))
 
 

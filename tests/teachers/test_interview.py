@@ -232,6 +232,9 @@ class Bomb:
     def stop(self):
         self.stopped.set()
 
+    def close(self):
+        assert self.stopped.is_set()
+
 
 def test_ctrl_c_wakes_what_waits(tmp_path):
     with pytest.raises(KeyboardInterrupt), interview(Bomb(), tmp_path, attempts=1) as held:
