@@ -121,25 +121,32 @@ label-studio-stop: $(VENV)/ready  ## end the Label Studio of your own; what is i
 	$(PY) -m annotate stop
 
 annotate-push: $(VENV)/studio  ## records to people: make annotate-push ROUND=r1 DATA=dir KIND=events|qa|dialogue [SAMPLE=n] [OVERLAP=n]
-	$(call round) && $(PY) -m annotate push "$$STREAMVL_ROUND" --data "$$STREAMVL_DATA_FOLDER" --kind $(KIND) $(config) $(if $(SAMPLE),sample=$(SAMPLE)) $(if $(OVERLAP),overlap=$(OVERLAP)) $(ARGS)
+	@$(round)
+	$(PY) -m annotate push "$$STREAMVL_ROUND" --data "$$STREAMVL_DATA_FOLDER" --kind $(KIND) $(config) $(if $(SAMPLE),sample=$(SAMPLE)) $(if $(OVERLAP),overlap=$(OVERLAP)) $(ARGS)
 
 annotate-status: $(VENV)/studio  ## how far a round is: make annotate-status ROUND=r1
-	$(call round) && $(PY) -m annotate status "$$STREAMVL_ROUND" $(ARGS)
+	@$(round)
+	$(PY) -m annotate status "$$STREAMVL_ROUND" $(ARGS)
 
 annotate-pull: $(VENV)/studio  ## what people did since the last pull: make annotate-pull ROUND=r1
-	$(call round) && $(PY) -m annotate pull "$$STREAMVL_ROUND" $(ARGS)
+	@$(round)
+	$(PY) -m annotate pull "$$STREAMVL_ROUND" $(ARGS)
 
 annotate-close: $(VENV)/studio  ## the last pull, with a full snapshot: make annotate-close ROUND=r1
-	$(call round) && $(PY) -m annotate close "$$STREAMVL_ROUND" $(ARGS)
+	@$(round)
+	$(PY) -m annotate close "$$STREAMVL_ROUND" $(ARGS)
 
 annotate-adjudicate: $(VENV)/studio  ## a blind second round of what people did not agree about: make annotate-adjudicate ROUND=r1 SECOND=r1b
-	$(call round) && $(PY) -m annotate adjudicate "$$STREAMVL_ROUND" "$$STREAMVL_SECOND" $(ARGS)
+	@$(round)
+	$(PY) -m annotate adjudicate "$$STREAMVL_ROUND" "$$STREAMVL_SECOND" $(ARGS)
 
 annotate-merge: $(VENV)/studio  ## a new folder with what people corrected, built anew and checked: make annotate-merge ROUND=r1 [SECOND=r1b] [TO=dir]
-	$(call round) && $(PY) -m annotate merge "$$STREAMVL_ROUND" $(if $(SECOND),--second "$$STREAMVL_SECOND") $(if $(filter file,$(origin TO)),,--to "$$STREAMVL_TO") $(ARGS)
+	@$(round)
+	$(PY) -m annotate merge "$$STREAMVL_ROUND" $(if $(SECOND),--second "$$STREAMVL_SECOND") $(if $(filter file,$(origin TO)),,--to "$$STREAMVL_TO") $(ARGS)
 
 annotate-report: $(VENV)/studio  ## the round's page, agreement and disputes: make annotate-report ROUND=r1
-	$(call round) && $(PY) -m annotate report "$$STREAMVL_ROUND" $(ARGS)
+	@$(round)
+	$(PY) -m annotate report "$$STREAMVL_ROUND" $(ARGS)
 
 train: $(VENV)/ready $(lessons)  ## one stage under accelerate: make train STAGE=1 [CONFIG=file.yaml]
 	$(PY) -m recipes train --stage $(STAGE) --config $(recipe) $(ARGS)

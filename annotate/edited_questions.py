@@ -128,7 +128,10 @@ def _evidence(row: StreamingQA, ask: int, events: Sequence[Event]) -> tuple[Evid
         elif start == row.ask_ns:
             start = ask
         if end < start:
-            raise _FlawError(f"asked at {ask} ns it rests on what is seen in [{start}, {end}) ns, which cannot be")
+            told = f"which is over at {end} ns" if start == ask else f"which begins at {start} ns"
+            raise _FlawError(
+                f"asked at {ask} ns it comes too {'late' if start == ask else 'early'} for its proof, {told}"
+            )
         pieces.append(piece.model_copy(update={"start_ns": start, "end_ns": end}))
     return tuple(pieces)
 

@@ -141,6 +141,7 @@ def _plan(
         data_digest=digest_of(data, manifest.kind),
         items_sha256=manifest.items_sha256,
         merged=tuple(sorted_items.merged),
+        fewer=tuple(sorted_items.fewer(results, manifest.overlap)),
         partly=tuple(sorted_items.partly),
         disputed=tuple(sorted_items.disputed.values()),
         points=tuple(point for points in sorted_items.points.values() for point in points),
@@ -195,6 +196,13 @@ class _Sorted:
             result = results[key]
             standing = result.part if isinstance(result, Undecided) else result
             yield from standing.outvoted if standing is not None else ()
+
+    def fewer(self, results: Mapping[str, Standing | Undecided], overlap: int) -> Iterator[str]:
+        """Items merged as a whole that fewer people did than were asked for."""
+        for key in self.merged:
+            result = results[key]
+            if isinstance(result, Standing) and len(set(result.annotators)) < overlap:
+                yield key
 
     def open_ids(self, item: Item) -> frozenset[str]:
         """What an item shows and stays as it is."""

@@ -68,10 +68,10 @@ class Merged(Part):
     """What a merge did: `merge.json`.
 
     `data` is the parent, relative to the folder; `data_digest` stands for its records. `merged` are the keys of items
-    whose whole work was taken; `disputed`, `unusable` and `left_out` are the others. `partly` are those in dispute of
-    which something was taken, `points` what of them stays as it was, `outvoted` what fewer than half drew. `earlier`
-    counts the parent's own corrections, `edits` those of this round; `corrections_sha256` is of the table, None where
-    there is none.
+    whose whole work was taken, `fewer` those of them that fewer people did than were asked for; `disputed`, `unusable`
+    and `left_out` are the others. `partly` are those in dispute of which something was taken, `points` what of them
+    stays as it was, `outvoted` what fewer than half drew. `earlier` counts the parent's own corrections, `edits` those
+    of this round; `corrections_sha256` is of the table, None where there is none.
     """
 
     round: str
@@ -81,6 +81,7 @@ class Merged(Part):
     data_digest: str
     items_sha256: str
     merged: Many[str]
+    fewer: Many[str]
     partly: Many[str]
     disputed: Many[Left]
     points: Many[Point]
@@ -107,6 +108,8 @@ def merged_page(to: Path) -> Merged:
 def told(page: Merged) -> Iterator[str]:
     """What a merge did, a line each: items, corrections, what is in dispute, what cannot be."""
     yield f"{len(page.merged)} items merged, {len(page.disputed)} disputed, {len(page.unusable)} unusable"
+    if page.fewer:
+        yield f"of the merged items {len(page.fewer)} had fewer people than were asked for; see fewer in {PAGE}"
     for count in page.edits:
         yield f"{count.action} {count.of}: {count.number}"
     for trouble in page.troubles:

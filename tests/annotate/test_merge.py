@@ -363,3 +363,15 @@ def test_the_command_rebuilds_what_depends_on_a_round_and_proves_it(parent, tmp_
     with pytest.raises(AnnotateError, match="build ended with 1"):
         rebuild(to)
     assert "events.nonsense: unknown key" in capfd.readouterr().err
+
+
+def test_items_that_fewer_people_did_than_were_asked_for_are_told(parent, tmp_path):
+    items = items_of(parent, "qa")
+    asked = manifest_of(items, "qa").model_copy(update={"overlap": 2})
+    by_two, alone = standing(items[:1]), standing(items[1:], who=("a1",))
+    page = merge(asked, items, by_two | alone, data=parent, to=tmp_path / "to")
+    assert page.fewer == tuple(item.key for item in items[1:])
+    assert f"of the merged items {len(items) - 1} had fewer people than were asked for; see fewer in {PAGE}" in told(
+        page
+    )
+    assert not any("fewer people" in line for line in told(page.model_copy(update={"fewer": ()})))
