@@ -224,7 +224,12 @@ def build_streaming_qa(
             config,
             title="Streaming questions and answers",
             summary="Questions that arrive while a video runs, with what proves each answer and from when it is known.",
-            notes=[_CAUSALITY, _TOPIC, "Questions marked `unanswerable` have an answerable twin, named in `twin_id`."],
+            notes=[
+                _CAUSALITY,
+                _TOPIC,
+                "Questions marked `unanswerable` have an answerable twin, named in `twin_id`.",
+                *asked.notes,
+            ],
         )
         stage.commit(rejects=rejects, counts=counts, tools=tool_versions(*_TOOLS))
     collect_rejects(out)
@@ -315,6 +320,7 @@ def build_dialogue(
                 f"A user's turn says its `task` and what it is about. {_TOPIC}",
                 "Decisions are derived: `respond` at the first step at or after a turn's start, `standby` while a "
                 "question is pending, `silence` otherwise. Every grid is an exact view of the same turns.",
+                *asked.notes,
             ],
         )
         stage.commit(rejects=rejects, counts=counts, tools=tool_versions(*_TOOLS))

@@ -253,4 +253,4 @@ def test_the_subset_of_words_opens_as_a_dataset(out, server):
     rows = list(read_split(out / "streaming_qa", Subset("words", Wording, ""), "train"))
     assert rows
     assert {row.video_id for row in rows} == {SCENES[0].video.id}
-    assert "words" in (out / "streaming_qa/README.md").read_text()
+    assert "in the words of `chat:some-vlm` (revision r1)" in (out / "streaming_qa/README.md").read_text()
