@@ -164,17 +164,17 @@ def build(
 
     In a folder that was imported into, make the records of its file anew, with what people have corrected.
     """
-    names = ("events", "streaming_qa", "frame_events", "dialogue")
+    names = ("events", "streaming_qa", "frame_events", "dialogue", "teachers")
     settings = _settings("build", config, overrides, *names)
     with output_folder(_existing(out)):
         if (out / "import" / "manifest.json").exists():
             for stage in import_again(out, force=force):
                 _say(stage)
             return
-        _say(build_events(out, settings.events, force=force))
-        _say(build_streaming_qa(out, settings.streaming_qa, force=force))
+        _say(build_events(out, settings.events, teachers=settings.teachers, force=force))
+        _say(build_streaming_qa(out, settings.streaming_qa, teachers=settings.teachers, force=force))
         _say(build_frame_events(out, settings.frame_events, force=force))
-        _say(build_dialogue(out, settings.dialogue, force=force))
+        _say(build_dialogue(out, settings.dialogue, teachers=settings.teachers, force=force))
 
 
 @app.command()
