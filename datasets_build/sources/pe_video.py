@@ -112,7 +112,7 @@ def _counter(path: Path | None) -> Count:
         return count_pieces
     try:
         tokenizer = Tokenizer.from_file(str(path))
-    except Exception as error:
+    except Exception as error:  # the library raises no narrower one
         raise DataError(f"{path}: cannot be read as a tokenizer.json ({error})") from error
     return lambda text: len(tokenizer.encode(text, add_special_tokens=False).ids)
 
