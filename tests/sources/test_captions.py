@@ -104,6 +104,21 @@ def test_whisper_segments_with_words():
     assert sheet.duration_ns == 4 * S
 
 
+def test_words_as_whisper_timestamped_names_them():
+    words = [
+        {"text": "Eleven,", "start": 0.54, "end": 0.92, "confidence": 0.425},
+        {"text": "over", "start": 0.92, "end": 0.92, "confidence": 0.1},
+    ]
+    segment = {"id": 0, "start": 0.54, "end": 0.92, "text": " Eleven, over", "confidence": 0.494, "words": words}
+    sheet = parse({"text": " Eleven, over", "segments": [segment], "language": "en"})
+    assert [(row.kind, row.text, row.start_ns, row.end_ns, row.confidence) for row in sheet.rows] == [
+        ("caption", "Eleven, over", 540_000_000, 920_000_000, 0.494),
+        ("word", "Eleven,", 540_000_000, 920_000_000, 0.425),
+    ]
+    # Recognition sometimes gives a word no time at all.
+    assert codes(sheet) == ["bad_span"]
+
+
 def test_optional_fields():
     row = {"start": 1, "end": 2, "text": "x", "label": "jump", "language": "de", "kind": "label", "confidence": 0.25}
     (said,) = parse([{**row, "subject": "red circle"}]).rows

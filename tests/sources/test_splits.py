@@ -65,3 +65,14 @@ def test_neither_order_nor_repeats_matter(groups, shuffle, seed):
 def test_another_seed_deals_anew():
     groups = [f"group{n}" for n in range(100)]
     assert assign_splits(groups, SplitConfig()) != assign_splits(groups, SplitConfig(seed=1))
+
+
+def test_stated_splits_stand_and_the_others_are_dealt_as_without_them():
+    groups = [str(number) for number in range(20)]
+    stated = {"3": "validation", "7": "validation"}
+    found = assign_splits(groups, SplitConfig(), stated)
+    assert set(found) == set(groups)
+    assert (found["3"], found["7"]) == ("validation", "validation")
+    rest = assign_splits([group for group in groups if group not in stated], SplitConfig())
+    assert found == rest | stated
+    assert assign_splits(["3"], SplitConfig(), {"3": "test"}) == {"3": "test"}

@@ -144,6 +144,14 @@ def test_webvtt_leaves_notes_styles_and_settings_aside():
     assert "lost words" in sheet.faults[0].reason
 
 
+def test_a_line_of_spaces_ends_no_webvtt_cue():
+    # Web captions begin their first cue with one.
+    text = "WEBVTT\n\n00:01.000 --> 00:02.000\n \nhello\n\n00:02.000 --> 00:03.000\nhello\n \n\n \n"
+    sheet = parse_subtitles(text, "vtt")
+    assert (texts(sheet), sheet.faults) == (["hello", "hello"], ())
+    assert codes(parse_subtitles("WEBVTT\n\n00:01.000 --> 00:02.000\n\nhello\n", "vtt")) == ["no_text", "stray_text"]
+
+
 def test_webvtt_of_a_stream_is_refused_because_its_zero_is_elsewhere():
     text = "WEBVTT\nX-TIMESTAMP-MAP=MPEGTS:900000,LOCAL:00:00:00.000\n\n00:01.000 --> 00:02.000\nx\n"
     sheet = parse_subtitles(text, "vtt")
