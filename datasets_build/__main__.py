@@ -156,13 +156,13 @@ def build(
     force: ForceOption = False,
 ) -> None:
     """Make events, and from them the three datasets: streaming_qa, frame_events, dialogue."""
-    names = ("events", "streaming_qa", "frame_events", "dialogue")
+    names = ("events", "streaming_qa", "frame_events", "dialogue", "teachers")
     settings = _settings("build", config, overrides, *names)
     with output_folder(_existing(out)):
-        _say(build_events(out, settings.events, force=force))
-        _say(build_streaming_qa(out, settings.streaming_qa, force=force))
+        _say(build_events(out, settings.events, teachers=settings.teachers, force=force))
+        _say(build_streaming_qa(out, settings.streaming_qa, teachers=settings.teachers, force=force))
         _say(build_frame_events(out, settings.frame_events, force=force))
-        _say(build_dialogue(out, settings.dialogue, force=force))
+        _say(build_dialogue(out, settings.dialogue, teachers=settings.teachers, force=force))
 
 
 @app.command()

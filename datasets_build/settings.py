@@ -11,6 +11,7 @@ from datasets_build.core.config import Config
 from datasets_build.perception.perceive import PerceiveConfig
 from datasets_build.report.build import ReportConfig
 from datasets_build.sources.index import IndexConfig
+from datasets_build.teachers.settings import TeachersConfig
 
 
 class Settings(Config):
@@ -22,5 +23,6 @@ class Settings(Config):
     streaming_qa: StreamingQAConfig = StreamingQAConfig()
     frame_events: FrameEventsConfig = FrameEventsConfig()
     dialogue: DialogueConfig = DialogueConfig()
+    teachers: TeachersConfig = TeachersConfig()
     check: CheckConfig = CheckConfig()
     report: ReportConfig = ReportConfig()

@@ -5,14 +5,30 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 
+from datasets_build.builders import captions
+from datasets_build.builders.captioned import captions_of
 from datasets_build.builders.corrected import in_order, with_twins
 from datasets_build.builders.dialogue import DialogueConfig, dialogue_of
 from datasets_build.builders.events import EventsConfig, events_of
 from datasets_build.builders.facts import Desk, FactsConfig, Timeline, seed_of
 from datasets_build.builders.frame_events import FrameEventsConfig, VideoEvents, view_of
 from datasets_build.builders.streaming_qa import StreamingQAConfig, TeacherName, questions_of
+from datasets_build.builders.worded import (
+    WORDS,
+    Asked,
+    Kind,
+    Words,
+    dialogue_in,
+    dialogue_places,
+    question_in,
+    question_places,
+    unhurried,
+    worded,
+    writing,
+)
 from datasets_build.core.clock import FrameClock
 from datasets_build.core.config import Config
 from datasets_build.core.corrections import Corrections
@@ -36,13 +52,20 @@ from datasets_build.core.records import (
 from datasets_build.core.stage import Fingerprint, Stage, code_digest, collect_rejects, stage_digest
 from datasets_build.core.table import write_table
 from datasets_build.core.views import frames_subset
+from datasets_build.teachers.choose import cache_folder, open_model, open_teacher
+from datasets_build.teachers.interview import interview
+from datasets_build.teachers.reword import ModelTeacher
+from datasets_build.teachers.settings import TeachersConfig
 from datasets_build.teachers.teacher import Teacher
 from datasets_build.teachers.template import TERSE, load_template
 
-TEACHERS: Mapping[TeacherName, Callable[[], Teacher]] = {
-    "template": load_template,
-    "terse": lambda: load_template(TERSE),
+TEACHERS: Mapping[TeacherName, Callable[..., Teacher]] = {
+    "template": lambda *_: load_template(),
+    "terse": lambda *_: load_template(TERSE),
+    "chat": lambda settings: open_teacher("chat", settings),
+    "local": lambda settings: open_teacher("local", settings),
 }
+NO_MODELS = TeachersConfig()
 _TOOLS = ("numpy", "pyarrow", "pydantic")
 _CAUSALITY = (
     "At an instant a viewer has seen every frame up to it, that frame included. Evidence `[start_ns, end_ns)` has been "
@@ -60,52 +83,66 @@ class BuildError(DataError):
     """Tables from which no dataset can be built."""
 
 
-def _open(out: Path, name: str, config: Config, *, upstream: tuple[str, ...], teacher: Teacher, force: bool) -> Stage:
-    inputs = {stage: stage_digest(out, stage) for stage in upstream} | {"teacher": teacher.digest}
+def _open(out: Path, name: str, config: Config, *, upstream: tuple[str, ...], teacher: str, force: bool) -> Stage:
+    """Open a stage; `teacher` is a digest of what decides its words."""
+    inputs = {stage: stage_digest(out, stage) for stage in upstream} | {"teacher": teacher}
     inputs |= Corrections(out).inputs
     code = code_digest("builders", "teachers")
     return Stage.open(out, name, Fingerprint.of(config, code=code, inputs=inputs), force=force)
 
 
-def build_events(out: Path, config: EventsConfig, *, force: bool = False) -> Stage:
+def build_events(
+    out: Path, config: EventsConfig, *, force: bool = False, teachers: TeachersConfig = NO_MODELS
+) -> Stage:
     """Make `OUT/events` from the index and what was perceived.
 
     Raises:
         StageError: an earlier stage is missing, or the folder belongs to other settings.
         TableError: a table is broken or out of order.
+        ModelError: a teacher that is a model cannot be had or has gone for good.
     """
-    stage = _open(out, "events", config, upstream=("index", "perceive"), teacher=load_template(), force=force)
-    if not stage.done:
-        _write_events(stage, config)
+    model = None if config.teacher == "none" else open_model(config.teacher, teachers)
+    digest = load_template().digest
+    if model is not None:
+        digest += f" {model.digest} {captions.PROMPT.sha256} {teachers.attempts}"
+    stage = _open(out, "events", config, upstream=("index", "perceive"), teacher=digest, force=force)
+    if not stage.done and model is None:
+        _write_events(stage, config, None)
+    elif not stage.done and model is not None:
+        with interview(model, cache_folder(out, teachers), attempts=teachers.attempts) as held:
+            _write_events(stage, config, Asked(held, teachers))
     collect_rejects(out)
     return stage
 
 
-def _write_events(stage: Stage, config: EventsConfig) -> None:
+def _write_events(stage: Stage, config: EventsConfig, asked: Asked | None) -> None:
     out, videos, corrections = stage.out, read_videos(stage.out), Corrections(stage.out)
     shots = VideoRows(table_path(out, Shot), Shot)
     signals = VideoRows(table_path(out, Signals), Signals)
     annotations = VideoRows(table_path(out, Annotation), Annotation)
+    seen = captions_of(out, videos, asked.held, config.captions) if asked and asked.held else repeat([])
     rejects: list[Reject] = []
     kept = 0
 
     def all_events() -> Iterator[Event]:
         nonlocal kept
-        for video in track(videos, total=len(videos), label="events"):
+        for video, captioned in zip(track(videos, total=len(videos), label="events"), seen, strict=False):
             cuts, curves, said = shots.take(video.id), signals.take(video.id), annotations.take(video.id)
             if not cuts:
                 rejects.append(_unseen(video))
                 continue
             found = events_of(video, clock_of(out, video), cuts, curves, said, config)
-            after = corrections.events(video.id, found.events)
-            rejects.extend([*found.rejects, *after.stale])
+            told = [each for each in captioned if isinstance(each, Event)]
+            after = corrections.events(video.id, in_order([*found.events, *told]))
+            rejects.extend([*found.rejects, *(each for each in captioned if isinstance(each, Reject)), *after.stale])
             kept += 1
             yield from in_order(after.rows)
 
     count = write_table(stage.final / "events.parquet", Event, all_events())
     for rows in (shots, signals, annotations):
         rows.finish()
-    stage.commit(rejects=rejects, counts={"videos": kept, "events": count}, tools=tool_versions(*_TOOLS))
+    counts = {"videos": kept, "events": count} | (asked.counts() if asked else {})
+    stage.commit(rejects=rejects, counts=counts, tools=tool_versions(*_TOOLS))
 
 
 def _unseen(video: Video) -> Reject:
@@ -125,6 +162,11 @@ class _Source:
     video: Video
     clock: FrameClock
     events: list[Event]
+
+    @property
+    def video_id(self) -> str:
+        """Whose it is."""
+        return self.video.id
 
     def desk(self, teacher: Teacher, facts: FactsConfig, *, seed: int) -> Desk:
         timeline = Timeline(self.clock, self.events, teacher, facts)
@@ -146,22 +188,31 @@ def _sources(out: Path, label: str) -> Iterator[_Source]:
         raise BuildError(f"{table_path(out, Event)}: no video has events, so there is nothing to build {label} from")
 
 
-def build_streaming_qa(out: Path, config: StreamingQAConfig, *, force: bool = False) -> Stage:
+def build_streaming_qa(
+    out: Path, config: StreamingQAConfig, *, force: bool = False, teachers: TeachersConfig = NO_MODELS
+) -> Stage:
     """Make the dataset `OUT/streaming_qa`. Raises as `build_events` does."""
-    teacher = TEACHERS[config.teacher]()
-    stage = _open(out, "streaming_qa", config, upstream=("index", "events"), teacher=teacher, force=force)
+    teacher = TEACHERS[config.teacher](teachers)
+    stage = _open(out, "streaming_qa", config, upstream=("index", "events"), teacher=teacher.digest, force=force)
+
+    def draw(source: _Source, writer: Teacher) -> list[StreamingQA]:
+        seed = seed_of(source.video.id, "streaming_qa", config.seed)
+        return questions_of(source.video, source.desk(writer, config.facts, seed=seed), config, seed=seed)
+
     if not stage.done:
         corrections, rejects = Corrections(out), list[Reject]()
         subsets = [Subset("qa", StreamingQA, "a question at an instant, its evidence, and its timed answers")]
-        with Publisher(stage.final, subsets) as publisher:
-            for source in _sources(out, "streaming_qa"):
-                seed = seed_of(source.video.id, "streaming_qa", config.seed)
-                desk = source.desk(teacher, config.facts, seed=seed)
-                asked = corrections.questions(source.video.id, questions_of(source.video, desk, config, seed=seed))
-                twinned = with_twins(asked)
-                rejects += twinned.stale
-                publisher.add("qa", source.video.split, twinned.rows)
-                publisher.add_video(source.video)
+        kind = Kind(draw, question_places, lambda _, row, words: question_in(row, words), config.seed)
+        with writing(teacher, out, teachers) as asked:
+            with Publisher(stage.final, [*subsets, *asked.subsets]) as publisher:
+                for made in worded(_sources(out, "streaming_qa"), teacher, kind):
+                    video = made.source.video
+                    twinned = with_twins(corrections.questions(video.id, made.rows))
+                    rejects += twinned.stale
+                    publisher.add("qa", video.split, twinned.rows)
+                    publisher.add(WORDS, video.split, made.wordings_of(twinned.rows))
+                    publisher.add_video(video)
+            counts = publisher.totals() | asked.counts()
         publish_card(
             stage,
             publisher,
@@ -170,7 +221,7 @@ def build_streaming_qa(out: Path, config: StreamingQAConfig, *, force: bool = Fa
             summary="Questions that arrive while a video runs, with what proves each answer and from when it is known.",
             notes=[_CAUSALITY, _TOPIC, "Questions marked `unanswerable` have an answerable twin, named in `twin_id`."],
         )
-        stage.commit(rejects=rejects, counts=publisher.totals(), tools=tool_versions(*_TOOLS))
+        stage.commit(rejects=rejects, counts=counts, tools=tool_versions(*_TOOLS))
     collect_rejects(out)
     return stage
 
@@ -179,7 +230,7 @@ def build_frame_events(out: Path, config: FrameEventsConfig, *, force: bool = Fa
     """Make the dataset `OUT/frame_events`. Raises as `build_events` does."""
     teacher = load_template()
     upstream = ("index", "perceive", "events")
-    stage = _open(out, "frame_events", config, upstream=upstream, teacher=teacher, force=force)
+    stage = _open(out, "frame_events", config, upstream=upstream, teacher=teacher.digest, force=force)
     if not stage.done:
         about = "a frame of the grid: which events are on, which began since the step before"
         views = [Subset(frames_subset(fps), FrameLabel, about) for fps in config.grids]
@@ -219,22 +270,35 @@ def _add_views(out: Path, config: FrameEventsConfig, publisher: Publisher) -> No
         publisher.add_video(video)
 
 
-def build_dialogue(out: Path, config: DialogueConfig, *, force: bool = False) -> Stage:
+def build_dialogue(
+    out: Path, config: DialogueConfig, *, force: bool = False, teachers: TeachersConfig = NO_MODELS
+) -> Stage:
     """Make the dataset `OUT/dialogue`. Raises as `build_events` does."""
-    teacher = TEACHERS[config.teacher]()
-    stage = _open(out, "dialogue", config, upstream=("index", "events"), teacher=teacher, force=force)
+    teacher = TEACHERS[config.teacher](teachers)
+    stage = _open(out, "dialogue", config, upstream=("index", "events"), teacher=teacher.digest, force=force)
+    drawn_with = unhurried(config, teacher.room) if isinstance(teacher, ModelTeacher) else config
+
+    def draw(source: _Source, writer: Teacher) -> list[Dialogue]:
+        seed = seed_of(source.video.id, "dialogue", config.seed)
+        return [dialogue_of(source.video, source.desk(writer, config.facts, seed=seed), drawn_with, seed=seed)]
+
+    def put(source: _Source, row: Dialogue, words: Words) -> Dialogue:
+        return dialogue_in(row, words, source.clock, config)
+
     if not stage.done:
         corrections, rejects = Corrections(out), list[Reject]()
         subsets = [Subset("dialogues", Dialogue, "a conversation over a video, with decisions on stated grids")]
-        with Publisher(stage.final, subsets) as publisher:
-            for source in _sources(out, "dialogue"):
-                seed = seed_of(source.video.id, "dialogue", config.seed)
-                desk = source.desk(teacher, config.facts, seed=seed)
-                held = [dialogue_of(source.video, desk, config, seed=seed)]
-                talked = corrections.dialogues(source.video.id, held)
-                rejects += talked.stale
-                publisher.add("dialogues", source.video.split, talked.rows)
-                publisher.add_video(source.video)
+        kind = Kind(draw, dialogue_places, put, config.seed)
+        with writing(teacher, out, teachers) as asked:
+            with Publisher(stage.final, [*subsets, *asked.subsets]) as publisher:
+                for made in worded(_sources(out, "dialogue"), teacher, kind):
+                    video = made.source.video
+                    talked = corrections.dialogues(video.id, made.rows)
+                    rejects += talked.stale
+                    publisher.add("dialogues", video.split, talked.rows)
+                    publisher.add(WORDS, video.split, made.wordings_of(talked.rows))
+                    publisher.add_video(video)
+            counts = publisher.totals() | asked.counts()
         publish_card(
             stage,
             publisher,
@@ -248,6 +312,6 @@ def build_dialogue(out: Path, config: DialogueConfig, *, force: bool = False) ->
                 "question is pending, `silence` otherwise. Every grid is an exact view of the same turns.",
             ],
         )
-        stage.commit(rejects=rejects, counts=publisher.totals(), tools=tool_versions(*_TOOLS))
+        stage.commit(rejects=rejects, counts=counts, tools=tool_versions(*_TOOLS))
     collect_rejects(out)
     return stage

@@ -9,6 +9,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from datasets_build.builders.captions import CaptionsConfig
 from datasets_build.builders.corrected import in_order
 from datasets_build.builders.curves import (
     Above,
@@ -27,6 +28,7 @@ from datasets_build.core.clock import FrameClock, Span
 from datasets_build.core.config import Config
 from datasets_build.core.records import Annotation, Event, Provenance, Reject, Shot, Signals, Video, derive_id
 from datasets_build.core.topics import ACTS, PICTURE_SET
+from datasets_build.teachers.settings import ModelName
 from datasets_build.teachers.template import load_template
 
 RULES_VERSION = "2"
@@ -39,10 +41,13 @@ class EventsConfig(Config):
 
     `recognise_ns` is how long a viewer looks at something before it can be told what it is. Instants (cuts) are known
     at once, subtitles when they start. `fade_reach_ns` bounds a fade on both sides of its darkest point. Without
-    `signals` nothing that was measured makes an event: cuts, fades and what is told remain.
+    `signals` nothing that was measured makes an event: cuts, fades and what is told remain. With a `teacher` a model
+    looks at the keyframes of every shot and says what is seen in it.
     """
 
     signals: bool = True
+    teacher: Literal["none"] | ModelName = "none"
+    captions: CaptionsConfig = CaptionsConfig()
     recognise_ns: int = Field(default=400 * _MS, ge=0)
     pan: Above = Above(on=0.08, off=0.04, min_ns=500 * _MS)
     tilt: Above = Above(on=0.08, off=0.04, min_ns=500 * _MS)

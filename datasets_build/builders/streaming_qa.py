@@ -38,7 +38,7 @@ Task = Literal[
     "shots",
     "watch",
 ]
-TeacherName = Literal["template", "terse"]
+TeacherName = Literal["template", "terse", "chat", "local"]
 Unit = tuple[Draft, ...]
 _NS_PER_MINUTE = 60_000_000_000
 _TRIES = 20
