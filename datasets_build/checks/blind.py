@@ -39,6 +39,7 @@ ABOUT: Mapping[Baseline, str] = {
 }
 _OPEN: frozenset[Kind] = frozenset({"number", "text", "when"})
 _BINS = 10
+_LEAST_ANSWERS = 4
 
 
 class BlindConfig(Config):
@@ -176,7 +177,10 @@ def _scores(kind: Kind, items: Sequence[Item]) -> Iterator[tuple[Baseline, Share
 def _chance(kind: Kind, items: Sequence[Item], distinct: int) -> float:
     if kind == "options":
         return sum(1 / len(item.options) for item in items) / len(items)
-    return 0.5 if kind in ("yes_no", "answerable") else 1 / distinct
+    if kind in ("yes_no", "answerable"):
+        return 0.5
+    # Where nothing says what could be answered, a dataset of one answer must not make that one the only one.
+    return 1 / max(_LEAST_ANSWERS, distinct)
 
 
 def _by_length(items: Sequence[Item], chance: float) -> Iterator[tuple[Baseline, Share, float, float]]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -21,7 +22,6 @@ from datasets_build.core.config import Config
 from datasets_build.core.files import DataError
 from datasets_build.core.layout import read_videos, table_path
 from datasets_build.core.records import Keyframe, Video
-from datasets_build.core.table import TableError, read_table
 
 SAME_PICTURES = ("split_by_pictures", "no video of another split shows the pictures of one to learn from")
 SAME_QUESTION = ("split_by_questions", "no question of another split is a question to learn from, in its special words")
@@ -30,6 +30,8 @@ BENCHMARK_QUESTION = ("benchmark_questions", "no question to learn from is a ben
 BENCHMARK_PICTURES = ("benchmark_pictures", "no video to learn from shows the pictures of a benchmark's")
 _LENGTH = 3
 _SLOTS = 1 << 20
+UNREADABLE = (pa.ArrowInvalid, pa.ArrowKeyError, OSError, KeyError)
+"""What pyarrow says of a file that is no table, or not one of the wanted columns."""
 
 
 class ContaminationConfig(Config):
@@ -81,12 +83,10 @@ def _pictures(
 ) -> None:
     album = _album(out, lambda made: made in held)
 
-    def judge(video: Video, alike: Sequence[str]) -> None:
-        breaches = [Breach(f"the pictures of video {name}, of split {videos[name].split}", "others") for name in alike]
-        ledger.note(*SAME_PICTURES, "perceive/keyframes.parquet", video.id, breaches)
-
     for video, alike in _alike(out, videos, album, config):
-        judge(video, alike)
+        others = [f"the pictures of {videos[name].uri}, which is in {videos[name].split}" for name in alike]
+        breaches = [Breach(f"{video.uri} with {other}", "one split for both") for other in others]
+        ledger.note(*SAME_PICTURES, "perceive/keyframes.parquet", video.id, breaches)
 
 
 def _foreign_pictures(
@@ -95,26 +95,27 @@ def _foreign_pictures(
     names = {video.id: video.uri for video in read_videos(folder)}
     album = _album(folder, lambda made: made in names)
     for video, alike in _alike(out, videos, album, config):
-        breaches = [Breach(f"the pictures of {folder}/{names[name]}", "others") for name in alike]
+        breaches = [Breach(f"{video.uri} with the pictures of {folder}/{names[name]}", "others") for name in alike]
         ledger.note(*BENCHMARK_PICTURES, "perceive/keyframes.parquet", video.id, breaches)
 
 
 def _album(out: Path, wanted: Callable[[str], bool]) -> Album:
     """The pictures of the wanted videos of a folder, hashed."""
     album = Album()
-    for row in _keyframes(out):
-        made = picture_hash(row.jpeg) if row.jpeg and wanted(row.video_id) else None
+    for video_id, jpeg in _keyframes(out):
+        made = picture_hash(jpeg) if wanted(video_id) else None
         if made is not None:
-            album.add(row.video_id, made)
+            album.add(video_id, made)
     return album
 
 
-def _keyframes(out: Path) -> Iterator[Keyframe]:
-    """A folder's keyframes; a table that cannot be read is another law's matter."""
+def _keyframes(out: Path) -> Iterator[tuple[str, bytes]]:
+    """Each keyframe's video and picture; a table that cannot be read is another law's matter."""
     path = table_path(out, Keyframe)
     try:
-        yield from read_table(path, Keyframe) if path.exists() else ()
-    except TableError:
+        for row in _columns(path, "video_id", "jpeg") if path.exists() else ():
+            yield str(row["video_id"]), row["jpeg"]
+    except UNREADABLE:
         return
 
 
@@ -122,17 +123,17 @@ def _alike(
     out: Path, videos: Mapping[str, Video], album: Album, config: ContaminationConfig
 ) -> Iterator[tuple[Video, list[str]]]:
     """Each train video that has pictures, with the videos of an album that show the same."""
-    for video_id, rows in groupby(_keyframes(out), key=lambda row: row.video_id):
+    for video_id, rows in groupby(_keyframes(out), key=itemgetter(0)):
         video = videos.get(video_id)
         if video is None or video.split != "train" or not album.sizes:
             continue
-        hashes = [made for made in (picture_hash(row.jpeg) for row in rows if row.jpeg) if made is not None]
+        hashes = [made for made in (picture_hash(jpeg) for _, jpeg in rows) if made is not None]
         met: Counter[str] = Counter()
         for made in hashes:
             met.update(album.near(made, config.picture_bits))
         if hashes:
             least = {name: config.picture_share * min(len(hashes), album.sizes[name]) for name in met}
-            yield video, sorted(name for name, number in met.items() if number >= least[name] and name != video_id)
+            yield video, sorted(name for name, number in met.items() if number >= least[name])
 
 
 def _asked(out: Path, splits: Sequence[str]) -> Iterator[Asking]:
@@ -144,12 +145,12 @@ def _asked(out: Path, splits: Sequence[str]) -> Iterator[Asking]:
         ):
             try:
                 yield from read(out, file) if (out / file).exists() else ()
-            except (pa.ArrowInvalid, pa.ArrowKeyError, OSError, KeyError):
+            except UNREADABLE:
                 # That a table cannot be read is another law's matter.
                 continue
 
 
-def _columns(path: Path, *names: str) -> Iterator[Mapping[str, object]]:
+def _columns(path: Path, *names: str) -> Iterator[Mapping[str, Any]]:
     # Only texts are wanted: whole records would take most of the time of a check.
     with pq.ParquetFile(path) as table:
         for batch in table.iter_batches(batch_size=1000, columns=list(names)):
@@ -164,8 +165,7 @@ def _alone(out: Path, file: str) -> Iterator[Asking]:
 def _said(out: Path, file: str) -> Iterator[Asking]:
     names = ("id", "video_id", "turns.list.element.role", "turns.list.element.text")
     for row in _columns(out / file, *names):
-        turns = row["turns"]
-        for turn in turns if isinstance(turns, list) else ():
+        for turn in row["turns"]:
             if turn["role"] == "user":
                 yield Asking(file, str(row["id"]), str(row["video_id"]), str(turn["text"]))
 
