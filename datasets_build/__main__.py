@@ -18,6 +18,9 @@ from datasets_build.core.files import DataError, read_rejects
 from datasets_build.core.progress import print_header, set_up_logging, tool_versions
 from datasets_build.core.stage import STAGES, Stage, output_folder, package_version, stale_inputs
 from datasets_build.core.worker import NO_SPACE
+from datasets_build.formats.export import FORMATS
+from datasets_build.formats.export import export as export_dataset
+from datasets_build.formats.format import Options
 from datasets_build.perception.perceive import perceive as perceive_stage
 from datasets_build.report.build import build_report
 from datasets_build.report.show import show as show_folder
@@ -188,6 +191,31 @@ def report(out: OutArgument, overrides: Overrides = None, config: ConfigOption =
     settings = _settings("report", config, overrides, "report")
     with output_folder(_existing(out)):
         print(f"{build_report(out, settings.report)}: open it in a browser")
+
+
+@app.command()
+def export(
+    dataset: Annotated[
+        Path, typer.Argument(metavar="DATASET", parser=_path, help="A finished dataset, such as OUT/streaming_qa.")
+    ],
+    form: Annotated[str, typer.Option("--format", "-f", help=f"One of {', '.join(FORMATS)}.")],
+    to: Annotated[Path, typer.Option("--to", metavar="DIR", parser=_path, help="The folder, outside OUT.")],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Options, such as layout=turns quality=95")
+    ] = None,
+    fps: Annotated[str, typer.Option("--fps", help="The grid of frames: native, or frames per second.")] = "2",
+    size: Annotated[int | None, typer.Option("--size", help="The longest side of a frame in pixels.")] = None,
+    max_steps: Annotated[int | None, typer.Option("--max-steps", help="Cut longer talks into windows.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Write anew what is there.")] = False,
+) -> None:
+    """Write a dataset in the files of a trainer, and say what they cannot hold; docs/formats.md shows each."""
+    named = {"fps": f"'{fps}'", "size": size, "max_steps": max_steps}
+    given = [f"{name}={value}" for name, value in named.items() if value is not None]
+    options = load_config(Options, None, [*given, *(overrides or [])])
+    print_header(f"streamvl {package_version()}: export {form}", tool_versions(*_TOOLS), flatten(options))
+    done = export_dataset(dataset, form, to, options, force=force)
+    print("\n".join(done.losses))
+    _say(done.stage)
 
 
 @app.command()
