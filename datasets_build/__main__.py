@@ -13,6 +13,7 @@ import typer
 
 from datasets_build.builders.build import build_dialogue, build_events, build_frame_events, build_streaming_qa
 from datasets_build.checks.check import run_checks
+from datasets_build.checks.exported import Exports
 from datasets_build.core.config import flatten, load_config
 from datasets_build.core.files import DataError, read_rejects
 from datasets_build.core.progress import print_header, set_up_logging, tool_versions
@@ -20,6 +21,7 @@ from datasets_build.core.stage import STAGES, Stage, output_folder, package_vers
 from datasets_build.core.worker import NO_SPACE
 from datasets_build.formats.export import FORMATS
 from datasets_build.formats.export import export as export_dataset
+from datasets_build.formats.verify import check_export
 from datasets_build.formats.format import Options
 from datasets_build.perception.perceive import perceive as perceive_stage
 from datasets_build.report.build import build_report
@@ -168,11 +170,16 @@ def check(
     rebuild: Annotated[
         bool, typer.Option("--rebuild", help="Also build the datasets anew from index and perceive: the same bytes.")
     ] = False,
+    exports: Annotated[
+        list[Path] | None,
+        typer.Option("--export", parser=_path, help="Also check a folder that `export` wrote; may be repeated."),
+    ] = None,
 ) -> None:
     """Prove on the written files that time is exact and nothing leaks; a broken law is exit code 1."""
     settings = _settings("check", config, overrides, "check")
     with output_folder(_existing(out)):
-        result = run_checks(out, settings.check, rebuild=_builds(settings) if rebuild else None)
+        foreign = Exports(exports or (), check_export)
+        result = run_checks(out, settings.check, rebuild=_builds(settings) if rebuild else None, exports=foreign)
     for violation in result.violations:
         print(violation)
     for warning in result.warnings:

@@ -16,6 +16,7 @@ from datasets_build.checks.blind import Blind, BlindConfig
 from datasets_build.checks.causality import EVENT_LAWS, QUESTION_LAWS
 from datasets_build.checks.contamination import ContaminationConfig, check_contamination
 from datasets_build.checks.conversation import DIALOGUE_LAWS
+from datasets_build.checks.exported import Exports, check_exports
 from datasets_build.checks.figures import Figure
 from datasets_build.checks.integrity import (
     SPLIT_BY_SOURCE,
@@ -117,16 +118,19 @@ class CheckResult:
         }
 
 
-def run_checks(out: Path, config: CheckConfig, *, rebuild: Builds | None = None) -> CheckResult:
+def run_checks(
+    out: Path, config: CheckConfig, *, rebuild: Builds | None = None, exports: Exports | None = None
+) -> CheckResult:
     """Prove the laws on the finished stages of `OUT` and write `OUT/check.json`.
 
     Args:
         out: the output folder.
         config: limits, and what to compare with.
         rebuild: builds the stages anew, to compare; None leaves that out.
+        exports: folders to which datasets of `out` were exported, and who reads them.
 
     Raises:
-        DataError: there is no index, or nothing has been built from it; or a benchmark's file cannot be read.
+        DataError: there is no index, or nothing has been built from it; or an export or a benchmark cannot be read.
     """
     stage_digest(out, "index")
     folders = existing(out, "events", *DATASETS)
@@ -151,6 +155,8 @@ def run_checks(out: Path, config: CheckConfig, *, rebuild: Builds | None = None)
         run.dialogue()
     run.figures()
     check_contamination(out, run.atlas.videos, config.contamination, ledger)
+    if exports is not None:
+        check_exports(out, exports, ledger)
     if rebuild is not None:
         check_rebuild(out, rebuild, ledger)
     laws = tuple(
