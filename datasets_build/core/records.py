@@ -295,7 +295,7 @@ class Answer(Part):
 
 
 class Probe(Part):
-    """An instant at which the answer is probed; `expected`: text, a number as text, yes / no; `known`: can it be told."""
+    """An instant at which the answer is probed: text, a number as text, yes / no; `known`: whether it can be told."""
 
     t_ns: Ns
     kind: Literal["count", "yes_no", "text", "known"]

@@ -57,8 +57,8 @@ class Due:
 
     `ends` holds the events that prove the first answer, each with the instant up to which it was seen; the answer is
     due at `at_ns` and right before `until_ns` (None: for good). `told` are the events that it tells of; `further` those
-    of later answers, each with the instant of its own; `number` is a count, `place` where something is. `watched` is the
-    span in which nothing else happened, which is evidence too. `stances` are the yes and no of a step in turn.
+    of later answers, each with the instant of its own; `number` is a count; `place` is where something is. `watched` is
+    the span in which nothing else happened, which is evidence too. `stances` are the yes and no of a step in turn.
     """
 
     at_ns: int
@@ -235,8 +235,14 @@ def _who(about: About, t: int, grounds: Grounds) -> Verdict:
     on = [fact for fact in facts if fact.is_on(t)]
     if unclear(facts, t) or len(on) != 1:
         return "an instant at which exactly one is under way"
+    if any(fact.event.label == "change_colour" and _beside(fact, on[0]) for fact in grounds.scene):
+        return "one that is called by one name while it lasts"
     until = first([on[0].off_ns, next_early(facts, t)])
     return Due(at_ns=t, ends={on[0].id: t}, until_ns=until, told=on)
+
+
+def _beside(fact: Fact, other: Fact) -> bool:
+    return fact.early_ns < other.off_ns and fact.done_ns > other.early_ns
 
 
 def _where(about: About, t: int, grounds: Grounds) -> Verdict:
