@@ -80,6 +80,8 @@ class Draft:
     unanswerable: bool = False
     standing: bool = False
     probes: tuple[Probe, ...] = ()
+    options: tuple[str, ...] = ()
+    correct_option: int | None = None
 
     @property
     def answerable_from_ns(self) -> int:
@@ -112,6 +114,7 @@ class Timeline:
         self.changes = Track(item for item in told if item.domain in ("camera", "picture"))
         self.texts = Track(item for item in told if item.event.label == TEXT_LABEL)
         self.topics = _by_topic(told)
+        self.speakable = frozenset(item.event.id for track in self.topics.values() for item in track.told)
         self.recolours = _recolours(told)
         self.closed = {key: track for key, track in self.topics.items() if all(map(self.is_closed, track.told))}
         self.subjects = _by_subject(told)

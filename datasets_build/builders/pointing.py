@@ -66,6 +66,6 @@ def where_at(desk: Desk, t: int) -> Draft | None:
     name, own, stay = desk.rng.choice(there)
     told = Happening("place", "", name, place_sentence(name, stay.place or ""))
     answer = desk.say(Request(intent="say_where", told=(told,)))
-    reply = desk.reply(answer, t, evidence=nothing_since(t, t), until=stay.end_ns)
+    reply = desk.reply(answer, t, evidence=nothing_since(t, t), until=desk.clock.snap_up(stay.end_ns))
     question = desk.write("ask_where", about=own.happening)
     return draft_of("where", "realtime", question, t, [reply], about=About(kind="subject", subject=name))

@@ -108,6 +108,7 @@ def changed(desk: Desk, since_ns: int, until_ns: int) -> bool:
 
 
 def tellable(desk: Desk, items: Sequence[Told]) -> bool:
+    """Whether there are words for some events, and no more of them than an answer tells of."""
     return 0 < len(items) <= desk.limits.max_told and all(item.topic is not None for item in items)
 
 

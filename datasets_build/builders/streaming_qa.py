@@ -23,6 +23,7 @@ from typing import Literal
 from pydantic import Field
 
 from datasets_build.builders import counting, looks, pointing, questions, sequences, twins
+from datasets_build.builders.choices import ChoicesConfig, with_options
 from datasets_build.builders.facts import Desk, Draft, FactsConfig
 from datasets_build.core.config import Config
 from datasets_build.core.records import Answer, StreamingQA, Video, derive_id
@@ -70,6 +71,7 @@ class StreamingQAConfig(Config):
     per_minute: float = Field(default=24.0, gt=0)
     least: int = Field(default=14, ge=1)
     most: int = Field(default=240, ge=1)
+    choices: ChoicesConfig = ChoicesConfig()
     facts: FactsConfig = FactsConfig()
 
 
@@ -251,7 +253,8 @@ def questions_of(video: Video, desk: Desk, config: StreamingQAConfig, *, seed: i
         if any(made in rows for made in ids):
             continue
         twins = list(reversed(ids)) if unit[-1].unanswerable else [None] * len(ids)
-        for made, twin, draft in zip(ids, twins, unit, strict=True):
+        chosen = with_options(desk, unit, config.choices, ids=ids, seed=seed)
+        for made, twin, draft in zip(ids, twins, chosen, strict=True):
             rows[made] = _record(made, video, desk, draft, seed=seed).model_copy(update={"twin_id": twin})
     return sorted(rows.values(), key=lambda row: (row.ask_ns, row.task, row.id))
 
@@ -279,6 +282,8 @@ def _record(made: str, video: Video, desk: Desk, draft: Draft, *, seed: int) -> 
             )
             for reply in draft.replies
         ),
+        options=draft.options,
+        correct_option=draft.correct_option,
         unanswerable=draft.unanswerable,
         test_points=draft.probes,
         provenance=desk.teacher.provenance(seed=seed, inputs=list(inputs)),

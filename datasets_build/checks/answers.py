@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from datasets_build.checks.laws import Breach, Known, Law
 from datasets_build.checks.looks import look_breaches
+from datasets_build.checks.options import OPTION_LAWS
 from datasets_build.checks.steps import place_breaches, step_breaches
 from datasets_build.checks.tasks import LONGEST_LIST, number_in
 from datasets_build.core.records import About, Answer, Evidence, StreamingQA
@@ -179,17 +180,6 @@ def _stands(facts: Sequence[Fact], ask_ns: int, least_ns: int, end_ns: int) -> l
     return [at for at in over if at < end_ns]
 
 
-def _options(row: StreamingQA, known: Known) -> Iterator[Breach]:
-    del known
-    right = row.correct_option
-    if (right is None) != (not row.options) or len(set(row.options)) < len(row.options):
-        yield Breach(
-            f"options {row.options}, correct_option {right}", "different options, one of them correct, or none"
-        )
-    elif right is not None and (right not in range(len(row.options)) or row.options[right] != row.answers[0].text):
-        yield Breach(f"correct_option {right} of {row.options}", "the one that says what the answer says")
-
-
 def _words(row: StreamingQA, about: About, due: Due, known: Known) -> Iterator[Breach]:
     del known
     writer = writer_of(row.provenance)
@@ -226,6 +216,6 @@ TRUTH_LAWS: tuple[Law[StreamingQA], ...] = (
     Law("counts_true", "a number is how many events of what is asked after are over by then", _law(_counts)),
     Law("looks_true", "a colour, shape or place is that of what is in the picture", _law(_looks)),
     Law("nothing_left_out", "every report and count that was asked for is there, when it is due", _law(_complete)),
-    Law("options_fit", "of different options the correct one says what the answer says", _options),
+    *OPTION_LAWS,
     Law("words_fit", "a template's question and answers say what they are about, and what is true", _law(_words)),
 )

@@ -249,7 +249,8 @@ def _where(about: About, t: int, grounds: Grounds) -> Verdict:
     stay = grounds.places.of(about.subject or "", t)
     if stay is None or stay.place is None:
         return "an instant at which its box lies in one quarter of the picture"
-    return Due(at_ns=t, until_ns=stay.end_ns, watched=(t, t), place=stay.place)
+    until = grounds.clock.snap_up(stay.end_ns)
+    return Due(at_ns=t, until_ns=until, watched=(t, t), place=stay.place)
 
 
 def _step(about: About, t: int, grounds: Grounds) -> Verdict:

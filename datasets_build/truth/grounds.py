@@ -37,7 +37,7 @@ class Grounds:
             (Fact(at.early_ns, at.done_ns, event.id, at.known_ns, at.off_ns, event) for event, at in bounds),
             key=lambda fact: fact[:3],
         )
-        self.places = Places(boxes)
+        self.clock, self.places = clock, Places(boxes)
         self.by_id = {fact.id: fact for fact in self._all}
         self._of: dict[About, list[Fact]] = {}
 
