@@ -19,7 +19,7 @@ from datasets_build.truth.grounds import (
     next_early,
     unclear,
 )
-from datasets_build.truth.looks import alone
+from datasets_build.truth.looks import alone, has_looks
 from datasets_build.truth.steps import Stance, stances
 
 KINDS: Mapping[str, frozenset[str]] = {
@@ -29,7 +29,7 @@ KINDS: Mapping[str, frozenset[str]] = {
     "tell_me_when": frozenset({"label", "caption", "line"}),
     "count_so_far": frozenset({"shots", "label"}),
     "next": frozenset({"scene"}),
-    "colour": frozenset({"scene"}),
+    "colour": frozenset({"scene", "label"}),
     "shape": frozenset({"scene"}),
     "order": frozenset({"scene", "label"}),
     "who": frozenset({"label"}),
@@ -199,7 +199,10 @@ def _look(task: str, t: int, grounds: Grounds) -> Verdict:
 
 
 def _colour(about: About, t: int, grounds: Grounds) -> Verdict:
-    del about
+    if about.kind == "label":
+        due = _who(about, t, grounds)
+        is_named = isinstance(due, Due) and has_looks(due.told[0])
+        return due if is_named or isinstance(due, str) else "one that is called by its colour and its shape"
     return _look("colour", t, grounds)
 
 

@@ -90,7 +90,7 @@ def test_a_good_question_of_every_task_breaks_nothing(row):
 
 def test_the_table_of_tasks_is_the_builders():
     # Some draw questions of other tasks: twins and the last thing are about what was before.
-    drawn = {"twins", "last", "tally", "shots", "watch"}
+    drawn = {"twins", "last", "tally", "shots", "watch", "attribute"}
     assert set(MODES) == set(streaming_qa.TASKS) - drawn
     assert {row.task for row in GOOD} == set(MODES)
     assert "video_start" in NEW_SHOT
