@@ -64,7 +64,8 @@ class Mix:
                 stays.update(unit)
         for asked in self._first.get(split, []):
             if asked and not stays.intersection(name for unit in asked for name in unit):
-                stays.update(min(asked, key=self._rank))
+                one: Unit = min(asked, key=self._rank)
+                stays.update(one)
         return frozenset(stays)
 
     def _rank(self, unit: Unit) -> str:
