@@ -154,7 +154,8 @@ FAULTS = {
     "later_answers_proved": qa(lambda rows: swap(
         rows, lambda r: len(r.answers) > 1, evidence=lambda r: tuple(p for p in r.evidence if p.role != "sufficient"))),
     "mode_fits": qa(lambda rows: swap(rows, lambda r: r.mode == "forward", mode="realtime")),
-    "test_points_right": qa(lambda rows: swap(rows, lambda r: r.test_points, test_points=lambda r: tuple(
+    "test_points_right": qa(lambda rows: swap(
+        rows, lambda r: r.test_points and r.mode == "counting", test_points=lambda r: tuple(
         Probe(t_ns=p.t_ns, kind=p.kind, expected=str(int(p.expected) + 1)) for p in r.test_points))),
     "question_says_something": qa(lambda rows: swap(rows, lambda r: True, question=" ")),
     "unanswerable_twin": qa(lambda rows: swap(rows, lambda r: r.unanswerable, twin_id=None)),
