@@ -293,7 +293,7 @@ def test_the_real_one_in_and_out(servers: Servers):
 
 @pytest.mark.slow
 def test_the_real_one_is_there_again_at_once_after_a_kill(servers: Servers):
-    home = servers.home("killed")
+    home = servers.home("killed-and-started")
     access = server.start(home)
     for _ in range(3):
         pid = running_pid(home)

@@ -439,7 +439,7 @@ def test_a_request_that_ran_out_of_time_was_carried_out_all_the_same(board, proj
 
 @pytest.mark.slow
 def test_a_server_killed_while_it_is_sent_to_loses_and_doubles_nothing(sdk, servers):
-    home = servers.home("killed")
+    home = servers.home("killed-while-sent-to")
     rows = postings(600, regions=8)
     with enter(server.start(home)) as board:
         project = board.project("killed", CONFIG)
