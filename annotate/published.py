@@ -17,6 +17,8 @@ from datasets_build.core.layout import video_root
 from datasets_build.core.records import Json
 
 LINKED = ("index", "perceive")
+IMPORT = "import"
+"""Where records were imported: from it they are made anew, as others are by the builders."""
 BUILT = ("events", "streaming_qa", "frame_events", "dialogue")
 SETTINGS = "build.yaml"
 """The settings of the parent, in a merged folder."""
@@ -33,7 +35,7 @@ def link_inputs(data: Path, to: Path) -> None:
         data: the finished folder.
         to: an empty folder.
     """
-    for stage in LINKED:
+    for stage in (*LINKED, IMPORT):
         if (data / stage / "manifest.json").is_file():
             shutil.copytree(data / stage, to / stage, copy_function=_link)
     content = read_json(data / "index" / "source.json")
@@ -69,9 +71,11 @@ def write_settings(data: Path, to: Path) -> None:
         AnnotateError: a manifest does not tell them.
     """
     tree: dict[str, Json] = {}
+    imported = (data / IMPORT / "manifest.json").is_file()
     for stage in BUILT:
         manifest = data / stage / "manifest.json"
-        if manifest.is_file():
+        # Records that were imported have no settings of builders.
+        if manifest.is_file() and not imported:
             tree[stage] = _settings(manifest)
     write_bytes(to / SETTINGS, yaml.safe_dump(tree, allow_unicode=True, sort_keys=False).encode())
 

@@ -22,6 +22,11 @@ from datasets_build.core.worker import NO_SPACE
 from datasets_build.formats.export import FORMATS
 from datasets_build.formats.export import export as export_dataset
 from datasets_build.formats.format import Options
+from datasets_build.formats.forms import FORMS
+from datasets_build.formats.hf import push_to_hub
+from datasets_build.formats.importing import ImportConfig, form_of, import_again, import_file, unit_of
+from datasets_build.formats.loss import Losses
+from datasets_build.formats.row_export import export_rows
 from datasets_build.formats.verify import check_export
 from datasets_build.perception.perceive import perceive as perceive_stage
 from datasets_build.report.build import build_report
@@ -158,10 +163,17 @@ def build(
     config: ConfigOption = None,
     force: ForceOption = False,
 ) -> None:
-    """Make events, and from them the three datasets: streaming_qa, frame_events, dialogue."""
+    """Make events, and from them the three datasets: streaming_qa, frame_events, dialogue.
+
+    In a folder that was imported into, make the records of its file anew, with what people have corrected.
+    """
     names = ("events", "streaming_qa", "frame_events", "dialogue", "teachers")
     settings = _settings("build", config, overrides, *names)
     with output_folder(_existing(out)):
+        if (out / "import" / "manifest.json").exists():
+            for stage in import_again(out, force=force):
+                _say(stage)
+            return
         _say(build_events(out, settings.events, teachers=settings.teachers, force=force))
         _say(build_streaming_qa(out, settings.streaming_qa, teachers=settings.teachers, force=force))
         _say(build_frame_events(out, settings.frame_events, force=force))
@@ -216,12 +228,37 @@ def report(out: OutArgument, overrides: Overrides = None, config: ConfigOption =
         print(f"{build_report(out, settings.report)}: open it in a browser")
 
 
+@app.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(metavar="FILE", parser=_path, help="A file of the format.")],
+    form: Annotated[str, typer.Option("--format", "-f", help=f"One of {', '.join(FORMS)}.")],
+    videos: Annotated[Path, typer.Option("--videos", parser=_path, help="The folder of the videos it is about.")],
+    out: Annotated[Path, typer.Option("--out", "-o", parser=_path, help="The output folder.")],
+    overrides: Overrides = None,
+    time_unit: Annotated[
+        str, typer.Option("--time-unit", help="Of plain numbers, if a format has none: s, frame.")
+    ] = "",
+    fps: Annotated[str, typer.Option("--fps", help="The grid whose steps --time-unit frame counts.")] = "1",
+    config: ConfigOption = None,
+    workers: WorkersOption = _WORKERS,
+    force: ForceOption = False,
+) -> None:
+    """Index a folder of videos, and make the records of a foreign file about them; docs/formats.md has each."""
+    settings = _settings("import", config, overrides, "index")
+    how = ImportConfig(format=form, unit=time_unit, fps=fps)
+    form_of(how), unit_of(how)
+    with output_folder(out):
+        _say(build_index(videos, out, settings.index, workers=workers))
+        for stage in import_file(file, out, how, force=force):
+            _say(stage)
+
+
 @app.command()
 def export(
     dataset: Annotated[
         Path, typer.Argument(metavar="DATASET", parser=_path, help="A finished dataset, such as OUT/streaming_qa.")
     ],
-    form: Annotated[str, typer.Option("--format", "-f", help=f"One of {', '.join(FORMATS)}.")],
+    form: Annotated[str, typer.Option("--format", "-f", help=f"One of {', '.join((*FORMATS, *FORMS))}.")],
     to: Annotated[Path, typer.Option("--to", metavar="DIR", parser=_path, help="The folder, outside OUT.")],
     overrides: Annotated[
         list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Options, such as layout=turns quality=95")
@@ -231,7 +268,15 @@ def export(
     max_steps: Annotated[int | None, typer.Option("--max-steps", help="Cut longer talks into windows.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Write anew what is there.")] = False,
 ) -> None:
-    """Write a dataset in the files of a trainer, and say what they cannot hold; docs/formats.md shows each."""
+    """Write a dataset in the files of a trainer or a corpus, and say what they cannot hold; docs/formats.md has all."""
+    if form in FORMS:
+        if overrides:
+            raise DataError(f"{overrides[0]}: {form} takes no options")
+        print_header(f"streamvl {package_version()}: export {form}", tool_versions(*_TOOLS), {})
+        stage = export_rows(dataset, form, to, force=force)
+        print("\n".join(Losses.read(stage.folder).lines()))
+        _say(stage)
+        return
     named = {"fps": f"'{fps}'", "size": size, "max_steps": max_steps}
     given = [f"{name}={value}" for name, value in named.items() if value is not None]
     options = load_config(Options, None, [*given, *(overrides or [])])
@@ -239,6 +284,21 @@ def export(
     done = export_dataset(dataset, form, to, options, force=force)
     print("\n".join(done.losses))
     _say(done.stage)
+
+
+@app.command()
+def push(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", parser=_path, help="A finished export of the format hf.")],
+    repo: Annotated[
+        str, typer.Argument(metavar="OWNER/NAME", help="The dataset repository; made where there is none.")
+    ],
+    public: Annotated[bool, typer.Option("--public", help="Let everybody read a repository that is made.")] = False,
+) -> None:
+    """Send an export to the Hugging Face hub, under the account of `hf auth login`."""
+    from huggingface_hub import HfApi
+
+    push_to_hub(folder, repo, HfApi(), private=not public)
+    print(f"{folder}: sent to {repo}")
 
 
 @app.command()

@@ -18,6 +18,7 @@ from datasets_build.checks.contamination import ContaminationConfig, check_conta
 from datasets_build.checks.conversation import DIALOGUE_LAWS
 from datasets_build.checks.exported import Exports, check_exports
 from datasets_build.checks.figures import Figure
+from datasets_build.checks.imported import IMPORTED_DIALOGUE_LAWS, IMPORTED_QUESTION_LAWS, LISTED, Imports
 from datasets_build.checks.integrity import (
     SPLIT_BY_SOURCE,
     check_manifest,
@@ -178,6 +179,7 @@ class _Run:
         self.names = Names()
         self.lively: dict[Split, set[str]] = {split: set() for split in SPLITS}
         self.corrections = Corrections(out)
+        self.imports = Imports(out)
 
     def splits(self) -> None:
         """No group and no file in two splits."""
@@ -203,7 +205,8 @@ class _Run:
             rows = {row.id: row for row in self._unique(group, "question", file) if isinstance(row, StreamingQA)}
             known = self._known(group, rows, "streaming_qa")
             for row in rows.values():
-                self._judge(file, row, known, (*QUESTION_LAWS, *TRUTH_LAWS, *LEAK_LAWS))
+                ours = (*QUESTION_LAWS, *TRUTH_LAWS, *LEAK_LAWS)
+                self._judge(file, row, known, IMPORTED_QUESTION_LAWS if self._imported(file, row, known) else ours)
                 self.blind.question(row, group.video)
                 self.balance.question(row, group.video)
                 self._resolve(file, row, known)
@@ -215,7 +218,8 @@ class _Run:
             known = self._known(group, {}, "dialogue")
             for row in self._unique(group, "dialogue", file):
                 assert isinstance(row, Dialogue), "the walk reads dialogues"
-                self._judge(file, row, known, (*DIALOGUE_LAWS, *REPLY_LAWS, *MISHAP_LAWS, *TURN_LEAK_LAWS))
+                ours = (*DIALOGUE_LAWS, *REPLY_LAWS, *MISHAP_LAWS, *TURN_LEAK_LAWS)
+                self._judge(file, row, known, IMPORTED_DIALOGUE_LAWS if self._imported(file, row, known) else ours)
                 self.blind.dialogue(row, group.video)
                 self.balance.dialogue(row, group.video)
                 self._resolve(file, row, known)
@@ -295,6 +299,13 @@ class _Run:
         boxes = self.atlas.boxes_of(group.video.id) if stage == "streaming_qa" else []
         window_ns = longest_window(self.out / stage)
         return Known(group.video, group.clock, events, rows, boxes=boxes, window_ns=window_ns)
+
+    def _imported(self, file: str, row: StreamingQA | Dialogue, known: Known) -> bool:
+        """Whether a record came from a foreign file; one that says so is listed by the import."""
+        if not self.imports.has(row):
+            return False
+        self.ledger.note(*LISTED, file, row.id, self.imports.unlisted(row, known.video))
+        return True
 
     def _judge(self, file: str, row: R, known: Known, laws: tuple[Law[R], ...]) -> None:
         for law in (*TIME_LAWS, *laws):

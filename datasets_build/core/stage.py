@@ -30,7 +30,7 @@ from datasets_build.core.files import (
 )
 from datasets_build.core.records import SCHEMA_VERSION, Json, Reject
 
-STAGES = ("index", "perceive", "events", "streaming_qa", "frame_events", "dialogue", "augment")
+STAGES = ("index", "perceive", "import", "events", "streaming_qa", "frame_events", "dialogue", "augment")
 _PACKAGE = Path(__file__).resolve().parent.parent
 _REBUILD = "use another OUT, or rebuild it with --force (make: FORCE=1)"
 
@@ -296,7 +296,7 @@ def lost_files(out: Path, name: str) -> list[Path]:
 
 def verb_of(stage: str) -> str:
     """The command that makes a stage."""
-    return stage if stage in ("index", "perceive") else "build"
+    return stage if stage in ("index", "perceive", "import") else "build"
 
 
 def collect_rejects(out: Path) -> list[Reject]:

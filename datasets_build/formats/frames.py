@@ -70,8 +70,9 @@ def save_frames(reel: Reel, indices: Iterable[int], job: Job) -> Path | None:
     folder = job.work / FOLDER / reel.video.id
     if folder.exists():
         return folder
-    if not reel.path.is_file():
-        job.rejects.append(_unread(reel, VideoError("no_file", f"{reel.video.uri}: no such file")))
+    problem = _changed(reel)
+    if problem is not None:
+        job.rejects.append(_unread(reel, problem))
         return None
     aside = job.work / f"{reel.video.id}.part"
     shutil.rmtree(aside, ignore_errors=True)
@@ -87,6 +88,17 @@ def save_frames(reel: Reel, indices: Iterable[int], job: Job) -> Path | None:
     folder.parent.mkdir(exist_ok=True)
     publish_folder(aside, folder)
     return folder
+
+
+def _changed(reel: Reel) -> VideoError | None:
+    """What is wrong with a video's file before it is read."""
+    uri, path = reel.video.uri, reel.path
+    if not path.is_file():
+        return VideoError("no_file", f"{uri}: no such file")
+    if path.stat().st_size != reel.video.bytes:
+        found = path.stat().st_size
+        return VideoError("file_changed", f"{uri}: has {found} bytes, expected {reel.video.bytes}; index it anew")
+    return None
 
 
 def _unread(reel: Reel, error: VideoError) -> Reject:

@@ -97,6 +97,8 @@ def samples_of(reel: Reel, options: Options, losses: LossReport, *, turn_loss: b
 def _of_talk(talk: Talk, reel: Reel, options: Options, losses: LossReport, *, turn_loss: bool) -> Iterator[Sample]:
     found = steps_of(talk, reel.clock, options.rate)
     losses.lose("turn after the last step", "use a finer grid (fps)", talk.id, times=len(found.late))
+    system = sum(turn.role == "system" for turn in talk.turns)
+    losses.lose("turn of the system", "the system speaks at the start alone", talk.id, times=system)
     _tell(talk, found.steps, losses)
     for window in windows_of(talk, found.steps, options.max_steps):
         if not window.turns:

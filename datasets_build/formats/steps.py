@@ -187,7 +187,7 @@ def _in_order(turns: Sequence[Turn]) -> tuple[Turn, ...]:
 
 
 def steps_of(talk: Talk, clock: FrameClock, fps: Fraction | None) -> Stepped:
-    """A talk on a grid of its video.
+    """A talk on a grid of its video; turns of the system stand at no step.
 
     Args:
         talk: on the clock's video.
@@ -199,11 +199,11 @@ def steps_of(talk: Talk, clock: FrameClock, fps: Fraction | None) -> Stepped:
     users: list[list[Turn]] = [[] for _ in times]
     said: list[list[Turn]] = [[] for _ in times]
     late = []
-    for turn in talk.turns:
+    for turn in (turn for turn in talk.turns if turn.role != "system"):
         place = bisect_left(times, turn.end_ns if turn.role == "user" else turn.start_ns)
         if place == len(times):
             late.append(turn)
-        elif turn.role != "system":
+        else:
             (users if turn.role == "user" else said)[place].append(turn)
     states = _states(talk, clock, fps)
     # After the last answer nothing is asked any more, so nothing is decided.

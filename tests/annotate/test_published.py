@@ -7,15 +7,17 @@ import pytest
 import yaml
 
 from annotate.errors import AnnotateError
-from annotate.published import LINKED, SETTINGS, link_inputs, write_settings
+from annotate.published import IMPORT, LINKED, SETTINGS, link_inputs, rebuild, write_settings
 from datasets_build.builders.dialogue import DialogueConfig
 from datasets_build.builders.events import EventsConfig
 from datasets_build.builders.facts import FactsConfig
 from datasets_build.builders.streaming_qa import StreamingQAConfig
 from datasets_build.core.config import load_config
 from datasets_build.core.files import write_json
-from datasets_build.core.layout import read_videos, video_path
+from datasets_build.core.layout import dataset_rows, read_videos, video_path
+from datasets_build.core.records import Dialogue
 from datasets_build.core.stage import Fingerprint
+from datasets_build.formats.importing import ImportConfig, import_file
 from datasets_build.settings import Settings
 from tests.augment.folders import tree
 from tests.builders.made import lively, write_out
@@ -113,3 +115,33 @@ def test_a_manifest_that_does_not_tell_is_refused(content, why, tmp_path):
     (tmp_path / "events" / "manifest.json").write_text(json.dumps(content))
     with pytest.raises(AnnotateError, match=why):
         write_settings(tmp_path, tmp_path)
+
+
+def imported(tmp_path):
+    """A folder whose records were imported."""
+    data = write_out(tmp_path / "data", [lively("one", seconds=1)])
+    (data / "videos").mkdir()
+    rows = [{"video_uid": "one", "conversation": [{"role": "user", "content": "Hello?", "time": 0.2}]}]
+    (tmp_path / "rows.json").write_text(json.dumps(rows))
+    import_file(tmp_path / "rows.json", data, ImportConfig(format="videollm_online"))
+    return data
+
+
+def test_what_was_imported_goes_along_and_needs_no_settings(tmp_path):
+    data = imported(tmp_path)
+    to = linked(data, tmp_path / "to")
+    assert tree(to / IMPORT) == tree(data / IMPORT)
+    write_settings(data, to)
+    assert yaml.safe_load((to / SETTINGS).read_text()) == {}
+    assert load_config(Settings, to / SETTINGS) == Settings()
+
+
+@pytest.mark.slow
+def test_imported_records_are_made_anew_from_their_file(tmp_path):
+    data = imported(tmp_path)
+    to = linked(data, tmp_path / "to")
+    write_settings(data, to)
+    rebuild(to)
+    before, after = (list(dataset_rows(out, "dialogue/dialogues", Dialogue)) for out in (data, to))
+    assert before == after
+    assert after[0].turns[0].text == "Hello?"
