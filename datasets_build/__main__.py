@@ -21,8 +21,8 @@ from datasets_build.core.stage import STAGES, Stage, output_folder, package_vers
 from datasets_build.core.worker import NO_SPACE
 from datasets_build.formats.export import FORMATS
 from datasets_build.formats.export import export as export_dataset
-from datasets_build.formats.verify import check_export
 from datasets_build.formats.format import Options
+from datasets_build.formats.verify import check_export
 from datasets_build.perception.perceive import perceive as perceive_stage
 from datasets_build.report.build import build_report
 from datasets_build.report.show import show as show_folder
