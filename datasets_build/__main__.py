@@ -22,6 +22,7 @@ from datasets_build.core.worker import NO_SPACE
 from datasets_build.formats.export import FORMATS
 from datasets_build.formats.export import export as export_dataset
 from datasets_build.formats.format import Options
+from datasets_build.formats.hf import push_to_hub
 from datasets_build.formats.verify import check_export
 from datasets_build.perception.perceive import perceive as perceive_stage
 from datasets_build.report.build import build_report
@@ -223,6 +224,21 @@ def export(
     done = export_dataset(dataset, form, to, options, force=force)
     print("\n".join(done.losses))
     _say(done.stage)
+
+
+@app.command()
+def push(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", parser=_path, help="A finished export of the format hf.")],
+    repo: Annotated[
+        str, typer.Argument(metavar="OWNER/NAME", help="The dataset repository; made where there is none.")
+    ],
+    public: Annotated[bool, typer.Option("--public", help="Let everybody read a repository that is made.")] = False,
+) -> None:
+    """Send an export to the Hugging Face hub, under the account of `hf auth login`."""
+    from huggingface_hub import HfApi
+
+    push_to_hub(folder, repo, HfApi(), private=not public)
+    print(f"{folder}: sent to {repo}")
 
 
 @app.command()

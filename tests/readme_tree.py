@@ -21,6 +21,7 @@ ABOUT = {
     "datasets_build/configs/demo.yaml": "the config of `make demo`",
     "datasets_build/configs/lessons.yaml": "the config of `make lessons`: drawn videos to learn from, from nothing",
     "datasets_build/core/card.md": "template of a dataset card",
+    "datasets_build/formats/card.md": "template of an export's README",
     "annotate/report/page.css": "how the round's page looks",
     "annotate/report/page.html": "the round's page, a template",
     "annotate/requirements-sdk.txt": "the client library of Label Studio, for the project's environment",

@@ -8,9 +8,10 @@ from typing import Literal, Protocol
 
 from datasets_build.core.records import Many, Ns, Part
 from datasets_build.formats.chats import Told
-from datasets_build.formats.format import Dataset, Job, Reel
+from datasets_build.formats.format import Dataset, FormatError, Job, Reel
 from datasets_build.formats.parquet import Content, content_of, write_parquet
 from datasets_build.formats.samples import Sample
+from datasets_build.formats.source import made_of
 from datasets_build.formats.steps import State
 
 NAME = "hf"
@@ -104,6 +105,12 @@ class Hub(Protocol):
 
 
 def push_to_hub(folder: Path, repo: str, hub: Hub, *, private: bool) -> None:
-    """Send a finished export to a dataset repository, card and manifest included."""
+    """Send a finished export to a dataset repository, card and manifest included.
+
+    Raises:
+        FormatError: the folder is no finished export of this format.
+    """
+    if made_of(folder).format != NAME:
+        raise FormatError(f"{folder}: is an export for {made_of(folder).format}, expected one of the format {NAME}")
     hub.create_repo(repo, repo_type="dataset", private=private, exist_ok=True)
     hub.upload_folder(repo_id=repo, folder_path=folder, repo_type="dataset", commit_message="streamvl export")
