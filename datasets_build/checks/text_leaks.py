@@ -15,9 +15,12 @@ from datasets_build.core.wording import absolute_time_in
 from datasets_build.truth.asides import said
 
 _VERDICT = re.compile(r"\W*(?:(yes)\b|(no|not)\b|(是的?|对|有的?)(?=\W|$)|(不是|没有|还没|否|不))", re.IGNORECASE)
+_PLACE = r"(?!\s+(?:the|an?|his|her|its|their|my|our|your|this|that|school|bed|work|sleep)\b)"
 _FUTURE = re.compile(
-    r"\b(?:will|shall|won['’]t|(?:is|are|am|be)\s+(?:going|about)\s+to|later\s+on|in\s+the\s+future|eventually|"
-    r"before\s+long)\b|\b\w+['’]ll\b|将会|将要|即将|快要|马上就|待会|稍后|过一会|不久后|接下来会|之后会|最终会",
+    # William's short name begins with a capital, and who is going to the door is under way.
+    r"\b(?-i:will|shall|WILL|SHALL)\b|\bwon['’]t\b|\b(?:I|you|he|she|it|we|they)['’]ll\b|\bin\s+the\s+future\b|"
+    rf"\b(?:is|are|am|be|['’]s|['’]re|['’]m)\s+(?:about\s+to\b|going\s+to\b{_PLACE})|"
+    r"将会|将要|即将|快要|马上就|待会|稍后|过一会|不久后|接下来会|之后会|最终会",
     re.IGNORECASE,
 )
 _WAITED_FOR = frozenset({"proactive"})

@@ -1,13 +1,10 @@
 """Leaks planted into a good folder, one kind at a time: each is found by its name, and the good folder raises none."""
 
-import io
 import json
 import random
 import shutil
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from datasets_build.checks.benchmarks import BenchmarkFile
 from datasets_build.checks.check import run_checks
@@ -29,6 +26,7 @@ from tests.checks.leaky import (
     one_turn,
     pictures_of,
     questions,
+    recoded,
     said,
     words,
 )
@@ -147,15 +145,6 @@ def in_both(plant_train, plant_test):
 
 def in_test(text):
     return one(f"{QA}/test.parquet", StreamingQA, lambda row: True, question=text)
-
-
-def recoded(jpeg):
-    """A picture as another encoder makes it: smaller, lighter, of lower quality."""
-    small = Image.open(io.BytesIO(jpeg)).convert("L").resize((48, 36))
-    made = io.BytesIO()
-    lighter = np.clip(np.asarray(small, np.int16) + 12, 0, 255).astype(np.uint8)
-    Image.fromarray(lighter).save(made, "JPEG", quality=60)
-    return made.getvalue()
 
 
 def a_copy(out):
