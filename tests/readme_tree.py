@@ -61,6 +61,7 @@ ABOUT = {
     "models/model_card.md.j2": "template of a package's model card",
     "tests/models/golden_positions.json": "positions by the published rule, written out",
     "docs/layouts.md": "positions and visibility of every layout, with pictures of the masks",
+    "docs/sources.md": "annotation files of the field: what becomes of each row, and which video is meant",
     "docs/streaming.md": "what a session can do, and where it differs from transformers",
     "docs/decoders.md": "which decoder reads which file, measured",
     "docs/performance.md": "speed, memory and set-up, measured, with the commands",

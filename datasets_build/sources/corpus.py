@@ -7,7 +7,7 @@ annotation or a reject; the rows of videos that are not there are counted, and t
 from __future__ import annotations
 
 import hashlib
-import logging
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -32,7 +32,6 @@ from datasets_build.sources.sidecars import Placed, place, reject, rejects_of
 from datasets_build.sources.video_json import VideoJsonConfig, read_video_json
 from datasets_build.sources.youcook2 import YouCook2Config, read_youcook2
 
-log = logging.getLogger(__name__)
 CorpusName = Literal[
     "activitynet", "charades", "coin", "ego4d", "epic_kitchens",
     "kinetics", "pe_video", "qvhighlights", "video_json", "youcook2",
@@ -68,7 +67,7 @@ _NAMED = 5
 
 @dataclass(frozen=True, slots=True)
 class CorpusFile:
-    """A corpus with its bytes known: `uri` is `format:name`, `version` the SHA-256 of its file.
+    """A corpus with its bytes known: `uri` is `format:name`, `version` the SHA-256 of its file, or of a folder's list.
 
     `digests` are those of every file that is read for it, by name.
     """
@@ -100,27 +99,29 @@ def identify(corpora: Sequence[CorpusSettings]) -> tuple[CorpusFile, ...]:
         DataError: a file cannot be read, or two corpora of one format have files of one name.
     """
     found = tuple(_identify(settings) for settings in corpora)
-    for place_, corpus in enumerate(found):
-        if corpus.uri in {other.uri for other in found[:place_]}:
-            raise DataError(f"index.corpora: found {corpus.uri} twice, expected files of different names")
+    twice = [uri for uri, count in Counter(corpus.uri for corpus in found).items() if count > 1]
+    if twice:
+        raise DataError(f"index.corpora: found {twice[0]} twice, expected files of different names")
     return found
 
 
 def _identify(settings: CorpusSettings) -> CorpusFile:
-    digests = {}
-    for path in settings.paths():
+    digests: dict[str, str] = {}
+    for number, path in enumerate(settings.paths()):
+        name = _name_of(path, settings.file)
         try:
-            digests[_name_of(path, settings.file)] = sha256_file(path)
+            # Tables of one name in two folders are two files.
+            digests[name if name not in digests else f"{name} ({number})"] = sha256_file(path)
         except OSError as error:
             raise DataError(f"{path}: cannot be read as a file of index.corpora ({error.strerror})") from error
-    own = settings.file.name
     listed = "".join(f"{name}\0{sha256}\n" for name, sha256 in digests.items())
-    version = digests.get(own) or hashlib.sha256(listed.encode()).hexdigest()
-    return CorpusFile(f"{settings.format}:{own}", version, digests, settings)
+    is_folder = settings.file.is_dir()
+    version = hashlib.sha256(listed.encode()).hexdigest() if is_folder else digests[settings.file.name]
+    return CorpusFile(f"{settings.format}:{settings.file.name}", version, digests, settings)
 
 
 def _name_of(path: Path, file: Path) -> str:
-    return path.relative_to(file.parent).as_posix() if path.is_relative_to(file.parent) else path.name
+    return path.relative_to(file).as_posix() if path != file and path.is_relative_to(file) else path.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,19 +151,23 @@ class Match:
         return sum(self.reading.entries[number].n_rows for number in numbers)
 
 
-def match_corpus(corpus: CorpusFile, usable: Iterable[str], unusable: Iterable[str], suffixes: Sequence[str]) -> Match:
-    """Read a corpus and find the video of each of its entries by name.
+def read_corpus_file(corpus: CorpusFile) -> Reading:
+    """All that a corpus says. Raises DataError when its file is not what its format says."""
+    return READERS[corpus.settings.format](corpus.settings)
+
+
+def match_corpus(
+    corpus: CorpusFile, reading: Reading, *, usable: Iterable[str], unusable: Iterable[str], suffixes: Sequence[str]
+) -> Match:
+    """Find the video of each entry of a corpus by name; pure.
 
     Args:
         corpus: from `identify`.
+        reading: what it says.
         usable: paths of videos below VIDEOS.
         unusable: paths of those that were left out.
         suffixes: what may end a video's name in the corpus.
-
-    Raises:
-        DataError: the file is not what its format says.
     """
-    reading = READERS[corpus.settings.format](corpus.settings)
     here, gone = _by_stem(usable), _by_stem(unusable)
     of_video: dict[str, tuple[int, ...]] = {}
     absent, left_out = [], {}

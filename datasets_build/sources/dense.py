@@ -8,7 +8,7 @@ All times are seconds from the start of the video, which both forms' corpora doc
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -116,7 +116,7 @@ def _database_sheet(name: str, value: Mapping[str, Value], form: DatabaseForm) -
     return collected.sheet(duration_ns)
 
 
-def known_label(label: str, labels: frozenset[str] | None) -> str:
+def known_label(label: str, labels: Collection[str] | None) -> str:
     """The label, if it is one of those there are. Raises CaptionError."""
     if labels is not None and label not in labels:
         raise CaptionError("unknown_label", f"found {show(label)}, expected one of {len(labels)} labels of the list")

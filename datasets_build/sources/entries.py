@@ -164,14 +164,22 @@ def json_lines(text: str) -> Iterator[tuple[str, Value | CaptionError]]:
 
 
 def csv_rows(text: str, path: Path, needed: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:
-    """Each row's place for people and its cells by column. Raises DataError when a needed column is missing."""
-    reader = csv.DictReader(io.StringIO(text, newline=""), restkey="", restval="")
-    columns = reader.fieldnames or []
-    missing = [name for name in needed if name not in columns]
-    if missing:
-        raise DataError(f"{path}: found columns {', '.join(columns)[:200]}, expected also {', '.join(missing)}")
-    for row in reader:
-        yield f"line {reader.line_num}", {str(name): str(cell) for name, cell in row.items()}
+    """Each row's place for people and its cells by column.
+
+    Raises:
+        DataError: a needed column is missing, or the table cannot be divided into cells.
+    """
+    # Strict: a quote that nobody closes would take the rest of the file for one cell.
+    reader = csv.DictReader(io.StringIO(text, newline=""), restkey="", restval="", strict=True)
+    try:
+        columns = reader.fieldnames or []
+        missing = [name for name in needed if name not in columns]
+        if missing:
+            raise DataError(f"{path}: found columns {', '.join(columns)[:200]}, expected also {', '.join(missing)}")
+        for row in reader:
+            yield f"line {reader.line_num}", {str(name): str(cell) for name, cell in row.items()}
+    except csv.Error as error:
+        raise DataError(f"{path}: line {reader.line_num}: cannot be read as a table ({error})") from error
 
 
 def decimal_of(text: str, name: str) -> Decimal:

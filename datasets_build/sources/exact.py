@@ -40,7 +40,15 @@ def _unique(pairs: list[tuple[str, Value]]) -> dict[str, Value]:
     if len(found) < len(pairs):
         twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
         raise ValueError(f"key {twice!r} stands twice in one object")
+    broken = next((key for key in found if _is_broken(key)), None)
+    if broken is not None:
+        raise ValueError(f"key {broken!a} holds half of a surrogate pair")
     return found
+
+
+def _is_broken(text: str) -> bool:
+    """Whether no table and no UTF-8 file can hold a text."""
+    return not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def show(value: object) -> str:
@@ -83,7 +91,7 @@ def string_of(value: Value, name: str) -> str:
     text = value.strip()
     if not text:
         raise CaptionError("no_text", f"{name}: found empty text, expected some")
-    if any("\ud800" <= letter <= "\udfff" for letter in text):
+    if _is_broken(text):
         raise CaptionError("bad_text", f"{name}: found half of a surrogate pair ({show(value)}), expected text")
     return text
 

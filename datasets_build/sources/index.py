@@ -34,8 +34,10 @@ from datasets_build.sources.corpus import (
     identify,
     licence_with,
     match_corpus,
+    read_corpus_file,
     stated_splits,
 )
+from datasets_build.sources.entries import Reading
 from datasets_build.sources.folder import FolderConfig, Listing, SidecarFile, VideoFile, list_folder
 from datasets_build.sources.probing import (
     Check,
@@ -117,9 +119,11 @@ def build_index(videos: Path, out: Path, config: IndexConfig, *, workers: int, f
     corpus = read_corpus(list_folder(videos, config.folder, skip=out), config, workers=workers)
     stage = _open_stage(out, corpus, config, force=force)
     if not stage.done:
+        # A file that is not of its corpus is told before hours of decoding.
+        readings = [read_corpus_file(told) for told in corpus.told]
         _probe_all(stage, corpus, config, workers=workers)
         _try_decoders(stage, corpus, config, workers=workers)
-        _publish(stage, corpus, config)
+        _publish(stage, corpus, readings, config)
     collect_rejects(out)
     _enforce_limit(stage, config)
     return stage
@@ -287,10 +291,11 @@ def _try_decoders(stage: Stage, corpus: Corpus, config: IndexConfig, *, workers:
             write_bytes(_part(stage, outcome.item.source, name), found.model_dump_json().encode())
 
 
-def _publish(stage: Stage, corpus: Corpus, config: IndexConfig) -> None:
+def _publish(stage: Stage, corpus: Corpus, readings: Sequence[Reading], config: IndexConfig) -> None:
     rejects = list(corpus.rejects)
     findings = [(source, _finding(stage, source)) for source in corpus.sources]
-    matches = _matches(corpus, config, usable=[source.uri for source, found in findings if found.video])
+    usable = [source.uri for source, found in findings if found.video]
+    matches = _matches(corpus, readings, config, usable=usable)
     videos = list(_finished(stage, findings, matches, config, rejects))
     (stage.final / "pts").mkdir()
     for video in videos:
@@ -318,11 +323,14 @@ def _publish(stage: Stage, corpus: Corpus, config: IndexConfig) -> None:
     stage.commit(rejects=rejects, counts=counts, tools=tool_versions(*_TOOLS))
 
 
-def _matches(corpus: Corpus, config: IndexConfig, *, usable: Sequence[str]) -> list[Match]:
-    """Every corpus, read and held against the videos."""
+def _matches(corpus: Corpus, readings: Sequence[Reading], config: IndexConfig, *, usable: Sequence[str]) -> list[Match]:
+    """Every corpus, held against the videos."""
     known = {file.uri for file in corpus.listing.videos} | {row.item for row in corpus.rejects}
     unusable = sorted(uri for uri in known - set(usable) if PurePosixPath(uri).suffix.lower() in config.folder.suffixes)
-    return [match_corpus(told, usable, unusable, config.folder.suffixes) for told in corpus.told]
+    return [
+        match_corpus(told, reading, usable=usable, unusable=unusable, suffixes=config.folder.suffixes)
+        for told, reading in zip(corpus.told, readings, strict=True)
+    ]
 
 
 def _finished(

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+from datasets_build.core.clock import NS_PER_S
 from datasets_build.core.files import DataError
 from datasets_build.sources.dense import known_label, label_lines
 from datasets_build.sources.entries import (
@@ -68,7 +69,7 @@ def _parse_table(text: str, config: KineticsConfig, labels: Sequence[str] | None
         trimmed = config.clips == "trimmed"
         span = (0, 0) if trimmed else (start_ns, end_ns)
         _add(collected, where, row.get("label", ""), labels, span=span, is_whole=trimmed)
-        stretch = f"_{start_ns // 10**9:06d}_{end_ns // 10**9:06d}" if trimmed else ""
+        stretch = f"_{start_ns // NS_PER_S:06d}_{end_ns // NS_PER_S:06d}" if trimmed else ""
         entries.append(Entry(names=(name + stretch,), sheet=collected.sheet(), split=split_named(row.get("split"))))
     return Reading(tuple(entries), tuple(faults))
 
@@ -105,7 +106,7 @@ def _add(
 
 def _named(label: str, labels: Sequence[str] | None) -> str:
     if not label.isdecimal():
-        return known_label(label, None if labels is None else frozenset(labels))
+        return known_label(label, labels)
     if labels is None:
         raise CaptionError("unknown_label", f"found {label}, expected a name, or a list of classes (setting labels)")
     if int(label) >= len(labels):

@@ -140,6 +140,8 @@ def test_a_file_of_another_format_is_an_error_and_leaves_no_index(videos, tmp_pa
     with pytest.raises(DataError, match=r"x\.csv: found columns a, b, expected also narration_id"):
         indexed(videos, tmp_path / "out", f"[{{format: epic_kitchens, file: {path}}}]")
     assert not (tmp_path / "out" / "index").exists()
+    # Told before any video was decoded.
+    assert not (tmp_path / "out" / ".work" / "index" / "parts").exists()
 
 
 def corpora(real_data: Path) -> str:

@@ -1,5 +1,6 @@
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import get_args
 
@@ -18,6 +19,7 @@ from datasets_build.sources.corpus import (
     licence_with,
     match_corpus,
     placed_of,
+    read_corpus_file,
     rejects_of_corpus,
     stated_splits,
 )
@@ -38,7 +40,8 @@ def captions(*names: str, times: tuple[tuple[float, float], ...] = ((1, 2), (3, 
 
 def matched(settings, usable: tuple[str, ...], unusable: tuple[str, ...] = ()) -> Match:
     (corpus,) = identify([settings])
-    return match_corpus(corpus, usable, unusable, SUFFIXES)
+    reading = read_corpus_file(corpus)
+    return match_corpus(corpus, reading, usable=usable, unusable=unusable, suffixes=SUFFIXES)
 
 
 def net(folder: Path, text: str, name: str = "val_1.json", **settings: object) -> ActivityNetConfig:
@@ -50,6 +53,17 @@ def test_every_corpus_can_be_chosen_by_its_name():
     for name in READERS:
         config = load_config(IndexConfig, None, [f"corpora=[{{format: {name}, file: some.file}}]"])
         assert (config.corpora[0].format, config.corpora[0].file) == (name, Path("some.file"))
+
+
+def test_the_page_tells_of_every_corpus():
+    page = Path(__file__).parents[2] / "docs" / "sources.md"
+    told = re.findall(r"^\| `(\w+)` \| ", page.read_text(encoding="utf-8"), re.MULTILINE)
+    assert told == ["format", *sorted(READERS)]
+    defaults = PEVideoConfig(file=Path("x"))
+    limits = (defaults.min_s, defaults.max_s, defaults.min_tokens_per_s, defaults.max_tokens_per_s)
+    assert "`min_s` {:g}, `max_s` {:g}, `min_tokens_per_s` {:g}, `max_tokens_per_s` {:g}".format(*limits) in (
+        page.read_text(encoding="utf-8")
+    )
 
 
 @pytest.mark.parametrize(
@@ -91,6 +105,22 @@ def test_the_fingerprint_follows_the_content_and_not_the_place(tmp_path):
         net(tmp_path / "a", captions("v_a"), labels=file(tmp_path, "labels.txt", "x\n")),
     ]
     assert first.fingerprint not in {identify([each])[0].fingerprint for each in others}
+
+
+def test_tables_of_one_name_are_two_files(tmp_path):
+    for folder in ("verbs", "nouns"):
+        (tmp_path / folder).mkdir()
+        file(tmp_path / folder, "classes.csv", f"id,key\n0,{folder}\n")
+    settings = EpicKitchensConfig(
+        file=file(tmp_path, "EPIC.csv", "x\n"),
+        verb_classes=tmp_path / "verbs" / "classes.csv",
+        noun_classes=tmp_path / "nouns" / "classes.csv",
+    )
+    (before,) = identify([settings])
+    assert set(before.digests) == {"EPIC.csv", "classes.csv", "classes.csv (2)"}
+    assert len(set(before.digests.values())) == 3
+    swapped = settings.model_copy(update={"verb_classes": settings.noun_classes, "noun_classes": settings.verb_classes})
+    assert identify([swapped])[0].fingerprint != before.fingerprint
 
 
 def test_files_that_are_not_there_or_of_one_name_are_errors(tmp_path):

@@ -88,6 +88,13 @@ def test_a_table_has_the_columns_that_are_needed():
         list(csv_rows("a\n1\n", Path("t.csv"), ("b", "a", "c")))
 
 
+def test_a_table_that_cannot_be_divided_into_cells_is_an_error():
+    # A quote that nobody closes swallows the rest of the file.
+    for text in ('a,b\n1,"x\n2,y\n3,z\n', 'a,b\n1,"' + "x" * 200_000):
+        with pytest.raises(DataError, match=r"t\.csv: line \d+: cannot be read as a table"):
+            list(csv_rows(text, Path("t.csv"), ("a",)))
+
+
 def test_numbers_in_cells_are_exact_or_refused():
     assert seconds_of(" 118.85206699999999 ", "duration") == 118_852_067_000
     for text in ("", "soon", "1,5"):

@@ -53,7 +53,7 @@ def test_what_is_no_time_is_refused(value, expected):
     assert code(fraction_of, value) == expected
 
 
-@pytest.mark.parametrize("text", ["{", "", '{"a": 1, "a": 2}', "[" * 100_000])
+@pytest.mark.parametrize("text", ["{", "", '{"a": 1, "a": 2}', '{"\\ud800": 1}', "[" * 100_000])
 def test_what_is_no_json_is_refused(text):
     assert code(load_json, text) == "not_json"
 
