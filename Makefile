@@ -68,7 +68,7 @@ help:  ## this page
 # Written last, so a set-up that was cut off is done again.
 $(VENV)/ready: pyproject.toml constraints.txt
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)
-	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[demo,dev]'
+	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[demo,dev,teachers]'
 	touch $@
 
 setup: $(VENV)/ready  ## make the virtual environment (every other target does it by itself)

@@ -33,6 +33,9 @@ ABOUT = {
     "datasets_build/report/page.html": "the report's page, a Jinja template",
     "datasets_build/report/page.js": "the report's list of videos, details and filter",
     "datasets_build/report/timeline.js": "the report's timeline: drawing, seeking, following the video",
+    "datasets_build/teachers/faithful.yaml": "words that decide whether two sentences say the same",
+    "datasets_build/teachers/prompts/describe.md": "what a model is asked about the pictures of a shot, a template",
+    "datasets_build/teachers/prompts/reword.md": "what a model is asked about a sentence, a template",
     "datasets_build/teachers/template.yaml": "phrasings per intent",
     "datasets_build/teachers/terse.yaml": "the fewest words per intent",
     "recipes/accelerate/cpu.yaml": "one process on a CPU",
@@ -63,6 +66,7 @@ ABOUT = {
     "docs/layouts.md": "positions and visibility of every layout, with pictures of the masks",
     "docs/sources.md": "annotation files of the field: what becomes of each row, and which video is meant",
     "docs/streaming.md": "what a session can do, and where it differs from transformers",
+    "docs/teachers.md": "models that write the words: what they may say, what it costs, what is told of it",
     "docs/decoders.md": "which decoder reads which file, measured",
     "docs/performance.md": "speed, memory and set-up, measured, with the commands",
 }

@@ -63,12 +63,11 @@ from datasets_build.teachers.settings import TeachersConfig
 from datasets_build.teachers.teacher import Teacher
 from datasets_build.teachers.template import TERSE, load_template
 
-TEACHERS: Mapping[TeacherName, Callable[..., Teacher]] = {
-    "template": lambda *_: load_template(),
-    "terse": lambda *_: load_template(TERSE),
-    "chat": lambda settings: open_teacher("chat", settings),
-    "local": lambda settings: open_teacher("local", settings),
+TEACHERS: Mapping[TeacherName, Callable[[], Teacher]] = {
+    "template": load_template,
+    "terse": lambda: load_template(TERSE),
 }
+"""Those that need no model."""
 NO_MODELS = TeachersConfig()
 _TOOLS = ("numpy", "pyarrow", "pydantic")
 _CAUSALITY = (
@@ -85,6 +84,12 @@ _TOPIC = (
 
 class BuildError(DataError):
     """Tables from which no dataset can be built."""
+
+
+def _teacher(name: TeacherName, teachers: TeachersConfig) -> Teacher:
+    if name == "chat" or name == "local":
+        return open_teacher(name, teachers)
+    return TEACHERS[name]()
 
 
 def _open(out: Path, name: str, config: Config, *, upstream: tuple[str, ...], teacher: str, force: bool) -> Stage:
@@ -198,7 +203,7 @@ def build_streaming_qa(
     out: Path, config: StreamingQAConfig, *, force: bool = False, teachers: TeachersConfig = NO_MODELS
 ) -> Stage:
     """Make the dataset `OUT/streaming_qa`. Raises as `build_events` does."""
-    teacher = TEACHERS[config.teacher](teachers)
+    teacher = _teacher(config.teacher, teachers)
     stage = _open(out, "streaming_qa", config, upstream=("index", "events"), teacher=teacher.digest, force=force)
     if not stage.done:
         _write_questions(stage, config, teacher, teachers)
@@ -338,7 +343,7 @@ def build_dialogue(
     out: Path, config: DialogueConfig, *, force: bool = False, teachers: TeachersConfig = NO_MODELS
 ) -> Stage:
     """Make the dataset `OUT/dialogue`. Raises as `build_events` does."""
-    teacher = TEACHERS[config.teacher](teachers)
+    teacher = _teacher(config.teacher, teachers)
     stage = _open(out, "dialogue", config, upstream=("index", "events"), teacher=teacher.digest, force=force)
     drawn_with = unhurried(config, teacher.room) if isinstance(teacher, ModelTeacher) else config
 

@@ -147,6 +147,7 @@ def _wordings(teacher: ModelTeacher, row: R, words: Words, kind: Kind[S, R]) -> 
                 place=place,
                 intent=found.sentence.intent,
                 draft=text,
+                named=found.sentence.named,
                 text=found.text,
                 kept=found.kept,
                 provenance=row.provenance if found.kept else _provenance(teacher, row.provenance, found.seed),

@@ -36,6 +36,7 @@ from datasets_build.checks.tables import TableRun
 from datasets_build.checks.text_leaks import LEAK_LAWS, TURN_LEAK_LAWS
 from datasets_build.checks.timing import FRAME_LAWS, TIME_LAWS
 from datasets_build.checks.walk import RESOLVES, Atlas, Group, Names, existing, walk
+from datasets_build.checks.worded import WordedRun
 from datasets_build.core.augmentation import AUGMENTED
 from datasets_build.core.config import Config
 from datasets_build.core.corrections import Corrections
@@ -201,10 +202,12 @@ class _Run:
 
     def streaming_qa(self) -> None:
         """Questions."""
+        words = WordedRun(self.out / "streaming_qa", self.ledger)
         for group, file in self._groups("streaming_qa", "qa", StreamingQA):
             rows = {row.id: row for row in self._unique(group, "question", file) if isinstance(row, StreamingQA)}
-            known = self._known(group, rows, "streaming_qa")
+            known, lines = self._known(group, rows, "streaming_qa"), words.lines(group.video)
             for row in rows.values():
+                words.judge(file, row, lines.get(row.id, {}), known)
                 ours = (*QUESTION_LAWS, *TRUTH_LAWS, *LEAK_LAWS)
                 self._judge(file, row, known, IMPORTED_QUESTION_LAWS if self._imported(file, row, known) else ours)
                 self.blind.question(row, group.video)
@@ -214,10 +217,12 @@ class _Run:
 
     def dialogue(self) -> None:
         """Dialogues."""
+        words = WordedRun(self.out / "dialogue", self.ledger)
         for group, file in self._groups("dialogue", "dialogues", Dialogue):
-            known = self._known(group, {}, "dialogue")
+            known, lines = self._known(group, {}, "dialogue"), words.lines(group.video)
             for row in self._unique(group, "dialogue", file):
                 assert isinstance(row, Dialogue), "the walk reads dialogues"
+                words.judge(file, row, lines.get(row.id, {}), known)
                 ours = (*DIALOGUE_LAWS, *REPLY_LAWS, *MISHAP_LAWS, *TURN_LEAK_LAWS)
                 self._judge(file, row, known, IMPORTED_DIALOGUE_LAWS if self._imported(file, row, known) else ours)
                 self.blind.dialogue(row, group.video)

@@ -145,7 +145,7 @@ class ChatModel:
                 reason, asked_s = str(error), error.wait_s
             if asked_s is not None and asked_s > config.longest_wait_s:
                 raise self._gone(f"{reason}; it asks to wait {asked_s:.0f} s, longer than longest_wait_s")
-            wait_s = min(_FIRST_WAIT_S * 2.0**tries, config.longest_wait_s) if asked_s is None else asked_s
+            wait_s = max(min(_FIRST_WAIT_S * 2.0 ** min(tries, 20), config.longest_wait_s), asked_s or 0.0)
             if asked_s is not None:
                 self._gate.hold(wait_s)
             if tries < config.max_retries:

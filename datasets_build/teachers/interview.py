@@ -189,7 +189,6 @@ def interview(model: Model, folder: Path, *, attempts: int) -> Iterator[Intervie
     Raises:
         StageError: another build uses the folder.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     with output_folder(folder):
         held = Interview(model, folder, attempts)
         try:

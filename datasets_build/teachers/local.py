@@ -59,7 +59,7 @@ class LocalModel:
         """Generate an answer: the same for the same question, attempt and machine.
 
         Raises:
-            ModelError: the weights cannot be loaded, or run out of memory.
+            ModelError: the weights cannot be loaded, take no pictures, or run out of memory.
         """
         import torch
 
@@ -71,7 +71,12 @@ class LocalModel:
         prompt = processor.apply_chat_template(
             [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False
         )
-        inputs = processor(text=[prompt], images=pictures or None, return_tensors="pt").to(device)
+        try:
+            inputs = processor(text=[prompt], images=pictures or None, return_tensors="pt").to(device)
+        except ValueError as error:
+            # Such as a chat template that has no place for pictures.
+            reason = " ".join(str(error).split())[:300]
+            raise ModelError(f"teachers.local.model: {self.name}: its processor refuses ({reason})") from error
         width = inputs["input_ids"].shape[1]
         sampling: dict[str, Any] = {"do_sample": False}
         if self._config.temperature > 0:

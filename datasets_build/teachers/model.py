@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -45,9 +46,14 @@ class Prompt:
 
     def fill(self, values: Mapping[str, str | int]) -> str:
         """The message with its places filled; a place without a value is an error."""
-        # The message is no web page: what is filled in has to stay as it is.
-        environment = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False)  # noqa: S701
-        return environment.from_string(self.source).render(values).strip()
+        return _compiled(self.source).render(values).strip()
+
+
+@lru_cache(maxsize=16)
+def _compiled(source: str) -> jinja2.Template:
+    # The message is no web page: what is filled in has to stay as it is.
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False)  # noqa: S701
+    return environment.from_string(source)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +82,7 @@ class Ask:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completion:
-    """What came back: text, why it ended, how many tokens were read and written, how often it was sent, and why not."""
+    """What came back: text, why it ended, how many tokens were read and written, and why nothing was said."""
 
     text: str
     stop: Stop

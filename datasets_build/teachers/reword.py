@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from datasets_build.core.records import Provenance, Record, derive_id
+from datasets_build.core.records import Many, Provenance, Record, derive_id
 from datasets_build.teachers.faithful import LISTS_DIGEST, named_words, unfaithful
 from datasets_build.teachers.interview import Interview, Kept, interview
 from datasets_build.teachers.model import Ask, Model, ModelError, Prompt, Reply
@@ -32,13 +32,15 @@ class Rewording(Reply):
 class Wording(Record):
     """Who wrote one sentence of a record. `place` says where: `question`, `answers.0`, `system`, or a turn's id.
 
-    `draft` is the template's sentence and `text` what stands in the record; `kept` says why these are the same.
+    `draft` is the template's sentence, `named` its words that were filled in, and `text` what stands in the record;
+    `kept` says why that is the draft.
     """
 
     record_id: str
     place: str
     intent: str
     draft: str
+    named: Many[str]
     text: str
     kept: str | None = None
     provenance: Provenance

@@ -25,6 +25,14 @@ class Word(Reply):
     text: str
 
 
+TEMPLATE = (
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{% for part in message['content'] %}"
+    "{% if part['type'] == 'image' %}<|vision_start|><|image_pad|><|vision_end|>{% else %}{{ part['text'] }}{% endif %}"
+    "{% endfor %}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+"""As that of the real family, which has a place for pictures; the tiny package's has one for video only."""
+
+
 def picture(level):
     held = io.BytesIO()
     Image.new("RGB", (64, 48), (level, 40, 200)).save(held, "JPEG")
@@ -43,7 +51,9 @@ def folder(tmp_path_factory):
     made = tmp_path_factory.mktemp("weights") / "tiny-vlm"
     torch.manual_seed(0)
     AutoModelForImageTextToText.from_config(tiny_config("qwen2_5_vl")).save_pretrained(made)
-    tiny_processor("qwen2_5_vl").save_pretrained(made)
+    processor = tiny_processor("qwen2_5_vl")
+    processor.chat_template = processor.tokenizer.chat_template = TEMPLATE
+    processor.save_pretrained(made)
     return made
 
 
@@ -102,6 +112,16 @@ def test_what_cannot_be_loaded_is_said(tmp_path):
         local(tmp_path).complete(ask(), attempt=0)
     with pytest.raises(ModelError, match=r"teachers\.local\.model: is empty"):
         LocalModel(LocalConfig())
+
+
+def test_a_template_without_a_place_for_pictures_is_said(folder, tmp_path):
+    for path in folder.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    tiny_processor("qwen2_5_vl").save_pretrained(tmp_path)
+    model = local(tmp_path)
+    assert model.complete(ask(), attempt=0).tokens_out == 12
+    with pytest.raises(ModelError, match="its processor refuses"):
+        model.complete(ask(pictures=(picture(1),)), attempt=0)
 
 
 def test_a_stopped_model_answers_nothing_more(folder):
