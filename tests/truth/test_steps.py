@@ -14,8 +14,8 @@ CLOCK = clock_from([1] * 199, 1)
 def event(name, start, end):
     return Event(
         id=name, video_id="v", start_ns=start * MS, end_ns=end * MS, label="move", label_set="world",
-        caption="It moves.", subject="red circle", is_point=start == end, known_from_ns=start * MS, confidence=1.0, source="annotation",
-        provenance=Provenance(kind="corpus", agent="test"),
+        caption="It moves.", subject="red circle", is_point=start == end, known_from_ns=start * MS, confidence=1.0,
+        source="annotation", provenance=Provenance(kind="corpus", agent="test"),
     )  # fmt: skip
 
 
