@@ -287,7 +287,6 @@ def _counts(asked: Asked) -> tuple[About, list[Reply]]:
 def _stances(asked: Asked, due: Due) -> tuple[About, list[Reply]]:
     """Whether a step is being carried out, from the question on."""
     rules, end_ns = asked.scene.rules, asked.scene.clock.end_ns
-    # Who is not followed any more was told as often as it is answered now.
     most = rules.max_answers if asked.about.every else len(asked.words.said)
     said = standing(due.stances, least_ns=rules.least_window_ns, most=most, end_ns=end_ns)
     if not any(stance.is_on for stance in said):
@@ -296,12 +295,19 @@ def _stances(asked: Asked, due: Due) -> tuple[About, list[Reply]]:
     for k, stance in enumerate(said):
         told = [stance.fact] if stance.fact and stance.is_on else []
         later = [_evidence(stance.fact, stance.at_ns, later=True)] if stance.fact else _proof(asked, due)
-        text = _text(asked, told, first=not k)
+        text = _said_then(asked, told, k)
         replies.append(_standing(asked, text, at=stance.at_ns, until=stance.until_ns, evidence=later))
     coming_in = coming(asked.scene.grounds.of(asked.about), asked.ask_ns)
     there = sum(stance.at_ns < end_ns for stance in due.stances)
     whole = len(said) == there and len(due.stances) == 1 + 2 * len(coming_in)
     return asked.about.model_copy(update={"every": asked.about.every and whole}), replies
+
+
+def _said_then(asked: Asked, told: Sequence[Fact], k: int) -> str:
+    """The words of an answer of many: its own where they still are true, for there are as many of each verdict."""
+    writer, said = writer_of(asked.words.written), asked.words.said
+    texts = answer_texts(writer, asked.task, asked.about, told, number=None) if writer else frozenset()
+    return said[k] if k < len(said) and said[k] in texts else _text(asked, told, first=not k)
 
 
 def _steps(facts: Sequence[Fact], ask_ns: int, least_ns: int) -> list[tuple[int, int, list[Fact]]]:

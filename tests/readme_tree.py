@@ -65,6 +65,7 @@ ABOUT = {
     "tests/models/golden_positions.json": "positions by the published rule, written out",
     "docs/layouts.md": "positions and visibility of every layout, with pictures of the masks",
     "docs/sources.md": "annotation files of the field: what becomes of each row, and which video is meant",
+    "docs/tasks.md": "the tasks of streaming questions: an example of each, what it needs, why it is causal; shares",
     "docs/streaming.md": "what a session can do, and where it differs from transformers",
     "docs/teachers.md": "models that write the words: what they may say, what it costs, what is told of it",
     "docs/decoders.md": "which decoder reads which file, measured",

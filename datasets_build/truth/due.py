@@ -233,13 +233,21 @@ def is_before(one: Fact, then: Fact) -> bool:
 
 
 def _who(about: About, t: int, grounds: Grounds) -> Verdict:
-    """The only one that does something, or the only text in the picture."""
+    """The only one that does something."""
+    due = _only(about, t, grounds)
+    if isinstance(due, str):
+        return due
+    if any(fact.event.label == "change_colour" and _beside(fact, due.told[0]) for fact in grounds.scene):
+        return "one that is called by one name while it lasts"
+    return due
+
+
+def _only(about: About, t: int, grounds: Grounds) -> Verdict:
+    """The only one that is under way."""
     facts = grounds.of(about)
     on = [fact for fact in facts if fact.is_on(t)]
     if unclear(facts, t) or len(on) != 1:
         return "an instant at which exactly one is under way"
-    if any(fact.event.label == "change_colour" and _beside(fact, on[0]) for fact in grounds.scene):
-        return "one that is called by one name while it lasts"
     until = first([on[0].off_ns, next_early(facts, t)])
     return Due(at_ns=t, ends={on[0].id: t}, until_ns=until, told=on)
 
@@ -285,7 +293,7 @@ _TASKS: Mapping[str, Callable[[About, int, Grounds], Verdict]] = {
     "order": _order,
     "who": _who,
     "where": _where,
-    "read": _who,
+    "read": _only,
     "step": _step,
     "clue": _clue,
 }

@@ -51,8 +51,7 @@ def rivals(task: str, about: About, ask_ns: int, due: Due, grounds: Grounds) -> 
         grounds: what happens in the video.
     """
     if task in ("happened_yet", "now") and about.kind in ("label", "caption", "line"):
-        some = next(iter(grounds.by_id.values()), None)
-        return [Telling()] if due.told else [Telling([some])] if some else []
+        return [Telling()] if due.told else [Telling([fact]) for fact in grounds.of(about)[:1]]
     if task == "count_so_far":
         number = due.number or 0
         return [Telling(number=number + by) for by in _OFF_BY if number + by >= 0]

@@ -20,7 +20,7 @@ from datasets_build.checks.timing import TIME_LAWS
 from datasets_build.teachers.template import load_template
 from tests.builders.made import lively
 
-QA = StreamingQAConfig(per_minute=120.0, least=40)
+QA = StreamingQAConfig(per_minute=240.0, least=80)
 TALK = DialogueConfig(per_minute=24.0)
 RULES = Rules()
 

@@ -141,7 +141,7 @@ FAULTS = {
         rows, lambda r: not r.is_point, is_point=True)),
     "evidence_reaches_event": qa(lambda rows: swap(rows, has_span, evidence=shortened)),
     "answerable_from_evidence": qa(lambda rows: swap(
-        rows, lambda r: r.mode == "forward", answerable_from_ns=lambda r: r.ask_ns)),
+        rows, lambda r: r.mode == "forward" and not r.test_points, answerable_from_ns=lambda r: r.ask_ns)),
     "answer_after_question": qa(lambda rows: swap(
         rows, lambda r: r.mode == "backward" and r.ask_ns > 0, answers=first_answer(t_ns=lambda a, r: 0))),
     "answer_after_evidence": qa(lambda rows: swap(
