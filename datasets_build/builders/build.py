@@ -120,28 +120,30 @@ def _unseen(video: Video) -> Reject:
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """One video with its clock and its events."""
+    """One video with its clock, its events, and where things are in it."""
 
     video: Video
     clock: FrameClock
     events: list[Event]
+    boxes: list[Annotation]
 
     def desk(self, teacher: Teacher, facts: FactsConfig, *, seed: int) -> Desk:
-        timeline = Timeline(self.clock, self.events, teacher, facts)
+        timeline = Timeline(self.clock, self.events, teacher, facts, boxes=self.boxes)
         return Desk(timeline, teacher, random.Random(seed), facts)
 
 
 def _sources(out: Path, label: str) -> Iterator[_Source]:
     """The videos that have events, in index order."""
     videos = read_videos(out)
-    rows = VideoRows(table_path(out, Event), Event)
+    rows, said = VideoRows(table_path(out, Event), Event), VideoRows(table_path(out, Annotation), Annotation)
     found = 0
     for video in track(videos, total=len(videos), label=label):
-        events = rows.take(video.id)
+        events, boxes = rows.take(video.id), [row for row in said.take(video.id) if row.kind == "box"]
         if events:
             found += 1
-            yield _Source(video, clock_of(out, video), events)
+            yield _Source(video, clock_of(out, video), events, boxes)
     rows.finish()
+    said.finish()
     if not found:
         raise BuildError(f"{table_path(out, Event)}: no video has events, so there is nothing to build {label} from")
 

@@ -4,6 +4,10 @@ Tasks: `now`, `before`, `happened_yet`, `tell_me_when`, `count_so_far`, `next`, 
 pairs, one of each; a twin pair is an answerable question and, at the same instant, the same about something the video
 never shows. The two name each other in `twin_id`, and the second is `unanswerable`.
 
+`order`, `who`, `where`, `read`, `step` and `clue` are asked where what is told of a video allows it: the order of the
+last three things, which of the things does something, where something is (of which boxes tell), what is written in the
+picture, whether a step is being carried out, and what something will do next.
+
 Asked only where the settings say so: `colour` and `shape` of the one subject in the picture; `last`, which is `before`
 without markers and names; `tally` and `shots`, which count whoever did it, and shots; `watch`, which is `tell_me_when`
 for whoever does it.
@@ -18,7 +22,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from datasets_build.builders import counting, looks, questions, twins
+from datasets_build.builders import counting, looks, pointing, questions, sequences, twins
+from datasets_build.builders.choices import ChoicesConfig, with_options
 from datasets_build.builders.facts import Desk, Draft, FactsConfig
 from datasets_build.core.config import Config
 from datasets_build.core.records import Answer, StreamingQA, Video, derive_id
@@ -37,6 +42,12 @@ Task = Literal[
     "tally",
     "shots",
     "watch",
+    "order",
+    "who",
+    "where",
+    "read",
+    "step",
+    "clue",
 ]
 TeacherName = Literal["template", "terse"]
 Unit = tuple[Draft, ...]
@@ -51,11 +62,16 @@ class StreamingQAConfig(Config):
     seed: int = 0
     teacher: TeacherName = "template"
     tasks: tuple[Task, ...] = Field(
-        default=("now", "before", "happened_yet", "tell_me_when", "count_so_far", "next", "twins"), min_length=1
+        default=(
+            *("now", "before", "happened_yet", "tell_me_when", "count_so_far", "next", "twins"),
+            *("order", "who", "where", "read", "step", "clue"),
+        ),
+        min_length=1,
     )
     per_minute: float = Field(default=24.0, gt=0)
     least: int = Field(default=14, ge=1)
     most: int = Field(default=240, ge=1)
+    choices: ChoicesConfig = ChoicesConfig()
     facts: FactsConfig = FactsConfig()
 
 
@@ -146,6 +162,18 @@ def _alone(ask: Callable[[Desk, int], Draft | None]) -> Callable[[Desk], Unit | 
     return unit
 
 
+def _who(desk: Desk) -> Unit | None:
+    at = desk.during([item for track in desk.timeline.acts.values() for item in track.told])
+    draft = pointing.who_at(desk, at) if at is not None else None
+    return (draft,) if draft else None
+
+
+def _read(desk: Desk) -> Unit | None:
+    at = desk.during(desk.timeline.texts.told)
+    draft = pointing.read_at(desk, at) if at is not None else None
+    return (draft,) if draft else None
+
+
 def _twins(desk: Desk) -> Unit | None:
     return twins.twins_at(desk, desk.instant())
 
@@ -164,6 +192,12 @@ TASKS: dict[Task, Callable[[Desk], Unit | None]] = {
     "tally": _alone(counting.tally_at),
     "shots": _alone(partial(counting.count_at, shots=True)),
     "watch": _alone(questions.watch_at),
+    "order": _alone(sequences.order_at),
+    "who": _who,
+    "where": _alone(pointing.where_at),
+    "read": _read,
+    "step": _alone(sequences.step_at),
+    "clue": _alone(sequences.clue_at),
 }
 
 
@@ -219,7 +253,8 @@ def questions_of(video: Video, desk: Desk, config: StreamingQAConfig, *, seed: i
         if any(made in rows for made in ids):
             continue
         twins = list(reversed(ids)) if unit[-1].unanswerable else [None] * len(ids)
-        for made, twin, draft in zip(ids, twins, unit, strict=True):
+        chosen = with_options(desk, unit, config.choices, ids=ids, seed=seed)
+        for made, twin, draft in zip(ids, twins, chosen, strict=True):
             rows[made] = _record(made, video, desk, draft, seed=seed).model_copy(update={"twin_id": twin})
     return sorted(rows.values(), key=lambda row: (row.ask_ns, row.task, row.id))
 
@@ -247,6 +282,8 @@ def _record(made: str, video: Video, desk: Desk, draft: Draft, *, seed: int) -> 
             )
             for reply in draft.replies
         ),
+        options=draft.options,
+        correct_option=draft.correct_option,
         unanswerable=draft.unanswerable,
         test_points=draft.probes,
         provenance=desk.teacher.provenance(seed=seed, inputs=list(inputs)),

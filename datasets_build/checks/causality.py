@@ -9,12 +9,13 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from datasets_build.checks.laws import Breach, Known, Law
+from datasets_build.checks.steps import expected_when_known
 from datasets_build.checks.tasks import TASK_LAWS, number_in
 from datasets_build.core.evidence import answerable_from, least_end
 from datasets_build.core.records import Answer, Event, Evidence, Probe, StreamingQA
 from datasets_build.core.wording import absolute_time_in
 
-OF_FINISHED = frozenset({"before", "happened_yet", "count_so_far", "next", "colour", "shape"})
+OF_FINISHED = frozenset({"before", "happened_yet", "count_so_far", "next", "colour", "shape", "order", "clue"})
 """Tasks whose answers speak of events that are over."""
 
 
@@ -147,11 +148,22 @@ def right_at(answers: Sequence[Answer], t_ns: int) -> list[Answer]:
 
 def _test_points(row: StreamingQA, known: Known) -> Iterator[Breach]:
     for probe in row.test_points:
+        if probe.kind == "known":
+            yield from _known_then(row, probe, known)
+            continue
         right = right_at(row.answers, probe.t_ns)
         if probe.t_ns >= known.clock.end_ns or not right:
             yield Breach(f"a test point at {probe.t_ns}", "an instant at which one answer is right")
         elif not _agrees(probe, right[0]):
             yield Breach(f"{probe.expected!r} expected at {probe.t_ns}", f"what is right then: {right[0].text!r}")
+
+
+def _known_then(row: StreamingQA, probe: Probe, known: Known) -> Iterator[Breach]:
+    """A test point that asks whether the answer can be told by then."""
+    if not row.ask_ns <= probe.t_ns < known.clock.end_ns:
+        yield Breach(f"a test point at {probe.t_ns}", f"an instant of [{row.ask_ns}, {known.clock.end_ns})")
+    elif probe.expected != (wanted := expected_when_known(row, probe.t_ns)):
+        yield Breach(f"{probe.expected!r} expected at {probe.t_ns}", f"{wanted!r}: known from {row.answerable_from_ns}")
 
 
 def _agrees(probe: Probe, right: Answer) -> bool:

@@ -252,7 +252,9 @@ class _Run:
 
     def _known(self, group: Group, rows: dict[str, StreamingQA], stage: str) -> Known:
         events = {event.id: event for event in self.atlas.events_of(group.video.id)}
-        return Known(group.video, group.clock, events, rows, window_ns=longest_window(self.out / stage))
+        boxes = self.atlas.boxes_of(group.video.id) if stage == "streaming_qa" else []
+        window_ns = longest_window(self.out / stage)
+        return Known(group.video, group.clock, events, rows, boxes=boxes, window_ns=window_ns)
 
     def _judge(self, file: str, row: R, known: Known, laws: tuple[Law[R], ...]) -> None:
         for law in (*TIME_LAWS, *laws):

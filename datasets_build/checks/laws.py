@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Generic, NamedTuple, TypeVar
 
 from datasets_build.core.clock import FrameClock
-from datasets_build.core.records import Event, Part, Shot, StreamingQA, Video
+from datasets_build.core.records import Annotation, Event, Part, Shot, StreamingQA, Video
 from datasets_build.truth.grounds import Grounds
 
 R = TypeVar("R", bound=Part)
@@ -37,12 +37,13 @@ class Violation(Part):
 
 @dataclass(frozen=True)
 class Known:
-    """What a record may refer to: its video, the video's clock, events and shots, and the other questions about it."""
+    """What a record may refer to: its video, the video's clock, events, boxes and shots, other questions about it."""
 
     video: Video
     clock: FrameClock
     events: Mapping[str, Event]
     questions: Mapping[str, StreamingQA] = field(default_factory=dict)
+    boxes: Sequence[Annotation] = ()
     shots: Mapping[str, Shot] = field(default_factory=dict)
     window_ns: int | None = None
     """The longest response window of the dataset, as its settings say; None where they do not."""
@@ -50,7 +51,7 @@ class Known:
     @cached_property
     def grounds(self) -> Grounds:
         """What the events give at an instant."""
-        return Grounds(self.events.values(), self.clock)
+        return Grounds(self.events.values(), self.clock, self.boxes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,20 @@ Intent = Literal[
     "say_shape",
     "ask_next",
     "say_next",
+    "ask_order",
+    "ask_order_of",
+    "say_order",
+    "ask_who",
+    "say_who",
+    "ask_where",
+    "say_where",
+    "ask_read",
+    "say_read",
+    "ask_step",
+    "say_is_under_way",
+    "say_is_not_under_way",
+    "ask_clue",
+    "say_clue",
 ]
 Manner = Literal["form", "caption", "line"]
 

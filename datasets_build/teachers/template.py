@@ -13,7 +13,7 @@ from typing import Literal, Self, get_args
 from pydantic import model_validator
 
 from datasets_build.core.config import Config, load_config
-from datasets_build.core.evidence import SPOKEN_LABELS
+from datasets_build.core.evidence import WORDS_LABELS
 from datasets_build.core.records import Provenance
 from datasets_build.core.topics import PICTURE_SET, is_determiner, named, plain, quoted, sentence
 from datasets_build.teachers.teacher import Happening, Intent, Request, Topic
@@ -93,7 +93,7 @@ class Template:
             return Topic(f"{happening.label}|{who.casefold()}", "form")
         if not plain(happening.caption):
             return None
-        manner: Literal["line", "caption"] = "line" if happening.label in SPOKEN_LABELS else "caption"
+        manner: Literal["line", "caption"] = "line" if happening.label in WORDS_LABELS else "caption"
         quote = _quote(happening)
         return Topic(f"{manner}|{quote.casefold()}", manner)
 
@@ -191,13 +191,13 @@ def _places(pattern: str) -> frozenset[str]:
 
 
 def _told(happening: Happening) -> str:
-    is_line = happening.label in SPOKEN_LABELS
+    is_line = happening.label in WORDS_LABELS
     return plain(happening.caption) if is_line else sentence(happening.caption)
 
 
 def _quote(about: Happening) -> str:
     """A spoken or shown line stays as it is; a caption becomes a sentence without quotes of its own."""
-    return plain(about.caption) if about.label in SPOKEN_LABELS else quoted(about.caption)
+    return plain(about.caption) if about.label in WORDS_LABELS else quoted(about.caption)
 
 
 def _capital(text: str) -> str:
