@@ -37,10 +37,11 @@ from datasets_build.core.stage import Fingerprint, Stage, code_digest, collect_r
 from datasets_build.core.table import write_table
 from datasets_build.core.views import frames_subset
 from datasets_build.teachers.teacher import Teacher
-from datasets_build.teachers.template import TERSE, load_template
+from datasets_build.teachers.template import CHINESE, TERSE, load_template
 
 TEACHERS: Mapping[TeacherName, Callable[[], Teacher]] = {
     "template": load_template,
+    "template_zh": lambda: load_template(CHINESE),
     "terse": lambda: load_template(TERSE),
 }
 _TOOLS = ("numpy", "pyarrow", "pydantic")

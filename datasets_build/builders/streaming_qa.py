@@ -49,7 +49,7 @@ Task = Literal[
     "step",
     "clue",
 ]
-TeacherName = Literal["template", "terse"]
+TeacherName = Literal["template", "template_zh", "terse"]
 Unit = tuple[Draft, ...]
 _NS_PER_MINUTE = 60_000_000_000
 _TRIES = 20
