@@ -19,6 +19,7 @@ _NOW = re.compile(
     r"|(?<!到)(?:现在|目前)|此刻|眼下|这会儿|这下|当前|刚|正[在处]|看[，：]",
     re.IGNORECASE,
 )
+_YES = re.compile("yes|是|对", re.IGNORECASE)
 _ASKS: dict[tuple[str, str], tuple[Intent, ...]] = {
     ("now", "scene"): ("ask_now",),
     ("now", "camera"): ("ask_now_camera",),
@@ -168,6 +169,11 @@ def acknowledgements(writer: Template) -> frozenset[str]:
 def speaks_of_now(text: str) -> bool:
     """Whether a text says when it is said, so that it is false when it is said later."""
     return _NOW.search(text) is not None
+
+
+def says_yes(text: str) -> bool:
+    """Whether an answer to a question of yes or no is a yes: its first word says so."""
+    return _YES.match(text) is not None
 
 
 def late_texts(writer: Template, fact: Fact) -> list[str]:
