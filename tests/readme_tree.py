@@ -57,6 +57,7 @@ ABOUT = {
     "models/model_card.md.j2": "template of a package's model card",
     "tests/models/golden_positions.json": "positions by the published rule, written out",
     "docs/layouts.md": "positions and visibility of every layout, with pictures of the masks",
+    "docs/tasks.md": "the tasks of streaming questions: an example of each, what it needs, why it is causal; shares",
     "docs/streaming.md": "what a session can do, and where it differs from transformers",
     "docs/decoders.md": "which decoder reads which file, measured",
     "docs/performance.md": "speed, memory and set-up, measured, with the commands",

@@ -8,15 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from datasets_build.builders.corrected import in_order, with_twins
+from datasets_build.builders.coverage import Coverage
 from datasets_build.builders.dialogue import DialogueConfig, dialogue_of
 from datasets_build.builders.events import EventsConfig, events_of
 from datasets_build.builders.facts import Desk, FactsConfig, Timeline, seed_of
 from datasets_build.builders.frame_events import FrameEventsConfig, VideoEvents, view_of
+from datasets_build.builders.mix import Mix
 from datasets_build.builders.streaming_qa import StreamingQAConfig, TeacherName, questions_of
 from datasets_build.core.clock import FrameClock
 from datasets_build.core.config import Config
-from datasets_build.core.corrections import Corrections
-from datasets_build.core.dataset import Subset
+from datasets_build.core.corrections import Corrected, Corrections
+from datasets_build.core.dataset import SPLITS, Subset
 from datasets_build.core.files import DataError
 from datasets_build.core.layout import VideoRows, clock_of, read_videos, table_path
 from datasets_build.core.progress import tool_versions, track
@@ -154,28 +156,65 @@ def build_streaming_qa(out: Path, config: StreamingQAConfig, *, force: bool = Fa
     teacher = TEACHERS[config.teacher]()
     stage = _open(out, "streaming_qa", config, upstream=("index", "events"), teacher=teacher, force=force)
     if not stage.done:
-        corrections, rejects = Corrections(out), list[Reject]()
+        asking = _Asking(out, config, teacher)
+        mix, coverage, rejects = (
+            Mix({str(task): share for task, share in config.mix.items()}, config.seed),
+            Coverage(config.tasks),
+            list[Reject](),
+        )
+        for source, asked in asking.all("mix") if config.mix else ():
+            mix.see(source.video.split, asked.rows)
+        kept = {split: mix.kept(split) for split in SPLITS}
         subsets = [Subset("qa", StreamingQA, "a question at an instant, its evidence, and its timed answers")]
         with Publisher(stage.final, subsets) as publisher:
-            for source in _sources(out, "streaming_qa"):
-                seed = seed_of(source.video.id, "streaming_qa", config.seed)
-                desk = source.desk(teacher, config.facts, seed=seed)
-                asked = corrections.questions(source.video.id, questions_of(source.video, desk, config, seed=seed))
-                twinned = with_twins(asked)
-                rejects += twinned.stale
-                publisher.add("qa", source.video.split, twinned.rows)
+            for source, asked in asking.all("streaming_qa"):
+                split = source.video.split
+                rows = [row for row in asked.rows if not config.mix or row.id in kept[split]]
+                coverage.see(source.events, source.boxes)
+                coverage.count(split, rows)
+                mix.count(split, rows)
+                rejects += asked.stale
+                publisher.add("qa", split, rows)
                 publisher.add_video(source.video)
+        twins = "Questions marked `unanswerable` have an answerable twin, named in `twin_id`."
         publish_card(
             stage,
             publisher,
             config,
             title="Streaming questions and answers",
             summary="Questions that arrive while a video runs, with what proves each answer and from when it is known.",
-            notes=[_CAUSALITY, _TOPIC, "Questions marked `unanswerable` have an answerable twin, named in `twin_id`."],
+            notes=[_CAUSALITY, _TOPIC, twins, *_not_covered(coverage)],
         )
-        stage.commit(rejects=rejects, counts=publisher.totals(), tools=tool_versions(*_TOOLS))
+        reached = {"ovo_bench": coverage.as_json(SPLITS), "mix": mix.as_json(SPLITS)}
+        stage.commit(rejects=rejects, counts=publisher.totals(), tools=tool_versions(*_TOOLS), reached=reached)
     collect_rejects(out)
     return stage
+
+
+@dataclass(frozen=True, slots=True)
+class _Asking:
+    """Asks the questions of all videos, the same each time."""
+
+    out: Path
+    config: StreamingQAConfig
+    teacher: Teacher
+
+    def all(self, label: str) -> Iterator[tuple[_Source, Corrected[StreamingQA]]]:
+        """The videos in index order with their questions, after people."""
+        corrections = Corrections(self.out)
+        for source in _sources(self.out, label):
+            seed = seed_of(source.video.id, "streaming_qa", self.config.seed)
+            desk = source.desk(self.teacher, self.config.facts, seed=seed)
+            rows = questions_of(source.video, desk, self.config, seed=seed)
+            yield source, with_twins(corrections.questions(source.video.id, rows))
+
+
+def _not_covered(coverage: Coverage) -> list[str]:
+    missing = coverage.missing()
+    if not missing:
+        return ["All twelve tasks of OVO-Bench have questions."]
+    told = " ".join(missing.values())
+    return [f"Of the twelve tasks of OVO-Bench these have no question, and why. {told}"]
 
 
 def build_frame_events(out: Path, config: FrameEventsConfig, *, force: bool = False) -> Stage:

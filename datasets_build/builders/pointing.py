@@ -13,6 +13,32 @@ from datasets_build.truth.places import place_sentence
 
 def who_at(desk: Desk, t: int) -> Draft | None:
     """What does something right now, of which exactly one does; only where everything that happens is told."""
+    found = _doing(desk, t)
+    if found is None:
+        return None
+    label, item, until = found
+    reply = desk.reply(desk.write("say_who", about=item.happening), t, evidence=[item.evidence(t)], until=until)
+    question = desk.write("ask_who", about=anyone(label))
+    return draft_of("who", "realtime", question, t, [reply], about=About(kind="label", label=label))
+
+
+def attribute_at(desk: Desk, t: int) -> Draft | None:
+    """Which colour has what does something right now; only of what is called by two words, "red circle"."""
+    found = _doing(desk, t)
+    if found is None:
+        return None
+    label, item, until = found
+    name = item.event.subject or ""
+    if len(name.split()) != 2 or label in ("enter", "leave"):
+        return None
+    answer = desk.write("say_colour", about=Happening("enter", "", name, ""))
+    reply = desk.reply(answer, t, evidence=[item.evidence(t)], until=until)
+    question = desk.write("ask_colour_of", about=anyone(label))
+    return draft_of("colour", "realtime", question, t, [reply], about=About(kind="label", label=label))
+
+
+def _doing(desk: Desk, t: int) -> tuple[str, Told, int] | None:
+    """Something that exactly one does, the event, and until when that is so."""
     line = desk.timeline
     labels = [label for label, track in line.acts.items() if _only(track, t) is not None]
     if not labels:
@@ -25,11 +51,7 @@ def who_at(desk: Desk, t: int) -> Draft | None:
         for other in line.scene.told
     ):
         return None
-    until = _until(line.acts[label], item, t)
-    answer = desk.write("say_who", about=item.happening)
-    reply = desk.reply(answer, t, evidence=[item.evidence(t)], until=until)
-    question = desk.write("ask_who", about=anyone(label))
-    return draft_of("who", "realtime", question, t, [reply], about=About(kind="label", label=label))
+    return label, item, _until(line.acts[label], item, t)
 
 
 def read_at(desk: Desk, t: int) -> Draft | None:

@@ -64,7 +64,9 @@ def evidence_breaches(evidence: Sequence[Evidence], known: Known, *, finished: b
 
 
 def _evidence_reaches(row: StreamingQA, known: Known) -> Iterator[Breach]:
-    yield from evidence_breaches(row.evidence, known, finished=row.task in OF_FINISHED)
+    # What does something is also asked for its colour, while it does.
+    lasts = row.task == "colour" and row.about is not None and row.about.kind == "label"
+    yield from evidence_breaches(row.evidence, known, finished=row.task in OF_FINISHED and not lasts)
 
 
 def _answerable(row: StreamingQA, known: Known) -> Iterator[Breach]:

@@ -29,6 +29,8 @@ def _options(row: StreamingQA, known: Known) -> Iterator[Breach]:
 def _wrong(row: StreamingQA, known: Known) -> Iterator[Breach]:
     """No wrong option says what is true, or what the video does not suggest, or what nobody can know yet."""
     writer, about = writer_of(row.provenance), row.about
+    if any(_options(row, known)):
+        return
     if writer is None or about is None or not row.options or unfit(row.task, about, known.grounds):
         return
     due = due_of(row.task, about, row.ask_ns, known.grounds)
@@ -59,7 +61,9 @@ def _suggested(row: StreamingQA, about: About, due: Due, known: Known, writer: T
 
 def _placed(row: StreamingQA, known: Known) -> Iterator[Breach]:
     """The right option stands where the seed of the record puts it."""
-    if not row.options or known.video.source == AUGMENTED or row.provenance.kind == "person":
+    if any(_options(row, known)) or known.video.source == AUGMENTED or row.provenance.kind == "person":
+        return
+    if not row.options:
         return
     seed = row.provenance.seed
     wanted = None if seed is None else place_of(row.id, seed, len(row.options))

@@ -61,6 +61,7 @@ Intent = Literal[
     "say_is_not_under_way",
     "ask_clue",
     "say_clue",
+    "ask_colour_of",
 ]
 Manner = Literal["form", "caption", "line"]
 

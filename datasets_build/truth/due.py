@@ -19,7 +19,7 @@ from datasets_build.truth.grounds import (
     next_early,
     unclear,
 )
-from datasets_build.truth.looks import alone
+from datasets_build.truth.looks import alone, has_looks
 from datasets_build.truth.steps import Stance, stances
 
 KINDS: Mapping[str, frozenset[str]] = {
@@ -29,7 +29,7 @@ KINDS: Mapping[str, frozenset[str]] = {
     "tell_me_when": frozenset({"label", "caption", "line"}),
     "count_so_far": frozenset({"shots", "label"}),
     "next": frozenset({"scene"}),
-    "colour": frozenset({"scene"}),
+    "colour": frozenset({"scene", "label"}),
     "shape": frozenset({"scene"}),
     "order": frozenset({"scene", "label"}),
     "who": frozenset({"label"}),
@@ -199,7 +199,10 @@ def _look(task: str, t: int, grounds: Grounds) -> Verdict:
 
 
 def _colour(about: About, t: int, grounds: Grounds) -> Verdict:
-    del about
+    if about.kind == "label":
+        due = _who(about, t, grounds)
+        is_named = isinstance(due, Due) and has_looks(due.told[0])
+        return due if is_named or isinstance(due, str) else "one that is called by its colour and its shape"
     return _look("colour", t, grounds)
 
 
@@ -230,13 +233,21 @@ def is_before(one: Fact, then: Fact) -> bool:
 
 
 def _who(about: About, t: int, grounds: Grounds) -> Verdict:
-    """The only one that does something, or the only text in the picture."""
+    """The only one that does something."""
+    due = _only(about, t, grounds)
+    if isinstance(due, str):
+        return due
+    if any(fact.event.label == "change_colour" and _beside(fact, due.told[0]) for fact in grounds.scene):
+        return "one that is called by one name while it lasts"
+    return due
+
+
+def _only(about: About, t: int, grounds: Grounds) -> Verdict:
+    """The only one that is under way."""
     facts = grounds.of(about)
     on = [fact for fact in facts if fact.is_on(t)]
     if unclear(facts, t) or len(on) != 1:
         return "an instant at which exactly one is under way"
-    if any(fact.event.label == "change_colour" and _beside(fact, on[0]) for fact in grounds.scene):
-        return "one that is called by one name while it lasts"
     until = first([on[0].off_ns, next_early(facts, t)])
     return Due(at_ns=t, ends={on[0].id: t}, until_ns=until, told=on)
 
@@ -282,7 +293,7 @@ _TASKS: Mapping[str, Callable[[About, int, Grounds], Verdict]] = {
     "order": _order,
     "who": _who,
     "where": _where,
-    "read": _who,
+    "read": _only,
     "step": _step,
     "clue": _clue,
 }

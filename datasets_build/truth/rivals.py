@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import permutations
 
 from datasets_build.core.records import About, derive_id
-from datasets_build.core.topics import name_after, names_in
+from datasets_build.core.topics import names_in
 from datasets_build.truth.due import Due
 from datasets_build.truth.grounds import Fact, Grounds
 from datasets_build.truth.looks import PLACES as LOOKS
-from datasets_build.truth.looks import word_of
+from datasets_build.truth.looks import has_looks, word_of
 from datasets_build.truth.places import PLACES
 from datasets_build.truth.words import Telling
 
@@ -51,8 +51,7 @@ def rivals(task: str, about: About, ask_ns: int, due: Due, grounds: Grounds) -> 
         grounds: what happens in the video.
     """
     if task in ("happened_yet", "now") and about.kind in ("label", "caption", "line"):
-        some = next(iter(grounds.by_id.values()), None)
-        return [Telling()] if due.told else [Telling([some])] if some else []
+        return [Telling()] if due.told else [Telling([fact]) for fact in grounds.of(about)[:1]]
     if task == "count_so_far":
         number = due.number or 0
         return [Telling(number=number + by) for by in _OFF_BY if number + by >= 0]
@@ -72,17 +71,13 @@ def _pool(task: str, about: About, grounds: Grounds) -> Sequence[Fact]:
     """The events that an answer could tell of by mistake."""
     if task == "before" and about.kind in ("label", "caption"):
         return grounds.scene or grounds.changes
-    if task == "before" and about.kind == "subject":
-        # Of a subject that is never shown nothing is told; what others do may be mistaken for it.
-        return grounds.of(about) or grounds.scene
     if task == "who":
         return [fact for fact in grounds.scene if len(names_in(fact.event.subject)) == 1]
-    return grounds.of(about)
+    return grounds.scene if task == "colour" else grounds.of(about)
 
 
 def _word(task: str, fact: Fact) -> str:
-    name = name_after(fact.event) or ""
-    return word_of(task, fact) if len(name.split()) == len(LOOKS) else ""
+    return word_of(task, fact) if has_looks(fact) else ""
 
 
 def _once(facts: Iterable[Fact], taken: set[str], key: Callable[[Fact], str]) -> Iterator[Telling]:

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from datasets_build.core.records import About, Event, Provenance
-from datasets_build.core.topics import ACTS, PICTURE_SET, SOMETHING, name_after
+from datasets_build.core.topics import ACTS, PICTURE_SET, SOMETHING
 from datasets_build.teachers.teacher import Happening, Intent, Request
 from datasets_build.teachers.template import CHINESE, PHRASES, TERSE, Template, load_template
 from datasets_build.truth.grounds import Fact
+from datasets_build.truth.looks import name_of
 from datasets_build.truth.places import place_sentence
 
 _NOW = re.compile(
@@ -35,6 +36,7 @@ _ASKS: dict[tuple[str, str], tuple[Intent, ...]] = {
     ("next", "scene"): ("ask_next",),
     ("colour", "scene"): ("ask_colour",),
     ("shape", "scene"): ("ask_shape",),
+    ("colour", "label"): ("ask_colour_of",),
     ("order", "scene"): ("ask_order",),
     ("order", "label"): ("ask_order_of",),
     ("who", "label"): ("ask_who",),
@@ -109,7 +111,7 @@ def requests_of(task: str, about: About, telling: Telling) -> list[Request]:
     if task == "tell_me_when":
         return [Request(intent="say_tell", about=said[0] if said else None)]
     if task in _LOOKS:
-        names = (name_after(fact.event) for fact in telling.told)
+        names = (name_of(fact.event) for fact in telling.told)
         return [Request(intent=_LOOKS[task], about=Happening("enter", "", name, "")) for name in names]
     if task in _VERDICTS and about.kind not in ("scene", "camera"):
         return [Request(intent=_VERDICTS[task][not said], about=happening_of(about))]

@@ -39,7 +39,16 @@ def happenings():
 
 ALL = list(happenings())
 SOME = [about for about in ALL if about.label in ("enter", "collide", "black", "caption", "subtitle")]
-ONE_SUBJECT = {"ask_subject", "say_subject", "say_no_subject", "ask_where", "ask_clue", "ask_who", "say_who"}
+ONE_SUBJECT = {
+    "ask_subject",
+    "say_subject",
+    "say_no_subject",
+    "ask_where",
+    "ask_clue",
+    "ask_who",
+    "say_who",
+    "ask_colour_of",
+}
 
 
 def every(language, intent, about):
