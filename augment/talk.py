@@ -12,7 +12,7 @@ from datasets_build.core.evidence import answerable_from
 from datasets_build.core.records import Dialogue, Turn, derive_id
 from datasets_build.core.reply import Reply
 from datasets_build.core.speech import Floor
-from datasets_build.truth.asides import ASIDES, Aside
+from datasets_build.truth.asides import Aside, aside_in
 from datasets_build.truth.words import late_texts, speaks_of_now, writer_of
 
 Policy = Literal["retime", "reword", "drop"]
@@ -136,7 +136,7 @@ class Talk:
             raise CannotAskError("its answer would come too late, and was not right when it was asked")
         aside: Aside = "late_report" if is_report else "late_reply"
         end = self.clock.snap_up(start + self.scene.rules.window_ns)
-        return Reply(ASIDES[aside] + text, start, end, None, reply.evidence, reply.event_id)
+        return Reply(aside_in(self.dialogue.language, aside) + text, start, end, None, reply.evidence, reply.event_id)
 
     def _told_late(self, reply: Reply, start: int) -> str:
         """What has happened, in words that do not say that it happens now."""

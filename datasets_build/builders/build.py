@@ -61,10 +61,11 @@ from datasets_build.teachers.interview import interview
 from datasets_build.teachers.reword import ModelTeacher
 from datasets_build.teachers.settings import TeachersConfig
 from datasets_build.teachers.teacher import Teacher
-from datasets_build.teachers.template import TERSE, load_template
+from datasets_build.teachers.template import CHINESE, TERSE, load_template
 
 TEACHERS: Mapping[TeacherName, Callable[[], Teacher]] = {
     "template": load_template,
+    "template_zh": lambda: load_template(CHINESE),
     "terse": lambda: load_template(TERSE),
 }
 """Those that need no model."""

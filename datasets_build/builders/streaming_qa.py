@@ -67,7 +67,7 @@ MixTask = Literal[
     "step",
     "clue",
 ]
-TeacherName = Literal["template", "terse", "chat", "local"]
+TeacherName = Literal["template", "template_zh", "terse", "chat", "local"]
 Unit = tuple[Draft, ...]
 _NS_PER_MINUTE = 60_000_000_000
 _TRIES = 20

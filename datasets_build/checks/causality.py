@@ -14,6 +14,7 @@ from datasets_build.checks.tasks import TASK_LAWS, number_in
 from datasets_build.core.evidence import answerable_from, least_end
 from datasets_build.core.records import Answer, Event, Evidence, Probe, StreamingQA
 from datasets_build.core.wording import absolute_time_in
+from datasets_build.truth.words import says_yes
 
 OF_FINISHED = frozenset({"before", "happened_yet", "count_so_far", "next", "colour", "shape", "order", "clue"})
 """Tasks whose answers speak of events that are over."""
@@ -173,7 +174,7 @@ def _agrees(probe: Probe, right: Answer) -> bool:
     if probe.kind == "count":
         return probe.expected == str(number_in(right.text))
     if probe.kind == "yes_no":
-        return probe.expected == ("yes" if right.text.casefold().startswith("yes") else "no")
+        return probe.expected == ("yes" if says_yes(right.text) else "no")
     return probe.expected == right.text
 
 

@@ -76,7 +76,7 @@ def plain(text: str) -> str:
 def sentence(text: str) -> str:
     """A plain text that ends as a sentence does."""
     words = plain(text)
-    return words if re.search(r"[.!?…][\"')\]]*$", words) else f"{words}."
+    return words if re.search(r"[.!?…。！？][\"')\]”’」』）]*$", words) else f"{words}."
 
 
 def quoted(text: str) -> str:

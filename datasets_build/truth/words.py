@@ -9,12 +9,18 @@ from typing import NamedTuple, Protocol
 from datasets_build.core.records import About, Event, Provenance
 from datasets_build.core.topics import ACTS, PICTURE_SET, SOMETHING
 from datasets_build.teachers.teacher import Happening, Intent, Request
-from datasets_build.teachers.template import PHRASES, TERSE, Template, load_template
+from datasets_build.teachers.template import CHINESE, PHRASES, TERSE, Template, load_template
 from datasets_build.truth.grounds import Fact
 from datasets_build.truth.looks import name_of
 from datasets_build.truth.places import place_sentence
 
-_NOW = re.compile(r"\b(?:now|just|moment|look|there it is|here|recently|current(?:ly)?)\b", re.IGNORECASE)
+_NOW = re.compile(
+    r"\b(?:now|just|moment|look|there it is|here|recently|current(?:ly)?)\b"
+    # Chinese has no spaces; "to this day" is no now.
+    r"|(?<!到)(?:现在|目前)|此刻|眼下|这会儿|这下|当前|刚|正[在处]|看[，：]",
+    re.IGNORECASE,
+)
+_YES = re.compile("yes|是|对", re.IGNORECASE)
 _ASKS: dict[tuple[str, str], tuple[Intent, ...]] = {
     ("now", "scene"): ("ask_now",),
     ("now", "camera"): ("ask_now_camera",),
@@ -43,7 +49,7 @@ _ASKS: dict[tuple[str, str], tuple[Intent, ...]] = {
 
 def writer_of(provenance: Provenance) -> Template | None:
     """The template that wrote a record, if it is one of those at hand."""
-    at_hand = (load_template(path) for path in (PHRASES, TERSE)) if provenance.kind == "template" else ()
+    at_hand = (load_template(path) for path in (PHRASES, CHINESE, TERSE)) if provenance.kind == "template" else ()
     return next((template for template in at_hand if template.digest == provenance.prompt_sha256), None)
 
 
@@ -165,6 +171,11 @@ def acknowledgements(writer: Template) -> frozenset[str]:
 def speaks_of_now(text: str) -> bool:
     """Whether a text says when it is said, so that it is false when it is said later."""
     return _NOW.search(text) is not None
+
+
+def says_yes(text: str) -> bool:
+    """Whether an answer to a question of yes or no is a yes: its first word says so."""
+    return _YES.match(text) is not None
 
 
 def late_texts(writer: Template, fact: Fact) -> list[str]:
