@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from augment.answers import Asked, CannotAskError, Scene, replies_to
 from augment.mishaps import Mishaps
-from augment.talk import Talk, cut_short, words_of
+from augment.talk import Talk, cut_at, words_of
 from augment.wording import timely
 from datasets_build.core.decisions import decisions_on
 from datasets_build.core.records import Dialogue, Turn, derive_id
@@ -136,7 +136,7 @@ def _take(talk: Talk, asked: Turn, turns: Sequence[Turn], *, cuts: Turn | None) 
     """
     first, *later = turns
     if cuts is not None and cuts in talk.turns and cuts.start_ns < asked.start_ns < cuts.end_ns:
-        cut = cut_short(cuts, asked.start_ns, talk.scene.rules)
+        cut = cut_at(cuts, asked.start_ns, talk.scene.rules)
         held = talk.held(cuts.start_ns)
         stretches = [(held[0], first.end_ns), *((turn.start_ns, turn.end_ns) for turn in later)]
         talk.hold(stretches, instead=held)

@@ -10,8 +10,9 @@ from typing import Literal
 from augment.answers import Asked, CannotAskError, last_seen, replies_to, true_texts, wrong_texts
 from augment.latency import latencies
 from augment.settings import Delay, DroppedAnswer, Interrupt, LateAnswer, Operation, Reconnect, WrongThenCorrected
-from augment.talk import Policy, Talk, characters_at, cut_short, no_latency, words_of
+from augment.talk import Policy, Talk, cut_at, no_latency, words_of
 from datasets_build.core.clock import NS_PER_S
+from datasets_build.core.cutting import characters_at
 from datasets_build.core.records import About, Turn
 from datasets_build.core.reply import Reply
 from datasets_build.truth.asides import ASIDES, said
@@ -210,7 +211,7 @@ def _others(talk: Talk, turn: Turn, rng: random.Random) -> Iterator[Turn]:
 
 
 def _break_in(talk: Talk, turn: Turn, user: Turn, start_ns: int, *, resume: bool) -> None:
-    cut = cut_short(turn, start_ns, talk.scene.rules)
+    cut = cut_at(turn, start_ns, talk.scene.rules)
     end = talk.clock.snap_up(start_ns + talk.asking_ns(user, user.text))
     if user.about is None or user.task is None:
         raise CannotAskError("it does not say what it is about")
