@@ -17,6 +17,7 @@ from datasets_build.core.records import About, Turn
 from datasets_build.core.reply import Reply
 from datasets_build.truth.asides import ASIDES, said
 from datasets_build.truth.gaps import gaps
+from datasets_build.truth.styles import is_referring
 from datasets_build.truth.words import question_texts, speaks_of_now, writer_of
 
 _TRIES = 4
@@ -199,7 +200,11 @@ def _barge(talk: Talk, turn: Turn, rng: random.Random, *, resume: bool) -> None:
 def _others(talk: Talk, turn: Turn, rng: random.Random) -> Iterator[Turn]:
     """What somebody may ask instead: the conversation's other questions, and those that suit any video."""
     asked = next(user for user in talk.turns if user.id == turn.trigger_ref)
-    users = [user for user in talk.dialogue.turns if user.role == "user" and user.task not in (None, "tell_me_when")]
+    users = [
+        user
+        for user in talk.dialogue.turns
+        if user.role == "user" and user.task not in (None, "tell_me_when") and not is_referring(user)
+    ]
     yield from (user for user in users if (user.task, user.about) != (asked.task, asked.about))
     writer = writer_of(talk.dialogue.provenance)
     known = {(user.task, user.about) for user in (asked, *users)}

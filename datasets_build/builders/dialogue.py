@@ -27,6 +27,7 @@ from datasets_build.builders.exchanges import (
 )
 from datasets_build.builders.facts import Desk, Draft, FactsConfig, seed_of, told_names
 from datasets_build.builders.streaming_qa import TeacherName
+from datasets_build.builders.styles import BENDS, StylesConfig, chat
 from datasets_build.builders.ways import BARGING, LONG, USUAL, WAYS, Ask, Way
 from datasets_build.core.clock import NS_PER_S
 from datasets_build.core.config import Config
@@ -47,7 +48,8 @@ class DialogueConfig(Config):
 
     `interruptions` 0..1 is the share of answers that the user tries to cut short; `grids` are the views on which
     decisions are written; `ways` are the ways of asking, as evenly as there is room. With `latency` each reply has a
-    first token and a speed of its own, in place of those that `speech` gives to all.
+    first token and a speed of its own, in place of those that `speech` gives to all; `styles` are the shares of what is
+    more than a question and its answer.
     """
 
     seed: int = 0
@@ -61,6 +63,7 @@ class DialogueConfig(Config):
     facts: FactsConfig = FactsConfig()
     speech: SpeechConfig = SpeechConfig()
     latency: LatencyConfig | None = None
+    styles: StylesConfig = StylesConfig()
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:
@@ -127,6 +130,20 @@ def converse(talk: Talk, config: DialogueConfig, *, wanted: int) -> None:
         plain = len(exchange.turns) == 2 and exchange.turns[1].evidence
         if plain and talk.desk.rng.random() < config.interruptions:
             _try_interrupting(talk, position, config.facts.window_ns)
+        elif plain:
+            _bend(talk, position, config)
+    for _ in range(round(config.styles.small_talk * wanted)):
+        chat(talk, "small_talk")
+    for _ in range(round(config.styles.delegate * wanted)):
+        chat(talk, "delegate")
+
+
+def _bend(talk: Talk, position: int, config: DialogueConfig) -> None:
+    """Make more of a plain exchange than a question and its answer, in one style that its share draws."""
+    for share_of, bend in BENDS:
+        share = share_of(config.styles)
+        if share and talk.desk.rng.random() < share and bend(talk, position, config.facts.recent_ns):
+            return
 
 
 def _try_asking(talk: Talk, way: Ask, asked: set[tuple[str, ...]]) -> None:

@@ -23,6 +23,8 @@ class Exchange:
     events: tuple[str, ...]
     asks: tuple[str, About] | None = None
     """The task, and what is asked after."""
+    right_until_ns: int | None = None
+    """Until when its answer is right; None: for good."""
 
 
 @dataclass(slots=True)
@@ -74,15 +76,15 @@ class Talk:
 
 def user_turn(talk: Talk, draft: Draft) -> Turn:
     """Who asks, with the last word out at the instant of the question."""
-    said = question_until(draft.question, draft.ask_ns, talk.desk.clock, talk.speech)
+    about = draft.about if draft.standing else once(draft.about)
+    return asked_turn(talk, draft.question, draft.ask_ns, task=draft.task, about=about)
+
+
+def asked_turn(talk: Talk, text: str, ask_ns: int, *, task: str, about: About | None) -> Turn:
+    """What a user says, out at an instant."""
+    said = question_until(text, ask_ns, talk.desk.clock, talk.speech)
     return Turn(
-        id=talk.turn_id(),
-        role="user",
-        start_ns=said.start_ns,
-        end_ns=said.end_ns,
-        text=draft.question,
-        task=draft.task,
-        about=draft.about if draft.standing else once(draft.about),
+        id=talk.turn_id(), role="user", start_ns=said.start_ns, end_ns=said.end_ns, text=text, task=task, about=about
     )
 
 
@@ -96,7 +98,7 @@ def assistant_turn(
     reply: Reply,
     said: Utterance,
     *,
-    trigger: Literal["user_query", "event", "interruption"],
+    trigger: Literal["user_query", "event", "interruption", "correction"],
     ref: str,
 ) -> Turn:
     """What is said, where it is said."""
@@ -112,6 +114,25 @@ def assistant_turn(
         evidence=tuple(piece.model_copy(update={"role": "necessary"}) for piece in reply.evidence),
         answerable_from_ns=max(piece.end_ns for piece in reply.evidence),
         window_start_ns=reply.t_ns,
+        window_end_ns=reply.window_end_ns,
+    )
+
+
+def taken_up(
+    talk: Talk, user: Turn, reply: Reply, said: Utterance, *, state: Literal["respond", "delegate"] = "respond"
+) -> Turn:
+    """What is said to a turn from which alone it follows."""
+    return Turn(
+        id=talk.turn_id(),
+        role="assistant",
+        start_ns=said.start_ns,
+        end_ns=said.end_ns,
+        text=reply.text,
+        state=state,
+        trigger="user_query",
+        trigger_ref=user.id,
+        answerable_from_ns=user.end_ns,
+        window_start_ns=user.end_ns,
         window_end_ns=reply.window_end_ns,
     )
 
@@ -138,7 +159,7 @@ def answered(talk: Talk, draft: Draft) -> Exchange | None:
     user = user_turn(talk, draft)
     answer = assistant_turn(talk, reply, said, trigger="user_query", ref=user.id)
     asks = (draft.task, once(draft.about))
-    return Exchange((user, answer), ((user.start_ns, answer.end_ns),), events_in([reply]), asks)
+    return Exchange((user, answer), ((user.start_ns, answer.end_ns),), events_in([reply]), asks, reply.valid_until_ns)
 
 
 def promised(talk: Talk, draft: Draft) -> Exchange | None:
@@ -151,19 +172,7 @@ def promised(talk: Talk, draft: Draft) -> Exchange | None:
     if promise is None or said is None or any(out is None or not reply.event_id for reply, out in reports):
         return None
     user = user_turn(talk, draft)
-    ready = Turn(
-        id=talk.turn_id(),
-        role="assistant",
-        start_ns=said.start_ns,
-        end_ns=said.end_ns,
-        text=promise.text,
-        state="respond",
-        trigger="user_query",
-        trigger_ref=user.id,
-        answerable_from_ns=draft.ask_ns,
-        window_start_ns=draft.ask_ns,
-        window_end_ns=promise.window_end_ns,
-    )
+    ready = taken_up(talk, user, promise, said)
     told = [
         assistant_turn(talk, reply, out, trigger="event", ref=reply.event_id)
         for reply, out in reports
@@ -184,4 +193,4 @@ def opening(talk: Talk) -> Exchange:
         said = Utterance(said.start_ns, min(said.end_ns, reply.valid_until_ns))
     answer = assistant_turn(talk, reply, said, trigger="user_query", ref=user.id)
     asks = (draft.task, once(draft.about))
-    return Exchange((user, answer), ((user.start_ns, answer.end_ns),), events_in([reply]), asks)
+    return Exchange((user, answer), ((user.start_ns, answer.end_ns),), events_in([reply]), asks, reply.valid_until_ns)

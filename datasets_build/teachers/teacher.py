@@ -47,6 +47,16 @@ Intent = Literal[
     "say_shape",
     "ask_next",
     "say_next",
+    "ask_greeting",
+    "say_greeting",
+    "ask_thanks",
+    "say_thanks",
+    "ask_delegate",
+    "say_delegate",
+    "ask_follow_up",
+    "ask_follow_count",
+    "ask_meant",
+    "ask_narrate",
 ]
 Manner = Literal["form", "caption", "line"]
 
