@@ -10,12 +10,14 @@ from typing import Literal
 from augment.answers import Asked, CannotAskError, last_seen, replies_to, true_texts, wrong_texts
 from augment.latency import latencies
 from augment.settings import Delay, DroppedAnswer, Interrupt, LateAnswer, Operation, Reconnect, WrongThenCorrected
-from augment.talk import Policy, Talk, characters_at, cut_short, no_latency, words_of
+from augment.talk import Policy, Talk, cut_at, no_latency, words_of
 from datasets_build.core.clock import NS_PER_S
+from datasets_build.core.cutting import characters_at
 from datasets_build.core.records import About, Turn
 from datasets_build.core.reply import Reply
 from datasets_build.truth.asides import aside_in, said
 from datasets_build.truth.gaps import gaps
+from datasets_build.truth.styles import is_referring
 from datasets_build.truth.words import question_texts, speaks_of_now, writer_of
 
 _TRIES = 4
@@ -198,7 +200,11 @@ def _barge(talk: Talk, turn: Turn, rng: random.Random, *, resume: bool) -> None:
 def _others(talk: Talk, turn: Turn, rng: random.Random) -> Iterator[Turn]:
     """What somebody may ask instead: the conversation's other questions, and those that suit any video."""
     asked = next(user for user in talk.turns if user.id == turn.trigger_ref)
-    users = [user for user in talk.dialogue.turns if user.role == "user" and user.task not in (None, "tell_me_when")]
+    users = [
+        user
+        for user in talk.dialogue.turns
+        if user.role == "user" and user.task not in (None, "tell_me_when") and not is_referring(user)
+    ]
     yield from (user for user in users if (user.task, user.about) != (asked.task, asked.about))
     writer = writer_of(talk.dialogue.provenance)
     known = {(user.task, user.about) for user in (asked, *users)}
@@ -210,7 +216,7 @@ def _others(talk: Talk, turn: Turn, rng: random.Random) -> Iterator[Turn]:
 
 
 def _break_in(talk: Talk, turn: Turn, user: Turn, start_ns: int, *, resume: bool) -> None:
-    cut = cut_short(turn, start_ns, talk.scene.rules)
+    cut = cut_at(turn, start_ns, talk.scene.rules)
     end = talk.clock.snap_up(start_ns + talk.asking_ns(user, user.text))
     if user.about is None or user.task is None:
         raise CannotAskError("it does not say what it is about")

@@ -163,7 +163,7 @@ def subject_at(desk: Desk, t: int) -> Draft | None:
     """What someone or something did last; nothing of what changes its colour, and with it its name."""
     subjects = desk.timeline.subjects
     names = [name for name, track in subjects.items() if track.last_done(t) and own_act(track, name, t)]
-    return _subject_did(desk, t, desk.rng.choice(names)) if names else None
+    return subject_did(desk, t, desk.rng.choice(names)) if names else None
 
 
 def own_act(track: Track, name: str, t: int) -> Told | None:
@@ -172,7 +172,8 @@ def own_act(track: Track, name: str, t: int) -> Told | None:
     return next(alone, None)
 
 
-def _subject_did(desk: Desk, t: int, name: str) -> Draft | None:
+def subject_did(desk: Desk, t: int, name: str) -> Draft | None:
+    """What a subject did last; None where that is uncertain, or nobody has told of it alone."""
     track = desk.timeline.subjects[name]
     last = track.surely_last(t)
     own = own_act(track, name, t)

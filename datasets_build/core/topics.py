@@ -29,6 +29,8 @@ ENTERING_SETS = frozenset({"lesson"})
 """Label sets that also tell how all that is in the picture came in: it has entered since the last change of shot."""
 SOMETHING = "something"
 """Who does it where a question names nobody."""
+UNPROVED = frozenset({"small_talk", "delegate"})
+"""Tasks to which something is said that no event proves: small talk, and what is handed on to somebody else."""
 Domain = Literal["scene", "camera", "picture", "motion", "spoken"]
 _DETERMINERS = frozenset(
     "something the a an my your his her its our their this that these those some each every no".split()  # noqa: SIM905 - reads as a sentence

@@ -62,6 +62,16 @@ Intent = Literal[
     "ask_clue",
     "say_clue",
     "ask_colour_of",
+    "ask_greeting",
+    "say_greeting",
+    "ask_thanks",
+    "say_thanks",
+    "ask_delegate",
+    "say_delegate",
+    "ask_follow_up",
+    "ask_follow_count",
+    "ask_meant",
+    "ask_narrate",
 ]
 Manner = Literal["form", "caption", "line"]
 
