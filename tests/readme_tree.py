@@ -56,7 +56,6 @@ ABOUT = {
     "docs/checks.md": "what `check` proves: time, causality, truth, leaks; what a failure means",
     "docs/annotation.md": "rounds of human work: servers, screens, rounds, what stands, what is merged",
     "docs/augmentation.md": "every operation of augmentation, with a picture; what it keeps and what it drops",
-    "docs/formats.md": "every format of `export`, what it holds, what it loses, and the traps of the trainers",
     "docs/formats_streaming.md": "streaming formats, benchmarks and subtitles: import, export, what each loses",
     "docs/rendering.md": "augmented videos as files: what is exact, and how fast",
     "docs/recipes.md": "the three stages: data, losses, resuming, preflight, evaluation, logs",
