@@ -214,6 +214,7 @@ def read_files(files: Sequence[Path], out: Path, name: str, form: Form, unit: Un
 def read_row(row: Json, place: Place, form: Form, *, item: int) -> tuple[Bundle, Foreign]:
     """One row as records, and what it takes to write it again as it was. Raises RowError and ValidationError."""
     bundle = form.rows.read(row, place)
+    _refuse_wordless(bundle)
     name, _, file = place.provenance.agent.partition(":")
     foreign = Foreign(
         id=derive_id("foreign", place.video.id, place.row),
@@ -226,6 +227,13 @@ def read_row(row: Json, place: Place, form: Form, *, item: int) -> tuple[Bundle,
         kept=differences(form.rows.write(bundle, place.video), row),
     )
     return bundle, foreign
+
+
+def _refuse_wordless(bundle: Bundle) -> None:
+    """Raises RowError where something is asked, answered or told without words; turns have theirs already."""
+    asked = [text for row in bundle.questions for text in (row.question, *(answer.text for answer in row.answers))]
+    if not all(text.strip() for text in (*asked, *(event.caption for event in bundle.events))):
+        raise RowError("no_text", "found a question, answer or caption without words, expected a text")
 
 
 def _reject(file: str, item: int, error: RowError | ValidationError) -> Reject:

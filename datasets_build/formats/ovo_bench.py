@@ -145,6 +145,10 @@ def _clue(item: Clue, place: Place) -> StreamingQA:
         Probe(t_ns=place.seen(test.realtime, f"test_info.{k}.realtime"), kind="yes_no", expected=_word(test.type))
         for k, test in enumerate(item.test_info)
     ]
+    if any(probe.t_ns < ask_ns for probe in probes):
+        raise RowError(
+            "bad_span", f"test_info: found a point before {item.ask_time}, expected none before its ask_time"
+        )
     answer = Answer(text=item.answer, t_ns=clue_ns, window_start_ns=clue_ns, window_end_ns=place.window_end(clue_ns))
     return StreamingQA(
         id=place.made("streaming_qa"),
