@@ -33,6 +33,7 @@ ABOUT = {
     "datasets_build/report/page.js": "the report's list of videos, details and filter",
     "datasets_build/report/timeline.js": "the report's timeline: drawing, seeking, following the video",
     "datasets_build/teachers/template.yaml": "phrasings per intent",
+    "datasets_build/teachers/template_zh.yaml": "phrasings per intent, in Chinese",
     "datasets_build/teachers/terse.yaml": "the fewest words per intent",
     "recipes/accelerate/cpu.yaml": "one process on a CPU",
     "recipes/accelerate/cpu2.yaml": "two processes on a CPU",
