@@ -60,6 +60,7 @@ ABOUT = {
     "docs/layouts.md": "positions and visibility of every layout, with pictures of the masks",
     "docs/tasks.md": "the tasks of streaming questions: an example of each, what it needs, why it is causal; shares",
     "docs/streaming.md": "what a session can do, and where it differs from transformers",
+    "docs/words.md": "what the teachers without a model say, in English and in Chinese",
     "docs/decoders.md": "which decoder reads which file, measured",
     "docs/performance.md": "speed, memory and set-up, measured, with the commands",
 }
