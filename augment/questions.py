@@ -9,7 +9,7 @@ from augment.wording import timely
 from datasets_build.core.evidence import answerable_from
 from datasets_build.core.records import Answer, Probe, StreamingQA, derive_id
 from datasets_build.core.reply import Reply
-from datasets_build.truth.words import writer_of
+from datasets_build.truth.words import says_yes, writer_of
 
 
 def ask_again(row: StreamingQA, ask_ns: int, scene: Scene, *, points: Sequence[tuple[int, Probe]] = ()) -> StreamingQA:
@@ -96,5 +96,5 @@ def _expected(probe: Probe, text: str) -> str:
     if probe.kind == "count":
         return "".join(c for c in text if c.isdigit())
     if probe.kind == "yes_no":
-        return "yes" if text.casefold().startswith("yes") else "no"
+        return "yes" if says_yes(text) else "no"
     return text

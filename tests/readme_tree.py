@@ -37,6 +37,7 @@ ABOUT = {
     "datasets_build/teachers/prompts/describe.md": "what a model is asked about the pictures of a shot, a template",
     "datasets_build/teachers/prompts/reword.md": "what a model is asked about a sentence, a template",
     "datasets_build/teachers/template.yaml": "phrasings per intent",
+    "datasets_build/teachers/template_zh.yaml": "phrasings per intent, in Chinese",
     "datasets_build/teachers/terse.yaml": "the fewest words per intent",
     "recipes/accelerate/cpu.yaml": "one process on a CPU",
     "recipes/accelerate/cpu2.yaml": "two processes on a CPU",
@@ -67,6 +68,7 @@ ABOUT = {
     "docs/tasks.md": "the tasks of streaming questions: an example of each, what it needs, why it is causal; shares",
     "docs/streaming.md": "what a session can do, and where it differs from transformers",
     "docs/teachers.md": "models that write the words: what they may say, what it costs, what is told of it",
+    "docs/words.md": "what the teachers without a model say, in English and in Chinese",
     "docs/decoders.md": "which decoder reads which file, measured",
     "docs/performance.md": "speed, memory and set-up, measured, with the commands",
 }

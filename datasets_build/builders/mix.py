@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from math import floor
 
 from datasets_build.core.records import Json, Split, StreamingQA, derive_id
+from datasets_build.truth.words import says_no, says_yes
 
 TWINS = "twins"
 """Stands in shares for questions that have a twin."""
@@ -22,8 +23,8 @@ def kind_of(row: StreamingQA) -> str:
 
 def _verdict(row: StreamingQA) -> str:
     """Yes and no are thinned alike, so that they stay as even as they were."""
-    first = row.answers[0].text.casefold() if row.answers else ""
-    return "yes" if first.startswith("yes") else "no" if first.startswith("no") else ""
+    first = row.answers[0].text if row.answers else ""
+    return "yes" if says_yes(first) else "no" if says_no(first) else ""
 
 
 @dataclass(slots=True)

@@ -20,7 +20,7 @@ _NOW = re.compile(
     r"|(?<!到)(?:现在|目前)|此刻|眼下|这会儿|这下|当前|刚|正[在处]|看[，：]",
     re.IGNORECASE,
 )
-_YES = re.compile("yes|是|对", re.IGNORECASE)
+_YES, _NO = re.compile("yes|是|对", re.IGNORECASE), re.compile("no|不|没|并非", re.IGNORECASE)
 _ASKS: dict[tuple[str, str], tuple[Intent, ...]] = {
     ("now", "scene"): ("ask_now",),
     ("now", "camera"): ("ask_now_camera",),
@@ -176,6 +176,11 @@ def speaks_of_now(text: str) -> bool:
 def says_yes(text: str) -> bool:
     """Whether an answer to a question of yes or no is a yes: its first word says so."""
     return _YES.match(text) is not None
+
+
+def says_no(text: str) -> bool:
+    """Whether an answer begins as a no does."""
+    return _NO.match(text) is not None
 
 
 def late_texts(writer: Template, fact: Fact) -> list[str]:
