@@ -59,6 +59,7 @@ ABOUT = {
     "docs/layouts.md": "positions and visibility of every layout, with pictures of the masks",
     "docs/streaming.md": "what a session can do, and where it differs from transformers",
     "docs/decoders.md": "which decoder reads which file, measured",
+    "docs/dialogue.md": "what people and the assistant do in a dialogue, style by style; states, latency, checks",
     "docs/performance.md": "speed, memory and set-up, measured, with the commands",
 }
 
