@@ -70,6 +70,7 @@ ABOUT = {
     "docs/teachers.md": "models that write the words: what they may say, what it costs, what is told of it",
     "docs/words.md": "what the teachers without a model say, in English and in Chinese",
     "docs/decoders.md": "which decoder reads which file, measured",
+    "docs/dialogue.md": "what people and the assistant do in a dialogue, style by style; states, latency, checks",
     "docs/performance.md": "speed, memory and set-up, measured, with the commands",
 }
 

@@ -117,14 +117,19 @@ def _try_interrupting(talk: Talk, position: int, reach_ns: int) -> None:
 def converse(talk: Talk, config: DialogueConfig, *, wanted: int) -> None:
     """Fill a dialogue with up to `wanted` exchanges, the ways of asking taking turns, then interrupt some of them."""
     asked: set[tuple[str, ...]] = set()
+    for _ in range(round(config.styles.small_talk * wanted)):
+        chat(talk, "small_talk")
+    for _ in range(round(config.styles.delegate * wanted)):
+        chat(talk, "delegate")
+    chats = len(talk.exchanges)
     # What must wait for its answer finds no room later, so it comes first, while the floor is free.
     first = [way for way in LONG if way in talk.ways][:wanted]
     rounds = -(-wanted // len(talk.ways)) * _ROUNDS
     for way in [*first, *(way for _ in range(rounds) for way in talk.desk.rng.sample(talk.ways, len(talk.ways)))]:
-        if len(talk.exchanges) >= wanted:
+        if len(talk.exchanges) >= wanted + chats:
             break
         _try_asking(talk, WAYS[way], asked)
-    if not talk.exchanges:
+    if len(talk.exchanges) == chats:
         talk.add(opening(talk))
     for position, exchange in enumerate(talk.exchanges):
         plain = len(exchange.turns) == 2 and exchange.turns[1].evidence
@@ -132,10 +137,6 @@ def converse(talk: Talk, config: DialogueConfig, *, wanted: int) -> None:
             _try_interrupting(talk, position, config.facts.window_ns)
         elif plain:
             _bend(talk, position, config)
-    for _ in range(round(config.styles.small_talk * wanted)):
-        chat(talk, "small_talk")
-    for _ in range(round(config.styles.delegate * wanted)):
-        chat(talk, "delegate")
 
 
 def _bend(talk: Talk, position: int, config: DialogueConfig) -> None:
