@@ -242,7 +242,7 @@ def _write_questions(stage: Stage, config: StreamingQAConfig, teacher: Teacher, 
         config,
         title="Streaming questions and answers",
         summary="Questions that arrive while a video runs, with what proves each answer and from when it is known.",
-        notes=[_CAUSALITY, _TOPIC, twins, *_not_covered(coverage)],
+        notes=[_CAUSALITY, _TOPIC, twins, *_not_covered(coverage), *asked.notes],
     )
     reached = {"ovo_bench": coverage.as_json(SPLITS), "mix": shares.mix.as_json(SPLITS)}
     stage.commit(rejects=rejects, counts=counts, tools=tool_versions(*_TOOLS), reached=reached)
@@ -380,6 +380,7 @@ def build_dialogue(
                 f"A user's turn says its `task` and what it is about. {_TOPIC}",
                 "Decisions are derived: `respond` at the first step at or after a turn's start, `standby` while a "
                 "question is pending, `silence` otherwise. Every grid is an exact view of the same turns.",
+                *asked.notes,
             ],
         )
         stage.commit(rejects=rejects, counts=counts, tools=tool_versions(*_TOOLS))

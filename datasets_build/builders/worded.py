@@ -58,6 +58,15 @@ class Asked:
         about = "who wrote a sentence: the template's words, those that stand, and why these are the template's"
         return [Subset(WORDS, Wording, about)] if self.teacher else []
 
+    @property
+    def notes(self) -> list[str]:
+        """What a dataset's card says of it."""
+        if self.teacher is None:
+            return []
+        model = self.teacher.model
+        by = f"`{model.kind}:{model.name}`" + (f" (revision {model.revision})" if model.revision else "")
+        return [f"Sentences are a template's in the words of {by}; the subset `{WORDS}` has both, and who wrote which."]
+
     def counts(self) -> dict[str, int]:
         """For the manifest. Raises ModelError where too little was answered."""
         if self.held is None:
