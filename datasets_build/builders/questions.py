@@ -264,6 +264,23 @@ def _tell(desk: Desk, t: int, coming: list[Told], *, about: Happening, matter: A
     return draft_of("tell_me_when", "proactive", question, t, replies, about=every_time(matter, each), standing=True)
 
 
+def narrate_at(desk: Desk, t: int) -> Draft | None:
+    """A request to tell all that happens in the scene from now on; None where that is too much to tell."""
+    track, limits = desk.timeline.scene, desk.limits
+    coming = track.after(t)
+    if not coming or track.busy(t) or len(coming) > limits.max_answers or not all(map(is_form, coming)):
+        return None
+    if coming[0].early_ns - t > limits.max_wait_ns:
+        return None
+    limit_of = [told_from(item) for item in coming[1:]]
+    replies = [
+        _report(desk, item, first=k == 0, limit=limit_of[k] if k < len(limit_of) else None)
+        for k, item in enumerate(coming)
+    ]
+    about = About(kind="scene", every=True)
+    return draft_of("tell_me_when", "proactive", desk.write("ask_narrate"), t, replies, about=about, standing=True)
+
+
 def _comes_soon(desk: Desk, track: Track, t: int) -> bool:
     """Whether the next of a topic can be waited for: it is the next, and called by one name until then."""
     later = track.next_early(t)

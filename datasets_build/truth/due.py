@@ -26,7 +26,7 @@ KINDS: Mapping[str, frozenset[str]] = {
     "now": frozenset({"scene", "camera", "label"}),
     "before": frozenset({"scene", "changes", "subject", "label", "caption"}),
     "happened_yet": frozenset({"label", "caption", "line"}),
-    "tell_me_when": frozenset({"label", "caption", "line"}),
+    "tell_me_when": frozenset({"label", "caption", "line", "scene"}),
     "count_so_far": frozenset({"shots", "label"}),
     "next": frozenset({"scene"}),
     "colour": frozenset({"scene", "label"}),

@@ -30,6 +30,7 @@ _ASKS: dict[tuple[str, str], tuple[Intent, ...]] = {
     ("before", "subject"): ("ask_subject",),
     ("before", ""): ("ask_before", "ask_before_picture"),
     ("happened_yet", ""): ("ask_yet",),
+    ("tell_me_when", "scene"): ("ask_narrate",),
     ("tell_me_when", ""): ("ask_tell",),
     ("count_so_far", "shots"): ("ask_count_shots",),
     ("count_so_far", ""): ("ask_count",),
@@ -70,7 +71,7 @@ def happening_of(about: About) -> Happening | None:
 def question_texts(writer: Template, task: str, about: About) -> frozenset[str]:
     """All questions of a task about something."""
     intents: tuple[Intent, ...] = _ASKS.get((task, about.kind)) or _ASKS.get((task, ""), ())
-    if task == "tell_me_when" and about.every:
+    if task == "tell_me_when" and about.every and about.kind != "scene":
         intents = ("ask_tell_each",)
     return _all(writer, intents, about=happening_of(about))
 
