@@ -21,6 +21,11 @@ _AWAITED = frozenset({"tell_me_when", "next", "clue"})
 _UNDER_WAY = frozenset({"now", "who", "read"})
 
 
+def _lasts(row: StreamingQA) -> bool:
+    """Whether it asks for something while it is under way: what does something is also asked for its colour."""
+    return row.task in _UNDER_WAY or (row.task == "colour" and row.about is not None and row.about.kind == "label")
+
+
 class _FlawError(Exception):
     """Why a question cannot be as somebody wants it."""
 
@@ -123,7 +128,7 @@ def _evidence(row: StreamingQA, ask: int, events: Sequence[Event]) -> tuple[Evid
         if event is not None:
             _still_proves(row, event, piece, ask)
             # What is under way is watched up to the question.
-            end = ask if row.task in _UNDER_WAY and end == row.ask_ns else end
+            end = ask if _lasts(row) and end == row.ask_ns else end
         elif end == row.ask_ns:
             end = ask
         elif start == row.ask_ns:
@@ -142,7 +147,7 @@ def _still_proves(row: StreamingQA, event: Event, piece: Evidence, ask: int) -> 
         return
     if row.task in _AWAITED and event.start_ns < ask:
         raise _FlawError(f"what it waits for begins at {event.start_ns} ns, before it is asked, {ask} ns")
-    if row.task in _UNDER_WAY and not event.known_from_ns <= ask < event.end_ns:
+    if _lasts(row) and not event.known_from_ns <= ask < event.end_ns:
         raise _FlawError(f"what it asks after is not under way at {ask} ns")
 
 
@@ -151,7 +156,7 @@ def _answer(row: StreamingQA, at: int, text: str, *, least: int, clock: FrameClo
     first = row.answers[0]
     until = first.valid_until_ns
     if until is not None and at >= until:
-        if row.task in _UNDER_WAY:
+        if _lasts(row):
             raise _FlawError(f"at {at} ns it is over, which it is from {until} ns on")
         until = None
     start, end = first.window_start_ns, first.window_end_ns
