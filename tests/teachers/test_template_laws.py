@@ -108,7 +108,8 @@ def test_english_sentences_are_sound(about):
             assert not re.search(r" [,.?!:]|[,:;][,.?!:;]|\w,\w", text), text
             rest = re.sub(r'"[^"]*"', "", text)
             assert not re.search(r"\b([Aa] [aeiou]|[Aa]n [^aeiou])", rest.replace("a used", "")), text
-            assert not re.search(r"\b(\w+) \1\b", rest.casefold()), text
+            # "To the right right now" is right.
+            assert not re.search(r"\b(?!right)(\w+) \1\b", rest.casefold()), text
             assert not re.search(r"[.?!] [a-z]", rest), text
             assert ends_as_it_begins(intent, rest.replace("How are you?", "")), text
 
