@@ -54,7 +54,9 @@ ONE_SUBJECT = {
 def every(language, intent, about):
     if intent in ONE_SUBJECT and " and " in (about.subject or ""):
         return frozenset()
-    return TEMPLATES[language].phrasings(Request(intent=intent, about=about, told=(about,), number=3))
+    return TEMPLATES[language].phrasings(
+        Request(intent=intent, about=about, told=(about,) if about.caption else (), number=3)
+    )
 
 
 def lists(language):
@@ -108,7 +110,8 @@ def test_english_sentences_are_sound(about):
             assert not re.search(r" [,.?!:]|[,:;][,.?!:;]|\w,\w", text), text
             rest = re.sub(r'"[^"]*"', "", text)
             assert not re.search(r"\b([Aa] [aeiou]|[Aa]n [^aeiou])", rest.replace("a used", "")), text
-            assert not re.search(r"\b(\w+) \1\b", rest.casefold()), text
+            # "To the right right now" and "tilted up up to now" are right.
+            assert not re.search(r"\b(?!right|up)(\w+) \1\b", rest.casefold()), text
             assert not re.search(r"[.?!] [a-z]", rest), text
             assert ends_as_it_begins(intent, rest.replace("How are you?", "")), text
 
