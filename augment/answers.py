@@ -34,8 +34,7 @@ class Rules:
         recent_ns: what counts as just now.
         max_told: of how many events an answer tells at most.
         max_answers: how many answers a question gets at most.
-        user_chars_per_s, assistant_chars_per_s: how fast the speakers of a template speak; 0: each reply has a speed
-            of its own, which is kept.
+        user_chars_per_s, assistant_chars_per_s: how fast a template's speakers speak; 0: each reply keeps its own.
         least_said, least_left: characters that an answer has said when it is cut short, and that it keeps to itself.
         pause_ns: between exchanges.
     """

@@ -63,6 +63,7 @@ ABOUT = {
     "docs/results.md": "what each stage and loss bought on drawn lessons, over seeds",
     "models/model_card.md.j2": "template of a package's model card",
     "tests/models/golden_positions.json": "positions by the published rule, written out",
+    "docs/formats.md": "every format of `export`, what it holds, what it loses, and the traps of the trainers",
     "docs/layouts.md": "positions and visibility of every layout, with pictures of the masks",
     "docs/sources.md": "annotation files of the field: what becomes of each row, and which video is meant",
     "docs/tasks.md": "the tasks of streaming questions: an example of each, what it needs, why it is causal; shares",
