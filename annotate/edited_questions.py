@@ -17,7 +17,13 @@ from datasets_build.core.records import Answer, Event, Evidence, Probe, Streamin
 from datasets_build.core.topics import plain
 from datasets_build.core.wording import absolute_time_in
 
-_AWAITED = frozenset({"tell_me_when", "next"})
+_AWAITED = frozenset({"tell_me_when", "next", "clue"})
+_UNDER_WAY = frozenset({"now", "who", "read"})
+
+
+def _lasts(row: StreamingQA) -> bool:
+    """Whether it asks for something while it is under way: what does something is also asked for its colour."""
+    return row.task in _UNDER_WAY or (row.task == "colour" and row.about is not None and row.about.kind == "label")
 
 
 class _FlawError(Exception):
@@ -98,7 +104,7 @@ def fixed(row: StreamingQA, verdict: QuestionVerdict, film: Film) -> StreamingQA
             "answers": answers,
             "options": options,
             "correct_option": correct,
-            "test_points": tuple(_probes(row, answers)),
+            "test_points": tuple(_probes(row, answers, known)),
         }
     )
 
@@ -122,7 +128,7 @@ def _evidence(row: StreamingQA, ask: int, events: Sequence[Event]) -> tuple[Evid
         if event is not None:
             _still_proves(row, event, piece, ask)
             # What is under way is watched up to the question.
-            end = ask if row.task == "now" and end == row.ask_ns else end
+            end = ask if _lasts(row) and end == row.ask_ns else end
         elif end == row.ask_ns:
             end = ask
         elif start == row.ask_ns:
@@ -141,7 +147,7 @@ def _still_proves(row: StreamingQA, event: Event, piece: Evidence, ask: int) -> 
         return
     if row.task in _AWAITED and event.start_ns < ask:
         raise _FlawError(f"what it waits for begins at {event.start_ns} ns, before it is asked, {ask} ns")
-    if row.task == "now" and not event.known_from_ns <= ask < event.end_ns:
+    if _lasts(row) and not event.known_from_ns <= ask < event.end_ns:
         raise _FlawError(f"what it asks after is not under way at {ask} ns")
 
 
@@ -150,7 +156,7 @@ def _answer(row: StreamingQA, at: int, text: str, *, least: int, clock: FrameClo
     first = row.answers[0]
     until = first.valid_until_ns
     if until is not None and at >= until:
-        if row.task == "now":
+        if _lasts(row):
             raise _FlawError(f"at {at} ns it is over, which it is from {until} ns on")
         until = None
     start, end = first.window_start_ns, first.window_end_ns
@@ -183,10 +189,16 @@ def _options(row: StreamingQA, text: str) -> tuple[tuple[str, ...], int | None]:
     return options, row.correct_option
 
 
-def _probes(row: StreamingQA, answers: Sequence[Answer]) -> list[Probe]:
-    """Test points at which one answer is right, and what it says then; the others are dropped."""
+def _probes(row: StreamingQA, answers: Sequence[Answer], known_ns: int) -> list[Probe]:
+    """Test points at which one answer is right, and what it says then; the others are dropped.
+
+    Those that ask whether it can be told yet stay.
+    """
     found = []
     for probe in row.test_points:
+        if probe.kind == "known":
+            found.append(probe.model_copy(update={"expected": "yes" if probe.t_ns >= known_ns else "no"}))
+            continue
         given = [answer for answer in answers if answer.t_ns <= probe.t_ns][-1:]
         right = [a for a in given if a.valid_until_ns is None or probe.t_ns < a.valid_until_ns]
         if not right:

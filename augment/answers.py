@@ -14,7 +14,9 @@ from datasets_build.core.reply import Reply
 from datasets_build.truth.due import Due, due_of, told_from, unfit
 from datasets_build.truth.gaps import gaps
 from datasets_build.truth.grounds import Fact, Grounds, busy, coming, done
-from datasets_build.truth.words import answer_texts, writer_of
+from datasets_build.truth.places import PLACES
+from datasets_build.truth.steps import standing
+from datasets_build.truth.words import Telling, answer_texts, texts_of, writer_of
 
 # A longer count stands without a list of what was counted.
 _LONGEST_LIST = 20
@@ -32,7 +34,7 @@ class Rules:
         recent_ns: what counts as just now.
         max_told: of how many events an answer tells at most.
         max_answers: how many answers a question gets at most.
-        user_chars_per_s, assistant_chars_per_s: how fast the speakers of a template speak.
+        user_chars_per_s, assistant_chars_per_s: how fast a template's speakers speak; 0: each reply keeps its own.
         least_said, least_left: characters that an answer has said when it is cut short, and that it keeps to itself.
         pause_ns: between exchanges.
     """
@@ -125,10 +127,12 @@ def replies_to(asked: Asked) -> tuple[About, list[Reply]]:
     due = _certain_due(asked)
     if asked.task == "tell_me_when":
         return asked.about, _reports(asked, due)
-    if asked.task == "now" and _stalls(asked):
+    if asked.task in ("now", "who") and _stalls(asked):
         raise CannotAskError("the picture stands still then, so nobody can tell what happens now")
     if asked.task == "count_so_far":
         return _counts(asked)
+    if asked.task == "step":
+        return _stances(asked, due)
     return asked.about, [_reply(asked, due)]
 
 
@@ -185,7 +189,8 @@ def true_texts(asked: Asked) -> frozenset[str]:
     if isinstance(due, str) or writer is None:
         return frozenset()
     absent = asked.task == "before" and not due.told
-    return answer_texts(writer, asked.task, asked.about, due.told, number=due.number, absent=absent)
+    telling = Telling(due.told, number=due.number, place=due.place, absent=absent)
+    return texts_of(writer, asked.task, asked.about, telling)
 
 
 def _certain_due(asked: Asked) -> Due:
@@ -216,7 +221,7 @@ def _proof(asked: Asked, due: Due) -> list[Evidence]:
     evidence = [_evidence(asked.scene.grounds.by_id[made], end) for made, end in due.ends.items()]
     if due.watched is not None:
         since, until = due.watched
-        if asked.task == "now":
+        if asked.task in ("now", "step"):
             since = min(since, asked.scene.clock.snap_up(until - asked.scene.rules.recent_ns))
         evidence.append(Evidence(start_ns=since, end_ns=until))
     return evidence
@@ -226,7 +231,7 @@ def _reply(asked: Asked, due: Due) -> Reply:
     if len(due.told) > asked.scene.rules.max_told:
         raise CannotAskError(f"{len(due.told)} events at once are too many to tell")
     evidence = _proof(asked, due)
-    text = _text(asked, due.told, first=True, absent=not due.told)
+    text = _place(asked, due.place) if due.place else _text(asked, due.told, first=True, absent=not due.told)
     return _standing(asked, text, at=due.at_ns, until=due.until_ns, evidence=evidence)
 
 
@@ -279,6 +284,32 @@ def _counts(asked: Asked) -> tuple[About, list[Reply]]:
     return about if about.every == followed else about.model_copy(update={"every": followed}), replies
 
 
+def _stances(asked: Asked, due: Due) -> tuple[About, list[Reply]]:
+    """Whether a step is being carried out, from the question on."""
+    rules, end_ns = asked.scene.rules, asked.scene.clock.end_ns
+    most = rules.max_answers if asked.about.every else len(asked.words.said)
+    said = standing(due.stances, least_ns=rules.least_window_ns, most=most, end_ns=end_ns)
+    if not any(stance.is_on for stance in said):
+        raise CannotAskError("what it follows does not come any more, or not for long enough")
+    replies = []
+    for k, stance in enumerate(said):
+        told = [stance.fact] if stance.fact and stance.is_on else []
+        later = [_evidence(stance.fact, stance.at_ns, later=True)] if stance.fact else _proof(asked, due)
+        text = _said_then(asked, told, k)
+        replies.append(_standing(asked, text, at=stance.at_ns, until=stance.until_ns, evidence=later))
+    coming_in = coming(asked.scene.grounds.of(asked.about), asked.ask_ns)
+    there = sum(stance.at_ns < end_ns for stance in due.stances)
+    whole = len(said) == there and len(due.stances) == 1 + 2 * len(coming_in)
+    return asked.about.model_copy(update={"every": asked.about.every and whole}), replies
+
+
+def _said_then(asked: Asked, told: Sequence[Fact], k: int) -> str:
+    """The words of an answer of many: its own where they still are true, for there are as many of each verdict."""
+    writer, said = writer_of(asked.words.written), asked.words.said
+    texts = answer_texts(writer, asked.task, asked.about, told, number=None) if writer else frozenset()
+    return said[k] if k < len(said) and said[k] in texts else _text(asked, told, first=not k)
+
+
 def _steps(facts: Sequence[Fact], ask_ns: int, least_ns: int) -> list[tuple[int, int, list[Fact]]]:
     """Stretches after a question in which a count is uncertain; those too close together are one."""
     found: list[tuple[int, int, list[Fact]]] = []
@@ -325,6 +356,16 @@ def _text(asked: Asked, told: Sequence[Fact], *, first: bool, absent: bool = Fal
     texts = answer_texts(writer, asked.task, asked.about, told, number=None, absent=absent)
     reported = [asked.words.said_of.get(name) for fact in told for name in fact.event.provenance.inputs]
     return next((text for text in reported if text in texts), None) or _chosen(asked, texts)
+
+
+def _place(asked: Asked, place: str) -> str:
+    writer = writer_of(asked.words.written)
+    if writer is None:
+        said = asked.words.said[0] if asked.words.said else ""
+        if [each for each in PLACES if each in said.casefold()] != [place]:
+            raise CannotAskError(f"it is at the {place} now, and who wrote its words cannot be asked for others")
+        return said
+    return _chosen(asked, texts_of(writer, asked.task, asked.about, Telling(place=place)))
 
 
 def _number(asked: Asked, number: int, *, first: bool) -> str:

@@ -7,13 +7,15 @@ from typing import NamedTuple
 
 from augment.answers import Asked, CannotAskError, Scene, replies_to
 from augment.mishaps import Mishaps
-from augment.talk import Talk, cut_short, words_of
+from augment.talk import Talk, cut_at, words_of
 from augment.wording import timely
 from datasets_build.core.decisions import decisions_on
 from datasets_build.core.records import Dialogue, Turn, derive_id
 from datasets_build.core.reply import Reply
 from datasets_build.core.speech import Floor
+from datasets_build.core.topics import UNPROVED
 from datasets_build.core.views import parse_grid
+from datasets_build.truth.styles import is_referring, style_of
 from datasets_build.truth.words import writer_of
 
 
@@ -53,6 +55,8 @@ def talk_again(
     replies = {
         turn.trigger_ref: turn for turn in dialogue.turns if turn.role == "assistant" and turn.trigger != "event"
     }
+    # What was wrong is not said again: only what was said instead.
+    replies |= {ref: replies.get(turn.id, turn) for ref, turn in replies.items() if not turn.learn}
     users = said_by(dialogue, "user")
     left = [Left(turn.id, "it is asked where nothing is shown") for turn in users if turn.id not in heard_ns]
     for user in sorted((turn for turn in users if turn.id in heard_ns), key=lambda turn: heard_ns[turn.id]):
@@ -89,15 +93,19 @@ def _dialogue(talk: Talk) -> Dialogue | None:
 
 def _exchange(talk: Talk, user: Turn, answer: Turn | None, heard_ns: int, going: Mishaps) -> None:
     """A question with all that answers it, or nothing of it."""
+    if user.task in UNPROVED and answer is not None:
+        asked = talk.question(user, heard_ns)
+        talk.made[answer.id] = _take(talk, asked, [_promise(talk, answer, asked)], cuts=None)
+        return
     if user.about is None or user.task is None or answer is None:
         raise CannotAskError("it does not say what it is about")
     if not talk.scene.plain and writer_of(talk.dialogue.provenance) is None and timely(user.text):
         raise CannotAskError("its question speaks of time, and who wrote it cannot be asked for another")
-    asked = talk.question(user, heard_ns)
+    asked = _referring(talk, user, talk.question(user, heard_ns))
     standing = user.task == "tell_me_when"
     words = words_of(talk.dialogue, user, () if standing else (answer,))
     ask = Asked(task=user.task, about=user.about, ask_ns=heard_ns, words=words, scene=talk.scene, in_vain=standing)
-    if not standing and going.happens(talk, asked, answer, ask):
+    if not standing and asked.trigger is None and going.happens(talk, asked, answer, ask):
         return
     _, replies = replies_to(ask)
     if standing:
@@ -106,6 +114,36 @@ def _exchange(talk: Talk, user: Turn, answer: Turn | None, heard_ns: int, going:
         turns = [talk.spoken(answer, replies[0], trigger="user_query", ref=asked.id)]
     talk.made[answer.id] = _take(talk, asked, turns, cuts=talk.made.get(user.interrupts or ""))
     going.barge_in(talk, turns[0])
+
+
+def _referring(talk: Talk, user: Turn, asked: Turn) -> Turn:
+    """A question that refers to an answer names what that has become.
+
+    Raises:
+        CannotAskError: that is not said right before it any more, or tells of something else.
+    """
+    if not is_referring(user):
+        return asked
+    answer = talk.made.get(user.trigger_ref or "")
+    before = sorted((turn for turn in talk.turns if turn.start_ns < asked.start_ns), key=lambda turn: turn.start_ns)
+    if answer is None or not before or before[-1].id != answer.id or before[-1].end_ns > asked.start_ns:
+        raise CannotAskError("what it refers to is not said right before it any more")
+    heard = next((turn for turn in talk.turns if turn.id == answer.trigger_ref), None)
+    events = {name: fact.event for name, fact in talk.scene.grounds.by_id.items()}
+    old = {turn.id: turn for turn in talk.dialogue.turns}
+    was = old[user.trigger_ref or ""]
+    if (style := style_of(asked, before[-1], heard, events)) is None:
+        raise CannotAskError("what it refers to tells of something else")
+    if (style == "meant") != _is_meant(user, old.get(was.trigger_ref or "")):
+        raise CannotAskError("what it refers to tells of something else")
+    return asked.model_copy(update={"trigger_ref": answer.id})
+
+
+def _is_meant(user: Turn, heard: Turn | None) -> bool:
+    """Whether a user asked the same of another subject before."""
+    if heard is None or heard.about is None or user.about is None or heard.task != user.task:
+        return False
+    return heard.about.subject != user.about.subject
 
 
 def _promise(talk: Talk, turn: Turn, asked: Turn) -> Turn:
@@ -136,7 +174,7 @@ def _take(talk: Talk, asked: Turn, turns: Sequence[Turn], *, cuts: Turn | None) 
     """
     first, *later = turns
     if cuts is not None and cuts in talk.turns and cuts.start_ns < asked.start_ns < cuts.end_ns:
-        cut = cut_short(cuts, asked.start_ns, talk.scene.rules)
+        cut = cut_at(cuts, asked.start_ns, talk.scene.rules)
         held = talk.held(cuts.start_ns)
         stretches = [(held[0], first.end_ns), *((turn.start_ns, turn.end_ns) for turn in later)]
         talk.hold(stretches, instead=held)

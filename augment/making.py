@@ -68,14 +68,17 @@ class Making:
         seams = judge_seams(self.view, self.there)
         events = move_events(self.view, events_shown(self.view, self.there), video_id=self.video_id, seams=seams)
         left = [self._left(gone.event, "gone", gone.reason) for gone in events.gone]
-        untold = untold_of(self.looks, events.there, self.view.clock)
+        unshown: list[Reject] = []
+        annotations = list(self._annotations(unshown))
+        boxes = [row for row in annotations if row.kind == "box"]
+        untold = untold_of(self.looks, events.there, self.view.clock, boxes=boxes)
         told = [event for event in events.there if untold is None or not untold.hides(event)]
         left += [self._left(event, "untellable", untold.reason) for event in untold.parents()] if untold else []
         scene = Scene(
             video_id=self.video_id,
             clock=self.view.clock,
-            unseen=Grounds([*events.there, *events.hidden], self.view.clock) if events.hidden else None,
-            grounds=Grounds(told, self.view.clock),
+            unseen=Grounds([*events.there, *events.hidden], self.view.clock, boxes) if events.hidden else None,
+            grounds=Grounds(told, self.view.clock, boxes),
             rules=self.rules,
             seed=self.seed,
             untold=untold,
@@ -84,7 +87,7 @@ class Making:
         )
         questions = list(self._questions(scene, left))
         dialogues = list(self._dialogues(replace(scene, rules=self.talk_rules), left))
-        annotations = list(self._annotations(left))
+        left += unshown
         there = {piece.source: self.there[piece.source] for piece in self.view.pieces}
         cuts = {name: clip.shots for name, clip in there.items()}
         shots = move_shots(self.view, cuts, video_id=self.video_id, seams=seams)

@@ -10,12 +10,14 @@ from typing import Literal
 from augment.answers import Asked, CannotAskError, last_seen, replies_to, true_texts, wrong_texts
 from augment.latency import latencies
 from augment.settings import Delay, DroppedAnswer, Interrupt, LateAnswer, Operation, Reconnect, WrongThenCorrected
-from augment.talk import Policy, Talk, characters_at, cut_short, no_latency, words_of
+from augment.talk import Policy, Talk, cut_at, no_latency, words_of
 from datasets_build.core.clock import NS_PER_S
+from datasets_build.core.cutting import characters_at
 from datasets_build.core.records import About, Turn
 from datasets_build.core.reply import Reply
-from datasets_build.truth.asides import ASIDES, said
+from datasets_build.truth.asides import aside_in, said
 from datasets_build.truth.gaps import gaps
+from datasets_build.truth.styles import is_referring
 from datasets_build.truth.words import question_texts, speaks_of_now, writer_of
 
 _TRIES = 4
@@ -132,7 +134,7 @@ def _wrong(talk: Talk, asked: Turn, answer: Turn, ask: Asked, rng: random.Random
 def _corrected(talk: Talk, asked: Turn, wrong: Turn, answer: Turn, ask: Asked) -> None:
     """The assistant notices by itself, and says what was right when it was asked and still is."""
     _, replies = replies_to(ask)
-    right = _after(talk, replies[0], wrong.end_ns, ASIDES["corrected"])
+    right = _after(talk, replies[0], wrong.end_ns, aside_in(talk.dialogue.language, "corrected"))
     turn = talk.said_from(answer, right, trigger="correction", ref=wrong.id, part=0)
     talk.hold([(asked.start_ns, turn.end_ns)])
     talk.turns += [asked, wrong, turn]
@@ -140,7 +142,7 @@ def _corrected(talk: Talk, asked: Turn, wrong: Turn, answer: Turn, ask: Asked) -
 
 def _refused(talk: Talk, asked: Turn, wrong: Turn, answer: Turn, ask: Asked) -> None:
     """Somebody says that it is not right, and asks again."""
-    text = ASIDES["refused"] + asked.text
+    text = aside_in(talk.dialogue.language, "refused") + asked.text
     start = talk.clock.snap_up(wrong.end_ns + talk.scene.rules.pause_ns)
     end = talk.clock.snap_up(start + talk.asking_ns(asked, text))
     _, replies = replies_to(replace(ask, ask_ns=end))
@@ -198,7 +200,11 @@ def _barge(talk: Talk, turn: Turn, rng: random.Random, *, resume: bool) -> None:
 def _others(talk: Talk, turn: Turn, rng: random.Random) -> Iterator[Turn]:
     """What somebody may ask instead: the conversation's other questions, and those that suit any video."""
     asked = next(user for user in talk.turns if user.id == turn.trigger_ref)
-    users = [user for user in talk.dialogue.turns if user.role == "user" and user.task not in (None, "tell_me_when")]
+    users = [
+        user
+        for user in talk.dialogue.turns
+        if user.role == "user" and user.task not in (None, "tell_me_when") and not is_referring(user)
+    ]
     yield from (user for user in users if (user.task, user.about) != (asked.task, asked.about))
     writer = writer_of(talk.dialogue.provenance)
     known = {(user.task, user.about) for user in (asked, *users)}
@@ -210,7 +216,7 @@ def _others(talk: Talk, turn: Turn, rng: random.Random) -> Iterator[Turn]:
 
 
 def _break_in(talk: Talk, turn: Turn, user: Turn, start_ns: int, *, resume: bool) -> None:
-    cut = cut_short(turn, start_ns, talk.scene.rules)
+    cut = cut_at(turn, start_ns, talk.scene.rules)
     end = talk.clock.snap_up(start_ns + talk.asking_ns(user, user.text))
     if user.about is None or user.task is None:
         raise CannotAskError("it does not say what it is about")
@@ -241,7 +247,7 @@ def _break_in(talk: Talk, turn: Turn, user: Turn, start_ns: int, *, resume: bool
 def _resumed(talk: Talk, turn: Turn, after: Turn) -> list[Turn]:
     """The turn that was cut, said from the beginning behind another; nothing where it is not right any more."""
     try:
-        again = _after(talk, talk.replies[turn.id], after.end_ns, ASIDES["resumed"])
+        again = _after(talk, talk.replies[turn.id], after.end_ns, aside_in(talk.dialogue.language, "resumed"))
         return [talk.said_from(turn, again, trigger="timer", ref=turn.id, part="resumed")]
     except CannotAskError:
         return []
@@ -259,7 +265,7 @@ def _back(talk: Talk, before_ns: int, after_ns: int) -> None:
         raise CannotAskError("there are no words for it that stay true")
     text = timeless[after_ns % len(timeless)]
     end = talk.clock.snap_up(after_ns + talk.scene.rules.window_ns)
-    reply = Reply(ASIDES["back"] + text, after_ns, end, None, evidence)
+    reply = Reply(aside_in(talk.dialogue.language, "back") + text, after_ns, end, None, evidence)
     turn = talk.said_from(like, reply, trigger="timer", ref=None, part=f"back/{after_ns}")
     talk.hold([(turn.start_ns, turn.end_ns)])
     talk.turns.append(turn)

@@ -64,6 +64,8 @@ class Source:
         for name in Rules.__dataclass_fields__:
             text = str(told.get(f"config.facts.{name}", told.get(f"config.speech.{name}", "")))
             given[name] = int(text) if text.isdigit() else getattr(default, name)
+        if "config.latency.tokens_per_s" in told:
+            given["assistant_chars_per_s"] = 0
         return Rules(**given)
 
     def clips(self, datasets: Sequence[str] | None = None) -> Iterator[Clip]:

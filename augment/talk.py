@@ -8,11 +8,12 @@ from typing import Literal
 
 from augment.answers import CannotAskError, Rules, Scene, Words
 from datasets_build.core.clock import NS_PER_S, FrameClock
+from datasets_build.core.cutting import cut_short
 from datasets_build.core.evidence import answerable_from
 from datasets_build.core.records import Dialogue, Turn, derive_id
 from datasets_build.core.reply import Reply
 from datasets_build.core.speech import Floor
-from datasets_build.truth.asides import ASIDES, Aside
+from datasets_build.truth.asides import Aside, aside_in
 from datasets_build.truth.words import late_texts, speaks_of_now, writer_of
 
 Policy = Literal["retime", "reword", "drop"]
@@ -83,7 +84,7 @@ class Talk:
 
     def saying_ns(self, turn: Turn, text: str) -> int:
         """How long the assistant takes to say a text, as fast as in a turn."""
-        if self.dialogue.provenance.kind == "template":
+        if self.dialogue.provenance.kind == "template" and self.scene.rules.assistant_chars_per_s:
             return len(text) * NS_PER_S // self.scene.rules.assistant_chars_per_s
         return (turn.end_ns - turn.start_ns) * len(text) // len(turn.text)
 
@@ -136,7 +137,7 @@ class Talk:
             raise CannotAskError("its answer would come too late, and was not right when it was asked")
         aside: Aside = "late_report" if is_report else "late_reply"
         end = self.clock.snap_up(start + self.scene.rules.window_ns)
-        return Reply(ASIDES[aside] + text, start, end, None, reply.evidence, reply.event_id)
+        return Reply(aside_in(self.dialogue.language, aside) + text, start, end, None, reply.evidence, reply.event_id)
 
     def _told_late(self, reply: Reply, start: int) -> str:
         """What has happened, in words that do not say that it happens now."""
@@ -228,19 +229,13 @@ def words_of(dialogue: Dialogue, user: Turn, answers: Sequence[Turn]) -> Words:
     )
 
 
-def cut_short(answer: Turn, at_ns: int, rules: Rules) -> Turn:
+def cut_at(answer: Turn, at_ns: int, rules: Rules) -> Turn:
     """What of an answer was said before an instant inside it.
 
     Raises:
         CannotAskError: next to nothing, or next to all.
     """
-    said = characters_at(answer, at_ns)
-    if not rules.least_said <= said <= len(answer.text) - rules.least_left:
+    cut = cut_short(answer, at_ns, least_said=rules.least_said, least_left=rules.least_left)
+    if cut is None:
         raise CannotAskError("it would cut off next to nothing or all of the answer before it")
-    changed = {"end_ns": at_ns, "text": answer.text[:said], "intended_text": answer.text, "truncated_at_char": said}
-    return answer.model_copy(update=changed)
-
-
-def characters_at(answer: Turn, at_ns: int) -> int:
-    """How many characters of an answer are out at an instant inside it."""
-    return len(answer.text) * (at_ns - answer.start_ns) // (answer.end_ns - answer.start_ns)
+    return cut

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from augment.looks import untellable_labels, untellable_tasks
 from datasets_build.core.augmentation import Look
 from datasets_build.core.clock import FrameClock
-from datasets_build.core.records import About, Event
+from datasets_build.core.records import About, Annotation, Event
 from datasets_build.core.topics import CAMERA, MOTION, PICTURE_SET, quoted
 from datasets_build.teachers.template import load_template
 from datasets_build.truth.due import due_of
@@ -69,14 +69,23 @@ class Untold:
         return {_quoted(load_template().caption_of(label)) for label in self.labels}
 
 
-def untold_of(looks: Sequence[Look], events: Sequence[Event], clock: FrameClock) -> Untold | None:
-    """What cannot be told of a video under looks, given all that happens in it; None where everything can."""
+def untold_of(
+    looks: Sequence[Look], events: Sequence[Event], clock: FrameClock, *, boxes: Sequence[Annotation] = ()
+) -> Untold | None:
+    """What cannot be told of a video under looks, given all that happens in it; None where everything can.
+
+    Args:
+        looks: of the video.
+        events: all that happens in it.
+        clock: of it.
+        boxes: where things are in it.
+    """
     labels, tasks = untellable_labels(looks), untellable_tasks(looks)
     if not labels and not tasks:
         return None
     hiding = [look.kind for look in looks if untellable_labels([look]) or untellable_tasks([look])]
     reason = f"under {' and '.join(dict.fromkeys(hiding))} nobody can tell whether it happens"
-    return Untold(labels=labels, tasks=tasks, grounds=Grounds(events, clock), reason=reason)
+    return Untold(labels=labels, tasks=tasks, grounds=Grounds(events, clock, boxes), reason=reason)
 
 
 def _quoted(text: str | None) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +13,7 @@ import typer
 
 from datasets_build.builders.build import build_dialogue, build_events, build_frame_events, build_streaming_qa
 from datasets_build.checks.check import run_checks
+from datasets_build.checks.exported import Exports
 from datasets_build.core.config import flatten, load_config
 from datasets_build.core.files import DataError, read_rejects
 from datasets_build.core.progress import print_header, set_up_logging, tool_versions
@@ -25,6 +27,7 @@ from datasets_build.formats.hf import push_to_hub
 from datasets_build.formats.importing import ImportConfig, form_of, import_again, import_file, unit_of
 from datasets_build.formats.loss import Losses
 from datasets_build.formats.row_export import export_rows
+from datasets_build.formats.verify import check_export
 from datasets_build.perception.perceive import perceive as perceive_stage
 from datasets_build.report.build import build_report
 from datasets_build.report.show import show as show_folder
@@ -177,15 +180,42 @@ def build(
         _say(build_dialogue(out, settings.dialogue, teachers=settings.teachers, force=force))
 
 
+def _builds(settings: Settings) -> Mapping[str, Callable[[Path], Stage]]:
+    """What builds each stage in a folder."""
+    return {
+        "events": lambda out: build_events(out, settings.events),
+        "streaming_qa": lambda out: build_streaming_qa(out, settings.streaming_qa),
+        "frame_events": lambda out: build_frame_events(out, settings.frame_events),
+        "dialogue": lambda out: build_dialogue(out, settings.dialogue),
+    }
+
+
 @app.command()
-def check(out: OutArgument, overrides: Overrides = None, config: ConfigOption = None) -> None:
-    """Prove the laws of time and causality on the written files; a broken law is exit code 1."""
+def check(
+    out: OutArgument,
+    overrides: Overrides = None,
+    config: ConfigOption = None,
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="Also build the datasets anew from index and perceive: the same bytes.")
+    ] = False,
+    exports: Annotated[
+        list[Path] | None,
+        typer.Option("--export", parser=_path, help="Also check a folder that `export` wrote; may be repeated."),
+    ] = None,
+) -> None:
+    """Prove on the written files that time is exact and nothing leaks; a broken law is exit code 1."""
     settings = _settings("check", config, overrides, "check")
     with output_folder(_existing(out)):
-        result = run_checks(out, settings.check)
+        foreign = Exports(exports or (), check_export)
+        result = run_checks(out, settings.check, rebuild=_builds(settings) if rebuild else None, exports=foreign)
     for violation in result.violations:
         print(violation)
-    print(f"{out}: {result.checked} checks, {result.broken} broken")
+    for warning in result.warnings:
+        print(f"warning: {warning}")
+    few = sum(figure.verdict == "too_few" for figure in result.figures)
+    told = f", {len(result.warnings)} warnings" if result.warnings else ""
+    told += f", {few} of {len(result.figures)} figures of too few items to judge" if few else ""
+    print(f"{out}: {result.checked} checks, {result.broken} broken{told}")
     if result.broken:
         raise typer.Exit(1)
 

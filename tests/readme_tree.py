@@ -37,6 +37,7 @@ ABOUT = {
     "datasets_build/teachers/prompts/describe.md": "what a model is asked about the pictures of a shot, a template",
     "datasets_build/teachers/prompts/reword.md": "what a model is asked about a sentence, a template",
     "datasets_build/teachers/template.yaml": "phrasings per intent",
+    "datasets_build/teachers/template_zh.yaml": "phrasings per intent, in Chinese",
     "datasets_build/teachers/terse.yaml": "the fewest words per intent",
     "recipes/accelerate/cpu.yaml": "one process on a CPU",
     "recipes/accelerate/cpu2.yaml": "two processes on a CPU",
@@ -53,6 +54,7 @@ ABOUT = {
     "recipes/configs/qwen3_vl_4b.yaml": "Qwen3-VL-4B",
     "recipes/configs/tiny.yaml": "a Qwen2.5-VL of 2 million parameters from nothing, on drawn lessons",
     "recipes/configs/tiny_qwen3_vl.yaml": "the same with the architecture of Qwen3-VL",
+    "docs/checks.md": "what `check` proves: time, causality, truth, leaks; what a failure means",
     "docs/annotation.md": "rounds of human work: servers, screens, rounds, what stands, what is merged",
     "docs/augmentation.md": "every operation of augmentation, with a picture; what it keeps and what it drops",
     "docs/formats_streaming.md": "streaming formats, benchmarks and subtitles: import, export, what each loses",
@@ -64,9 +66,12 @@ ABOUT = {
     "docs/formats.md": "every format of `export`, what it holds, what it loses, and the traps of the trainers",
     "docs/layouts.md": "positions and visibility of every layout, with pictures of the masks",
     "docs/sources.md": "annotation files of the field: what becomes of each row, and which video is meant",
+    "docs/tasks.md": "the tasks of streaming questions: an example of each, what it needs, why it is causal; shares",
     "docs/streaming.md": "what a session can do, and where it differs from transformers",
     "docs/teachers.md": "models that write the words: what they may say, what it costs, what is told of it",
+    "docs/words.md": "what the teachers without a model say, in English and in Chinese",
     "docs/decoders.md": "which decoder reads which file, measured",
+    "docs/dialogue.md": "what people and the assistant do in a dialogue, style by style; states, latency, checks",
     "docs/performance.md": "speed, memory and set-up, measured, with the commands",
 }
 

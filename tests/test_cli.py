@@ -175,6 +175,16 @@ def test_a_broken_law_is_a_failure_that_names_the_record(out):
     assert rows[0]["id"] in done.stdout
 
 
+def test_a_check_builds_anew_where_it_is_asked_to(out):
+    done = cli("check", out, "--rebuild")
+    assert done.returncode == 0, done.stdout
+    assert "0 broken" in done.stdout
+    assert "figures of too few items to judge" in done.stdout
+    other = cli("check", out, "--rebuild", "streaming_qa.seed=9")
+    assert other.returncode == 1
+    assert "breaks rebuilds_alike: found made with another config.seed" in other.stdout
+
+
 def test_an_output_that_is_a_file_is_refused(videos, tmp_path):
     (tmp_path / "out").write_text("precious")
     assert "is a file" in refused(cli("index", videos, "--out", tmp_path / "out"))

@@ -7,14 +7,17 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
+from typing import Self
 
 from datasets_build.builders import captions
 from datasets_build.builders.captioned import captions_of
 from datasets_build.builders.corrected import in_order, with_twins
+from datasets_build.builders.coverage import Coverage
 from datasets_build.builders.dialogue import DialogueConfig, dialogue_of
 from datasets_build.builders.events import EventsConfig, events_of
 from datasets_build.builders.facts import Desk, FactsConfig, Timeline, seed_of
 from datasets_build.builders.frame_events import FrameEventsConfig, VideoEvents, view_of
+from datasets_build.builders.mix import Mix
 from datasets_build.builders.streaming_qa import StreamingQAConfig, TeacherName, questions_of
 from datasets_build.builders.worded import (
     WORDS,
@@ -32,7 +35,7 @@ from datasets_build.builders.worded import (
 from datasets_build.core.clock import FrameClock
 from datasets_build.core.config import Config
 from datasets_build.core.corrections import Corrections
-from datasets_build.core.dataset import Subset
+from datasets_build.core.dataset import SPLITS, Subset
 from datasets_build.core.files import DataError
 from datasets_build.core.layout import VideoRows, clock_of, read_videos, table_path
 from datasets_build.core.progress import tool_versions, track
@@ -46,6 +49,7 @@ from datasets_build.core.records import (
     Reject,
     Shot,
     Signals,
+    Split,
     StreamingQA,
     Video,
 )
@@ -57,10 +61,11 @@ from datasets_build.teachers.interview import interview
 from datasets_build.teachers.reword import ModelTeacher
 from datasets_build.teachers.settings import TeachersConfig
 from datasets_build.teachers.teacher import Teacher
-from datasets_build.teachers.template import TERSE, load_template
+from datasets_build.teachers.template import CHINESE, TERSE, load_template
 
 TEACHERS: Mapping[TeacherName, Callable[[], Teacher]] = {
     "template": load_template,
+    "template_zh": lambda: load_template(CHINESE),
     "terse": lambda: load_template(TERSE),
 }
 """Those that need no model."""
@@ -162,11 +167,12 @@ def _unseen(video: Video) -> Reject:
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """One video with its clock and its events."""
+    """One video with its clock, its events, and where things are in it."""
 
     video: Video
     clock: FrameClock
     events: list[Event]
+    boxes: list[Annotation]
 
     @property
     def video_id(self) -> str:
@@ -174,21 +180,22 @@ class _Source:
         return self.video.id
 
     def desk(self, teacher: Teacher, facts: FactsConfig, *, seed: int) -> Desk:
-        timeline = Timeline(self.clock, self.events, teacher, facts)
+        timeline = Timeline(self.clock, self.events, teacher, facts, boxes=self.boxes)
         return Desk(timeline, teacher, random.Random(seed), facts)
 
 
 def _sources(out: Path, label: str) -> Iterator[_Source]:
     """The videos that have events, in index order."""
     videos = read_videos(out)
-    rows = VideoRows(table_path(out, Event), Event)
+    rows, said = VideoRows(table_path(out, Event), Event), VideoRows(table_path(out, Annotation), Annotation)
     found = 0
     for video in track(videos, total=len(videos), label=label):
-        events = rows.take(video.id)
+        events, boxes = rows.take(video.id), [row for row in said.take(video.id) if row.kind == "box"]
         if events:
             found += 1
-            yield _Source(video, clock_of(out, video), events)
+            yield _Source(video, clock_of(out, video), events, boxes)
     rows.finish()
+    said.finish()
     if not found:
         raise BuildError(f"{table_path(out, Event)}: no video has events, so there is nothing to build {label} from")
 
@@ -199,41 +206,94 @@ def build_streaming_qa(
     """Make the dataset `OUT/streaming_qa`. Raises as `build_events` does."""
     teacher = _teacher(config.teacher, teachers)
     stage = _open(out, "streaming_qa", config, upstream=("index", "events"), teacher=teacher.digest, force=force)
-
-    def draw(source: _Source, writer: Teacher) -> list[StreamingQA]:
-        seed = seed_of(source.video.id, "streaming_qa", config.seed)
-        return questions_of(source.video, source.desk(writer, config.facts, seed=seed), config, seed=seed)
-
     if not stage.done:
-        corrections, rejects = Corrections(out), list[Reject]()
-        subsets = [Subset("qa", StreamingQA, "a question at an instant, its evidence, and its timed answers")]
-        kind = Kind(draw, question_places, lambda _, row, words: question_in(row, words), config.seed)
-        with writing(teacher, out, teachers) as asked:
-            with Publisher(stage.final, [*subsets, *asked.subsets]) as publisher:
-                for made in worded(_sources(out, "streaming_qa"), teacher, kind):
-                    video = made.source.video
-                    twinned = with_twins(corrections.questions(video.id, made.rows))
-                    rejects += twinned.stale
-                    publisher.add("qa", video.split, twinned.rows)
-                    publisher.add(WORDS, video.split, made.wordings_of(twinned.rows))
-                    publisher.add_video(video)
-            counts = publisher.totals() | asked.counts()
-        publish_card(
-            stage,
-            publisher,
-            config,
-            title="Streaming questions and answers",
-            summary="Questions that arrive while a video runs, with what proves each answer and from when it is known.",
-            notes=[
-                _CAUSALITY,
-                _TOPIC,
-                "Questions marked `unanswerable` have an answerable twin, named in `twin_id`.",
-                *asked.notes,
-            ],
-        )
-        stage.commit(rejects=rejects, counts=counts, tools=tool_versions(*_TOOLS))
+        _write_questions(stage, config, teacher, teachers)
     collect_rejects(out)
     return stage
+
+
+def _write_questions(stage: Stage, config: StreamingQAConfig, teacher: Teacher, teachers: TeachersConfig) -> None:
+    out, corrections, rejects = stage.out, Corrections(stage.out), list[Reject]()
+    shares, coverage = _Shares.of(out, config, teacher), Coverage(config.tasks)
+
+    def draw(source: _Source, writer: Teacher) -> list[StreamingQA]:
+        return [row for row in _questions(source, writer, config) if shares.draws(source.video.split, row)]
+
+    kind = Kind(draw, question_places, lambda _, row, words: question_in(row, words), config.seed)
+    subsets = [Subset("qa", StreamingQA, "a question at an instant, its evidence, and its timed answers")]
+    with writing(teacher, out, teachers) as asked:
+        with Publisher(stage.final, [*subsets, *asked.subsets]) as publisher:
+            for made in worded(_sources(out, "streaming_qa"), teacher, kind):
+                video = made.source.video
+                twinned = with_twins(corrections.questions(video.id, made.rows))
+                rows = [row for row in twinned.rows if shares.keeps(video.split, row)]
+                coverage.see(made.source.events, made.source.boxes)
+                coverage.count(video.split, rows)
+                shares.mix.count(video.split, rows)
+                rejects += twinned.stale
+                publisher.add("qa", video.split, rows)
+                publisher.add(WORDS, video.split, made.wordings_of(rows))
+                publisher.add_video(video)
+        counts = publisher.totals() | asked.counts()
+    twins = "Questions marked `unanswerable` have an answerable twin, named in `twin_id`."
+    publish_card(
+        stage,
+        publisher,
+        config,
+        title="Streaming questions and answers",
+        summary="Questions that arrive while a video runs, with what proves each answer and from when it is known.",
+        notes=[_CAUSALITY, _TOPIC, twins, *_not_covered(coverage), *asked.notes],
+    )
+    reached = {"ovo_bench": coverage.as_json(SPLITS), "mix": shares.mix.as_json(SPLITS)}
+    stage.commit(rejects=rejects, counts=counts, tools=tool_versions(*_TOOLS), reached=reached)
+
+
+def _questions(source: _Source, teacher: Teacher, config: StreamingQAConfig) -> list[StreamingQA]:
+    """The questions of a video, before people."""
+    seed = seed_of(source.video.id, "streaming_qa", config.seed)
+    return questions_of(source.video, source.desk(teacher, config.facts, seed=seed), config, seed=seed)
+
+
+@dataclass(frozen=True, slots=True)
+class _Shares:
+    """Which questions stay so that tasks have the shares that are asked for; all where none are.
+
+    `kept` are the ids that stay, `seen` those of all questions after people.
+    """
+
+    mix: Mix
+    kept: Mapping[Split, frozenset[str]] | None = None
+    seen: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, out: Path, config: StreamingQAConfig, teacher: Teacher) -> Self:
+        """Ask all questions once, in no model's words, to see how many there are."""
+        mix = Mix({str(task): share for task, share in config.mix.items()}, config.seed)
+        if not config.mix:
+            return cls(mix)
+        corrections, seen = Corrections(out), set[str]()
+        plain = teacher.template if isinstance(teacher, ModelTeacher) else teacher
+        for source in _sources(out, "mix"):
+            rows = with_twins(corrections.questions(source.video.id, _questions(source, plain, config))).rows
+            mix.see(source.video.split, rows)
+            seen.update(row.id for row in rows)
+        return cls(mix, {split: mix.kept(split) for split in SPLITS}, frozenset(seen))
+
+    def keeps(self, split: Split, row: StreamingQA) -> bool:
+        """Whether a question stays."""
+        return self.kept is None or row.id in self.kept[split]
+
+    def draws(self, split: Split, row: StreamingQA) -> bool:
+        """Whether it is needed before people: one that they changed or took away is, to be so again."""
+        return self.keeps(split, row) or row.id not in self.seen
+
+
+def _not_covered(coverage: Coverage) -> list[str]:
+    missing = coverage.missing()
+    if not missing:
+        return ["All twelve tasks of OVO-Bench have questions."]
+    told = " ".join(missing.values())
+    return [f"Of the twelve tasks of OVO-Bench these have no question, and why. {told}"]
 
 
 def build_frame_events(out: Path, config: FrameEventsConfig, *, force: bool = False) -> Stage:

@@ -31,7 +31,12 @@ def count_at(desk: Desk, t: int, *, shots: bool | None = None) -> Draft | None:
         return None
     if use_shots:
         return _count(desk, t, line.shots, about=None, matter=About(kind="shots"))
-    track = line.topics[desk.rng.choice(keys)]
+    return times_at(desk, t, desk.rng.choice(keys))
+
+
+def times_at(desk: Desk, t: int, key: str) -> Draft | None:
+    """How often what a topic names has happened so far."""
+    track = desk.timeline.closed[key]
     return _count(desk, t, track, about=track.told[0].happening, matter=about_of(track.told[0]))
 
 

@@ -17,8 +17,8 @@ from pydantic import Field
 from datasets_build.builders.tracks import Told, Track, is_form
 from datasets_build.core.clock import FrameClock, Int64s, Span
 from datasets_build.core.config import Config
-from datasets_build.core.evidence import answerable_from
-from datasets_build.core.records import About, Event, Evidence, Probe, derive_id
+from datasets_build.core.evidence import TEXT_LABEL, answerable_from
+from datasets_build.core.records import About, Annotation, Event, Evidence, Probe, derive_id
 from datasets_build.core.reply import Reply
 from datasets_build.core.topics import (
     ACTS,
@@ -33,6 +33,7 @@ from datasets_build.core.topics import (
 )
 from datasets_build.core.wording import absolute_time_in
 from datasets_build.teachers.teacher import Happening, Intent, Request, Teacher
+from datasets_build.truth.grounds import Grounds
 
 # That no stillness was measured does not mean that something moved.
 ONE_SIDED = frozenset({"still"})
@@ -79,6 +80,8 @@ class Draft:
     unanswerable: bool = False
     standing: bool = False
     probes: tuple[Probe, ...] = ()
+    options: tuple[str, ...] = ()
+    correct_option: int | None = None
 
     @property
     def answerable_from_ns(self) -> int:
@@ -89,8 +92,18 @@ class Draft:
 class Timeline:
     """All that is known of one video, sorted by what may be asked of it."""
 
-    def __init__(self, clock: FrameClock, events: Sequence[Event], teacher: Teacher, limits: FactsConfig) -> None:
+    def __init__(
+        self,
+        clock: FrameClock,
+        events: Sequence[Event],
+        teacher: Teacher,
+        limits: FactsConfig,
+        *,
+        boxes: Sequence[Annotation] = (),
+    ) -> None:
         self.clock = clock
+        self.grounds = Grounds(events, clock, boxes)
+        self.places = self.grounds.places
         told = _speakable([_bound(event, clock, teacher) for event in events], limits)
         self.shots = Track(
             item for item in told if item.event.label_set == PICTURE_SET and item.event.label in NEW_SHOT
@@ -99,7 +112,9 @@ class Timeline:
         self.scene = Track(item for item in told if item.domain == "scene")
         self.camera = Track(item for item in told if item.domain == "camera")
         self.changes = Track(item for item in told if item.domain in ("camera", "picture"))
+        self.texts = Track(item for item in told if item.event.label == TEXT_LABEL)
         self.topics = _by_topic(told)
+        self.speakable = frozenset(item.event.id for track in self.topics.values() for item in track.told)
         self.recolours = _recolours(told)
         self.closed = {key: track for key, track in self.topics.items() if all(map(self.is_closed, track.told))}
         self.subjects = _by_subject(told)
@@ -243,7 +258,11 @@ class Desk:
     ) -> str | None:
         """The teacher's words, None when it has none or they give away the clock."""
         said = tuple(item.happening for item in told)
-        text = self.teacher.write(Request(intent=intent, about=about, told=said, number=number), self.rng)
+        return self.say(Request(intent=intent, about=about, told=said, number=number))
+
+    def say(self, request: Request) -> str | None:
+        """`write`, of a request that is put together."""
+        text = self.teacher.write(request, self.rng)
         return None if text is None or absolute_time_in(text) else text
 
     def instant(self) -> int:

@@ -89,9 +89,9 @@ def last_at(desk: Desk, t: int) -> Draft | None:
     line = desk.timeline
     track = line.scene if len(line.scene) else line.changes
     last = track.surely_last(t)
-    if not _tellable(desk, last) or track.busy(t) or t - last[0].done_ns > desk.limits.recent_ns:
+    if not tellable(desk, last) or track.busy(t) or t - last[0].done_ns > desk.limits.recent_ns:
         return None
-    if track is line.scene and _changed(desk, last[0].done_ns, t):
+    if track is line.scene and changed(desk, last[0].done_ns, t):
         return None
     evidence = [*(item.evidence() for item in last), *nothing_since(last[0].done_ns, t)]
     until = _first([track.next_early(t), line.changes.next_early(t)])
@@ -102,12 +102,13 @@ def last_at(desk: Desk, t: int) -> Draft | None:
     )
 
 
-def _changed(desk: Desk, since_ns: int, until_ns: int) -> bool:
+def changed(desk: Desk, since_ns: int, until_ns: int) -> bool:
     """Whether shot, camera or light may have changed in `[since_ns, until_ns]`: that happens too."""
     return any(item.early_ns <= until_ns and item.done_ns >= since_ns for item in desk.timeline.changes.told)
 
 
-def _tellable(desk: Desk, items: Sequence[Told]) -> bool:
+def tellable(desk: Desk, items: Sequence[Told]) -> bool:
+    """Whether there are words for some events, and no more of them than an answer tells of."""
     return 0 < len(items) <= desk.limits.max_told and all(item.topic is not None for item in items)
 
 
@@ -140,11 +141,11 @@ def _pick_marker(desk: Desk, t: int) -> tuple[Told, list[Told]] | None:
         return None
     marker = desk.rng.choice(once)
     last = track.surely_last(marker.early_ns)
-    if not _tellable(desk, last) or marker in last or _between(track, last, marker):
+    if not tellable(desk, last) or marker in last or _between(track, last, marker):
         return None
     if line.is_renamed(marker.event.subject, 0, t):
         return None
-    if scene and _changed(desk, last[0].done_ns, marker.known_ns):
+    if scene and changed(desk, last[0].done_ns, marker.known_ns):
         return None
     return (marker, last) if all(item.topic != marker.topic for item in last) else None
 
@@ -161,24 +162,25 @@ def _between(track: Track, last: Sequence[Told], marker: Told) -> bool:
 def subject_at(desk: Desk, t: int) -> Draft | None:
     """What someone or something did last; nothing of what changes its colour, and with it its name."""
     subjects = desk.timeline.subjects
-    names = [name for name, track in subjects.items() if track.last_done(t) and _own(track, name, t)]
-    return _subject_did(desk, t, desk.rng.choice(names)) if names else None
+    names = [name for name, track in subjects.items() if track.last_done(t) and own_act(track, name, t)]
+    return subject_did(desk, t, desk.rng.choice(names)) if names else None
 
 
-def _own(track: Track, name: str, t: int) -> Told | None:
+def own_act(track: Track, name: str, t: int) -> Told | None:
     """The first that a subject did alone, if that has begun: it names the subject."""
     alone = (item for item in track.told if item.event.subject == name and is_form(item) and item.early_ns <= t)
     return next(alone, None)
 
 
-def _subject_did(desk: Desk, t: int, name: str) -> Draft | None:
+def subject_did(desk: Desk, t: int, name: str) -> Draft | None:
+    """What a subject did last; None where that is uncertain, or nobody has told of it alone."""
     track = desk.timeline.subjects[name]
     last = track.surely_last(t)
-    own = _own(track, name, t)
+    own = own_act(track, name, t)
     if (
         own is None
         or desk.timeline.is_renamed(name)
-        or not _tellable(desk, last)
+        or not tellable(desk, last)
         or not all(map(is_form, last))
         or track.busy(t)
     ):
@@ -262,6 +264,23 @@ def _tell(desk: Desk, t: int, coming: list[Told], *, about: Happening, matter: A
     return draft_of("tell_me_when", "proactive", question, t, replies, about=every_time(matter, each), standing=True)
 
 
+def narrate_at(desk: Desk, t: int) -> Draft | None:
+    """A request to tell all that happens in the scene from now on; None where that is too much to tell."""
+    track, limits = desk.timeline.scene, desk.limits
+    coming = track.after(t)
+    if not coming or track.busy(t) or len(coming) > limits.max_answers or not all(map(is_form, coming)):
+        return None
+    if coming[0].early_ns - t > limits.max_wait_ns:
+        return None
+    limit_of = [told_from(item) for item in coming[1:]]
+    replies = [
+        _report(desk, item, first=k == 0, limit=limit_of[k] if k < len(limit_of) else None)
+        for k, item in enumerate(coming)
+    ]
+    about = About(kind="scene", every=True)
+    return draft_of("tell_me_when", "proactive", desk.write("ask_narrate"), t, replies, about=about, standing=True)
+
+
 def _comes_soon(desk: Desk, track: Track, t: int) -> bool:
     """Whether the next of a topic can be waited for: it is the next, and called by one name until then."""
     later = track.next_early(t)
@@ -308,12 +327,12 @@ def _report(desk: Desk, item: Told, *, first: bool, limit: int | None) -> Reply 
 def next_at(desk: Desk, t: int) -> Draft | None:
     """What happens next: asked before it, answered when it is over; nothing where shot, camera or light come first."""
     track = desk.timeline.scene
-    if not (coming := track.after(t)) or track.busy(t) or _changed(desk, t + 1, coming[0].known_ns):
+    if not (coming := track.after(t)) or track.busy(t) or changed(desk, t + 1, coming[0].known_ns):
         return None
     # What begins before the first can be recognised belongs to it: something that enters also moves.
     items = [item for item in coming if item.early_ns <= coming[0].known_ns]
     over = max(item.done_ns for item in items)
-    if not _tellable(desk, items) or over - t > desk.limits.max_wait_ns:
+    if not tellable(desk, items) or over - t > desk.limits.max_wait_ns:
         return None
     waiting = Evidence(start_ns=t, end_ns=max(t, items[0].early_ns))
     proof = [waiting, *(item.evidence() for item in items)]

@@ -4,6 +4,10 @@ Tasks: `now`, `before`, `happened_yet`, `tell_me_when`, `count_so_far`, `next`, 
 pairs, one of each; a twin pair is an answerable question and, at the same instant, the same about something the video
 never shows. The two name each other in `twin_id`, and the second is `unanswerable`.
 
+`order`, `who`, `attribute`, `where`, `read`, `step` and `clue` are asked where what is told of a video allows it: the
+order of the last three things, what does something and its colour, where something is (of which boxes tell), what is
+written in the picture, whether a step is being carried out, and what something will do next.
+
 Asked only where the settings say so: `colour` and `shape` of the one subject in the picture; `last`, which is `before`
 without markers and names; `tally` and `shots`, which count whoever did it, and shots; `watch`, which is `tell_me_when`
 for whoever does it.
@@ -16,9 +20,10 @@ from functools import partial
 from itertools import zip_longest
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from datasets_build.builders import counting, looks, questions, twins
+from datasets_build.builders import counting, looks, pointing, questions, sequences, twins
+from datasets_build.builders.choices import ChoicesConfig, with_options
 from datasets_build.builders.facts import Desk, Draft, FactsConfig
 from datasets_build.core.config import Config
 from datasets_build.core.records import Answer, StreamingQA, Video, derive_id
@@ -37,8 +42,32 @@ Task = Literal[
     "tally",
     "shots",
     "watch",
+    "order",
+    "who",
+    "attribute",
+    "where",
+    "read",
+    "step",
+    "clue",
 ]
-TeacherName = Literal["template", "terse", "chat", "local"]
+MixTask = Literal[
+    "now",
+    "before",
+    "happened_yet",
+    "tell_me_when",
+    "count_so_far",
+    "next",
+    "twins",
+    "colour",
+    "shape",
+    "order",
+    "who",
+    "where",
+    "read",
+    "step",
+    "clue",
+]
+TeacherName = Literal["template", "template_zh", "terse", "chat", "local"]
 Unit = tuple[Draft, ...]
 _NS_PER_MINUTE = 60_000_000_000
 _TRIES = 20
@@ -46,17 +75,35 @@ _AT_ONE_INSTANT = 0.8
 
 
 class StreamingQAConfig(Config):
-    """How many questions a video gets: `per_minute` of video, at least `least`, at most `most`, even over the tasks."""
+    """How many questions a video gets: `per_minute` of video, at least `least`, at most `most`, even over the tasks.
+
+    `mix` gives records of some tasks (`twins`: those that have one) a share of each split, 0 to 1, and what is left to
+    all others; questions too many are left out, by `seed`. Empty: all stay.
+    """
 
     seed: int = 0
     teacher: TeacherName = "template"
     tasks: tuple[Task, ...] = Field(
-        default=("now", "before", "happened_yet", "tell_me_when", "count_so_far", "next", "twins"), min_length=1
+        default=(
+            *("now", "before", "happened_yet", "tell_me_when", "count_so_far", "next", "twins"),
+            *("order", "who", "attribute", "where", "read", "step", "clue"),
+        ),
+        min_length=1,
     )
     per_minute: float = Field(default=24.0, gt=0)
     least: int = Field(default=14, ge=1)
     most: int = Field(default=240, ge=1)
+    choices: ChoicesConfig = ChoicesConfig()
+    mix: dict[MixTask, float] = Field(default_factory=dict)
     facts: FactsConfig = FactsConfig()
+
+    @field_validator("mix")
+    @classmethod
+    def _shares(cls, mix: dict[MixTask, float]) -> dict[MixTask, float]:
+        wrong = [f"{task}: {share}" for task, share in mix.items() if not 0 <= share <= 1]
+        if wrong or sum(mix.values()) > 1 + 1e-9:
+            raise ValueError(f"found {', '.join(wrong) or sum(mix.values())}, expected shares from 0 to 1, 1 in all")
+        return mix
 
 
 def _pair(desk: Desk, yes: Draft | None, no: Draft | None) -> Unit | None:
@@ -146,6 +193,23 @@ def _alone(ask: Callable[[Desk, int], Draft | None]) -> Callable[[Desk], Unit | 
     return unit
 
 
+def _during_act(ask: Callable[[Desk, int], Draft | None]) -> Callable[[Desk], Unit | None]:
+    """A task whose questions come alone, while anyone does something."""
+
+    def unit(desk: Desk) -> Unit | None:
+        at = desk.during([item for track in desk.timeline.acts.values() for item in track.told])
+        draft = ask(desk, at) if at is not None else None
+        return (draft,) if draft else None
+
+    return unit
+
+
+def _read(desk: Desk) -> Unit | None:
+    at = desk.during(desk.timeline.texts.told)
+    draft = pointing.read_at(desk, at) if at is not None else None
+    return (draft,) if draft else None
+
+
 def _twins(desk: Desk) -> Unit | None:
     return twins.twins_at(desk, desk.instant())
 
@@ -164,6 +228,13 @@ TASKS: dict[Task, Callable[[Desk], Unit | None]] = {
     "tally": _alone(counting.tally_at),
     "shots": _alone(partial(counting.count_at, shots=True)),
     "watch": _alone(questions.watch_at),
+    "order": _alone(sequences.order_at),
+    "who": _during_act(pointing.who_at),
+    "attribute": _during_act(pointing.attribute_at),
+    "where": _alone(pointing.where_at),
+    "read": _read,
+    "step": _alone(sequences.step_at),
+    "clue": _alone(sequences.clue_at),
 }
 
 
@@ -219,7 +290,8 @@ def questions_of(video: Video, desk: Desk, config: StreamingQAConfig, *, seed: i
         if any(made in rows for made in ids):
             continue
         twins = list(reversed(ids)) if unit[-1].unanswerable else [None] * len(ids)
-        for made, twin, draft in zip(ids, twins, unit, strict=True):
+        chosen = with_options(desk, unit, config.choices, ids=ids, seed=seed)
+        for made, twin, draft in zip(ids, twins, chosen, strict=True):
             rows[made] = _record(made, video, desk, draft, seed=seed).model_copy(update={"twin_id": twin})
     return sorted(rows.values(), key=lambda row: (row.ask_ns, row.task, row.id))
 
@@ -247,6 +319,8 @@ def _record(made: str, video: Video, desk: Desk, draft: Draft, *, seed: int) -> 
             )
             for reply in draft.replies
         ),
+        options=draft.options,
+        correct_option=draft.correct_option,
         unanswerable=draft.unanswerable,
         test_points=draft.probes,
         provenance=desk.teacher.provenance(seed=seed, inputs=list(inputs)),

@@ -29,11 +29,12 @@ Way = Literal[
     "shape",
     "tally",
     "shots",
+    "narrate",
 ]
 USUAL: tuple[Way, ...] = (
     *("tell", "next", "now", "yet", "last", "count", "is_on", "before", "subject", "refused", "vain"),
 )
-LONG: tuple[Way, ...] = ("tell", "next", "watch")
+LONG: tuple[Way, ...] = ("narrate", "tell", "next", "watch")
 """What must wait for its answer."""
 BARGING: tuple[Way, ...] = ("count", "last", "before", "subject", "refused", "colour", "shape", "tally", "shots")
 """What a user who barges in may ask: it is answered at once, whatever the instant."""
@@ -83,4 +84,5 @@ WAYS: Mapping[Way, Ask] = {
     "shape": looks.shape_at,
     "tally": counting.tally_at,
     "shots": partial(counting.count_at, shots=True),
+    "narrate": questions.narrate_at,
 }

@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from datasets_build.checks.laws import Breach, Known, Law
 from datasets_build.checks.looks import look_breaches
+from datasets_build.checks.options import OPTION_LAWS
+from datasets_build.checks.steps import place_breaches, step_breaches
 from datasets_build.checks.tasks import LONGEST_LIST, number_in
 from datasets_build.core.records import About, Answer, Evidence, StreamingQA
 from datasets_build.truth.due import Due, due_of, unfit
 from datasets_build.truth.grounds import Fact, busy, coming, done, next_early
 from datasets_build.truth.looks import PLACES
-from datasets_build.truth.words import answer_texts, question_texts, writer_of
+from datasets_build.truth.words import Telling, question_texts, texts_of, writer_of
 
 
 def _about(row: StreamingQA, known: Known) -> Iterator[Breach]:
@@ -84,6 +86,9 @@ def _evidence(row: StreamingQA, about: About, due: Due, known: Known) -> Iterato
     if named or not unlisted:
         yield from difference(named, due.ends, known)
     yield from unwatched(row.evidence, due)
+    if row.task == "step":
+        yield from step_breaches(row, due, known)
+        return
     further = {fact.id: at for fact, at in due.further if row.task == "tell_me_when" or at <= last}
     yield from difference(later, further, known)
 
@@ -97,6 +102,8 @@ def _until(row: StreamingQA, about: About, due: Due, known: Known) -> Iterator[B
             yield Breach(f"an answer at {answer.t_ns}", f"{answer.window_start_ns}, when its window opens")
     if row.answers[0].window_start_ns != due.at_ns:
         yield Breach(f"a window from {row.answers[0].window_start_ns}", f"{due.at_ns}, when the answer is due")
+    if row.task == "step":
+        return
     if row.task == "count_so_far":
         facts = known.grounds.of(about)
         for answer in row.answers:
@@ -142,6 +149,8 @@ def _looks(row: StreamingQA, about: About, due: Due, known: Known) -> Iterator[B
     del about
     for answer in row.answers if row.task in PLACES else ():
         yield from look_breaches(answer.text, row.task, due.told[0], known.grounds)
+    for answer in row.answers if row.task == "where" else ():
+        yield from place_breaches(answer.text, due.place)
 
 
 def _complete(row: StreamingQA, about: About, due: Due, known: Known) -> Iterator[Breach]:
@@ -152,7 +161,7 @@ def _complete(row: StreamingQA, about: About, due: Due, known: Known) -> Iterato
     if row.task == "count_so_far":
         least = min((answer.window_end_ns - answer.t_ns for answer in row.answers), default=0)
         instants += _stands(known.grounds.of(about), row.ask_ns, least, known.clock.end_ns) if about.every else []
-    elif len(row.answers) != len(instants):
+    elif row.task != "step" and len(row.answers) != len(instants):
         yield Breach(f"{len(row.answers)} answers", f"{len(instants)}, one each time")
     given = {answer.window_start_ns for answer in row.answers}
     for at in instants:
@@ -171,17 +180,6 @@ def _stands(facts: Sequence[Fact], ask_ns: int, least_ns: int, end_ns: int) -> l
     return [at for at in over if at < end_ns]
 
 
-def _options(row: StreamingQA, known: Known) -> Iterator[Breach]:
-    del known
-    right = row.correct_option
-    if (right is None) != (not row.options) or len(set(row.options)) < len(row.options):
-        yield Breach(
-            f"options {row.options}, correct_option {right}", "different options, one of them correct, or none"
-        )
-    elif right is not None and (right not in range(len(row.options)) or row.options[right] != row.answers[0].text):
-        yield Breach(f"correct_option {right} of {row.options}", "the one that says what the answer says")
-
-
 def _words(row: StreamingQA, about: About, due: Due, known: Known) -> Iterator[Breach]:
     del known
     writer = writer_of(row.provenance)
@@ -189,12 +187,22 @@ def _words(row: StreamingQA, about: About, due: Due, known: Known) -> Iterator[B
         return
     if row.question not in question_texts(writer, row.task, about):
         yield Breach(f"{row.question!r}", f"words that ask for {row.task} about {about}")
-    told = [due.told, *([fact] for fact, _ in due.further)] if row.task == "tell_me_when" else [due.told]
+    told = _told_in_turn(row, due)
     for k, answer in enumerate(row.answers):
         said = told[min(k, len(told) - 1)]
-        texts = answer_texts(writer, row.task, about, said, number=number_in(answer.text), absent=row.unanswerable)
+        telling = Telling(said, number=number_in(answer.text), place=due.place, absent=row.unanswerable)
+        texts = texts_of(writer, row.task, about, telling)
         if answer.text not in texts:
             yield Breach(f"{answer.text!r} at {answer.t_ns}", f"words that say {[fact.event.caption for fact in said]}")
+
+
+def _told_in_turn(row: StreamingQA, due: Due) -> list[Sequence[Fact]]:
+    """What each answer tells of, the last for all that follow."""
+    if row.task == "tell_me_when":
+        return [due.told, *([fact] for fact, _ in due.further)]
+    if row.task == "step":
+        return [[stance.fact] if stance.fact and stance.is_on else [] for stance in due.stances]
+    return [due.told]
 
 
 TRUTH_LAWS: tuple[Law[StreamingQA], ...] = (
@@ -206,8 +214,8 @@ TRUTH_LAWS: tuple[Law[StreamingQA], ...] = (
     ),
     Law("right_until", "an answer is right from when it is due until the events give another", _law(_until)),
     Law("counts_true", "a number is how many events of what is asked after are over by then", _law(_counts)),
-    Law("looks_true", "a colour or shape is that of the only subject in the picture", _law(_looks)),
+    Law("looks_true", "a colour, shape or place is that of what is in the picture", _law(_looks)),
     Law("nothing_left_out", "every report and count that was asked for is there, when it is due", _law(_complete)),
-    Law("options_fit", "of different options the correct one says what the answer says", _options),
+    *OPTION_LAWS,
     Law("words_fit", "a template's question and answers say what they are about, and what is true", _law(_words)),
 )

@@ -215,7 +215,7 @@ def _probes(made: Remade, row: StreamingQA, old: Question) -> Iterator[Breach]:
             (at, kind)
             for t_ns, kind in (() if in_vain else old.probes)
             for place, at in made.places(old.video_id, t_ns)
-            if place == asked_in and row.ask_ns <= at < made.clock.end_ns and _is_right(row, at)
+            if place == asked_in and row.ask_ns <= at < made.clock.end_ns and (kind == "known" or _is_right(row, at))
         ]
         wanted.append(dict(there))
     if wanted and dict(found) not in wanted:

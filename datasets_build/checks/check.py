@@ -11,8 +11,13 @@ from pydantic import Field
 
 from datasets_build.checks.answers import TRUTH_LAWS
 from datasets_build.checks.augment_run import TABLE, AugmentRun
+from datasets_build.checks.balance import Balance, BalanceConfig
+from datasets_build.checks.blind import Blind, BlindConfig
 from datasets_build.checks.causality import EVENT_LAWS, QUESTION_LAWS
+from datasets_build.checks.contamination import ContaminationConfig, check_contamination
 from datasets_build.checks.conversation import DIALOGUE_LAWS
+from datasets_build.checks.exported import Exports, check_exports
+from datasets_build.checks.figures import Figure
 from datasets_build.checks.imported import IMPORTED_DIALOGUE_LAWS, IMPORTED_QUESTION_LAWS, LISTED, Imports
 from datasets_build.checks.integrity import (
     SPLIT_BY_SOURCE,
@@ -25,8 +30,10 @@ from datasets_build.checks.integrity import (
 )
 from datasets_build.checks.laws import Breach, Known, Law, Ledger, Violation
 from datasets_build.checks.mishaps import MISHAP_LAWS
+from datasets_build.checks.rebuild import Builds, check_rebuild
 from datasets_build.checks.replies import REPLY_LAWS
 from datasets_build.checks.tables import TableRun
+from datasets_build.checks.text_leaks import LEAK_LAWS, TURN_LEAK_LAWS
 from datasets_build.checks.timing import FRAME_LAWS, TIME_LAWS
 from datasets_build.checks.walk import RESOLVES, Atlas, Group, Names, existing, walk
 from datasets_build.checks.worded import WordedRun
@@ -59,9 +66,12 @@ DATASETS = ("streaming_qa", "frame_events", "dialogue")
 
 
 class CheckConfig(Config):
-    """How many violations are listed; all are counted."""
+    """How many violations are listed (all are counted), and the limits of what is judged over a whole dataset."""
 
     listed: int = Field(default=200, ge=1)
+    blind: BlindConfig = BlindConfig()
+    balance: BalanceConfig = BalanceConfig()
+    contamination: ContaminationConfig = ContaminationConfig()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +86,13 @@ class LawCount:
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """What a check found; `violations` are the first ones."""
+    """What a check found; `violations` are the first ones. `warnings` are told and break nothing."""
 
     folders: tuple[str, ...]
     laws: tuple[LawCount, ...]
     violations: tuple[Violation, ...]
+    warnings: tuple[Violation, ...] = ()
+    figures: tuple[Figure, ...] = ()
 
     @property
     def checked(self) -> int:
@@ -103,14 +115,24 @@ class CheckResult:
             "broken": self.broken,
             "laws": laws,
             "violations": [row.model_dump(mode="json") for row in self.violations],
+            "warnings": [row.model_dump(mode="json") for row in self.warnings],
+            "figures": [row.model_dump(mode="json") for row in self.figures],
         }
 
 
-def run_checks(out: Path, config: CheckConfig) -> CheckResult:
+def run_checks(
+    out: Path, config: CheckConfig, *, rebuild: Builds | None = None, exports: Exports | None = None
+) -> CheckResult:
     """Prove the laws on the finished stages of `OUT` and write `OUT/check.json`.
 
+    Args:
+        out: the output folder.
+        config: limits, and what to compare with.
+        rebuild: builds the stages anew, to compare; None leaves that out.
+        exports: folders to which datasets of `out` were exported, and who reads them.
+
     Raises:
-        DataError: there is no index, or nothing has been built from it.
+        DataError: there is no index, or nothing has been built from it; or an export or a benchmark cannot be read.
     """
     stage_digest(out, "index")
     folders = existing(out, "events", *DATASETS)
@@ -118,7 +140,7 @@ def run_checks(out: Path, config: CheckConfig) -> CheckResult:
     for name in STAGES:
         if (out / name / "manifest.json").exists():
             check_manifest(out / name, ledger)
-    run = _Run(out, ledger)
+    run = _Run(out, ledger, config)
     run.splits()
     tables = TableRun(out, run.atlas, ledger)
     tables.annotations()
@@ -133,10 +155,17 @@ def run_checks(out: Path, config: CheckConfig) -> CheckResult:
         run.frame_events()
     if "dialogue" in folders:
         run.dialogue()
+    run.figures()
+    check_contamination(out, run.atlas.videos, config.contamination, ledger)
+    if exports is not None:
+        check_exports(out, exports, ledger)
+    if rebuild is not None:
+        check_rebuild(out, rebuild, ledger)
     laws = tuple(
         LawCount(name, ledger.about[name], ledger.checked[name], ledger.broken[name]) for name in sorted(ledger.about)
     )
-    result = CheckResult(tuple(folders), laws, tuple(ledger.violations))
+    found = tuple(ledger.violations), tuple(ledger.warnings), tuple(ledger.figures)
+    result = CheckResult(tuple(folders), laws, *found)
     write_json(out / "check.json", result.as_json())
     return result
 
@@ -144,8 +173,9 @@ def run_checks(out: Path, config: CheckConfig) -> CheckResult:
 class _Run:
     """One check of one folder."""
 
-    def __init__(self, out: Path, ledger: Ledger) -> None:
+    def __init__(self, out: Path, ledger: Ledger, config: CheckConfig) -> None:
         self.out, self.ledger = out, ledger
+        self.blind, self.balance = Blind(config.blind), Balance(config.balance)
         self.atlas = Atlas(out)
         self.names = Names()
         self.lively: dict[Split, set[str]] = {split: set() for split in SPLITS}
@@ -178,8 +208,10 @@ class _Run:
             known, lines = self._known(group, rows, "streaming_qa"), words.lines(group.video)
             for row in rows.values():
                 words.judge(file, row, lines.get(row.id, {}), known)
-                laws = IMPORTED_QUESTION_LAWS if self._imported(file, row, known) else (*QUESTION_LAWS, *TRUTH_LAWS)
-                self._judge(file, row, known, laws)
+                ours = (*QUESTION_LAWS, *TRUTH_LAWS, *LEAK_LAWS)
+                self._judge(file, row, known, IMPORTED_QUESTION_LAWS if self._imported(file, row, known) else ours)
+                self.blind.question(row, group.video)
+                self.balance.question(row, group.video)
                 self._resolve(file, row, known)
         self._copies("streaming_qa", "videos", Video)
 
@@ -191,10 +223,18 @@ class _Run:
             for row in self._unique(group, "dialogue", file):
                 assert isinstance(row, Dialogue), "the walk reads dialogues"
                 words.judge(file, row, lines.get(row.id, {}), known)
-                ours = (*DIALOGUE_LAWS, *REPLY_LAWS, *MISHAP_LAWS)
+                ours = (*DIALOGUE_LAWS, *REPLY_LAWS, *MISHAP_LAWS, *TURN_LEAK_LAWS)
                 self._judge(file, row, known, IMPORTED_DIALOGUE_LAWS if self._imported(file, row, known) else ours)
+                self.blind.dialogue(row, group.video)
+                self.balance.dialogue(row, group.video)
                 self._resolve(file, row, known)
         self._copies("dialogue", "videos", Video)
+
+    def figures(self) -> None:
+        """What only the whole of a dataset shows: what a blind can guess, and how things are spread."""
+        for figure, about in (*self.blind.figures(), *self.balance.figures()):
+            dataset = figure.of.partition("/")[0].partition(",")[0]
+            self.ledger.weigh(about, f"{dataset}/manifest.json", figure)
 
     def frame_events(self) -> None:
         """Events and their views."""
@@ -261,7 +301,9 @@ class _Run:
 
     def _known(self, group: Group, rows: dict[str, StreamingQA], stage: str) -> Known:
         events = {event.id: event for event in self.atlas.events_of(group.video.id)}
-        return Known(group.video, group.clock, events, rows, window_ns=longest_window(self.out / stage))
+        boxes = self.atlas.boxes_of(group.video.id) if stage == "streaming_qa" else []
+        window_ns = longest_window(self.out / stage)
+        return Known(group.video, group.clock, events, rows, boxes=boxes, window_ns=window_ns)
 
     def _imported(self, file: str, row: StreamingQA | Dialogue, known: Known) -> bool:
         """Whether a record came from a foreign file; one that says so is listed by the import."""

@@ -8,6 +8,7 @@ from itertools import pairwise
 from datasets_build.checks.causality import evidence_breaches
 from datasets_build.checks.exchanges import EXCHANGE_LAWS, said_by, turns_of
 from datasets_build.checks.laws import Breach, Known, Law
+from datasets_build.checks.styles import STYLE_LAWS
 from datasets_build.core.clock import Span
 from datasets_build.core.decisions import decisions_on
 from datasets_build.core.evidence import answerable_from
@@ -171,4 +172,5 @@ DIALOGUE_LAWS: tuple[Law[Dialogue], ...] = (
     Law("decisions_derived", "decisions equal what the turns give on their grid", _decisions),
     Law("turn_without_clock", "every turn has words, and none names an absolute time", _no_clock),
     *EXCHANGE_LAWS,
+    *STYLE_LAWS,
 )

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from datasets_build.checks.laws import Breach, Known, Law
 from datasets_build.core.records import Dialogue, Turn
+from datasets_build.core.topics import UNPROVED
 
 
 def said_by(row: Dialogue, role: str) -> list[Turn]:
@@ -70,7 +71,11 @@ def _requested(row: Dialogue, known: Known) -> Iterator[Breach]:
     """A report names its event in its evidence, and a request was taken up that came before the event."""
     turns = turns_of(row)
     named = ((turn, turns.get(turn.trigger_ref or "")) for turn in said_by(row, "assistant"))
-    requests = [asked.end_ns for turn, asked in named if asked is not None and is_acknowledgement(turn, asked)]
+    requests = [
+        asked.end_ns
+        for turn, asked in named
+        if asked is not None and asked.task not in UNPROVED and is_acknowledgement(turn, asked)
+    ]
     for turn in said_by(row, "assistant"):
         event = known.events.get(turn.trigger_ref or "")
         if turn.trigger != "event" or event is None:

@@ -12,9 +12,11 @@ from datasets_build.checks.laws import Breach, Known, Law
 from datasets_build.checks.looks import look_breaches
 from datasets_build.checks.tasks import LONGEST_LIST, number_in
 from datasets_build.core.records import About, Dialogue, Provenance, Turn
+from datasets_build.core.topics import UNPROVED
 from datasets_build.truth.asides import Said, said
 from datasets_build.truth.due import Due, due_of, unfit
 from datasets_build.truth.looks import PLACES
+from datasets_build.truth.styles import is_referring
 from datasets_build.truth.words import acknowledgements, answer_texts, late_texts, question_texts, writer_of
 
 
@@ -49,6 +51,9 @@ def _about(row: Dialogue, known: Known) -> Iterator[Breach]:
             yield Breach(
                 f"turn {turn.id} of task {turn.task}, followed", "only a request is, the rest is answered once"
             )
+        elif turn.task in UNPROVED:
+            if turn.about is not None:
+                yield Breach(f"turn {turn.id} of task {turn.task} about {turn.about.kind}", "about nothing")
         elif wrong := unfit(turn.task, turn.about, known.grounds):
             yield Breach(f"turn {turn.id}: {wrong[0]}", wrong[1])
 
@@ -124,9 +129,11 @@ def _roles(row: Dialogue, known: Known) -> Iterator[Breach]:
     for turn in row.turns:
         if any(piece.role != "necessary" for piece in turn.evidence):
             yield Breach(f"turn {turn.id} with evidence that is not necessary", "necessary evidence only")
-        if turn.state != ("respond" if turn.role == "assistant" else None):
+        spoken = "delegate" if turn.state == "delegate" else "respond"
+        if turn.state != (spoken if turn.role == "assistant" else None):
             yield Breach(
-                f"turn {turn.id} of the {turn.role} in state {turn.state}", "respond, where the assistant speaks"
+                f"turn {turn.id} of the {turn.role} in state {turn.state}",
+                "respond or delegate, where the assistant speaks",
             )
 
 
@@ -195,7 +202,8 @@ def _words(reply: Reply, known: Known) -> Iterator[Breach]:
     if (writer := writer_of(reply.written)) is None:
         return
     absent = task == "before" and not due.told
-    if said(user.text).text not in question_texts(writer, task, about):
+    # What refers to the turn before has words of its own (`checks.styles`).
+    if not is_referring(user) and said(user.text).text not in question_texts(writer, task, about):
         yield Breach(f"asked {user.text!r}", f"words that ask for {task} about {about}")
     texts = acknowledgements(writer)
     if not reply.is_request:

@@ -18,12 +18,20 @@ MODES = {
     "next": "forward",
     "colour": "realtime",
     "shape": "realtime",
+    "order": "backward",
+    "who": "realtime",
+    "where": "realtime",
+    "read": "realtime",
+    "step": "realtime",
+    "clue": "forward",
 }
 """Every task, with the mode in which it is asked."""
-AWAITED = frozenset({"tell_me_when", "next"})
+AWAITED = frozenset({"tell_me_when", "next", "clue"})
 """Tasks that ask for something still to come."""
-UP_TO_NOW = frozenset({"now", "before", "count_so_far", "colour", "shape"})
+UP_TO_NOW = frozenset({"now", "before", "count_so_far", "colour", "shape", "order", "who", "where", "read", "step"})
 """Tasks whose answers rest on everything up to the question."""
+UNDER_WAY = frozenset({"now", "who", "read"})
+"""Tasks that ask for something while it is under way."""
 LONGEST_LIST = 20
 """A count of more than this may stand without a list of what was counted."""
 NEW_SHOT = frozenset({"video_start", "shot_start", "fade", "dissolve"})
@@ -69,7 +77,7 @@ def _up_to_question(row: StreamingQA, known: Known) -> Iterator[Breach]:
     if row.task == "count_so_far" or is_not_yet(row):
         if not any(piece.start_ns == 0 and piece.end_ns >= row.ask_ns for piece in bare):
             yield Breach("evidence that leaves something out", f"evidence over all of [0, {row.ask_ns})")
-    elif row.task == "before":
+    elif row.task in ("before", "order"):
         over = max((piece.end_ns for piece in _named(row, "necessary")), default=None)
         if over is None:
             yield Breach("no event in the necessary evidence", "what happened before")
@@ -88,7 +96,7 @@ def _awaited(row: StreamingQA, known: Known) -> Iterator[Breach]:
     for event in events:
         if event.start_ns < row.ask_ns:
             yield Breach(f"event {event.id} from {event.start_ns}", f"one that begins after the question, {row.ask_ns}")
-    if row.task == "next" and not any(piece.start_ns == row.ask_ns for piece in _bare(row)):
+    if row.task in ("next", "clue") and not any(piece.start_ns == row.ask_ns for piece in _bare(row)):
         yield Breach("evidence that leaves out the wait", f"evidence from the question on, {row.ask_ns}")
     # Of what people have corrected the events say no more what is due, only what could be known.
     if row.task == "tell_me_when" and row.provenance.kind != "person":
@@ -115,7 +123,7 @@ def _kin(events: Sequence[Event], known: Known) -> Iterator[Event]:
 
 def _under_way(row: StreamingQA, known: Known) -> Iterator[Breach]:
     """What is said of now can be told at the question, is not over then, and is right only while it lasts."""
-    if row.task != "now":
+    if row.task not in UNDER_WAY:
         return
     events = _events((piece for piece in row.evidence if piece.role != "distractor"), known)
     for event in events:

@@ -14,7 +14,7 @@ from datasets_build.checks.laws import Breach, Ledger
 from datasets_build.core.clock import FrameClock
 from datasets_build.core.files import DataError
 from datasets_build.core.layout import clock_of, read_videos, table_path
-from datasets_build.core.records import Event, Record, Shot, Split, Video
+from datasets_build.core.records import Annotation, Event, Record, Shot, Split, Video
 from datasets_build.core.table import TableError, read_table
 
 R = TypeVar("R", bound=Record)
@@ -60,7 +60,7 @@ class Ahead(Generic[R]):
 
 
 class Atlas:
-    """The videos of an output folder, their clocks, events and shots; holds one video's events and shots at a time."""
+    """The videos of an output folder, their clocks, events, shots and boxes; holds one video's of each at a time."""
 
     def __init__(self, out: Path) -> None:
         self.out = out
@@ -69,6 +69,7 @@ class Atlas:
         self._place = {video.id: k for k, video in enumerate(self.videos)}
         self._events = Ahead(table_path(out, Event), Event, self.place)
         self._shots = Ahead(table_path(out, Shot), Shot, self.place)
+        self._annotations = Ahead(table_path(out, Annotation), Annotation, self.place)
         self.clock = lru_cache(maxsize=4)(self._clock)
 
     def place(self, video_id: str) -> int:
@@ -85,6 +86,13 @@ class Atlas:
     def shots_of(self, video_id: str) -> list[Shot]:
         """A video's shots; asking in index order reads the table once."""
         return self._shots.of(video_id)
+
+    def boxes_of(self, video_id: str) -> list[Annotation]:
+        """Where things are in a video; nothing where the table cannot be read, which is noted elsewhere."""
+        try:
+            return [row for row in self._annotations.of(video_id) if row.kind == "box"]
+        except TableError:
+            return []
 
 
 def walk(path: Path, model: type[R], split: Split | None, atlas: Atlas, ledger: Ledger) -> Iterator[tuple[Group, str]]:

@@ -4,6 +4,7 @@ A step stands for the time since the step before it. It is
 
 * `respond` when an assistant turn starts in that time: the first step at or after the turn's `start_ns`. A turn that
   starts after the last step of a coarse grid is in none of its steps;
+* `delegate` in its place where that turn hands a task on to another model or tool, and no other turn starts then;
 * else `standby` while a question is pending: from the step at or after the end of a user turn to the start of the first
   turn whose `trigger_ref` is that user turn: its answer, or the same question asked again (one that is never answered
   stays pending);
@@ -26,8 +27,8 @@ from datasets_build.core.clock import FrameClock, Int64s, Span
 from datasets_build.core.records import DecisionRun, DecisionTrack, Turn
 from datasets_build.core.views import grid_name
 
-State = Literal["silence", "standby", "respond"]
-_STATES: tuple[State, State, State] = ("silence", "standby", "respond")
+State = Literal["silence", "standby", "delegate", "respond"]
+_STATES: tuple[State, ...] = ("silence", "standby", "delegate", "respond")
 
 
 def pending_spans(turns: Sequence[Turn]) -> list[Span]:
@@ -62,10 +63,11 @@ def decisions_on(
     for wait in pending_spans(turns):
         first, last = np.searchsorted(times, [wait.start_ns, wait.end_ns], side="left")
         states[first:last] = 1
-    spoken = [turn.start_ns for turn in turns if turn.role == "assistant"]
-    starts = [start for start in spoken if span is None or span.contains(start)]
-    steps = np.searchsorted(times, np.array(starts, np.int64), side="left")
-    states[steps[steps < len(times)]] = 2
+    spoken = [turn for turn in turns if turn.role == "assistant" and (span is None or span.contains(turn.start_ns))]
+    steps = np.searchsorted(times, np.array([turn.start_ns for turn in spoken], np.int64), side="left")
+    for step, turn in zip(steps.tolist(), spoken, strict=True):
+        if step < len(times):
+            states[step] = max(states[step], 2 if turn.state == "delegate" else 3)
     return DecisionTrack(grid=grid_name(fps), runs=tuple(_runs(times, states.tolist())))
 
 

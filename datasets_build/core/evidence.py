@@ -24,7 +24,11 @@ from collections.abc import Iterable
 from datasets_build.core.records import Event, Evidence
 
 SPOKEN_LABELS = frozenset({"subtitle", "word"})
-"""Labels of events that are words, spoken or shown."""
+"""Labels of events that are words, spoken or shown below the picture."""
+TEXT_LABEL = "text"
+"""The label of what is written in the picture itself, for as long as it can be read."""
+WORDS_LABELS = SPOKEN_LABELS | {TEXT_LABEL}
+"""Labels of events whose caption is words that somebody says or reads, and no sentence about them."""
 
 
 def seen_from(evidence: Iterable[Evidence]) -> int:

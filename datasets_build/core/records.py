@@ -295,10 +295,10 @@ class Answer(Part):
 
 
 class Probe(Part):
-    """An instant at which the state of the answer is probed; `expected` is text, a number as text, or yes / no."""
+    """An instant at which the answer is probed: text, a number as text, yes / no; `known`: whether it can be told."""
 
     t_ns: Ns
-    kind: Literal["count", "yes_no", "text"]
+    kind: Literal["count", "yes_no", "text", "known"]
     expected: str
 
 

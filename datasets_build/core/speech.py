@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left, insort
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from random import Random
 
 from pydantic import Field
 
@@ -23,6 +26,33 @@ class SpeechConfig(Config):
     pause_ns: int = Field(default=500_000_000, ge=0)
     least_said: int = Field(default=8, ge=1)
     least_left: int = Field(default=6, ge=1)
+
+
+class LatencyConfig(Config):
+    """How a model is late: its time to first token and its speed, drawn anew for each reply.
+
+    Both are log-normal around `first_token_ns` and `tokens_per_s`: median · exp(spread · z), z normal, at most
+    `most` times slower than the median. A token is `chars_per_token` characters long.
+    """
+
+    first_token_ns: int = Field(default=300_000_000, ge=0)
+    first_token_spread: float = Field(default=0.4, ge=0, le=3)
+    tokens_per_s: float = Field(default=6.0, gt=0)
+    tokens_spread: float = Field(default=0.2, ge=0, le=3)
+    chars_per_token: float = Field(default=4.0, gt=0)
+    most: float = Field(default=5.0, ge=1)
+
+
+def drawn_paces(speech: SpeechConfig, latency: LatencyConfig, rng: Random) -> Iterator[SpeechConfig]:
+    """How fast each reply in turn is said, without end: `speech` with a first token and a speed of its own."""
+    while True:
+        late, slow = (
+            min(latency.most, math.exp(spread * rng.gauss(0.0, 1.0)))
+            for spread in (latency.first_token_spread, latency.tokens_spread)
+        )
+        chars = max(1, round(latency.tokens_per_s * latency.chars_per_token / slow))
+        drawn = {"first_token_ns": round(latency.first_token_ns * late), "assistant_chars_per_s": chars}
+        yield speech.model_copy(update=drawn)
 
 
 @dataclass(frozen=True, slots=True)

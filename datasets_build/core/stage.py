@@ -198,10 +198,20 @@ class Stage:
             shown = "; ".join(changes[:4]) + (f"; and {len(changes) - 4} more" if len(changes) > 4 else "")
             raise StageError(f"{where}: made with other settings, code or inputs ({shown}); {_REBUILD}")
 
-    def commit(self, *, rejects: Sequence[Reject], counts: Mapping[str, int], tools: Mapping[str, str]) -> None:
-        """Write the rejects and then the manifest into `final`, and publish it under the stage's name."""
+    def commit(
+        self,
+        *,
+        rejects: Sequence[Reject],
+        counts: Mapping[str, int],
+        tools: Mapping[str, str],
+        reached: Mapping[str, Json] | None = None,
+    ) -> None:
+        """Write the rejects and then the manifest into `final`, and publish it under the stage's name.
+
+        `reached` are fields of the manifest's own: what was asked for and came out.
+        """
         write_jsonl(self.final / "rejects.jsonl", rejects)
-        write_json(self.final / "manifest.json", self._manifest(rejects, counts, tools))
+        write_json(self.final / "manifest.json", {**self._manifest(rejects, counts, tools), **(reached or {})})
         publish_folder(self.final, self.folder)
         self.done = True
         self._clear_work()
@@ -219,7 +229,9 @@ class Stage:
             raise StageError(f"{self.folder}/manifest.json: field counts is missing, expected numbers by name")
         return {name: value for name, value in counts.items() if isinstance(value, int)}
 
-    def _manifest(self, rejects: Sequence[Reject], counts: Mapping[str, int], tools: Mapping[str, str]) -> Json:
+    def _manifest(
+        self, rejects: Sequence[Reject], counts: Mapping[str, int], tools: Mapping[str, str]
+    ) -> dict[str, Json]:
         reasons: dict[str, Json] = {}
         for code in sorted({row.code for row in rejects}):
             reasons[code] = sum(row.code == code for row in rejects)

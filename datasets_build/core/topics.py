@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Literal
 
 from datasets_build.core.clock import FrameClock
-from datasets_build.core.evidence import SPOKEN_LABELS
+from datasets_build.core.evidence import TEXT_LABEL, WORDS_LABELS
 from datasets_build.core.records import About, Event
 
 PICTURE_SET = "streamvl/picture-1"
@@ -29,6 +29,8 @@ ENTERING_SETS = frozenset({"lesson"})
 """Label sets that also tell how all that is in the picture came in: it has entered since the last change of shot."""
 SOMETHING = "something"
 """Who does it where a question names nobody."""
+UNPROVED = frozenset({"small_talk", "delegate"})
+"""Tasks to which something is said that no event proves: small talk, and what is handed on to somebody else."""
 Domain = Literal["scene", "camera", "picture", "motion", "spoken"]
 _DETERMINERS = frozenset(
     "something the a an my your his her its our their this that these those some each every no".split()  # noqa: SIM905 - reads as a sentence
@@ -57,7 +59,7 @@ def bounds_of(event: Event, clock: FrameClock) -> Bounds:
 def domain_of(event: Event) -> Domain:
     """Where an event belongs: what words say is the scene's, what the picture shows goes by its label."""
     if event.label_set != PICTURE_SET:
-        return "spoken" if event.label in SPOKEN_LABELS else "scene"
+        return "spoken" if event.label in WORDS_LABELS else "scene"
     if event.label in CAMERA:
         return "camera"
     return "motion" if event.label in MOTION else "picture"
@@ -76,7 +78,7 @@ def plain(text: str) -> str:
 def sentence(text: str) -> str:
     """A plain text that ends as a sentence does."""
     words = plain(text)
-    return words if re.search(r"[.!?…][\"')\]]*$", words) else f"{words}."
+    return words if re.search(r"[.!?…。！？][\"')\]”’」』）]*$", words) else f"{words}."
 
 
 def quoted(text: str) -> str:
@@ -136,10 +138,11 @@ def _is_named(about: About, event: Event) -> bool:
     """Whether the words that name one event name this one too."""
     if about.kind == "label":
         is_picture = event.label_set == PICTURE_SET
-        if about.label != event.label or is_picture != (about.subject is None and about.label not in ACTS):
+        by_anyone = about.label in ACTS or about.label == TEXT_LABEL
+        if about.label != event.label or is_picture != (about.subject is None and not by_anyone):
             return False
         return about.subject is None or named(about.subject).casefold() == named(event.subject or "").casefold()
-    text, is_line = about.text or "", event.label in SPOKEN_LABELS
+    text, is_line = about.text or "", event.label in WORDS_LABELS
     if about.kind == "line":
         return is_line and plain(event.caption).casefold() == plain(text).casefold()
     return not is_line and quoted(event.caption).casefold() == quoted(text).casefold()

@@ -4,10 +4,22 @@ from __future__ import annotations
 
 import re
 
+_NUMBER = (
+    r"one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen|seventeen|"
+    r"eighteen|nineteen|twenty|thirty|forty|fifty|sixty|ninety|hundred"
+)
+_UNIT = r"seconds?|minutes?|hours?"
+_CHINESE = r"[0-9０-９零〇一二两三四五六七八九十百千半]"
 _CLOCK = re.compile(
     r"\b\d{1,2}:\d{2}\b"
-    r"|\b\d+(?:[.,]\d+)?\s*(?:ns|ms|s|secs?|seconds?|mins?|minutes?|h|hrs?|hours?)\b"
-    r"|\b(?:frame|timestamp|timecode)\s*(?:no\.?\s*|number\s*|#\s*)?\d+",
+    r"|\b\d+(?:[.,]\d+)?\s*-?\s*(?:ns|ms|s|secs?|seconds?|mins?|minutes?|h|hrs?|hours?)\b"
+    r"|\b(?:frame|timestamp|timecode)\s*(?:no\.?\s*|number\s*|#\s*)?\d+"
+    # "Two seconds later" tells no time of the clock, "after two seconds" does.
+    rf"|\b(?:at|after|by|within|until|first|last)\s+(?:the\s+)?(?:{_NUMBER})(?:[\s-](?:{_NUMBER}))?[\s-]+(?:{_UNIT})\b"
+    rf"|\b(?:(?:at|by|until)\s+second|minute|hour|frame)\s+(?:number\s+)?(?:{_NUMBER})\b"
+    r"|\b\d{1,2}\s*(?:[ap]\.?m\b|o['’]clock)"
+    rf"|第?\s*{_CHINESE}+\s*(?:秒钟?|分钟|小时|个小时|毫秒|点钟)"
+    rf"|第\s*{_CHINESE}+\s*帧|{_CHINESE}+\s*分\s*{_CHINESE}+\s*秒",
     re.IGNORECASE,
 )
 
@@ -15,7 +27,8 @@ _CLOCK = re.compile(
 def absolute_time_in(text: str) -> str | None:
     """The first phrase that names a time of the clock, a length in seconds or a frame number; None when there is none.
 
-    Searches the whole text: `at 0:12`, `after 3 s`, `12.5 seconds`, `frame 300`.
+    Searches the whole text, in English and Chinese: `at 0:12`, `after 3 s`, `12.5 seconds`, `frame 300`, `after ten
+    seconds`, `第3秒`, `两分钟`.
     """
     found = _CLOCK.search(text)
     return found.group(0) if found else None

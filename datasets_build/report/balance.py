@@ -9,8 +9,8 @@ from typing import get_args
 
 from datasets_build.core.dataset import SPLITS
 from datasets_build.core.records import DecisionRun, Dialogue, Event, Split, StreamingQA, Video
+from datasets_build.core.tenths import BINS, bin_of, first_reply
 
-BINS = 10
 STATES: tuple[str, ...] = get_args(DecisionRun.model_fields["state"].annotation)
 OPTION_NAMES = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -75,12 +75,6 @@ class DialogueCounts:
     turns: Counter[tuple[str, str]] = field(default_factory=Counter)
     interrupted: Counter[tuple[str, str]] = field(default_factory=Counter)
     splits: Counter[Split] = field(default_factory=Counter)
-
-
-def bin_of(t_ns: int, start_ns: int, end_ns: int) -> int:
-    """Which tenth (0..9) of a span an instant falls in; instants outside go to the nearest end."""
-    length = max(1, end_ns - start_ns)
-    return min(BINS - 1, max(0, (t_ns - start_ns) * BINS // length))
 
 
 def count_questions(
@@ -161,12 +155,6 @@ def _event_table(counts: EventCounts) -> Table:
     )
     columns = ("label", "mean", *SPLITS, "all") if len(sets) < 2 else ("label", "label set", "mean", *SPLITS, "all")
     return Table("Events by label", about, columns, _bars(lines))
-
-
-def first_reply(dialogue: Dialogue) -> int | None:
-    """The tenth of the dialogue in which the assistant first speaks; None when it never does."""
-    starts = [turn.start_ns for turn in dialogue.turns if turn.role == "assistant"]
-    return bin_of(min(starts), dialogue.start_ns, dialogue.end_ns) if starts else None
 
 
 def count_dialogues(rows: Iterable[tuple[Split, Dialogue]]) -> tuple[DialogueCounts, list[Table]]:

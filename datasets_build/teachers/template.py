@@ -5,48 +5,45 @@ from __future__ import annotations
 import hashlib
 import random
 import string
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal, Self, get_args
+from typing import Literal, NamedTuple, Self, get_args
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from datasets_build.core.config import Config, load_config
-from datasets_build.core.evidence import SPOKEN_LABELS
+from datasets_build.core.evidence import WORDS_LABELS
 from datasets_build.core.records import Provenance
-from datasets_build.core.topics import PICTURE_SET, is_determiner, named, plain, quoted, sentence
+from datasets_build.core.topics import PICTURE_SET, plain
+from datasets_build.teachers.grammar import Chinese, English, Form, Grammar, quote_of
+from datasets_build.teachers.phrasings import expanded
 from datasets_build.teachers.teacher import Happening, Intent, Request, Topic
 
 PHRASES = Path(__file__).with_name("template.yaml")
+CHINESE = Path(__file__).with_name("template_zh.yaml")
 TERSE = Path(__file__).with_name("terse.yaml")
 """One short phrasing of each intent, for models that learn to speak from nothing."""
 _PLACES = frozenset(
-    "who Who is Is has Has present past participle progressive subject colour shape quote told number".split()  # noqa: SIM905 - reads as a sentence
+    "who Who is Is has Has present past participle progressive subject colour shape a_shape quote told number".split()  # noqa: SIM905 - reads as a sentence
 )
 Listing = Literal["any", "form", "caption", "line"]
 
 
-class Form(Config):
-    """How one label is said; `who: subject` stands for the event's own subject, which may be two ("a and b")."""
-
-    who: str
-    present: str
-    present_plural: str | None = None
-    past: str
-    participle: str
-    progressive: str | None = None
-
-
 class Phrases(Config):
-    """The YAML file; `tell` says whether answers tell of an event in its own sentence, or by its form in few words."""
+    """The YAML file; `tell` says whether answers tell of an event in its own sentence, or by its form in few words.
+
+    The lines of an intent may hold alternatives, and `parts` that several share (`teachers/phrasings.py`).
+    """
 
     version: str
-    language: str
+    language: Literal["en", "zh"]
     tell: Literal["sentence", "form"] = "sentence"
     captions: dict[str, str]
+    places: dict[str, str] = Field(default_factory=dict)
     forms: dict[str, Form]
     absent_subjects: tuple[str, ...]
+    parts: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     intents: dict[Intent, dict[Listing, tuple[str, ...]]]
 
     @model_validator(mode="after")
@@ -55,18 +52,49 @@ class Phrases(Config):
         if missing:
             raise ValueError(f"no phrasings for {', '.join(sorted(missing))}")
         for intent, lists in self.intents.items():
-            for pattern in (pattern for patterns in lists.values() for pattern in patterns):
-                strange = {name for _, name, _, _ in string.Formatter().parse(pattern) if name} - _PLACES
-                if strange:
-                    raise ValueError(f"{intent}: {pattern!r} names {', '.join(sorted(strange))}, which is no place")
+            for listing in lists:
+                self._sound(intent, [text for texts in self.sentences(intent, listing) for text in texts])
         return self
+
+    def _sound(self, intent: Intent, patterns: Sequence[str]) -> None:
+        for pattern in patterns:
+            strange = _places(pattern) - _PLACES
+            if strange:
+                raise ValueError(f"{intent}: {pattern!r} names {', '.join(sorted(strange))}, which is no place")
+
+    def sentences(self, intent: Intent, listing: Listing) -> tuple[tuple[str, ...], ...]:
+        """What each line of an intent stands for. Raises ValueError where they cannot be worked out."""
+        try:
+            return expanded(self.intents[intent].get(listing, ()), self.parts)
+        except ValueError as error:
+            raise ValueError(f"{intent}: {error}") from None
+
+    @property
+    def grammar(self) -> Grammar:
+        """Of its language."""
+        return Chinese(self.captions, self.places) if self.language == "zh" else English()
+
+
+class _Pattern(NamedTuple):
+    """A sentence with places, and which."""
+
+    text: str
+    places: frozenset[str]
+
+
+_Line = tuple[_Pattern, ...]
 
 
 class Template:
     """Fills phrasings. `caption_of` gives the sentence of a label that the picture itself shows."""
 
     def __init__(self, phrases: Phrases, sha256: str) -> None:
-        self._phrases, self._sha256 = phrases, sha256
+        self._phrases, self._sha256, self._grammar = phrases, sha256, phrases.grammar
+        self._lines: dict[tuple[Intent, Listing], tuple[_Line, ...]] = {
+            (intent, listing): tuple(map(_line, phrases.sentences(intent, listing)))
+            for intent, lists in phrases.intents.items()
+            for listing in lists
+        }
 
     @property
     def digest(self) -> str:
@@ -93,24 +121,27 @@ class Template:
             return Topic(f"{happening.label}|{who.casefold()}", "form")
         if not plain(happening.caption):
             return None
-        manner: Literal["line", "caption"] = "line" if happening.label in SPOKEN_LABELS else "caption"
-        quote = _quote(happening)
+        manner: Literal["line", "caption"] = "line" if happening.label in WORDS_LABELS else "caption"
+        quote = quote_of(happening)
         return Topic(f"{manner}|{quote.casefold()}", manner)
 
     def write(self, request: Request, rng: random.Random) -> str | None:
-        """Fill a phrasing of the intent; None when it has none for this kind of event."""
-        patterns = self.patterns(request)
-        return _fill(rng.choice(patterns), self.filling(request)) if patterns else None
+        """Fill a phrasing of the intent: of any line, then of its sentences; None when it has none for this event."""
+        lines = self._lines_for(request)
+        return _fill(rng.choice(rng.choice(lines)), self.filling(request)) if lines else None
 
     def phrasings(self, request: Request) -> frozenset[str]:
         """All that `write` could say to a request."""
         return _phrasings(self, request)
 
-    def patterns(self, request: Request) -> Sequence[str]:
+    def patterns(self, request: Request) -> Iterator[_Pattern]:
         """What it fills to answer a request."""
+        return (pattern for line in self._lines_for(request) for pattern in line)
+
+    def _lines_for(self, request: Request) -> Sequence[_Line]:
         topic = self.topic(request.about) if request.about else None
-        lists = self._phrases.intents[request.intent]
-        return lists.get("any", ()) or (lists.get(topic.manner, ()) if topic else ())
+        usual = self._lines.get((request.intent, "any"), ())
+        return usual or (self._lines.get((request.intent, topic.manner), ()) if topic else ())
 
     def provenance(self, *, seed: int, inputs: Sequence[str]) -> Provenance:
         """A template of this version and content, drawn with this seed."""
@@ -129,7 +160,7 @@ class Template:
             return None
         if form.who != "subject":
             return form.who if happening.label_set == PICTURE_SET else None
-        subject = named(happening.subject or "")
+        subject = self._grammar.named(happening.subject or "")
         return subject if subject and happening.label_set != PICTURE_SET else None
 
     def filling(self, request: Request) -> Mapping[str, str]:
@@ -137,79 +168,48 @@ class Template:
         filling: dict[str, str] = {}
         if request.about is not None:
             filling |= self._form_filling(request.about)
-            filling["quote"] = _quote(request.about)
+            filling["quote"] = quote_of(request.about)
         if request.told:
-            pause = ", " if self._phrases.tell == "form" else " "
-            filling["told"] = pause.join(map(self._tell, request.told))
+            told = [self._tell(happening) for happening in request.told]
+            filling["told"] = ", ".join(told) if self._phrases.tell == "form" else self._grammar.joined(told)
         if request.number is not None:
             filling["number"] = str(request.number)
         return filling
 
     def _tell(self, happening: Happening) -> str:
         form = self._form_filling(happening) if self._phrases.tell == "form" else {}
-        return f"{form['subject']} {form['present']}" if form else _told(happening)
+        return f"{form['subject']} {form['present']}" if form else self._grammar.told(happening)
 
     def _form_filling(self, about: Happening) -> dict[str, str]:
         who = self._who(about)
         if who is None:
             return {}
         form = self._phrases.forms[about.label]
-        many = form.present_plural is not None and " and " in who
-        is_, has = ("are", "have") if many else ("is", "has")
-        filling = {
-            "who": who,
-            "Who": _capital(who),
-            "is": is_,
-            "Is": _capital(is_),
-            "has": has,
-            "Has": _capital(has),
-            "present": form.present_plural if many and form.present_plural else form.present,
-            "past": form.past,
-            "participle": form.participle,
-            "subject": _without_determiner(who),
-        }
-        look = filling["subject"].split()
-        filling |= {"colour": look[0], "shape": look[1]} if len(look) == 2 else {}
+        filling = dict(self._grammar.filling(who, form))
         return filling | ({"progressive": form.progressive} if form.progressive else {})
 
 
-# The same things happen in every copy of a video.
-@lru_cache(maxsize=8192)
+# The same things happen in every copy of a video; a request has hundreds of texts.
+@lru_cache(maxsize=512)
 def _phrasings(template: Template, request: Request) -> frozenset[str]:
     filling = template.filling(request)
     texts = (_fill(pattern, filling) for pattern in template.patterns(request))
     return frozenset(text for text in texts if text is not None)
 
 
-def _fill(pattern: str, filling: Mapping[str, str]) -> str | None:
-    return pattern.format_map(filling) if _places(pattern) <= filling.keys() else None
+def _line(texts: Sequence[str]) -> _Line:
+    return tuple(_Pattern(text, _places(text)) for text in texts)
 
 
-@lru_cache(maxsize=1024)
+def _fill(pattern: _Pattern, filling: Mapping[str, str]) -> str | None:
+    return pattern.text.format_map(filling) if pattern.places <= filling.keys() else None
+
+
 def _places(pattern: str) -> frozenset[str]:
     return frozenset(name for _, name, _, _ in string.Formatter().parse(pattern) if name)
 
 
-def _told(happening: Happening) -> str:
-    is_line = happening.label in SPOKEN_LABELS
-    return plain(happening.caption) if is_line else sentence(happening.caption)
-
-
-def _quote(about: Happening) -> str:
-    """A spoken or shown line stays as it is; a caption becomes a sentence without quotes of its own."""
-    return plain(about.caption) if about.label in SPOKEN_LABELS else quoted(about.caption)
-
-
-def _capital(text: str) -> str:
-    return text[0].upper() + text[1:]
-
-
-def _without_determiner(who: str) -> str:
-    first, _, rest = who.partition(" ")
-    return rest if rest and is_determiner(first) else who
-
-
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=8)
 def load_template(path: Path = PHRASES) -> Template:
     """Read a template. Raises ConfigError when the file lacks an intent or names an unknown place."""
     phrases = load_config(Phrases, path)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
+from datasets_build.core.evidence import TEXT_LABEL
 from datasets_build.core.records import About
 from datasets_build.truth.grounds import (
     Fact,
@@ -17,17 +19,24 @@ from datasets_build.truth.grounds import (
     next_early,
     unclear,
 )
-from datasets_build.truth.looks import alone
+from datasets_build.truth.looks import alone, has_looks
+from datasets_build.truth.steps import Stance, stances
 
 KINDS: Mapping[str, frozenset[str]] = {
     "now": frozenset({"scene", "camera", "label"}),
     "before": frozenset({"scene", "changes", "subject", "label", "caption"}),
     "happened_yet": frozenset({"label", "caption", "line"}),
-    "tell_me_when": frozenset({"label", "caption", "line"}),
+    "tell_me_when": frozenset({"label", "caption", "line", "scene"}),
     "count_so_far": frozenset({"shots", "label"}),
     "next": frozenset({"scene"}),
-    "colour": frozenset({"scene"}),
+    "colour": frozenset({"scene", "label"}),
     "shape": frozenset({"scene"}),
+    "order": frozenset({"scene", "label"}),
+    "who": frozenset({"label"}),
+    "where": frozenset({"subject"}),
+    "read": frozenset({"label"}),
+    "step": frozenset({"label", "caption"}),
+    "clue": frozenset({"subject"}),
 }
 """What a question of each task may be about."""
 _FIELDS = {
@@ -36,7 +45,9 @@ _FIELDS = {
     "caption": (("text",),),
     "line": (("text",),),
 }
-FOLLOWED = frozenset({"tell_me_when", "count_so_far"})
+ORDERED = 3
+"""How many events a question about their order asks after."""
+FOLLOWED = frozenset({"tell_me_when", "count_so_far", "step"})
 """Tasks whose answers may follow each other."""
 
 
@@ -46,8 +57,8 @@ class Due:
 
     `ends` holds the events that prove the first answer, each with the instant up to which it was seen; the answer is
     due at `at_ns` and right before `until_ns` (None: for good). `told` are the events that it tells of; `further` those
-    of later answers, each with the instant of its own; `number` is a count. `watched` is the span in which nothing else
-    happened, which is evidence too.
+    of later answers, each with the instant of its own; `number` is a count; `place` is where something is. `watched` is
+    the span in which nothing else happened, which is evidence too. `stances` are the yes and no of a step in turn.
     """
 
     at_ns: int
@@ -57,6 +68,8 @@ class Due:
     further: Sequence[tuple[Fact, int]] = ()
     number: int | None = None
     watched: tuple[int, int] | None = None
+    place: str | None = None
+    stances: Sequence[Stance] = ()
 
 
 Verdict = Due | str
@@ -186,13 +199,86 @@ def _look(task: str, t: int, grounds: Grounds) -> Verdict:
 
 
 def _colour(about: About, t: int, grounds: Grounds) -> Verdict:
-    del about
+    if about.kind == "label":
+        due = _who(about, t, grounds)
+        is_named = isinstance(due, Due) and has_looks(due.told[0])
+        return due if is_named or isinstance(due, str) else "one that is called by its colour and its shape"
     return _look("colour", t, grounds)
 
 
 def _shape(about: About, t: int, grounds: Grounds) -> Verdict:
     del about
     return _look("shape", t, grounds)
+
+
+def _order(about: About, t: int, grounds: Grounds) -> Verdict:
+    facts = grounds.of(about)
+    last = sorted(done(facts, t), key=lambda fact: (fact.done_ns, fact.early_ns))[-ORDERED:]
+    if busy(facts, t) or len(last) < ORDERED:
+        return _UNCLEAR
+    ours = {fact.id for fact in last}
+    beside = [fact for fact in done(facts, t) if fact.id not in ours and fact.done_ns > last[0].early_ns]
+    if beside or not all(is_before(one, then) for one, then in pairwise(last)):
+        return "things that happened one after the other"
+    if about.kind == "scene" and _changed(grounds, last[0].done_ns, t):
+        return "an instant up to which nothing else has changed"
+    also = [next_early(grounds.changes, t)] if about.kind == "scene" else []
+    until = first([next_early(facts, t), *also])
+    return Due(at_ns=t, ends=_seen(last), until_ns=until, told=last, watched=(last[0].done_ns, t))
+
+
+def is_before(one: Fact, then: Fact) -> bool:
+    """Whether something was certainly over when something else began."""
+    return one.early_ns < then.early_ns and one.done_ns <= then.early_ns
+
+
+def _who(about: About, t: int, grounds: Grounds) -> Verdict:
+    """The only one that does something."""
+    due = _only(about, t, grounds)
+    if isinstance(due, str):
+        return due
+    if any(fact.event.label == "change_colour" and _beside(fact, due.told[0]) for fact in grounds.scene):
+        return "one that is called by one name while it lasts"
+    return due
+
+
+def _only(about: About, t: int, grounds: Grounds) -> Verdict:
+    """The only one that is under way."""
+    facts = grounds.of(about)
+    on = [fact for fact in facts if fact.is_on(t)]
+    if unclear(facts, t) or len(on) != 1:
+        return "an instant at which exactly one is under way"
+    until = first([on[0].off_ns, next_early(facts, t)])
+    return Due(at_ns=t, ends={on[0].id: t}, until_ns=until, told=on)
+
+
+def _beside(fact: Fact, other: Fact) -> bool:
+    return fact.early_ns < other.off_ns and fact.done_ns > other.early_ns
+
+
+def _where(about: About, t: int, grounds: Grounds) -> Verdict:
+    stay = grounds.places.of(about.subject or "", t)
+    if stay is None or stay.place is None:
+        return "an instant at which its box lies in one quarter of the picture"
+    until = grounds.clock.snap_up(stay.end_ns)
+    return Due(at_ns=t, until_ns=until, watched=(t, t), place=stay.place)
+
+
+def _step(about: About, t: int, grounds: Grounds) -> Verdict:
+    turns = stances(grounds.of(about), t)
+    if not turns:
+        return _UNCLEAR
+    return Due(at_ns=t, until_ns=turns[0].until_ns, watched=(t, t), stances=turns)
+
+
+def _clue(about: About, t: int, grounds: Grounds) -> Verdict:
+    facts = grounds.of(about)
+    ahead = coming(facts, t)
+    if not ahead or busy(facts, t):
+        return _UNCLEAR
+    items = [fact for fact in ahead if fact.early_ns <= ahead[0].known_ns]
+    wait = (t, max(t, items[0].early_ns))
+    return Due(at_ns=max(fact.done_ns for fact in items), ends=_seen(items), told=items, watched=wait)
 
 
 _TASKS: Mapping[str, Callable[[About, int, Grounds], Verdict]] = {
@@ -204,6 +290,12 @@ _TASKS: Mapping[str, Callable[[About, int, Grounds], Verdict]] = {
     "next": _next,
     "colour": _colour,
     "shape": _shape,
+    "order": _order,
+    "who": _who,
+    "where": _where,
+    "read": _only,
+    "step": _step,
+    "clue": _clue,
 }
 
 
@@ -218,6 +310,8 @@ def unfit(task: str | None, about: About | None, grounds: Grounds) -> tuple[str,
         return (f"about {about.kind} with {given}", f"{_FIELDS.get(about.kind, 'no more')}")
     if about.every and task not in FOLLOWED:
         return (f"task {task} about every time", f"only {', '.join(sorted(FOLLOWED))} is followed")
+    if (task == "read") != (about.label == TEXT_LABEL):
+        return (f"task {task} about label {about.label}", "read about text in the picture, and nothing else about it")
     if about.kind == "changes" and grounds.scene:
         return ("about changes of the picture", "about the scene, of which something is told")
     return None

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from datasets_build.core.clock import FrameClock
-from datasets_build.core.records import About, Event
+from datasets_build.core.records import About, Annotation, Event
 from datasets_build.core.topics import bounds_of, is_about
+from datasets_build.truth.places import Places
 
 _SCENE, _CHANGES, _SHOTS = About(kind="scene"), About(kind="changes"), About(kind="shots")
 
@@ -28,14 +29,15 @@ class Fact(NamedTuple):
 
 
 class Grounds:
-    """A video's events by what a question may be about."""
+    """A video's events by what a question may be about, and where things are, if boxes tell it."""
 
-    def __init__(self, events: Iterable[Event], clock: FrameClock) -> None:
+    def __init__(self, events: Iterable[Event], clock: FrameClock, boxes: Iterable[Annotation] = ()) -> None:
         bounds = ((event, bounds_of(event, clock)) for event in events)
         self._all = sorted(
             (Fact(at.early_ns, at.done_ns, event.id, at.known_ns, at.off_ns, event) for event, at in bounds),
             key=lambda fact: fact[:3],
         )
+        self.clock, self.places = clock, Places(boxes)
         self.by_id = {fact.id: fact for fact in self._all}
         self._of: dict[About, list[Fact]] = {}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from datasets_build.core.records import Event
 from datasets_build.core.topics import ENTERING_SETS, name_after, names_in
 from datasets_build.truth.grounds import Fact, Grounds, busy, coming, done, first, next_early
 
@@ -63,6 +64,17 @@ def _follows(named: dict[str, Fact], fact: Fact) -> bool:
     return True
 
 
+def name_of(event: Event) -> str | None:
+    """What an event's one subject is called when it is over, or while it lasts where that does not change its name."""
+    return event.subject if event.label not in ("enter", "leave", _RENAMING) else name_after(event)
+
+
+def has_looks(fact: Fact) -> bool:
+    """Whether an event calls one subject by its colour and its shape."""
+    name = name_of(fact.event) or ""
+    return len(names_in(name)) == 1 and len(name.split()) == len(PLACES)
+
+
 def word_of(task: str, fact: Fact) -> str:
     """The answer that the event which named a subject gives: its colour or its shape."""
-    return (name_after(fact.event) or "").split()[PLACES[task]]
+    return (name_of(fact.event) or "").split()[PLACES[task]]

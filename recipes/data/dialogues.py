@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datasets_build.core.clock import NS_PER_S, Span
 from datasets_build.core.decisions import pending_spans
 from datasets_build.core.records import Dialogue, Turn
+from datasets_build.core.topics import UNPROVED
 from recipes.data.corpus import Material
 from recipes.data.cut import cut_at_tokens
 from recipes.data.example import Example
@@ -281,7 +282,9 @@ def with_feedback(
         choose: a number below another one, by chance.
     """
     asked = [line for line in lines if line.question and line.text and line.learn and line.ended]
-    usable = [(line, wrong_reply(line, replies)) for line in asked if line.task != "tell_me_when"]
+    # Of what needs no proof nothing is wrong.
+    asked = [line for line in asked if line.task not in UNPROVED and line.task != "tell_me_when"]
+    usable = [(line, wrong_reply(line, replies)) for line in asked]
     usable = [(line, texts) for line, texts in usable if texts]
     if not usable:
         return tuple(lines)

@@ -16,7 +16,7 @@ SOURCE = "moments"
 
 
 def moments(material: Material, window_s: float, desk: Desk) -> list[Example]:
-    """The examples of a video: one for each begin of evidence, as long as an answer holds, `window_s` at most.
+    """The examples of a video: one for each grid in which evidence begins, as long as answers hold, `window_s` at most.
 
     Questions of mode `realtime` alone: what is true of now stays true until a stated instant, so one record teaches
     every grid until then.
@@ -26,10 +26,11 @@ def moments(material: Material, window_s: float, desk: Desk) -> list[Example]:
     groups: dict[int, list[Instant]] = {}
     for item in instants(material):
         if item.key in lasting and item.evidence:
-            groups.setdefault(min(part.start_ns for part in item.evidence), []).append(item)
+            start_ns = min(part.start_ns for part in item.evidence)
+            groups.setdefault(max(0, footage.begun_at(start_ns + 1) - 1), []).append(item)
     examples: list[Example] = []
-    for start_ns, asked in groups.items():
-        stretch = _stretch(footage, start_ns, asked, round(window_s * NS_PER_S))
+    for first, asked in groups.items():
+        stretch = _stretch(footage, first, asked, round(window_s * NS_PER_S))
         end_ns = 0 if stretch is None else footage.span(stretch)[1]
         for item in asked:
             if item.t_ns >= end_ns:
@@ -56,9 +57,9 @@ def moments(material: Material, window_s: float, desk: Desk) -> list[Example]:
     return examples
 
 
-def _stretch(footage: Footage, start_ns: int, asked: Sequence[Instant], length_ns: int) -> Stretch | None:
+def _stretch(footage: Footage, first: int, asked: Sequence[Instant], length_ns: int) -> Stretch | None:
     """The grids from the one that shows the evidence's begin; None where there is none."""
-    first = max(0, footage.begun_at(start_ns + 1) - 1)
+    start_ns = min(part.start_ns for item in asked for part in item.evidence)
     until = min(max(item.until_ns for item in asked), start_ns + length_ns)
     stop = footage.known_at(until - 1)
     return Stretch(first=first, learn=first, stop=stop) if stop > first else None

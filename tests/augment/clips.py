@@ -17,17 +17,17 @@ from datasets_build.checks.mishaps import MISHAP_LAWS
 from datasets_build.checks.replies import REPLY_LAWS
 from datasets_build.checks.tables import SHOT_LAWS, tile_breaches
 from datasets_build.checks.timing import TIME_LAWS
-from datasets_build.teachers.template import load_template
+from datasets_build.teachers.template import PHRASES, load_template
 from tests.builders.made import lively
 
-QA = StreamingQAConfig(per_minute=120.0, least=40)
+QA = StreamingQAConfig(per_minute=240.0, least=80)
 TALK = DialogueConfig(per_minute=24.0)
 RULES = Rules()
 
 
-def clip_of(scene, *, seed=0):
-    """A scene as the builders leave it."""
-    video, clock, teacher = scene.video, scene.clock, load_template()
+def clip_of(scene, *, seed=0, words=PHRASES):
+    """A scene as the builders leave it, in the words of a template."""
+    video, clock, teacher = scene.video, scene.clock, load_template(words)
     found = events_of(video, clock, scene.shots, scene.signals, scene.annotations, EventsConfig())
 
     def desk(config):

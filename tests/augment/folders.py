@@ -46,7 +46,9 @@ def drawn(folder, name, *, seconds=12, split="train", seed=0):
     return scene
 
 
-def finished(out, *, splits=("train", "train", "test"), seconds=12, qa=True, frames=True, talk=True):
+def finished(
+    out, *, splits=("train", "train", "test"), seconds=12, qa=True, frames=True, talk=True, teacher="template"
+):
     """An output folder of drawn videos, one for each split named."""
     scenes = [
         drawn(out / "videos", f"clip-{k}", split=split, seed=k, seconds=seconds) for k, split in enumerate(splits)
@@ -54,11 +56,11 @@ def finished(out, *, splits=("train", "train", "test"), seconds=12, qa=True, fra
     write_out(out, scenes)
     build_events(out, EventsConfig())
     if qa:
-        build_streaming_qa(out, StreamingQAConfig())
+        build_streaming_qa(out, StreamingQAConfig(teacher=teacher))
     if frames:
         build_frame_events(out, FrameEventsConfig(fps=("2",)))
     if talk:
-        build_dialogue(out, DialogueConfig())
+        build_dialogue(out, DialogueConfig(teacher=teacher))
     return out
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
+from datasets_build.builders.choices import ChoicesConfig
 from datasets_build.builders.events import EventsConfig, events_of
 from datasets_build.builders.facts import Desk, FactsConfig, Timeline
 from datasets_build.builders.streaming_qa import StreamingQAConfig
@@ -16,7 +17,7 @@ from tests.builders.made import MS, Scene, keyframes_at, said, shots_at, steady,
 
 EVENTS = EventsConfig(signals=False, recognise_ns=1_100 * MS)
 LESSON_TASKS = ("colour", "shape", "last", "tally", "shots", "watch")
-ASKED = StreamingQAConfig(teacher="terse", tasks=LESSON_TASKS, per_minute=120.0)
+ASKED = StreamingQAConfig(teacher="terse", tasks=LESSON_TASKS, per_minute=120.0, choices=ChoicesConfig(share=0.0))
 WORDS = load_template(TERSE)
 
 

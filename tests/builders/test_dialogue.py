@@ -10,12 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from datasets_build.builders.dialogue import DialogueConfig, Talk, answered, asks_again, dialogue_of
+from datasets_build.builders.dialogue import DialogueConfig, asks_again, dialogue_of
+from datasets_build.builders.exchanges import Talk, answered
 from datasets_build.builders.facts import Draft, FactsConfig, nothing_since, seed_of
+from datasets_build.core.cutting import ends_amid_word
 from datasets_build.core.decisions import decisions_on
 from datasets_build.core.records import About, Dialogue, Evidence
 from datasets_build.core.reply import Reply
-from datasets_build.core.speech import Floor, SpeechConfig
+from datasets_build.core.speech import Floor, LatencyConfig, SpeechConfig
 from tests.builders.made import MS, Scene, bare, clock_from, lively, said, shots_at, video_of
 from tests.builders.worlds import breaches, desk_for, events_in, scenes
 
@@ -257,6 +259,22 @@ def test_a_late_first_token_is_waited_for():
             if turn.trigger != "event":
                 least = max(least, by_id[turn.trigger_ref].end_ns)
             assert turn.start_ns >= least + 1_500 * MS
+
+
+def test_most_interruptions_come_in_the_middle_of_a_word(many):
+    cuts = [turn for _, row in many for turn in row.turns if turn.truncated_at_char is not None]
+    assert 4 * sum(map(ends_amid_word, cuts)) > 3 * len(cuts)
+
+
+def test_with_a_latency_model_replies_are_late_and_fast_each_in_its_own_way():
+    scene = lively("latency", seconds=60)
+    latency = LatencyConfig(first_token_ns=400 * MS, tokens_per_s=8.0)
+    row = talk(scene, DialogueConfig(latency=latency, interruptions=0.0))
+    assert breaches(scene, events_in(scene), dialogues=[row]) == []
+    assert row == talk(scene, DialogueConfig(latency=latency, interruptions=0.0))
+    spoken = [turn for turn in row.turns if turn.role == "assistant"]
+    assert len({turn.start_ns - turn.window_start_ns for turn in spoken}) > 3
+    assert len({len(turn.text) * 1_000 * MS // (turn.end_ns - turn.start_ns) for turn in spoken}) > 3
 
 
 def test_the_record_says_who_spoke_and_of_what(many):

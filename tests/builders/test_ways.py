@@ -18,7 +18,7 @@ TASKS = {
     "tell": "tell_me_when", "watch": "tell_me_when", "vain": "tell_me_when", "next": "next", "yet": "happened_yet",
     "last": "before", "before": "before", "subject": "before", "refused": "before", "count": "count_so_far",
     "tally": "count_so_far", "shots": "count_so_far", "colour": "colour", "shape": "shape", "now": "now",
-    "is_on": "now",
+    "is_on": "now", "narrate": "tell_me_when",
 }  # fmt: skip
 FAST = SpeechConfig(user_chars_per_s=60, assistant_chars_per_s=30)
 
@@ -96,6 +96,20 @@ def test_in_a_dialogue_too_nobody_asks_before_things_have_settled():
         acts = [event for event in lesson_events(scene) if event.label != "video_start"]
         asks = [turn.end_ns for turn in row.turns if turn.role == "user"]
         assert not [t for t in asks for e in acts if e.start_ns <= t < e.end_ns + 700 * MS]
+
+
+def test_who_narrates_tells_all_that_happens_from_then_on():
+    told = 0
+    for seed in range(8):
+        scene = lesson("narrated", seconds=30, seed=seed)
+        row = talk("narrated", seed, ways=("narrate",), interruptions=0.0, per_minute=2.0)
+        asks = [turn for turn in row.turns if turn.about is not None and turn.about.kind == "scene"]
+        reports = [turn for turn in row.turns if turn.trigger == "event"]
+        for ask in asks[:1]:
+            later = [e.id for e in lesson_events(scene) if e.label_set == "lesson" and e.start_ns > ask.end_ns]
+            assert sorted(turn.trigger_ref for turn in reports) == sorted(later)
+            told += len(reports)
+    assert told >= 3
 
 
 @pytest.mark.parametrize("wrong", [{"ways": ()}, {"ways": ("whisper",)}, {"speech": {"least_said": 0}}])

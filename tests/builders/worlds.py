@@ -35,7 +35,7 @@ def annotations_on(draw, video, clock):
     for _ in range(draw(st.integers(0, 12))):
         start = draw(st.integers(0, end_ms + 200))
         length = draw(st.sampled_from([0, 1, 15, 200, 700, 2500, 9000]))
-        which = draw(st.integers(0, 5))
+        which = draw(st.integers(0, 7))
         if which <= 2:
             label, words = draw(st.sampled_from(WORLD))
             one = draw(st.sampled_from(SUBJECTS))
@@ -49,6 +49,13 @@ def annotations_on(draw, video, clock):
         elif which == 4:
             line = draw(st.sampled_from(["How are you?", "Fine.", "Come at 10:30."]))
             rows.append(said(video, start * MS, (start + length) * MS, line, origin="subtitles"))
+        elif which == 5:
+            place = draw(st.sampled_from(["0.1 0.1 0.2 0.2", "0.6 0.1 0.3 0.3", "0.6 0.5 0.2 0.5", "0.4 0.1 0.2 0.2"]))
+            subject = draw(st.sampled_from(SUBJECTS))
+            rows.append(said(video, start * MS, (start + length) * MS, place, kind="box", subject=subject))
+        elif which == 6:
+            text = draw(st.sampled_from(["EXIT", "No parking", "Open at 8:00"]))
+            rows.append(said(video, start * MS, (start + length) * MS, text, label="text", origin="signs"))
         else:
             kind = draw(st.sampled_from(["qa", "box", "label", "word"]))
             rows.append(
@@ -91,16 +98,23 @@ def events_in(scene, config=None):
     return events_of(scene.video, scene.clock, scene.shots, scene.signals, scene.annotations, chosen).events
 
 
+def boxes_in(scene):
+    """Where things are."""
+    return [row for row in scene.annotations if row.kind == "box"]
+
+
 def desk_for(scene, rng, *, events=None, facts=None):
     """A desk with the template teacher."""
     limits = facts or FactsConfig()
-    timeline = Timeline(scene.clock, events_in(scene) if events is None else events, TEACHER, limits)
+    known = events_in(scene) if events is None else events
+    timeline = Timeline(scene.clock, known, TEACHER, limits, boxes=boxes_in(scene))
     return Desk(timeline, TEACHER, rng, limits)
 
 
 def breaches(scene, events, *, questions=(), dialogues=()):
     """Every law of the checks, held against records in memory: `(law, record id, breach)`."""
-    known = Known(scene.video, scene.clock, {e.id: e for e in events}, {q.id: q for q in questions})
+    by_id = {q.id: q for q in questions}
+    known = Known(scene.video, scene.clock, {e.id: e for e in events}, by_id, boxes=boxes_in(scene))
     kinds = (
         (events, EVENT_LAWS),
         (questions, (*QUESTION_LAWS, *TRUTH_LAWS)),

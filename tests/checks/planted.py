@@ -37,7 +37,7 @@ def good_out(folder: Path) -> Path:
     ]
     out = write_out(folder, [within(scene) for scene in scenes])
     build_events(out, EventsConfig())
-    build_streaming_qa(out, StreamingQAConfig(per_minute=60.0))
+    build_streaming_qa(out, StreamingQAConfig(per_minute=120.0))
     build_frame_events(out, FrameEventsConfig())
     build_dialogue(out, TALKATIVE)
     return out

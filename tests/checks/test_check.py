@@ -141,7 +141,7 @@ FAULTS = {
         rows, lambda r: not r.is_point, is_point=True)),
     "evidence_reaches_event": qa(lambda rows: swap(rows, has_span, evidence=shortened)),
     "answerable_from_evidence": qa(lambda rows: swap(
-        rows, lambda r: r.mode == "forward", answerable_from_ns=lambda r: r.ask_ns)),
+        rows, lambda r: r.mode == "forward" and not r.test_points, answerable_from_ns=lambda r: r.ask_ns)),
     "answer_after_question": qa(lambda rows: swap(
         rows, lambda r: r.mode == "backward" and r.ask_ns > 0, answers=first_answer(t_ns=lambda a, r: 0))),
     "answer_after_evidence": qa(lambda rows: swap(
@@ -154,7 +154,8 @@ FAULTS = {
     "later_answers_proved": qa(lambda rows: swap(
         rows, lambda r: len(r.answers) > 1, evidence=lambda r: tuple(p for p in r.evidence if p.role != "sufficient"))),
     "mode_fits": qa(lambda rows: swap(rows, lambda r: r.mode == "forward", mode="realtime")),
-    "test_points_right": qa(lambda rows: swap(rows, lambda r: r.test_points, test_points=lambda r: tuple(
+    "test_points_right": qa(lambda rows: swap(
+        rows, lambda r: r.test_points and r.mode == "counting", test_points=lambda r: tuple(
         Probe(t_ns=p.t_ns, kind=p.kind, expected=str(int(p.expected) + 1)) for p in r.test_points))),
     "question_says_something": qa(lambda rows: swap(rows, lambda r: True, question=" ")),
     "unanswerable_twin": qa(lambda rows: swap(rows, lambda r: r.unanswerable, twin_id=None)),

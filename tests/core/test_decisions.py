@@ -1,13 +1,14 @@
 """Decisions follow from the turns alone, and every grid is an exact view of the same dialogue."""
 
 from fractions import Fraction
+from typing import get_args
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from datasets_build.core.clock import Span
-from datasets_build.core.decisions import decisions_on, pending_spans
-from datasets_build.core.records import Turn
+from datasets_build.core.decisions import State, decisions_on, pending_spans
+from datasets_build.core.records import DecisionRun, Turn
 from tests.builders.made import clock_from
 
 CLOCK = clock_from([100] * 19, 100)
@@ -153,3 +154,15 @@ def test_a_step_does_not_know_what_comes_after_it(talk, cut):
     so_far = [turn for turn in turns if turn.start_ns <= now]
     here = min(cut, len(clock) - 1) + 1
     assert on(turns, clock=clock)[:here] == on(so_far, clock=clock)[:here]
+
+
+def test_what_is_handed_on_is_a_step_of_its_own_unless_somebody_answers_in_it():
+    handed = assistant("a", 500, 700, ref="u").model_copy(update={"state": "delegate"})
+    track = decisions_on([user("u", 200, 300), handed], CLOCK, fps=None)
+    assert [run.state for run in track.runs] == ["silence", "standby", "delegate", "silence"]
+    both = decisions_on([handed, assistant("b", 750, 900)], CLOCK, fps=Fraction(1))
+    assert {run.state for run in both.runs} == {"silence", "respond"}
+
+
+def test_every_state_that_a_record_may_have_is_derived():
+    assert set(get_args(State)) == set(get_args(DecisionRun.model_fields["state"].annotation))

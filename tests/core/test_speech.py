@@ -1,11 +1,23 @@
 """Utterances on the frame grid, and a floor that only one speaker holds."""
 
-from itertools import pairwise
+from itertools import islice, pairwise
+from random import Random
+from statistics import median
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
-from datasets_build.core.speech import Floor, SpeechConfig, answer_at_once, answer_from, question_until
+from datasets_build.core.speech import (
+    Floor,
+    LatencyConfig,
+    SpeechConfig,
+    answer_at_once,
+    answer_from,
+    drawn_paces,
+    question_until,
+)
 from tests.builders.made import MS, clock_from
 
 CLOCK = clock_from([40] * 249)
@@ -87,3 +99,35 @@ def test_stretches_never_overlap_and_pauses_hold(wishes, pause):
     taken = floor.taken
     assert taken == sorted(taken)
     assert all(a[1] + pause <= b[0] for a, b in pairwise(taken))
+
+
+def paces(count, seed=0, **settings):
+    return list(islice(drawn_paces(SPEECH, LatencyConfig(**settings), Random(seed)), count))
+
+
+def test_each_reply_has_a_first_token_and_a_speed_of_its_own():
+    drawn = paces(400, first_token_ns=300 * MS, tokens_per_s=5.0, chars_per_token=4.0, tokens_spread=0.3)
+    assert len({pace.first_token_ns for pace in drawn}) > 300
+    assert abs(median(pace.first_token_ns for pace in drawn) / (300 * MS) - 1) < 0.1
+    assert abs(median(pace.assistant_chars_per_s for pace in drawn) - 20) <= 1
+    assert {pace.user_chars_per_s for pace in drawn} == {SPEECH.user_chars_per_s}
+
+
+def test_paces_follow_from_the_seed():
+    assert paces(5, seed=1) == paces(5, seed=1) != paces(5, seed=2)
+
+
+def test_without_spread_all_replies_are_alike_and_none_is_slower_than_most():
+    flat = {"first_token_spread": 0.0, "tokens_spread": 0.0}
+    assert len(set(map(str, paces(9, **flat)))) == 1
+    wild = paces(300, first_token_ns=100 * MS, first_token_spread=3.0, tokens_spread=3.0, most=2.0)
+    assert max(pace.first_token_ns for pace in wild) == 200 * MS
+    assert min(pace.assistant_chars_per_s for pace in wild) == 12
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"tokens_per_s": 0.0}, {"first_token_ns": -1}, {"most": 0.5}, {"chars_per_token": 0.0}]
+)
+def test_latencies_that_make_no_sense_are_refused(wrong):
+    with pytest.raises(ValidationError):
+        LatencyConfig(**wrong)

@@ -22,6 +22,18 @@ from datasets_build.core.wording import absolute_time_in
         ("timestamp 99", "timestamp 99"),
         ("about 1 hour later", "1 hour"),
         ("It happens in the middle of the text, 45 secs in, and goes on.", "45 secs"),
+        ("the 10-second mark", "10-second"),
+        ("he stops after ten seconds", "after ten seconds"),
+        ("at the twenty-five second mark", "at the twenty-five second"),
+        ("in the first two minutes", "first two minutes"),
+        ("look at minute three", "minute three"),
+        ("at 5 pm", "5 pm"),
+        ("it is 7 o'clock", "7 o'clock"),
+        ("红球在第3秒停下", "第3秒"),
+        ("两分钟后他离开", "两分钟"),
+        ("三分 二十秒时", "三分 二十秒"),
+        ("见第三百帧", "第三百帧"),
+        ("下午五点钟", "五点钟"),
     ],
 )
 def test_times_are_found_anywhere(text, found):
@@ -40,6 +52,11 @@ def test_times_are_found_anywhere(text, found):
         "A frame of wood.",
         "He wears shirt number 12 and sits down.",
         "It was 1999 and sunny.",
+        "He came second, one of three.",
+        "The second one enters.",
+        "Every last minute counts.",
+        "他等了一会儿，有一点累。",
+        "他得了第三分。",
     ],
 )
 def test_other_numbers_are_not_times(text):

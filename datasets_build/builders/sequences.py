@@ -1,0 +1,167 @@
+"""Questions of what follows what: the order of events, a step that is carried out or not, a clue that is waited for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from typing import NamedTuple
+
+from datasets_build.builders.facts import Desk, Draft, about_of, anyone, draft_of, every_time, nothing_since
+from datasets_build.builders.questions import changed, own_act, tellable
+from datasets_build.builders.tracks import Told, Track
+from datasets_build.core.records import About, Evidence, Probe
+from datasets_build.core.reply import Reply
+from datasets_build.teachers.teacher import Happening
+
+ORDERED = 3
+
+
+def order_at(desk: Desk, t: int) -> Draft | None:
+    """The last three things that happened, or that anyone did of one kind, in order; none of them beside another."""
+    line = desk.timeline
+    classes: list[tuple[About, Happening | None, Track]] = [(About(kind="scene"), None, line.scene)]
+    classes += [(About(kind="label", label=label), anyone(label), track) for label, track in line.acts.items()]
+    found = [(matter, about, track, last) for matter, about, track in classes if (last := _in_order(desk, track, t))]
+    if not found:
+        return None
+    matter, about, track, last = desk.rng.choice(found)
+    if not tellable(desk, last) or len({item.event.caption for item in last}) < ORDERED:
+        return None
+    until = track.next_early(t)
+    if track is line.scene:
+        ends = [at for at in (until, line.changes.next_early(t)) if at is not None]
+        until = min(ends, default=None)
+    evidence = [*(item.evidence() for item in last), *nothing_since(last[0].done_ns, t)]
+    reply = desk.reply(desk.write("say_order", told=last), t, evidence=evidence, until=until)
+    question = desk.write("ask_order_of", about=about) if about else desk.write("ask_order")
+    return draft_of("order", "backward", question, t, [reply], about=matter)
+
+
+def _in_order(desk: Desk, track: Track, t: int) -> list[Told]:
+    """The last three of a track, if each was over when the next began and nothing was beside them."""
+    over = sorted(track.done(t), key=lambda item: (item.done_ns, item.early_ns))
+    last, sooner = over[-ORDERED:], over[:-ORDERED]
+    if track.busy(t) or len(last) < ORDERED or any(item.done_ns > last[0].early_ns for item in sooner):
+        return []
+    if any(one.early_ns >= then.early_ns or one.done_ns > then.early_ns for one, then in pairwise(last)):
+        return []
+    return [] if track is desk.timeline.scene and changed(desk, last[0].done_ns, t) else last
+
+
+def clue_at(desk: Desk, t: int) -> Draft | None:
+    """What something that has been seen will do next: asked before it, answered when it is over.
+
+    Its test points ask whether it can be told by then, as often before as after.
+    """
+    line = desk.timeline
+    found = [(name, own, track) for name, track in line.subjects.items() if (own := own_act(track, name, t))]
+    soon = [each for each in found if each[2].after(t) and not each[2].busy(t) and not line.is_renamed(each[0])]
+    if not soon:
+        return None
+    name, own, track = desk.rng.choice(soon)
+    coming = track.after(t)
+    items = [item for item in coming if item.early_ns <= coming[0].known_ns]
+    over = max(item.done_ns for item in items)
+    if not tellable(desk, items) or over - t > desk.limits.max_wait_ns:
+        return None
+    proof = [Evidence(start_ns=t, end_ns=max(t, items[0].early_ns)), *(item.evidence() for item in items)]
+    reply = desk.reply(desk.write("say_clue", told=items), over, evidence=proof, event_id=items[0].event.id)
+    question = desk.write("ask_clue", about=own.happening)
+    matter = About(kind="subject", subject=name)
+    draft = draft_of("clue", "forward", question, t, [reply], about=matter)
+    return replace(draft, probes=_known_probes(desk, draft)) if draft else None
+
+
+def _known_probes(desk: Desk, draft: Draft) -> tuple[Probe, ...]:
+    """Instants before the answer can be known and as many after."""
+    known = draft.answerable_from_ns
+    picked: dict[int, str] = {}
+    for _ in range(desk.limits.max_probes // 2):
+        sooner = desk.between(draft.ask_ns, known)
+        later = desk.between(known, known + desk.limits.max_wait_ns)
+        if sooner is not None and later is not None and sooner not in picked and later not in picked:
+            picked |= {sooner: "no", later: "yes"}
+    return tuple(Probe(t_ns=at, kind="known", expected=picked[at]) for at in sorted(picked))
+
+
+class _Turn(NamedTuple):
+    """A yes or a no, from when until when, and the event that brings it; None for the first."""
+
+    at_ns: int
+    until_ns: int | None
+    is_on: bool
+    item: Told | None
+
+
+def step_at(desk: Desk, t: int) -> Draft | None:
+    """Whether a step is being carried out, from now on: no, yes while it lasts, no again.
+
+    Followed as long as each answer is certain, and stands long enough to be given.
+    """
+    line, limits = desk.timeline, desk.limits
+    soon = [
+        key
+        for key, track in line.closed.items()
+        if (at := track.next_early(t)) is not None and at - t <= limits.max_wait_ns and not track.busy(t)
+    ]
+    keys = [key for key in soon if line.topics[key].told[0].domain != "spoken"]
+    if not keys:
+        return None
+    track = line.topics[desk.rng.choice(keys)]
+    about, matter = track.told[0].happening, about_of(track.told[0])
+    every = list(_turns(track, t))
+    turns = _long_enough(desk, every)
+    if len(turns) < 2:
+        return None
+    whole = len(turns) == sum(turn.at_ns < desk.clock.end_ns for turn in every) and not _breaks_off(track, t, every)
+    replies = [_reply(desk, turn, about) for turn in turns]
+    question = desk.write("ask_step", about=about)
+    draft = draft_of("step", "realtime", question, t, replies, about=every_time(matter, whole))
+    return replace(draft, probes=_step_probes(desk, draft.replies, turns)) if draft else None
+
+
+def _turns(track: Track, t: int) -> Iterator[_Turn]:
+    ahead = track.after(t)
+    yield _Turn(t, ahead[0].early_ns if ahead else None, is_on=False, item=None)
+    for item, then in zip(ahead, [*(later.early_ns for later in ahead[1:]), None], strict=True):
+        if item.off_ns <= item.known_ns or (then is not None and then <= item.done_ns):
+            return
+        yield _Turn(item.known_ns, item.off_ns, is_on=True, item=item)
+        yield _Turn(item.done_ns, then, is_on=False, item=item)
+
+
+def _breaks_off(track: Track, t: int, every: Sequence[_Turn]) -> bool:
+    """Whether something comes of which no turn is certain."""
+    return len(every) < 1 + 2 * len(track.after(t))
+
+
+def _long_enough(desk: Desk, every: Sequence[_Turn]) -> list[_Turn]:
+    found: list[_Turn] = []
+    for turn in every[: desk.limits.max_answers]:
+        until = desk.clock.end_ns if turn.until_ns is None else min(desk.clock.end_ns, turn.until_ns)
+        if until - turn.at_ns < desk.limits.least_window_ns:
+            break
+        found.append(turn)
+    return found
+
+
+def _reply(desk: Desk, turn: _Turn, about: Happening) -> Reply | None:
+    text = desk.write("say_is_under_way" if turn.is_on else "say_is_not_under_way", about=about)
+    if turn.item is None:
+        evidence = nothing_since(desk.clock.snap_up(turn.at_ns - desk.limits.recent_ns), turn.at_ns)
+        return desk.reply(text, turn.at_ns, evidence=evidence, until=turn.until_ns)
+    proof = [turn.item.evidence(turn.at_ns, role="sufficient")]
+    return desk.reply(text, turn.at_ns, evidence=proof, until=turn.until_ns, event_id=turn.item.event.id)
+
+
+def _step_probes(desk: Desk, replies: Sequence[Reply], turns: Sequence[_Turn]) -> tuple[Probe, ...]:
+    """Instants at which the answer is yes, and as many at which it is no."""
+    picked: dict[int, str] = {}
+    for is_on in (True, False) * (desk.limits.max_probes // 2):
+        reply = desk.rng.choice([reply for reply, turn in zip(replies, turns, strict=True) if turn.is_on == is_on])
+        until = desk.clock.end_ns if reply.valid_until_ns is None else reply.valid_until_ns
+        at = desk.between(reply.t_ns, until)
+        if at is not None:
+            picked[at] = "yes" if is_on else "no"
+    return tuple(Probe(t_ns=at, kind="yes_no", expected=picked[at]) for at in sorted(picked))

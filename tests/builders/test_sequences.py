@@ -1,0 +1,144 @@
+"""The order of events, steps that are followed, and clues that are waited for: what is asked, when, and what is not."""
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from datasets_build.builders import sequences
+from tests.builders.asking import act, at, desk
+from tests.builders.made import MS
+from tests.builders.worlds import desk_for, events_in, scenes
+
+FIRST, SECOND, THIRD = (
+    act(1_000, 2_000, "enter"),
+    act(3_000, 4_000, "move", text="It moves."),
+    act(5_000, 6_000, "leave"),
+)
+
+
+class TestOrder:
+    def test_the_last_three_are_told_in_order_with_all_since_the_first(self):
+        draft = sequences.order_at(desk(FIRST, SECOND, THIRD), at(7_000))
+        assert draft.task == "order"
+        assert draft.mode == "backward"
+        text = draft.replies[0].text
+        assert text.index("does enter") < text.index("It moves") < text.index("does leave")
+        assert draft.answerable_from_ns == at(7_000)
+        watched = [piece for piece in draft.replies[0].evidence if piece.event_id is None]
+        assert [(piece.start_ns, piece.end_ns) for piece in watched] == [(at(2_000), at(7_000))]
+
+    @pytest.mark.parametrize(
+        "scene",
+        [
+            (FIRST, SECOND),
+            (FIRST, act(1_500, 4_000, "move"), THIRD),
+            (FIRST, SECOND, act(3_500, 6_000, "leave")),
+            (act(3_200, 3_400, "stop", "blue square"), FIRST, act(3_000, 4_500, "move"), THIRD),
+            (FIRST, SECOND, THIRD, act(6_500, 8_000, "collide")),
+        ],
+        ids=["two", "first overlaps", "last overlaps", "one inside", "one under way"],
+    )
+    def test_nothing_is_asked_where_the_order_is_not_plain(self, scene):
+        found = desk(*sorted(scene, key=lambda row: row.start_ns))
+        assert sequences.order_at(found, at(7_000)) is None
+
+    def test_a_cut_between_them_happens_too(self):
+        assert sequences.order_at(desk(FIRST, SECOND, THIRD, cuts=[60]), at(7_000)) is None
+        assert sequences.order_at(desk(FIRST, SECOND, THIRD, cuts=[10]), at(7_000)) is not None
+
+    def test_what_anyone_did_is_ordered_among_what_else_happens(self):
+        enters = [act(k * 2_000, k * 2_000 + 500, "enter", name) for k, name in enumerate(("red a", "blue b", "tan c"))]
+        moves = act(2_100, 2_900, "move", "blue b")
+        draft = sequences.order_at(desk(enters[0], enters[1], moves, enters[2]), at(7_000))
+        assert (draft.about.kind, draft.about.label, draft.about.subject) == ("label", "enter", None)
+
+    def test_three_times_the_same_words_have_no_order(self):
+        same = [act(k, k + 500, "move", text="It moves.") for k in (1_000, 2_000, 3_000)]
+        assert sequences.order_at(desk(*same), at(7_000)) is None
+
+
+class TestStep:
+    SCENE = (act(2_000, 4_000, "move"), act(8_000, 9_000, "move"))
+
+    def test_no_yes_no_in_turn_to_the_end(self):
+        draft = sequences.step_at(desk(*self.SCENE), at(1_000))
+        assert draft.about.every
+        said = [reply.text.split()[0].strip(",.") for reply in draft.replies]
+        assert said == ["No", "Yes", "No", "Yes", "No"]
+        assert [reply.t_ns for reply in draft.replies] == [at(ms) for ms in (1_000, 2_400, 4_000, 8_400, 9_000)]
+        assert [reply.valid_until_ns for reply in draft.replies] == [at(2_000), at(4_000), at(8_000), at(9_000), None]
+
+    def test_its_test_points_are_even_and_right(self):
+        draft = sequences.step_at(desk(*self.SCENE, max_probes=8), at(1_000))
+        on = [at(2_400) <= p.t_ns < at(4_000) or at(8_400) <= p.t_ns < at(9_000) for p in draft.probes]
+        assert [p.expected == "yes" for p in draft.probes] == on
+        assert any(on)
+        assert not all(on)
+
+    def test_it_is_followed_only_as_long_as_it_is_certain(self):
+        # The second comes while the first is still under way.
+        overlapping = (act(2_000, 4_000, "move"), act(3_000, 5_000, "move"))
+        assert sequences.step_at(desk(*overlapping), at(1_000)) is None
+        third = (*self.SCENE, act(8_500, 9_500, "move"))
+        draft = sequences.step_at(desk(*third), at(1_000))
+        assert not draft.about.every
+        assert len(draft.replies) == 3
+
+    def test_what_stands_for_too_short_is_not_said(self):
+        draft = sequences.step_at(
+            desk(act(2_000, 4_000, "move"), act(4_300, 6_000, "move"), least_window_ns=500 * MS), at(0)
+        )
+        assert [reply.t_ns for reply in draft.replies] == [at(0), at(2_400)]
+        assert not draft.about.every
+
+    def test_nothing_is_asked_while_it_is_carried_out_nor_of_instants(self):
+        assert sequences.step_at(desk(*self.SCENE), at(3_000)) is None
+        assert sequences.step_at(desk(act(2_000, 2_000, "stop")), at(1_000)) is None
+        assert sequences.step_at(desk(*self.SCENE, max_wait_ns=500 * MS), at(1_000)) is None
+
+
+class TestClue:
+    SCENE = (act(1_000, 2_000, "enter"), act(6_000, 7_000, "leave"))
+
+    def test_it_is_answered_when_it_is_over(self):
+        draft = sequences.clue_at(desk(*self.SCENE), at(3_000))
+        assert (draft.mode, draft.ask_ns, draft.replies[0].t_ns) == ("forward", at(3_000), at(7_000))
+        assert "does leave" in draft.replies[0].text
+        assert "leave" not in draft.question
+
+    def test_test_points_say_no_before_and_yes_after_as_often(self):
+        draft = sequences.clue_at(desk(*self.SCENE, max_probes=6), at(3_000))
+        assert [p.kind for p in draft.probes] == ["known"] * len(draft.probes)
+        assert [p.expected for p in draft.probes] == [
+            "yes" if p.t_ns >= draft.answerable_from_ns else "no" for p in draft.probes
+        ]
+        assert sum(p.expected == "yes" for p in draft.probes) * 2 == len(draft.probes) > 0
+
+    def test_nothing_is_asked_of_what_has_not_been_seen_or_is_busy_or_is_renamed(self):
+        assert sequences.clue_at(desk(*self.SCENE), at(500)) is None
+        assert sequences.clue_at(desk(*self.SCENE), at(1_500)) is None
+        assert sequences.clue_at(desk(*self.SCENE), at(8_000)) is None
+        assert sequences.clue_at(desk(*self.SCENE, act(9_000, 9_000, "change_colour")), at(3_000)) is None
+
+
+@given(scenes(), st.integers(0, 2**32), st.data())
+def test_the_order_does_not_change_when_the_future_does(drawn, seed, data):
+    events = events_in(drawn)
+    t = drawn.clock.time_of(data.draw(st.integers(0, len(drawn.clock) - 1)))
+    draft = sequences.order_at(desk_for(drawn, random.Random(seed), events=events), t)
+    if draft is not None:
+        begun = [event for event in events if event.start_ns - event.onset_uncertainty_ns <= t]
+        again = sequences.order_at(desk_for(drawn, random.Random(seed), events=begun), t)
+        assert again.replies[0].evidence == draft.replies[0].evidence
+
+
+@given(scenes(), st.integers(0, 2**32), st.data())
+def test_a_step_is_on_exactly_where_an_event_is(drawn, seed, data):
+    events = {event.id: event for event in events_in(drawn)}
+    t = drawn.clock.time_of(data.draw(st.integers(0, len(drawn.clock) - 1)))
+    draft = sequences.step_at(desk_for(drawn, random.Random(seed), events=list(events.values())), t)
+    for probe in draft.probes if draft else ():
+        mine = [events[p.event_id] for reply in draft.replies for p in reply.evidence if p.event_id]
+        assert any(e.start_ns <= probe.t_ns < e.end_ns for e in mine) == (probe.expected == "yes")

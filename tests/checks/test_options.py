@@ -1,0 +1,174 @@
+"""Laws of options, steps and places on really built questions: silent on them, and each planted fault is found."""
+
+import pytest
+
+from datasets_build.builders.build import build_events, build_streaming_qa
+from datasets_build.builders.choices import ChoicesConfig
+from datasets_build.builders.events import EventsConfig
+from datasets_build.builders.streaming_qa import StreamingQAConfig
+from datasets_build.checks.answers import TRUTH_LAWS
+from datasets_build.checks.causality import QUESTION_LAWS
+from datasets_build.checks.laws import Known
+from datasets_build.checks.walk import Atlas
+from datasets_build.core.records import StreamingQA
+from datasets_build.core.table import read_table
+from tests.builders.made import MS, Scene, clock_from, said, shots_at, video_of, write_out
+
+CLOCK = clock_from([40] * 1_499)
+ALL = StreamingQAConfig(per_minute=400.0, least=400, most=400, choices=ChoicesConfig(share=1.0))
+
+
+def scene():
+    """A minute of three shapes that come, move and go in turn, with boxes and two texts in the picture."""
+    video = video_of("choices", CLOCK)
+    rows = []
+    for k, who in enumerate(("red circle", "blue square", "green star") * 2):
+        start = 1_000 + 9_000 * k
+        for label, words, begin, end in (
+            ("enter", "enters", 0, 1_000), ("move", "moves left", 2_000, 4_000), ("leave", "leaves", 6_000, 7_000),
+        ):  # fmt: skip
+            text = f"The {who} {words} {'again' if k > 2 else 'first'}."
+            rows.append(said(video, (start + begin) * MS, (start + end) * MS, text, label=label, subject=who))
+        place = ("0.1 0.1 0.2 0.2", "0.6 0.6 0.2 0.2")[k % 2]
+        rows.append(said(video, start * MS, (start + 7_000) * MS, place, kind="box", subject=who))
+    rows += [
+        said(video, a * MS, b * MS, text, label="text", origin="signs")
+        for text, a, b in (("EXIT", 5_000, 9_000), ("STOP", 20_000, 30_000))
+    ]
+    return Scene(video, CLOCK, shots_at(video, CLOCK, []), [], sorted(rows, key=lambda row: row.start_ns))
+
+
+class Built:
+    """The questions about it, read back."""
+
+    def __init__(self, out):
+        self.out = write_out(out, [scene()])
+        build_events(out, EventsConfig())
+        build_streaming_qa(out, ALL)
+        self.rows = list(read_table(out / "streaming_qa/qa/train.parquet", StreamingQA))
+        atlas = Atlas(out)
+        (video,) = atlas.videos
+        events = {event.id: event for event in atlas.events_of(video.id)}
+        by_id = {row.id: row for row in self.rows}
+        self.known = Known(video, CLOCK, events, by_id, boxes=atlas.boxes_of(video.id))
+
+    def broken(self, row):
+        return {law.name for law in (*QUESTION_LAWS, *TRUTH_LAWS) if list(law.breaches(row, self.known))}
+
+    def of(self, task, wanted=lambda row: True):
+        return next(row for row in self.rows if row.task == task and wanted(row))
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    return Built(tmp_path_factory.mktemp("options") / "out")
+
+
+def test_every_task_has_questions_that_break_nothing(built):
+    tasks = {row.task for row in built.rows}
+    assert {"order", "who", "where", "read", "step", "clue", "colour", "before", "next", "now"} <= tasks
+    assert [row.id for row in built.rows if built.broken(row)] == []
+
+
+def test_all_that_can_be_chosen_has_options_and_nothing_that_follows(built):
+    with_options = {row.task for row in built.rows if row.options}
+    assert {"order", "who", "where", "read", "clue", "colour", "before", "next", "now", "happened_yet"} <= with_options
+    assert not with_options & {"step", "tell_me_when"}
+
+
+def test_the_right_option_stands_everywhere(built):
+    four = [row for row in built.rows if len(row.options) == 4]
+    places = [sum(row.correct_option == k for row in four) for k in range(4)]
+    assert min(places) > 0.6 * len(four) / 4
+
+
+def test_no_option_but_of_what_comes_tells_of_what_is_still_to_come(built):
+    for row in built.rows:
+        if row.mode in ("backward", "realtime") and row.task not in ("happened_yet", "where"):
+            later = [e.caption for e in built.known.events.values() if e.known_from_ns > row.ask_ns]
+            seen = {e.caption for e in built.known.events.values() if e.known_from_ns <= row.ask_ns}
+            texts = " ".join(row.options)
+            assert not [text for text in later if text in texts and text not in seen and "again" in text]
+
+
+def one_wrong(row, text):
+    k = next(k for k in range(len(row.options)) if k != row.correct_option)
+    return row.model_copy(update={"options": (*row.options[:k], text, *row.options[k + 1 :])})
+
+
+@pytest.mark.parametrize("task", ["order", "who", "where", "read", "clue", "colour", "before", "next", "now"])
+def test_an_option_that_the_video_does_not_suggest_is_found(built, task):
+    row = built.of(task, lambda row: row.options and not row.twin_id)
+    assert built.broken(one_wrong(row, "The pink elephant leaves.")) == {"options_wrong"}
+
+
+def test_a_second_right_option_is_found(built):
+    row = built.of("who", lambda row: row.options)
+    name = next(e.subject for e in built.known.events.values() if e.id == row.evidence[0].event_id)
+    others = [f"It is the {name}.", f"That is the {name}.", f"The {name}."]
+    again = next(text for text in others if text != row.answers[0].text)
+    assert built.broken(one_wrong(row, again)) == {"options_wrong"}
+
+
+def test_an_order_that_no_seed_gives_is_found(built):
+    row = built.of("where", lambda row: row.options)
+    turned = (*row.options[1:], row.options[0])
+    moved = row.model_copy(update={"options": turned, "correct_option": turned.index(row.answers[0].text)})
+    assert built.broken(moved) == {"options_placed"}
+
+
+def test_options_of_one_twin_alone_are_found(built):
+    row = next(row for row in built.rows if row.twin_id and row.options and row.unanswerable)
+    assert built.broken(row.model_copy(update={"options": (), "correct_option": None})) == {"options_of_twins"}
+    other = built.known.questions[row.twin_id]
+    assert {row.answers[0].text.startswith("Yes"), other.unanswerable} == {False}
+
+
+def answered(row, k, **update):
+    answers = list(row.answers)
+    answers[k] = answers[k].model_copy(update=update)
+    return row.model_copy(update={"answers": tuple(answers)})
+
+
+def test_a_place_where_it_is_not_is_found(built):
+    row = built.of("where", lambda row: "top left" in row.answers[0].text)
+    wrong = answered(row, 0, text=row.answers[0].text.replace("top left", "top right"))
+    assert {"looks_true", "words_fit"} <= built.broken(wrong)
+
+
+def test_a_yes_of_a_step_that_is_over_is_found(built):
+    row = built.of("step")
+    late = answered(row, 1, t_ns=row.answers[1].t_ns + 40 * MS, window_start_ns=row.answers[1].t_ns + 40 * MS)
+    assert "evidence_is_due" in built.broken(late)
+    longer = answered(row, 1, valid_until_ns=None)
+    assert "evidence_is_due" in built.broken(longer)
+    turned = answered(row, 1, text=row.answers[0].text)
+    assert "words_fit" in built.broken(turned)
+
+
+def test_a_step_that_is_not_followed_to_the_end_is_found(built):
+    row = built.of("step", lambda row: row.about.every and len(row.answers) > 2)
+    pieces = [p for p in row.evidence if p.role == "necessary"]
+    later = [p for p in row.evidence if p.role == "sufficient"][:-1]
+    short = row.model_copy(update={"answers": row.answers[:-1], "evidence": (*pieces, *later), "test_points": ()})
+    assert "evidence_is_due" in built.broken(short)
+
+
+def test_a_clue_that_is_told_too_soon_at_a_test_point_is_found(built):
+    row = built.of("clue", lambda row: row.test_points)
+    turned = [p.model_copy(update={"expected": "no" if p.expected == "yes" else "yes"}) for p in row.test_points]
+    assert built.broken(row.model_copy(update={"test_points": tuple(turned)})) == {"test_points_right"}
+
+
+def test_an_order_that_was_not_is_found(built):
+    row = built.of("order")
+    assert "right_until" in built.broken(answered(row, 0, valid_until_ns=None)) or row.answers[0].valid_until_ns is None
+    fewer = row.model_copy(update={"evidence": row.evidence[1:]})
+    assert "evidence_is_due" in built.broken(fewer)
+
+
+def test_without_its_box_nobody_knows_where_it_is(built):
+    row = built.of("where")
+    blind = Known(built.known.video, CLOCK, built.known.events, built.known.questions)
+    found = {law.name for law in TRUTH_LAWS if list(law.breaches(row, blind))}
+    assert "evidence_is_due" in found

@@ -1,0 +1,282 @@
+"""Laws of every sentence that the templates can say, of all intents and of all kinds of event, in both languages."""
+
+import math
+import random
+import re
+from collections import Counter
+from typing import get_args
+
+import pytest
+import yaml
+
+from datasets_build.builders.build import TEACHERS
+from datasets_build.core.topics import PICTURE_SET, SOMETHING
+from datasets_build.core.wording import absolute_time_in
+from datasets_build.teachers.teacher import Happening, Intent, Request
+from datasets_build.teachers.template import CHINESE, PHRASES, load_template
+from datasets_build.truth.asides import ASIDES, CHINESE_ASIDES, said
+from datasets_build.truth.words import says_no, says_yes, speaks_of_now
+
+TEMPLATES = {"en": load_template(PHRASES), "zh": load_template(CHINESE)}
+CONTENT = {name: yaml.safe_load(path.read_text("utf-8")) for name, path in (("en", PHRASES), ("zh", CHINESE))}
+INTENTS = get_args(Intent)
+OPPOSITES = [("say_yes", "say_not_yet"), ("say_is_on", "say_is_off"), ("say_is_under_way", "say_is_not_under_way")]
+TALES = [intent for intent in INTENTS if intent.startswith("say_")]
+
+
+def happenings():
+    """One of every label that has a form, a pair, a name, anyone, a caption and two kinds of line."""
+    for label, form in CONTENT["en"]["forms"].items():
+        alone = form["who"] == "subject"
+        yield Happening(label, "world" if alone else PICTURE_SET, "red oval" if alone else None, "Snow falls.")
+    yield Happening("collide", "world", "red circle and blue star", "The red circle and the blue star collide.")
+    yield Happening("enter", "corpus", "Anna", "Anna comes in.")
+    yield Happening("move", "", SOMETHING, "")
+    yield Happening("caption", "captions", None, 'A man says "stop"\nand throws a ball')
+    yield Happening("subtitle", "subtitles", None, "How are you?")
+    yield Happening("text", "ocr", None, "EXIT")
+
+
+ALL = list(happenings())
+SOME = [about for about in ALL if about.label in ("enter", "collide", "black", "caption", "subtitle")]
+ONE_SUBJECT = {
+    "ask_subject",
+    "say_subject",
+    "say_no_subject",
+    "ask_where",
+    "ask_clue",
+    "ask_who",
+    "say_who",
+    "ask_colour_of",
+}
+
+
+def every(language, intent, about):
+    if intent in ONE_SUBJECT and " and " in (about.subject or ""):
+        return frozenset()
+    return TEMPLATES[language].phrasings(
+        Request(intent=intent, about=about, told=(about,) if about.caption else (), number=3)
+    )
+
+
+def lists(language):
+    for intent, kinds in CONTENT[language]["intents"].items():
+        yield from ((intent, kind) for kind in kinds)
+
+
+LISTS = [(language, *each) for language in TEMPLATES for each in lists(language)]
+OF_KIND = {"any": ALL[-3], "form": ALL[10], "caption": ALL[-3], "line": ALL[-2]}
+
+
+@pytest.mark.parametrize(("language", "intent", "kind"), LISTS)
+def test_questions_have_two_hundred_phrasings_and_answers_fifty(language, intent, kind):
+    about = next(a for a in ALL if a.label == "enter") if kind == "form" else OF_KIND[kind]
+    count = len(every(language, intent, about))
+    assert count >= (200 if intent.startswith("ask_") else 50), count
+
+
+@pytest.mark.parametrize("language", TEMPLATES)
+def test_both_languages_have_words_for_the_same(language):
+    assert sorted(lists(language)) == sorted(lists("en"))
+    english, other = CONTENT["en"], CONTENT[language]
+    assert english["captions"].keys() == other["captions"].keys()
+    assert english["absent_subjects"] == other["absent_subjects"]
+    for label, form in english["forms"].items():
+        assert ("progressive" in form) == ("progressive" in other["forms"][label])
+        assert (form["who"] == "subject") == (other["forms"][label]["who"] == "subject")
+
+
+@pytest.mark.parametrize("language", TEMPLATES)
+def test_all_sentences_of_a_list_need_the_same_places_that_may_be_missing(language):
+    """Else a happening without them would sometimes have words, by chance."""
+    teacher = TEMPLATES[language]
+    for intent in INTENTS:
+        for about in SOME:
+            request = Request(intent=intent, about=about, told=(about,), number=3)
+            written = {teacher.write(request, random.Random(seed)) is None for seed in range(40)}
+            assert len(written) == 1, (intent, about)
+
+
+@pytest.mark.parametrize("about", ALL, ids=[f"{a.label} {a.subject}" for a in ALL])
+def test_english_sentences_are_sound(about):
+    for intent in INTENTS:
+        for text in every("en", intent, about):
+            sound_of_any(text)
+            assert text[0].isupper() or text[0].isdigit() or text[0] == '"', text
+            if intent != "say_read" and "How are you?" not in text and "EXIT" not in text:
+                assert re.search(r"[.?!]\"?$", text), text
+            assert text.count('"') % 2 == 0, text
+            assert "  " not in text
+            assert not re.search(r" [,.?!:]|[,:;][,.?!:;]|\w,\w", text), text
+            rest = re.sub(r'"[^"]*"', "", text)
+            assert not re.search(r"\b([Aa] [aeiou]|[Aa]n [^aeiou])", rest.replace("a used", "")), text
+            # "To the right right now" and "tilted up up to now" are right.
+            assert not re.search(r"\b(?!right|up)(\w+) \1\b", rest.casefold()), text
+            assert not re.search(r"[.?!] [a-z]", rest), text
+            assert ends_as_it_begins(intent, rest.replace("How are you?", "")), text
+
+
+def sound_of_any(text):
+    assert not re.search(r"[\[\]{}<>|\n]", text), text
+    assert absolute_time_in(text) is None, text
+    assert not re.search(r"\b(seconds?|minutes?|hours?|frames?|timestamps?|o'clock|today)\b", text), text
+    assert text == text.strip(), text
+
+
+ASKS = re.compile(
+    r"(?:[A-Z][^,.?:]*, |Shot, camera or light, )?"
+    r"(?:What|Which|How|Where|In (?:which|what)|Can|Could|Would|Do|Did|Is|Are|Has|Have|May)\b",
+    re.IGNORECASE,
+)
+
+
+def ends_as_it_begins(intent, rest):
+    """Whether what begins as a question ends as one, and nothing else does; `rest` is without quotes."""
+    if intent.startswith("say_"):
+        return "?" not in rest
+    first = re.split(r"(?<=[.?!]) ", rest)[0]
+    if rest.startswith("This happened:"):
+        return rest.endswith("?")
+    begins = ASKS.match(first) is not None and not first.startswith(("When", "As soon as you"))
+    return begins == (first.endswith("?") or (begins and ":" in first))
+
+
+@pytest.mark.parametrize("about", ALL, ids=[f"{a.label} {a.subject}" for a in ALL])
+def test_chinese_sentences_are_sound(about):
+    for intent in INTENTS:
+        for text in every("zh", intent, about):
+            sound_of_any(text)
+            assert re.search(r"[。？”]$", text), text
+            assert text.count("“") == text.count("”"), text
+            rest = re.sub(r"“[^”]*”", "", text)
+            assert not re.search(r"[\sA-Za-z,.?!:;\"']", rest), text
+            assert not re.search(r"[，：][，。？：]|[。？][，。？：]|了了|正正|吗[^？：]", rest), text
+            embedded = "能不能" in rest or "可不可以" in rest or "能否" in rest
+            assert not embedded or "？" in rest or "：" in rest, text
+            assert "吗" not in rest or "吗？" in rest or "吗：" in rest, text
+
+
+@pytest.mark.parametrize("language", TEMPLATES)
+@pytest.mark.parametrize(("yes", "no"), OPPOSITES)
+def test_no_sentence_says_yes_and_no(language, yes, no):
+    for about in ALL:
+        assert not every(language, yes, about) & every(language, no, about)
+        assert all(map(says_yes, every(language, yes, about)))
+        assert not any(map(says_yes, every(language, no, about)))
+        assert all(map(says_no, every(language, no, about)))
+        assert not any(map(says_no, every(language, yes, about)))
+
+
+@pytest.mark.parametrize("language", TEMPLATES)
+def test_no_sentence_asks_for_two_things(language):
+    for about in SOME:
+        known = {}
+        for intent in INTENTS:
+            for text in every(language, intent, about) if intent.startswith("ask_") else ():
+                assert known.setdefault(text, intent) == intent, text
+
+
+@pytest.mark.parametrize("language", TEMPLATES)
+def test_a_question_is_no_answer_and_no_answer_a_refusal(language):
+    for about in SOME:
+        asked = {text for intent in INTENTS if intent.startswith("ask_") for text in every(language, intent, about)}
+        told = {text for intent in TALES for text in every(language, intent, about)}
+        assert not asked & told
+        refused = every(language, "say_not_happened", about) | every(language, "say_no_subject", about)
+        rest = [intent for intent in TALES if intent not in ("say_not_happened", "say_no_subject")]
+        assert not any(refused & every(language, intent, about) for intent in rest)
+
+
+@pytest.mark.parametrize("language", TEMPLATES)
+def test_no_sentence_begins_with_an_aside(language):
+    """Else its first words would be taken off before it is held against what is true."""
+    for about in SOME:
+        for intent in INTENTS:
+            for text in every(language, intent, about):
+                assert said(text) == (None, text)
+
+
+def test_asides_are_of_either_language_and_begin_no_other():
+    asides = [*ASIDES.values(), *CHINESE_ASIDES.values()]
+    assert ASIDES.keys() == CHINESE_ASIDES.keys()
+    for aside, words in CHINESE_ASIDES.items():
+        assert said(words + "对。") == (aside, "对。")
+    assert not any(a != b and a.startswith(b) for a in asides for b in asides)
+
+
+@pytest.mark.parametrize("language", TEMPLATES)
+def test_answers_that_say_now_are_known_to(language):
+    """What says when it is said is never said later: no answer has a word for now that the truth does not know."""
+    strange = re.compile(
+        r"\b(presently|at present|instant|today|this minute|nowadays)\b|现在|此刻|眼下|这会儿|当前|刚才|刚刚"
+    )
+    for about in SOME:
+        for intent in TALES:
+            for text in every(language, intent, about):
+                hides = re.sub("到现在", "", text)
+                assert not strange.search(hides) or speaks_of_now(text), text
+
+
+@pytest.mark.parametrize("language", TEMPLATES)
+def test_an_event_can_be_told_in_words_that_stay_true(language):
+    about = ALL[-3]
+    assert sum(not speaks_of_now(text) for text in every(language, "say_last", about)) > 20
+
+
+@pytest.mark.parametrize("language", TEMPLATES)
+def test_the_same_seed_says_the_same_and_others_spread(language):
+    teacher, about = TEMPLATES[language], ALL[-3]
+    for intent in ("ask_before", "ask_tell", "ask_yet", "ask_now", "ask_next"):
+        request = Request(intent=intent, about=about)
+        texts = [teacher.write(request, random.Random(seed)) for seed in range(400)]
+        assert texts == [teacher.write(request, random.Random(seed)) for seed in range(400)]
+        shares = [count / len(texts) for count in Counter(texts).values()]
+        entropy = -sum(share * math.log2(share) for share in shares)
+        assert entropy > 5, (intent, entropy)
+
+
+def test_chinese_keeps_what_a_corpus_says_in_quotes():
+    teacher = TEMPLATES["zh"]
+    enter = Happening("enter", "world", "the red circle", "The red circle enters.")
+    pair = Happening("collide", "world", "red circle and blue star", "They collide.")
+    pan = Happening("pan_left", PICTURE_SET, None, "The camera pans to the left.")
+    place = Happening("place", "", "red circle", "The red circle is at the top left.")
+    line = Happening("subtitle", "srt", None, "How are you?")
+
+    def texts(intent, about=None, told=()):
+        return teacher.phrasings(Request(intent=intent, about=about, told=told))
+
+    assert "“red circle”进入画面时，请告诉我。" in texts("ask_tell", enter)
+    assert "对，“red circle”和“blue star”已经相撞了。" in texts("say_yes", pair)
+    assert "镜头现在正在向左摇动吗？" in texts("ask_is_on", pan)
+    assert "不，“red circle”还没有进入画面。" in texts("say_not_yet", enter)
+    assert "某个东西进入画面时，告诉我。" in texts("ask_tell", Happening("enter", "", SOMETHING, ""))
+    assert "镜头向左摇动。“The red circle enters.”" in texts("say_now", told=(pan, enter))
+    assert "“red circle”在画面左上方。" in texts("say_where", told=(place,))
+    assert "“How are you?”这句话已经出现了吗？" in texts("ask_yet", line)
+    assert "它的颜色是“red”。" in texts("say_colour", enter)
+    assert "它的形状是“circle”。" in texts("say_shape", enter)
+    assert texts("say_colour", Happening("enter", "world", "dog", "")) == frozenset()
+    # "a red circle" and "the red circle" need not be one; both ways of writing the second are.
+    other = Happening("enter", "world", "a red circle", "")
+    assert teacher.topic(other) != teacher.topic(enter)
+    assert teacher.topic(enter) == teacher.topic(Happening("enter", "world", "red circle", ""))
+
+
+def test_a_sentence_of_a_corpus_in_chinese_gets_no_second_stop():
+    told = Happening("caption", "captions", None, "一个人走进来。")
+    assert "“一个人走进来。”" in TEMPLATES["zh"].phrasings(Request(intent="say_now", told=(told,)))
+
+
+def test_a_shape_has_its_article():
+    oval = Happening("enter", "world", "red oval", "")
+    assert "It is an oval." in TEMPLATES["en"].phrasings(Request(intent="say_shape", about=oval))
+    star = Happening("enter", "world", "red star", "")
+    assert "It is a star." in TEMPLATES["en"].phrasings(Request(intent="say_shape", about=star))
+
+
+def test_the_builders_offer_it_in_chinese_and_say_so():
+    assert TEACHERS["template_zh"]().digest == TEMPLATES["zh"].digest
+    assert TEMPLATES["zh"].language == "zh"
+    assert TEMPLATES["zh"].provenance(seed=1, inputs=[]).version == "zh-1"
+    assert TEACHERS["template"]().digest == TEMPLATES["en"].digest
