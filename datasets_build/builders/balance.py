@@ -11,14 +11,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
+import numpy as np
+import numpy.typing as npt
+
 from datasets_build.builders.exchanges import Exchange
-from datasets_build.core.clock import FrameClock
+from datasets_build.core.clock import FrameClock, Int64s
 from datasets_build.core.decisions import STATES, State, decisions_on
 from datasets_build.core.records import DecisionTrack, Dialogue, Event, Json, Split, Turn
 from datasets_build.core.views import grid_name
 from datasets_build.truth.styles import is_referring, style_of
 
 _NEAR = 0.01
+_LEAST = 1e-6
 _MISSED = ("no room", "nothing fits")
 
 
@@ -44,30 +48,41 @@ class Balance:
 
     def thinned(self, split: Split, exchanges: Sequence[Exchange], clock: FrameClock) -> list[Exchange]:
         """The exchanges of one dialogue that stay, one at least."""
-        stay = list(exchanges)
-        if not self.shares:
-            return stay
-        drawn = {state: self._drawn[split, state] for state in STATES}
-        costs = [_spoken(decisions_on(each.turns, clock, fps=self.fps)) for each in stay]
-        steps = {state: drawn[state] + sum(cost[state] for cost in costs) for state in STATES}
-        steps["silence"] += len(clock.grid(self.fps)) - sum(map(sum, (cost.values() for cost in costs)))
-        while len(stay) > 1:
-            without = [self._distance(_less(steps, cost)) for cost in costs]
-            best = min(range(len(stay)), key=without.__getitem__)
-            if without[best] >= self._distance(steps):
-                break
-            for state, number in costs[best].items():
-                self._left_out[split, state] += number
-            steps = _less(steps, costs.pop(best))
-            stay.pop(best)
-        for state in STATES:
-            self._drawn[split, state] = steps[state]
-        return stay
+        if not self.shares or not exchanges:
+            return list(exchanges)
+        costs = np.array([_cost(decisions_on(each.turns, clock, fps=self.fps)) for each in exchanges])
+        quiet = np.array([len(clock.grid(self.fps)) if state == "silence" else 0 for state in STATES])
+        drawn = quiet + np.array([self._drawn[split, state] for state in STATES])
+        kept = self._kept(drawn, costs)
+        for k, state in enumerate(STATES):
+            self._drawn[split, state] = int(drawn[k] + costs[kept, k].sum())
+            self._left_out[split, state] += int(costs[~kept, k].sum()) if state != "silence" else 0
+        return [each for each, stays in zip(exchanges, kept, strict=True) if stays]
 
-    def _distance(self, steps: Mapping[State, int]) -> float:
-        """How many steps are away from where they should be."""
-        total = sum(steps.values())
-        return sum(abs(steps[state] - share * total) for state, share in self.shares.items())
+    def _kept(self, drawn: Int64s, costs: Int64s) -> npt.NDArray[np.bool_]:
+        """Which exchanges stay: all at first, then one is left out or taken back, or two are, while that helps."""
+        kept = np.ones(len(costs), bool)
+        alone = np.eye(len(costs), dtype=np.int64)
+        while True:
+            signs = np.where(kept, -1, 1)
+            moves = signs[:, None] * costs
+            # Row and column name the two of a move; on the diagonal one moves alone.
+            after = drawn + costs[kept].sum(0) + moves[:, None] + moves[None] * (1 - alone)[:, :, None]
+            stay = kept.sum() + signs[:, None] + signs[None] * (1 - alone)
+            # Of moves that come as near, the one that keeps most.
+            found = np.where(stay < 1, np.inf, self._away(after) - _LEAST * stay)
+            away = float(self._away(drawn + costs[kept].sum(0))) - _LEAST * kept.sum()
+            one, other = np.unravel_index(found.argmin(), found.shape)
+            if found[one, other] >= away - _LEAST / 2:
+                return kept
+            kept[[one, other]] = ~kept[[one, other]]
+
+    def _away(self, steps: Int64s) -> npt.NDArray[np.float64]:
+        """How many steps are away from where they should be, by the last axis."""
+        named = [STATES.index(state) for state in self.shares]
+        wanted = np.array(list(self.shares.values())) * steps.sum(-1, keepdims=True)
+        away: npt.NDArray[np.float64] = np.abs(steps[..., named] - wanted).sum(-1)
+        return away
 
     def tried(self, split: Split, styles: Mapping[tuple[str, str], int]) -> None:
         """Takes note of how often a dialogue wanted each style, and what became of it."""
@@ -130,20 +145,14 @@ class Balance:
         return {task: {"reached": round(number / total, 6), "turns": number} for task, number in found.items()}
 
 
-def _spoken(track: DecisionTrack) -> Counter[State]:
-    """The steps of a track at which there is not silence."""
-    found: Counter[State] = Counter()
+def _cost(track: DecisionTrack) -> list[int]:
+    """The steps that an exchange brings to each state, and takes from silence."""
+    found = Counter(dict.fromkeys(STATES, 0))
     for run in track.runs:
         if run.state != "silence":
             found[run.state] += run.steps
-    return found
-
-
-def _less(steps: Mapping[State, int], cost: Mapping[State, int]) -> dict[State, int]:
-    """The steps without what an exchange brings: in its place there is silence."""
-    left = {state: number - cost.get(state, 0) for state, number in steps.items()}
-    left["silence"] += sum(cost.values())
-    return left
+            found["silence"] -= run.steps
+    return [found[state] for state in STATES]
 
 
 def style_in(turn: Turn, turns: Mapping[str, Turn], events: Mapping[str, Event]) -> str | None:
