@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import permutations
 
 from augment.untold import Untold
 from augment.wording import timely
@@ -147,7 +148,7 @@ def last_seen(asked: Asked) -> tuple[str, tuple[Evidence, ...]]:
 
 
 def wrong_texts(asked: Asked) -> list[str]:
-    """What could be said to a question and is not true: another number, verdict, event or look.
+    """What could be said to a question and is not true: another number, verdict, event, look, place or order.
 
     Raises:
         CannotAskError: nothing can be said for certain then, or nobody finds words for it.
@@ -156,17 +157,21 @@ def wrong_texts(asked: Asked) -> list[str]:
     writer = writer_of(asked.words.written)
     if isinstance(due, str) or writer is None:
         raise CannotAskError("nobody finds wrong words for it")
-    facts = [fact for fact in asked.scene.grounds.by_id.values() if _may_be_meant(fact, asked, due)]
-    tellings: list[tuple[Sequence[Fact], int | None]] = [([fact], None) for fact in facts[:_MOST_WRONG]]
-    if due.number is not None:
-        tellings = [((), number) for number in (due.number - 1, due.number + 1, due.number + 2) if number >= 0]
-    elif due.told:
-        tellings.append(((), None))
-    true = true_texts(asked)
-    found: set[str] = set()
-    for told, number in tellings:
-        found |= answer_texts(writer, asked.task, asked.about, told, number=number)
+    true, tellings = true_texts(asked), _other_tellings(asked, due)
+    found = {text for telling in tellings for text in texts_of(writer, asked.task, asked.about, telling)}
     return sorted(text for text in found - true if text)
+
+
+def _other_tellings(asked: Asked, due: Due) -> list[Telling]:
+    """What else than the truth could be told: another number, place or order, other events, or none."""
+    if due.number is not None:
+        return [Telling(number=number) for number in (due.number - 1, due.number + 1, due.number + 2) if number >= 0]
+    if due.place is not None:
+        return [Telling(place=place) for place in PLACES if place != due.place]
+    if asked.task == "order":
+        return [Telling(told) for told in permutations(due.told)]
+    facts = [fact for fact in asked.scene.grounds.by_id.values() if _may_be_meant(fact, asked, due)]
+    return [*(Telling([fact]) for fact in facts[:_MOST_WRONG]), *([Telling()] if due.told else [])]
 
 
 def _stalls(asked: Asked) -> bool:

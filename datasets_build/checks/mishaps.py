@@ -10,7 +10,7 @@ from datasets_build.core.records import About, Dialogue, Turn
 from datasets_build.truth.asides import Aside, said
 from datasets_build.truth.due import due_of, unfit
 from datasets_build.truth.gaps import gone_before
-from datasets_build.truth.words import answer_texts, writer_of
+from datasets_build.truth.words import Telling, answer_texts, texts_of, writer_of
 
 _FITTING: dict[Aside, tuple[str, ...]] = {
     "late_reply": ("user_query", "interruption", "correction"),
@@ -72,7 +72,8 @@ def _true_texts(row: Dialogue, user: Turn | None, t_ns: int, known: Known) -> fr
     if isinstance(due, str):
         return frozenset()
     absent = user.task == "before" and not due.told
-    return answer_texts(writer, user.task, user.about, due.told, number=due.number, absent=absent)
+    telling = Telling(due.told, number=due.number, place=due.place, absent=absent)
+    return texts_of(writer, user.task, user.about, telling)
 
 
 def _asides(row: Dialogue, known: Known) -> Iterator[Breach]:

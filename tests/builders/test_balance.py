@@ -35,9 +35,7 @@ FAST = SpeechConfig(user_chars_per_s=60, assistant_chars_per_s=40, pause_ns=100_
 
 @pytest.fixture(scope="module")
 def out(tmp_path_factory):
-    splits = ("train", "train", "train", "test")
-    scenes = [lively(f"balance {k}", seconds=60, seed=k, split=splits[k % 4]) for k in range(8)]
-    folder = write_out(tmp_path_factory.mktemp("balance") / "out", [*scenes, bare("balance bare", frames=3)])
+    folder = write_out(tmp_path_factory.mktemp("balance") / "out", scenes_of())
     build_events(folder, EventsConfig())
     return folder
 
@@ -128,6 +126,7 @@ def test_thinning_keeps_some_in_order_and_comes_no_farther_from_the_shares(place
     assert away[1] <= away[0] + 1e-9
 
 
+@pytest.mark.slow
 def test_a_build_reaches_its_shares_and_the_manifest_says_so(out):
     every, _ = build(out)
     wanted = {"silence": 0.85, "respond": 0.1}
@@ -144,6 +143,7 @@ def test_a_build_reaches_its_shares_and_the_manifest_says_so(out):
         assert mix["states"][split]["2/1"]["silence"]["asked"] is None, "asked for on one grid alone"
 
 
+@pytest.mark.slow
 def test_what_is_thinned_breaks_no_law(out):
     rows, _ = build(out, mix={"silence": 0.85}, styles=EVERY)
     events = by_video(read_table(table_path(out, Event), Event))
@@ -159,6 +159,18 @@ def scenes_of():
     return (*made, bare("balance bare", frames=3))
 
 
+def test_a_small_build_tells_what_it_reached(tmp_path):
+    small = write_out(tmp_path / "out", [lively("balance small", seconds=12), bare("balance bare", frames=3)])
+    build_events(small, EventsConfig())
+    rows, mix = build(small, mix={"silence": 0.5})
+    told = mix["states"]["train"]["1/1"]
+    assert told["silence"]["asked"] == 0.5
+    assert sum(each["steps"] for each in told.values()) == sum(
+        run.steps for row in rows for run in next(t for t in row.decisions if t.grid == "1/1").runs
+    )
+
+
+@pytest.mark.slow
 def test_what_is_reached_is_always_told_and_is_what_the_rows_hold(out):
     rows, mix = build(out, styles=EVERY)
     assert set(mix["states"]) == set(mix["styles"]) == set(mix["tasks"]) == set(SPLITS)
@@ -175,6 +187,7 @@ def test_what_is_reached_is_always_told_and_is_what_the_rows_hold(out):
     assert mix["states"]["validation"] == {}, "no video is there"
 
 
+@pytest.mark.slow
 def test_every_style_that_is_asked_for_is_there_and_what_was_missed_is_told(out):
     _, mix = build(out, styles=EVERY, interruptions=0.4)
     for style, told in mix["styles"]["train"].items():
@@ -186,6 +199,7 @@ def test_every_style_that_is_asked_for_is_there_and_what_was_missed_is_told(out)
     assert all(told["wanted"] == told["turns"] == 0 for told in mix["styles"]["train"].values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("mix", "state", "why"),
     [
@@ -203,12 +217,14 @@ def test_a_share_that_cannot_be_had_says_why(out, mix, state, why):
     assert all(each["why_not"] is None for each in reached)
 
 
+@pytest.mark.slow
 def test_the_same_build_leaves_the_same_out(out):
     one, _ = build(out, mix={"silence": 0.8})
     again, _ = build(out, mix={"silence": 0.8})
     assert one == again
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seconds", [60, 120])
 def test_styles_find_room_where_a_lot_happens(seconds):
     """Where every style is asked for, none crowds out the others."""
@@ -227,6 +243,7 @@ def test_styles_find_room_where_a_lot_happens(seconds):
         assert found["barge_in"] >= 4
 
 
+@pytest.mark.slow
 def test_a_rare_style_comes_in_short_dialogues_too():
     """A twentieth of three exchanges is none; of twenty such dialogues it is some."""
     found = 0

@@ -64,14 +64,14 @@ def corners(way, seed):
     video, rng = VIDEO, random.Random(seed)
     rows = []
     for k, place in enumerate(("0.1 0.1 0.2 0.2", "0.6 0.1 0.3 0.3", "0.6 0.6 0.2 0.3", "0.1 0.6 0.2 0.2")):
-        name, since = ("red circle", "blue square")[k % 2], 1_000 + 4_000 * k + rng.randrange(500)
+        name, since = ("red circle", "blue square")[k % 2], 1_000 + 3_500 * k + rng.randrange(500)
         rows.append(said(video, since * MS, (since + 300) * MS, f"The {name} enters.", label="enter", subject=name))
         rows.append(said(video, since * MS, (since + 9_000) * MS, place, kind="box", subject=name))
         if way == "read":
             rows.append(said(video, since * MS, (since + 3_000) * MS, f"EXIT {k}", label="text", origin="signs"))
         else:
             moves = f"The {name} moves to the left."
-            rows.append(said(video, (since + 300) * MS, (since + 3_300) * MS, moves, label="move", subject=name))
+            rows.append(said(video, (since + 900) * MS, (since + 3_000) * MS, moves, label="move", subject=name))
     return Scene(video, CLOCK, shots_at(video, CLOCK, []), [], sorted(rows, key=lambda row: row.start_ns))
 
 
