@@ -37,6 +37,7 @@ from datasets_build.core.config import Config
 from datasets_build.core.corrections import Corrections
 from datasets_build.core.dataset import SPLITS, Subset
 from datasets_build.core.files import DataError
+from datasets_build.core.hierarchy import HIERARCHY, Level, levels_of
 from datasets_build.core.layout import VideoRows, clock_of, read_videos, table_path
 from datasets_build.core.progress import tool_versions, track
 from datasets_build.core.publish import Publisher, publish_card
@@ -304,7 +305,8 @@ def build_frame_events(out: Path, config: FrameEventsConfig, *, force: bool = Fa
     if not stage.done:
         about = "a frame of the grid: which events are on, which began since the step before"
         views = [Subset(frames_subset(fps), FrameLabel, about) for fps in config.grids]
-        with Publisher(stage.final, [Subset("events", Event, "an event with its span"), *views]) as publisher:
+        layers = Subset(HIERARCHY, Level, "an event, and the longer one of its label set that it lies within")
+        with Publisher(stage.final, [Subset("events", Event, "an event with its span"), *views, layers]) as publisher:
             _add_views(out, config, publisher)
         publish_card(
             stage,
@@ -335,6 +337,7 @@ def _add_views(out: Path, config: FrameEventsConfig, publisher: Publisher) -> No
             keyframes=tuple(keyframes.take(video.id)),
         )
         publisher.add("events", video.split, whole.events)
+        publisher.add(HIERARCHY, video.split, levels_of(whole.events))
         for fps in config.grids:
             publisher.add(frames_subset(fps), video.split, view_of(whole, fps))
         publisher.add_video(video)
