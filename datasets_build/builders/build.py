@@ -350,10 +350,12 @@ def build_dialogue(
     teacher = _teacher(config.teacher, teachers)
     stage = _open(out, "dialogue", config, upstream=("index", "events"), teacher=teacher.digest, force=force)
     drawn_with = unhurried(config, teacher.room) if isinstance(teacher, ModelTeacher) else config
+    balance = config.balance()
 
     def draw(source: _Source, writer: Teacher) -> list[Dialogue]:
         seed = seed_of(source.video.id, "dialogue", config.seed)
-        return [dialogue_of(source.video, source.desk(writer, config.facts, seed=seed), drawn_with, seed=seed)]
+        desk = source.desk(writer, config.facts, seed=seed)
+        return [dialogue_of(source.video, desk, drawn_with, seed=seed, balance=balance)]
 
     def put(source: _Source, row: Dialogue, words: Words) -> Dialogue:
         return dialogue_in(row, words, source.clock, config)
@@ -368,6 +370,7 @@ def build_dialogue(
                     video = made.source.video
                     talked = corrections.dialogues(video.id, made.rows)
                     rejects += talked.stale
+                    balance.count(video.split, talked.rows, made.source.events)
                     publisher.add("dialogues", video.split, talked.rows)
                     publisher.add(WORDS, video.split, made.wordings_of(talked.rows))
                     publisher.add_video(video)
@@ -386,6 +389,7 @@ def build_dialogue(
                 *asked.notes,
             ],
         )
-        stage.commit(rejects=rejects, counts=counts, tools=tool_versions(*_TOOLS))
+        reached = {"mix": balance.as_json(SPLITS)}
+        stage.commit(rejects=rejects, counts=counts, tools=tool_versions(*_TOOLS), reached=reached)
     collect_rejects(out)
     return stage

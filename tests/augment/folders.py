@@ -16,6 +16,7 @@ from datasets_build.builders.streaming_qa import StreamingQAConfig
 from datasets_build.core.augmentation import Augmentation
 from datasets_build.core.files import sha256_file
 from datasets_build.core.records import DecoderTrust
+from datasets_build.core.speech import SpeechConfig
 from datasets_build.core.stage import Stage
 from datasets_build.core.table import read_table
 from datasets_build.video import probe
@@ -23,6 +24,8 @@ from tests.builders.made import lively, write_out
 from tests.drawn import NTSC, PAL, VideoSpec, draw_video
 
 SIZE = (64, 48)
+# Even a short video has several exchanges, so that some are left when much of it is cut away.
+BRISK = SpeechConfig(user_chars_per_s=60, assistant_chars_per_s=40, pause_ns=100_000_000)
 
 
 def drawn(folder, name, *, seconds=12, split="train", seed=0):
@@ -60,7 +63,7 @@ def finished(
     if frames:
         build_frame_events(out, FrameEventsConfig(fps=("2",)))
     if talk:
-        build_dialogue(out, DialogueConfig(teacher=teacher))
+        build_dialogue(out, DialogueConfig(teacher=teacher, per_minute=24.0, speech=BRISK))
     return out
 
 
