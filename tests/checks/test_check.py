@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from datasets_build.checks.check import CheckConfig, run_checks
+from datasets_build.checks.tasks import number_in
 from datasets_build.core.files import DataError
 from datasets_build.core.records import (
     About,
@@ -215,7 +216,7 @@ FAULTS = {
     "turn_responds": of_turn(is_answer, state="silence"),
     "turn_evidence_due": of_turn(is_answer, evidence=()),
     "turn_right_until": of_turn(is_answer, window_start_ns=lambda t: t.start_ns + 1),
-    "turn_counts_true": of_turn(lambda t: is_answer(t) and t.text.endswith(" so far."), text="99 so far."),
+    "turn_counts_true": of_turn(lambda t: is_answer(t) and number_in(t.text) is not None, text="99 so far."),
     "turn_words_fit": of_turn(lambda t: t.role == "user", text="What is that?"),
     "report_words_fit": of_turn(lambda t: t.trigger == "event", text="Something happens."),
     "reports_complete": talk(lambda rows: swap(
