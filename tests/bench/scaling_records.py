@@ -1,0 +1,90 @@
+"""A finished index and perceive of as many videos as asked for, written as they are drawn: records only, no film.
+
+Every video is drawn from its own number, so that the first thousand of a folder of 100,000 are a folder of a thousand.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from fractions import Fraction
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from datasets_build.core.files import write_json
+from datasets_build.core.layout import TABLES
+from datasets_build.core.records import Annotation, Keyframe, Record, Shot, Signals, Split, Video
+from datasets_build.core.stage import Fingerprint, Stage
+from datasets_build.core.table import TableWriter
+from tests.builders.made import MS, SUBJECTS, WORLD, Scene, keyframes_at, said, shots_at, signals_of, steady, video_of
+
+RATE = Fraction(10)
+SHORTEST_S, LONGEST_S = 10, 20
+_SPLITS: tuple[Split, ...] = ("train",) * 8 + ("validation", "test")
+_LINES = ("How are you?", "Come in, please.", "That was close.", "Nobody has seen it.", "We are late.")
+_AT_ONCE = 200
+_SIGNAL_STEP = 2  # frames between two samples
+
+
+def scene(number: int, *, seed: int = 0) -> Scene:
+    """A video of 10 to 20 s at 10 frames a second, in which a handful of things happen and something is said."""
+    rng = random.Random(f"{seed} {number}")
+    length_ms = rng.randrange(SHORTEST_S * 1000, LONGEST_S * 1000)
+    clock = steady(length_ms / 1000, RATE)
+    video = video_of(f"clips/{number // 1000:03d}/{number:06d}", clock, split=rng.choice(_SPLITS))
+    cuts = sorted(rng.sample(range(20, len(clock) - 20), k=rng.randrange(3)))
+    shots = shots_at(video, clock, cuts, [rng.choice(["cut", "cut", "fade"]) for _ in cuts])
+    frames = range(0, len(clock), _SIGNAL_STEP)
+    pan, motion = [0.0] * len(frames), [0.05] * len(frames)
+    first = rng.randrange(len(frames) - 10)
+    pan[first : first + 10] = [rng.choice([0.2, -0.2])] * 10
+    still = rng.randrange(len(frames) - 15)
+    motion[still : still + 15] = [0.001] * 15
+    told: dict[str, Annotation] = {}
+    for at_ms in sorted(rng.sample(range(500, length_ms - 3000, 500), k=rng.randrange(3, 6))):
+        label, words = rng.choice(WORLD[:5])
+        subject = rng.choice(SUBJECTS)
+        start, end = at_ms * MS, (at_ms + rng.randrange(400, 2500)) * MS
+        row = said(video, start, end, f"The {subject} {words}.", label=label, subject=subject)
+        told[row.id] = row
+    for at_ms in sorted(rng.sample(range(0, length_ms - 1000, 1000), k=rng.randrange(3))):
+        row = said(video, at_ms * MS, (at_ms + 900) * MS, rng.choice(_LINES), origin="srt")
+        told[row.id] = row
+    rows = sorted(told.values(), key=lambda row: (row.start_ns, row.end_ns))
+    measured = signals_of(video, clock, list(frames), motion=motion, pan_x=pan)
+    return Scene(video, clock, shots, [measured], rows, keyframes_at(video, clock, shots, [0, *cuts]))
+
+
+def _rows(scenes: Sequence[Scene]) -> Iterator[tuple[type[Record], list[Record]]]:
+    yield Video, [each.video for each in scenes]
+    yield Annotation, [row for each in scenes for row in each.annotations]
+    yield Shot, [row for each in scenes for row in each.shots]
+    yield Keyframe, [row for each in scenes for row in each.keyframes]
+    yield Signals, [row for each in scenes for row in each.signals]
+
+
+def write_records(out: Path, videos: int, *, seed: int = 0) -> Path:
+    """Write `OUT/index` and `OUT/perceive` of so many videos; memory holds a few hundred of them."""
+    out.mkdir(parents=True)
+    index = Stage.open(out, "index", Fingerprint({"made": "index", "videos": str(videos), "seed": str(seed)}))
+    perceive = Stage.open(out, "perceive", Fingerprint({"made": "perceive"}))
+    (index.final / "pts").mkdir()
+    finals = {stage.name: stage.final for stage in (index, perceive)}
+    scenes = (scene(number, seed=seed) for number in range(videos))
+    with ExitStack() as files:
+        writers: dict[type[Record], TableWriter] = {}
+        for model in (Video, Annotation, Shot, Keyframe, Signals):
+            stage, name = TABLES[model].split("/")
+            writers[model] = files.enter_context(TableWriter(finals[stage] / name, model))
+        while group := list(islice(scenes, _AT_ONCE)):
+            for each in group:
+                np.save(index.final / each.video.pts_index, each.clock.pts)
+            for model, rows in _rows(group):
+                writers[model].write(rows)
+    write_json(index.final / "source.json", {"root": "videos"})
+    index.commit(rejects=[], counts={"videos": videos, "annotations": writers[Annotation].n_rows}, tools={})
+    perceive.commit(rejects=[], counts={"videos": videos, "shots": writers[Shot].n_rows}, tools={})
+    return out
