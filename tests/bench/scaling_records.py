@@ -21,36 +21,35 @@ from datasets_build.core.stage import Fingerprint, Stage
 from datasets_build.core.table import TableWriter
 from tests.builders.made import MS, SUBJECTS, WORLD, Scene, keyframes_at, said, shots_at, signals_of, steady, video_of
 
-RATE = Fraction(10)
-SHORTEST_S, LONGEST_S = 10, 20
+RATE = Fraction(5)
+SHORTEST_S, LONGEST_S = 6, 12
 _SPLITS: tuple[Split, ...] = ("train",) * 8 + ("validation", "test")
 _LINES = ("How are you?", "Come in, please.", "That was close.", "Nobody has seen it.", "We are late.")
 _AT_ONCE = 200
-_SIGNAL_STEP = 2  # frames between two samples
 
 
 def scene(number: int, *, seed: int = 0) -> Scene:
-    """A video of 10 to 20 s at 10 frames a second, in which a handful of things happen and something is said."""
+    """A video of 6 to 12 s at 5 frames a second, in which a few things happen and something is said."""
     rng = random.Random(f"{seed} {number}")
     length_ms = rng.randrange(SHORTEST_S * 1000, LONGEST_S * 1000)
     clock = steady(length_ms / 1000, RATE)
     video = video_of(f"clips/{number // 1000:03d}/{number:06d}", clock, split=rng.choice(_SPLITS))
-    cuts = sorted(rng.sample(range(20, len(clock) - 20), k=rng.randrange(3)))
+    cuts = sorted(rng.sample(range(5, len(clock) - 5), k=rng.randrange(3)))
     shots = shots_at(video, clock, cuts, [rng.choice(["cut", "cut", "fade"]) for _ in cuts])
-    frames = range(0, len(clock), _SIGNAL_STEP)
+    frames = range(len(clock))
     pan, motion = [0.0] * len(frames), [0.05] * len(frames)
-    first = rng.randrange(len(frames) - 10)
-    pan[first : first + 10] = [rng.choice([0.2, -0.2])] * 10
-    still = rng.randrange(len(frames) - 15)
-    motion[still : still + 15] = [0.001] * 15
+    first = rng.randrange(len(frames) - 6)
+    pan[first : first + 6] = [rng.choice([0.2, -0.2])] * 6
+    still = rng.randrange(len(frames) - 12)
+    motion[still : still + 12] = [0.001] * 12
     told: dict[str, Annotation] = {}
-    for at_ms in sorted(rng.sample(range(500, length_ms - 3000, 500), k=rng.randrange(3, 6))):
+    for at_ms in sorted(rng.sample(range(500, length_ms - 2500, 500), k=rng.randrange(2, 5))):
         label, words = rng.choice(WORLD[:5])
         subject = rng.choice(SUBJECTS)
-        start, end = at_ms * MS, (at_ms + rng.randrange(400, 2500)) * MS
+        start, end = at_ms * MS, (at_ms + rng.randrange(400, 2000)) * MS
         row = said(video, start, end, f"The {subject} {words}.", label=label, subject=subject)
         told[row.id] = row
-    for at_ms in sorted(rng.sample(range(0, length_ms - 1000, 1000), k=rng.randrange(3))):
+    for at_ms in sorted(rng.sample(range(0, length_ms - 1000, 1000), k=rng.randrange(2))):
         row = said(video, at_ms * MS, (at_ms + 900) * MS, rng.choice(_LINES), origin="srt")
         told[row.id] = row
     rows = sorted(told.values(), key=lambda row: (row.start_ns, row.end_ns))
