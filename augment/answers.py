@@ -294,17 +294,17 @@ def _stances(asked: Asked, due: Due) -> tuple[About, list[Reply]]:
     rules, end_ns = asked.scene.rules, asked.scene.clock.end_ns
     most = rules.max_answers if asked.about.every else len(asked.words.said)
     said = standing(due.stances, least_ns=rules.least_window_ns, most=most, end_ns=end_ns)
-    if not any(stance.is_on for stance in said):
-        raise CannotAskError("what it follows does not come any more, or not for long enough")
+    if len(said) < 2:
+        raise CannotAskError("what it follows does not change any more, or not for long enough")
     replies = []
     for k, stance in enumerate(said):
         told = [stance.fact] if stance.fact and stance.is_on else []
-        later = [_evidence(stance.fact, stance.at_ns, later=True)] if stance.fact else _proof(asked, due)
+        proof = [_evidence(stance.fact, stance.at_ns, later=True)] if k and stance.fact else _proof(asked, due)
         text = _said_then(asked, told, k)
-        replies.append(_standing(asked, text, at=stance.at_ns, until=stance.until_ns, evidence=later))
+        replies.append(_standing(asked, text, at=stance.at_ns, until=stance.until_ns, evidence=proof))
     coming_in = coming(asked.scene.grounds.of(asked.about), asked.ask_ns)
     there = sum(stance.at_ns < end_ns for stance in due.stances)
-    whole = len(said) == there and len(due.stances) == 1 + 2 * len(coming_in)
+    whole = len(said) == there and len(due.stances) == 1 + due.stances[0].is_on + 2 * len(coming_in)
     return asked.about.model_copy(update={"every": asked.about.every and whole}), replies
 
 

@@ -5,6 +5,7 @@ import re
 import pytest
 
 from datasets_build.core.config import Config
+from datasets_build.core.files import read_rejects
 from datasets_build.core.records import Reject
 from datasets_build.core.stage import (
     Fingerprint,
@@ -197,7 +198,8 @@ def test_a_missing_input_names_the_command(tmp_path):
 def test_rejects_of_all_stages_are_joined_in_stage_order(tmp_path):
     finish(tmp_path, "perceive", rejects=[reject()])
     finish(tmp_path, "index", rejects=[reject("index", "empty_file")])
-    rows = collect_rejects(tmp_path)
+    collect_rejects(tmp_path)
+    rows = read_rejects(tmp_path / "rejects.jsonl")
     assert [row.stage for row in rows] == ["index", "perceive"]
     assert len((tmp_path / "rejects.jsonl").read_text().splitlines()) == 2
 
