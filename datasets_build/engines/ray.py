@@ -22,7 +22,7 @@ from typing import Generic, TypeVar
 
 from datasets_build.core.files import DataError
 from datasets_build.core.stage import NODES
-from datasets_build.core.worker import WorkerError
+from datasets_build.core.worker import Worker, WorkerError
 from datasets_build.engines.node import MARK, Demand, Reply, Request, tools, whole_code
 from datasets_build.engines.outcome import Outcome, no_extra
 
@@ -35,6 +35,7 @@ _GIVEN_UP = f"the process or its node was lost {ATTEMPTS} times"
 # Calls in flight for each processor: one runs, one waits beside it. The rest stays here, out of the object store.
 _AHEAD = 2
 _SAMPLE = 32
+_JOIN_S = 30.0
 _ANSWER_S = 120.0
 _LOOK_S = 5.0
 _ROOT = str(Path(__file__).resolve().parents[2])
@@ -183,22 +184,32 @@ def _losses() -> tuple[type[BaseException], ...]:
 
 
 def _join() -> None:
-    try:
-        import ray
-    except ImportError as error:
-        raise DataError(f"--engine ray: the package is missing ({error}); pip install 'streamvl[ray]'") from error
-    address = os.environ.get("RAY_ADDRESS", "auto")
+    address = os.environ.get("RAY_ADDRESS") or "auto"
     if address == "local" or "://" in address:
         raise DataError(f"RAY_ADDRESS={address}: expected HOST:PORT of a running cluster, or nothing to find it here")
     try:
-        # Never without an address: Ray would start a cluster of its own.
-        ray.init(address="auto", log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
-        said = " ".join(str(error).split())[:300]
+        # In a process that can be killed first: Ray waits without end for a cluster that is gone, deaf to Ctrl-C.
+        with Worker() as worker:
+            worker.call(_JOIN_S, _knock)
+    except WorkerError as error:
+        said = " ".join(error.detail.split())[:300]
         raise DataError(
-            f"--engine ray: no cluster to join at {address} ({said}); start one with `ray start --head`, or name one "
-            "in RAY_ADDRESS"
+            f"--engine ray: cannot join a cluster at {address} ({said}); it needs the extra `ray` of streamvl, and "
+            "`ray start --head` here or RAY_ADDRESS=HOST:PORT"
         ) from error
+    _init()
+
+
+def _knock() -> None:
+    _init()
+    _leave()
+
+
+def _init() -> None:
+    import ray
+
+    # Never without an address: Ray would start a cluster of its own.
+    ray.init(address="auto", log_to_driver=False, logging_level=logging.ERROR)
 
 
 @contextmanager
