@@ -1,13 +1,12 @@
-"""What engines are tried with: functions that end in every way, and a program that runs a case of them with an engine.
+"""What engines are tried with: functions that end in every way, and cases of them for a program to run.
 
-python -m tests.engines.calls ENGINE OUT CASE prints one JSON line: what became of each item.
+`main(ENGINE, OUT, CASE,CASE,…)` prints one JSON line: what became of the items of each.
 """
 
 import ctypes
 import json
 import os
 import signal
-import sys
 import time
 from pathlib import Path
 
@@ -142,11 +141,7 @@ def early(engine):
 CASES = {case.__name__: case for case in (fates, many, poison, disk, nothing, longer, held, early)}
 
 
-def main(name, out, case, workers=None):
+def main(name, out, cases, workers=None):
     os.chdir(out)
     with open_engine(name, Path(out), int(workers) if workers else None) as engine:
-        print(json.dumps(CASES[case](engine)))
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+        print(json.dumps([CASES[case](engine) for case in cases.split(",")]))

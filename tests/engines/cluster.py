@@ -52,7 +52,7 @@ class Cluster:
         # Sockets lie in it, whose names may not be long.
         self._folder = tempfile.mkdtemp(prefix="ray", dir="/tmp")
         self.address = f"127.0.0.1:{free_port()}"
-        self._nodes, self._seen = {}, {}
+        self._nodes, self._seen, self._starters = {}, {}, []
 
     @property
     def environ(self):
@@ -60,10 +60,15 @@ class Cluster:
 
     def add(self, name, cpus=1, before=""):
         head = not self._nodes
-        how = ["--head", f"--port={self.address.split(':')[1]}", f"--temp-dir={self._folder}"]
+        how = [
+            "--head",
+            f"--port={self.address.split(':')[1]}",
+            f"--temp-dir={self._folder}",
+            "--include-dashboard=false",
+        ]
         command = [
             self.python, "-m", "ray.scripts.scripts", "start", *(how if head else [f"--address={self.address}"]),
-            f"--node-name={name}", f"--num-cpus={cpus}", "--object-store-memory=100000000", "--include-dashboard=false",
+            f"--node-name={name}", f"--num-cpus={cpus}", "--object-store-memory=100000000",
             "--disable-usage-stats", "--block",
         ]  # fmt: skip
         if before:
@@ -72,9 +77,11 @@ class Cluster:
         environ = {key: value for key, value in self.environ.items() if key not in ("RAY_ADDRESS", "PYTHONPATH")}
         with log.open("w") as out:
             node = subprocess.Popen(command, stdout=out, stderr=out, start_new_session=True, env=environ, cwd="/")
+        self._starters.append(node)
         self._nodes[name] = psutil.Process(node.pid)
         try:
-            waited(lambda: "Ray runtime started" in log.read_text())
+            waited(lambda: node.poll() is not None or "Ray runtime started" in log.read_text())
+            assert node.poll() is None
         except AssertionError:
             raise AssertionError(log.read_text()) from None
         self.processes()
@@ -115,6 +122,8 @@ class Cluster:
         for each in self._seen.values():
             with suppress(psutil.NoSuchProcess):
                 each.kill()
+        for each in self._starters:
+            each.wait(60)
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _end(self, starters):

@@ -2,6 +2,7 @@ import json
 import os
 import shutil
 import signal
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,9 +15,10 @@ from datasets_build.core.table import read_table, write_table
 from datasets_build.engines.local import Local
 from datasets_build.perception import perceive as perceive_stage
 from datasets_build.perception.clip import ClipConfig, ClipError
-from datasets_build.perception.perceive import PerceiveConfig, perceive, perceive_one
+from datasets_build.perception.perceive import PerceiveConfig, Task, perceive, perceive_one
 from datasets_build.perception.shots import ShotsConfig
 from datasets_build.sources.index import IndexConfig, build_index
+from datasets_build.video import VideoError
 from tests.drawn import VideoSpec, draw_video
 from tests.pipeline import tree_bytes
 
@@ -81,6 +83,35 @@ def test_a_changed_setting_is_refused_by_name(out):
 def test_without_an_index_the_command_is_named(tmp_path):
     with pytest.raises(StageError, match="datasets_build index"):
         perceive(tmp_path, PerceiveConfig(), engine=Local(1))
+
+
+@pytest.mark.slow
+def test_what_still_runs_for_a_lost_node_meets_nobody(out):
+    video = read_videos(out)[0]
+    task = Task(out, video, PerceiveConfig(), "pyav", out / "parts" / f".{video.id}.pyav")
+    perceive_one(task)
+    whole = tree_bytes(task.to)
+    assert "shots.parquet" in whole
+    # It ends after its successor, whose result stands as it was.
+    perceive_one(task)
+    assert tree_bytes(task.to) == whole
+    assert os.listdir(task.to.parent) == [task.to.name]
+    # And one that fails leaves nothing.
+    with pytest.raises(VideoError):
+        perceive_one(replace(task, decoder="torchcodec", video=video.model_copy(update={"n_frames": 3})))
+    assert os.listdir(task.to.parent) == [task.to.name]
+
+
+@pytest.mark.slow
+def test_the_rest_of_a_run_that_was_killed_is_cleared(out):
+    rest = out / ".work/perceive/parts/.x.pyav.0123"
+    perceive(out, PerceiveConfig(), engine=Local(2))
+    expected = tree_bytes(out)
+    shutil.rmtree(out / "perceive")
+    rest.mkdir(parents=True)
+    (rest / ".shots.parquet.part").write_bytes(b"half")
+    perceive(out, PerceiveConfig(), engine=Local(2))
+    assert tree_bytes(out) == expected
 
 
 @pytest.mark.slow
