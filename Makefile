@@ -5,6 +5,7 @@ PY     := $(VENV)/bin/python
 OUT    ?= out/mine
 CONFIG ?=
 WORKERS ?= $(shell nproc 2>/dev/null || echo 2)
+ENGINE ?= local
 FORCE  ?=
 MODEL  ?= out/tiny
 VIDEO  ?= out/demo/videos/real/bikes.mp4
@@ -42,6 +43,9 @@ export STREAMVL_DATA_FOLDER := $(value DATA)
 config := $(if $(CONFIG),--config "$$STREAMVL_CONFIG")
 force  := $(if $(FORCE),--force)
 build  := $(PY) -m datasets_build
+# A cluster has as many workers as it has processors, unless somebody says how many.
+work   := --engine $(ENGINE) $(if $(filter ray+file,$(ENGINE)+$(origin WORKERS)),,--workers $(WORKERS))
+ray    := $(if $(filter ray,$(ENGINE)),$(VENV)/ray)
 # Without a model or a film of the user's own: a tiny random one, and a clip of the demo.
 tiny   := $(if $(filter out/tiny,$(MODEL)),out/tiny)
 recipe := $(if $(CONFIG),"$$STREAMVL_CONFIG",recipes/configs/tiny.yaml)
@@ -62,13 +66,18 @@ help:  ## this page
 	@echo
 	@awk -F '## ' '/^[a-z-]+:.*##/ {split($$1, name, ":"); printf "  make %-19s %s\n", name[1], $$2}' $(MAKEFILE_LIST)
 	@echo
-	@echo "  make data VIDEOS=dir [OUT=dir] [CONFIG=file.yaml] [WORKERS=n] [FORCE=1] [ARGS='key=value …']"
+	@echo "  make data VIDEOS=dir [OUT=dir] [CONFIG=file.yaml] [WORKERS=n] [ENGINE=ray] [FORCE=1] [ARGS='key=value …']"
 	@echo "  make train STAGE=1 [CONFIG=recipes/configs/tiny.yaml] [ARGS='steps=200 lr=1e-4 out=out/mine …']"
 
 # Written last, so a set-up that was cut off is done again.
 $(VENV)/ready: pyproject.toml constraints.txt
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)
 	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[demo,dev,teachers]'
+	touch $@
+
+# The engine of a cluster, for who asks for it.
+$(VENV)/ray: $(VENV)/ready
+	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[ray]'
 	touch $@
 
 setup: $(VENV)/ready  ## make the virtual environment (every other target does it by itself)
@@ -84,18 +93,18 @@ demo: $(VENV)/ready  ## raw video to datasets, augmented ones, three stages on a
 	@echo "a drawn clip:"
 	$(PY) -m models watch --speak --ask "What colour is it?" --ask "Which shape is it?" --at 3 --at 3 -- out/demo/run/package "$$(ls out/demo/lessons/videos/*.mp4 | head -1)"
 
-data: $(VENV)/ready  ## your own folder: make data VIDEOS=dir
+data: $(VENV)/ready $(ray)  ## your own folder: make data VIDEOS=dir
 	@test -n "$$STREAMVL_VIDEOS" || { echo "error: say which folder: make data VIDEOS=dir [OUT=dir]" >&2; exit 1; }
-	$(build) index --out "$$STREAMVL_OUT" $(config) --workers $(WORKERS) $(force) -- "$$STREAMVL_VIDEOS" $(ARGS)
-	$(build) perceive "$$STREAMVL_OUT" $(config) --workers $(WORKERS) $(force) $(ARGS)
+	$(build) index --out "$$STREAMVL_OUT" $(config) $(work) $(force) -- "$$STREAMVL_VIDEOS" $(ARGS)
+	$(build) perceive "$$STREAMVL_OUT" $(config) $(work) $(force) $(ARGS)
 	$(build) build "$$STREAMVL_OUT" $(config) $(force) $(ARGS)
 	$(build) check "$$STREAMVL_OUT" $(config) $(ARGS)
 	$(build) report "$$STREAMVL_OUT" $(config) $(ARGS)
 	@$(build) summary "$$STREAMVL_OUT"
 
-lessons: $(VENV)/ready  ## simple drawn videos that a model learns from, from nothing: make lessons [LESSONS=dir] [DRAWN=400]
-	$(build) index --out "$$STREAMVL_LESSONS" $(drawn) --workers $(WORKERS) -- "$$STREAMVL_LESSONS/videos" $(amount)
-	$(build) perceive "$$STREAMVL_LESSONS" $(drawn) --workers $(WORKERS) $(amount)
+lessons: $(VENV)/ready $(ray)  ## simple drawn videos that a model learns from, from nothing: make lessons [LESSONS=dir] [DRAWN=400]
+	$(build) index --out "$$STREAMVL_LESSONS" $(drawn) $(work) -- "$$STREAMVL_LESSONS/videos" $(amount)
+	$(build) perceive "$$STREAMVL_LESSONS" $(drawn) $(work) $(amount)
 	$(build) build "$$STREAMVL_LESSONS" $(drawn) $(amount)
 	$(build) check "$$STREAMVL_LESSONS" $(drawn) $(amount)
 
@@ -192,7 +201,7 @@ check: $(VENV)/ready  ## formatting, lint, types and import directions
 	$(PY) -m mypy
 	$(VENV)/bin/lint-imports
 
-bench: $(VENV)/ready  ## ratios against baselines in the same run: perceive, vision, streaming, training, augmenting, rendering, annotating
+bench: $(VENV)/ready  ## ratios against baselines in the same run: perceive, vision, streaming, training, augmenting, rendering, annotating, scaling
 	$(PY) -m tests.bench.perceive
 	$(PY) -m tests.bench.vision
 	$(PY) -m tests.bench.streaming
@@ -200,6 +209,7 @@ bench: $(VENV)/ready  ## ratios against baselines in the same run: perceive, vis
 	$(PY) -m tests.bench.augmenting
 	$(PY) -m tests.bench.rendering
 	$(PY) -m tests.bench.annotating
+	$(PY) -m tests.bench.scaling
 
 clean:  ## remove out/demo, out/tiny, caches and the virtual environment
 	rm -rf out/demo out/tiny $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

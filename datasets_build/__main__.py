@@ -22,7 +22,7 @@ from datasets_build.core.worker import NO_SPACE
 from datasets_build.formats.export import FORMATS
 from datasets_build.formats.export import export as export_dataset
 from datasets_build.formats.format import Options
-from datasets_build.formats.forms import FORMS
+from datasets_build.formats.forms import FORMS, TIMED
 from datasets_build.formats.hf import push_to_hub
 from datasets_build.formats.importing import ImportConfig, form_of, import_again, import_file, unit_of
 from datasets_build.formats.loss import Losses
@@ -31,6 +31,7 @@ from datasets_build.formats.verify import check_export
 from datasets_build.perception.perceive import perceive as perceive_stage
 from datasets_build.report.build import build_report
 from datasets_build.report.show import show as show_folder
+from datasets_build.run import EngineName, open_engine
 from datasets_build.settings import Settings
 from datasets_build.sources.demo import collect_demo_videos
 from datasets_build.sources.index import build_index
@@ -44,7 +45,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Raw video to records: index, perceive, build, check, report.",
 )
-_WORKERS = min(8, os.cpu_count() or 1)
 _TOOLS = ("av", "decord", "torchcodec", "scenedetect-headless", "open-clip-torch", "datasets", "pyarrow", "pydantic")
 
 
@@ -64,7 +64,14 @@ ConfigOption = Annotated[
     Path | None, typer.Option("--config", "-c", parser=_path, help="YAML file with a section per stage.")
 ]
 WorkersOption = Annotated[
-    int, typer.Option("--workers", "-w", min=1, help="Worker processes; any number gives the same bytes.")
+    int | None,
+    typer.Option(
+        "--workers", "-w", min=1, help="Worker processes, up to 8 or all of a cluster; any number gives the same bytes."
+    ),
+]
+EngineOption = Annotated[
+    EngineName,
+    typer.Option("--engine", help="Where workers run: here, or on a Ray cluster (RAY_ADDRESS); the same bytes."),
 ]
 ForceOption = Annotated[bool, typer.Option("--force", help="Rebuild a stage that is there, whatever made it.")]
 
@@ -133,13 +140,14 @@ def index(
     out: Annotated[Path, typer.Option("--out", "-o", parser=_path, help="The output folder.")],
     overrides: Overrides = None,
     config: ConfigOption = None,
-    workers: WorkersOption = _WORKERS,
+    workers: WorkersOption = None,
+    engine: EngineOption = "local",
     force: ForceOption = False,
 ) -> None:
     """Find videos and sidecars; hash, probe, and index every frame's presentation time."""
     settings = _settings("index", config, overrides, "index")
-    with output_folder(out):
-        _say(build_index(videos, out, settings.index, workers=workers, force=force))
+    with output_folder(out), open_engine(engine, out, workers) as where:
+        _say(build_index(videos, out, settings.index, engine=where, force=force))
 
 
 @app.command()
@@ -147,13 +155,14 @@ def perceive(
     out: OutArgument,
     overrides: Overrides = None,
     config: ConfigOption = None,
-    workers: WorkersOption = _WORKERS,
+    workers: WorkersOption = None,
+    engine: EngineOption = "local",
     force: ForceOption = False,
 ) -> None:
     """Decode every video once: shots, signals, keyframes."""
     settings = _settings("perceive", config, overrides, "perceive")
-    with output_folder(_existing(out)):
-        _say(perceive_stage(out, settings.perceive, workers=workers, force=force))
+    with output_folder(_existing(out)), open_engine(engine, out, workers) as where:
+        _say(perceive_stage(out, settings.perceive, engine=where, force=force))
 
 
 @app.command()
@@ -231,7 +240,14 @@ def report(out: OutArgument, overrides: Overrides = None, config: ConfigOption =
 @app.command("import")
 def import_(
     file: Annotated[Path, typer.Argument(metavar="FILE", parser=_path, help="A file of the format.")],
-    form: Annotated[str, typer.Option("--format", "-f", help=f"One of {', '.join(FORMS)}.")],
+    form: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            "-f",
+            help=f"One of {', '.join(FORMS)}; of {', '.join(TIMED)}, which hold no times, the folder of an export.",
+        ),
+    ],
     videos: Annotated[Path, typer.Option("--videos", parser=_path, help="The folder of the videos it is about.")],
     out: Annotated[Path, typer.Option("--out", "-o", parser=_path, help="The output folder.")],
     overrides: Overrides = None,
@@ -240,7 +256,8 @@ def import_(
     ] = "",
     fps: Annotated[str, typer.Option("--fps", help="The grid whose steps --time-unit frame counts.")] = "1",
     config: ConfigOption = None,
-    workers: WorkersOption = _WORKERS,
+    workers: WorkersOption = None,
+    engine: EngineOption = "local",
     force: ForceOption = False,
 ) -> None:
     """Index a folder of videos, and make the records of a foreign file about them; docs/formats.md has each."""
@@ -248,7 +265,8 @@ def import_(
     how = ImportConfig(format=form, unit=time_unit, fps=fps)
     form_of(how), unit_of(how)
     with output_folder(out):
-        _say(build_index(videos, out, settings.index, workers=workers))
+        with open_engine(engine, out, workers) as where:
+            _say(build_index(videos, out, settings.index, engine=where))
         for stage in import_file(file, out, how, force=force):
             _say(stage)
 

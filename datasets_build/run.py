@@ -1,85 +1,60 @@
-"""Run one function over many videos in killable worker processes."""
+"""Run one function over many videos in killable worker processes: of this machine, or of a Ray cluster."""
 
 from __future__ import annotations
 
-import time
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from multiprocessing.connection import wait
-from typing import Generic, TypeVar
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Literal, Protocol, TypeVar
 
-from datasets_build.core.worker import Worker, WorkerError
+from datasets_build.engines.local import open_local
+from datasets_build.engines.outcome import Outcome, no_extra
+from datasets_build.engines.ray import open_ray
 
 I = TypeVar("I")  # noqa: E741 - the item type
 O = TypeVar("O")  # noqa: E741 - the outcome type
+EngineName = Literal["local", "ray"]
 
 
-# Arrow's own pool keeps what it frees, so a long video would leave a worker larger than a short one.
-ENVIRONMENT = {"ARROW_DEFAULT_MEMORY_POOL": "system"}
+class Engine(Protocol):
+    """Where the processes are that do the work; which one it is changes no byte of what comes out."""
+
+    def require(self, paths: Sequence[Path]) -> None:
+        """Prove that whoever works will read these files as they are here. Raises DataError where one does not."""
+        ...
+
+    def run_each(
+        self,
+        function: Callable[[I], O],
+        items: Sequence[I],
+        *,
+        deadline_s: float,
+        extra_s: Callable[[I], float] = no_extra,
+    ) -> Iterator[Outcome[I, O]]:
+        """Call `function(item)` for every item, each in a worker process, and yield outcomes as they end.
+
+        A call that crashes its process or outlives `deadline_s + extra_s(item)` yields an `Outcome` with an error; the
+        others go on. The order of outcomes depends on timing: callers that write must key by item, not by arrival.
+        A call may be made twice where a machine is lost, so what it writes must come whole or not at all.
+        """
+        ...
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome(Generic[I, O]):
-    """What became of one item: a value, or the error that ended its call."""
-
-    item: I
-    value: O | None
-    error: WorkerError | None
+_ENGINES: Mapping[EngineName, Callable[[Path, int | None], AbstractContextManager[Engine]]] = {
+    "local": open_local,
+    "ray": open_ray,
+}
 
 
-def no_extra(_item: object) -> float:
-    """The same deadline for every item."""
-    return 0.0
+def open_engine(name: EngineName, out: Path, workers: int | None = None) -> AbstractContextManager[Engine]:
+    """The engine of that name, held for a stage that writes to OUT.
 
+    Args:
+        name: `local`, or `ray`: the cluster that RAY_ADDRESS names, or that runs on this machine.
+        out: the output folder, held by `output_folder`; every machine at work must see it.
+        workers: how many calls run at a time; None: what the machine or the cluster has room for.
 
-def run_each(
-    function: Callable[[I], O],
-    items: Sequence[I],
-    *,
-    workers: int,
-    deadline_s: float,
-    extra_s: Callable[[I], float] = no_extra,
-) -> Iterator[Outcome[I, O]]:
-    """Call `function(item)` for every item in up to `workers` processes and yield outcomes as they end.
-
-    A call that crashes its process or outlives `deadline_s + extra_s(item)` yields an `Outcome` with an error; the
-    others go on.     The order of outcomes depends on timing: callers that write must key by item, not by arrival.
+    Raises:
+        DataError: the cluster or its package is not there, or one of its nodes cannot take part; nothing was begun.
     """
-    waiting = deque(items)
-    idle = [Worker(environment=ENVIRONMENT) for _ in range(max(1, min(workers, len(items))))]
-    busy: dict[Worker, I] = {}
-    limits: dict[Worker, float] = {}
-    try:
-        while waiting or busy:
-            while waiting and idle:
-                worker, item = idle.pop(), waiting.popleft()
-                worker.submit(function, item)
-                limits[worker] = deadline_s + extra_s(item)
-                worker.deadline_at = time.monotonic() + limits[worker]
-                busy[worker] = item
-            for worker in _ended(list(busy)):
-                item = busy.pop(worker)
-                idle.append(worker)
-                yield _outcome(worker, item, limits[worker])
-    finally:
-        for worker in [*idle, *busy]:
-            worker.close()
-
-
-def _ended(workers: Sequence[Worker]) -> list[Worker]:
-    soonest = min(worker.deadline_at for worker in workers)
-    ready = wait([worker.pipe for worker in workers], timeout=max(0.0, soonest - time.monotonic()))
-    now = time.monotonic()
-    return [worker for worker in workers if worker.pipe in ready or worker.deadline_at <= now]
-
-
-def _outcome(worker: Worker, item: I, deadline_s: float) -> Outcome[I, O]:
-    try:
-        # The result is there or the deadline has passed: nothing to wait for.
-        value: O = worker.collect(0.0)  # type: ignore[assignment]  # the child ran the function, so this is its O
-    except WorkerError as error:
-        if error.kind == "deadline":
-            error = WorkerError("deadline", f"no result within {deadline_s:g} s")
-        return Outcome(item, None, error)
-    return Outcome(item, value, None)
+    return _ENGINES[name](out, workers)

@@ -67,6 +67,21 @@ def test_any_folder_name_reaches_the_program(project, name):
     assert folder.name in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("words", "how", "installs"),
+    [
+        (["WORKERS=3"], "--engine local --workers 3 ", False),
+        (["ENGINE=ray"], "--engine ray  ", True),
+        (["ENGINE=ray", "WORKERS=3"], "--engine ray --workers 3 ", True),
+    ],
+)
+def test_the_engine_and_its_workers_reach_both_stages(project, words, how, installs):
+    planned = make(project, "-n", "data", "VIDEOS=clips", *words).stdout.splitlines()
+    assert [line.split()[3] for line in planned if how in line] == ["index", "perceive"]
+    # A cluster needs its package, which has as many workers as it has processors where nobody says otherwise.
+    assert any("'.[ray]'" in line for line in planned) == installs
+
+
 def test_an_empty_output_is_refused(project):
     (project / "clips").mkdir()
     done = make(project, "data", "VIDEOS=clips", "OUT=")

@@ -32,6 +32,8 @@ from datasets_build.core.files import (
 from datasets_build.core.records import SCHEMA_VERSION, Json, Reject
 
 STAGES = ("index", "perceive", "import", "events", "streaming_qa", "frame_events", "dialogue", "augment")
+# What a run on many machines leaves in OUT while it runs.
+NODES = ".nodes"
 _PACKAGE = Path(__file__).resolve().parent.parent
 _REBUILD = "use another OUT, or rebuild it with --force (make: FORCE=1)"
 
@@ -106,6 +108,8 @@ def output_folder(out: Path) -> Iterator[Path]:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise StageError(f"{out}: another run is writing here; wait for it or stop it") from None
+        # The rest of a run that was killed.
+        shutil.rmtree(out / NODES, ignore_errors=True)
         yield out
     finally:
         os.close(handle)

@@ -38,6 +38,9 @@ class WorkerError(RuntimeError):
         self.kind: Failure = kind
         self.detail = detail
 
+    def __reduce__(self) -> tuple[type[WorkerError], tuple[Failure, str]]:
+        return WorkerError, (self.kind, self.detail)
+
 
 class Worker:
     """One child process that runs one call at a time.

@@ -8,6 +8,7 @@ import tarfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 
@@ -20,10 +21,15 @@ from datasets_build.formats.samples import IMAGE
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """A message: `role` is user, assistant or system in every format, `content` has `<image>` tags."""
+    """A message: `role` is user, assistant or system in every format, `content` has `<image>` tags.
+
+    `learn` and `weight` say what the loss does with it, where the format does.
+    """
 
     role: str
     content: str
+    learn: bool = True
+    weight: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +80,16 @@ def _bytes(path: Path) -> bytes | None:
 
 
 def _messages(row: dict[str, Json]) -> tuple[Said, ...]:
-    return tuple(Said(each["role"], each["content"]) for each in row["messages"])  # type: ignore[union-attr,call-overload,index,arg-type]  # a foreign row, whose errors are caught
+    return tuple(
+        _said(each, each["content"])  # type: ignore[arg-type,index,call-overload]  # a foreign row, whose errors are caught
+        for each in row["messages"]  # type: ignore[union-attr]  # as above
+    )
+
+
+def _said(each: Mapping[str, Any], content: str) -> Said:
+    """A message with the loss that ms-swift (`loss`, `loss_scale`) or our own rows (`learn`, `weight`) name."""
+    learn, weight = each.get("learn", each.get("loss")), each.get("weight", each.get("loss_scale"))
+    return Said(each["role"], content, True if learn is None else learn, 1.0 if weight is None else weight)
 
 
 def _conversations(row: dict[str, Json]) -> tuple[Said, ...]:
@@ -99,7 +114,7 @@ def _parquet(folder: Path, split: str) -> Iterator[ForeignRow]:
         with pq.ParquetFile(path) as source:
             for batch in source.iter_batches(batch_size=16, columns=["id", "messages", "images"]):
                 for row in batch.to_pylist():
-                    messages = tuple(Said(each["role"], _text(each["content"])) for each in row["messages"])
+                    messages = tuple(_said(each, _text(each["content"])) for each in row["messages"])
                     images = tuple(image["bytes"] for image in row["images"])
                     where = f"{DATA}/{path.name}:{number}"
                     yield ForeignRow(where=where, id=row["id"], messages=messages, images=images)

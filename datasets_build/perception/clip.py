@@ -129,11 +129,16 @@ def describe_encoder(config: ClipConfig) -> Embedder:
     return load_encoder(config).embedder
 
 
-def weights_digest(config: ClipConfig) -> str:
-    """What the weights are, for a stage's fingerprint: a file's hash, or the name that the hub resolves."""
+def weights_files(config: ClipConfig) -> list[Path]:
+    """The files of weights that lie here; none where the hub has them."""
     paths = [Path(config.weights)] if config.weights else []
     if config.model.startswith("local-dir:"):
         folder = Path(config.model.removeprefix("local-dir:"))
-        paths = sorted(path for path in folder.rglob("*") if path.is_file())
-    hashes = [sha256_file(path) for path in paths if path.is_file()]
+        paths = sorted(folder.rglob("*"))
+    return [path for path in paths if path.is_file()]
+
+
+def weights_digest(config: ClipConfig) -> str:
+    """What the weights are, for a stage's fingerprint: a file's hash, or the name that the hub resolves."""
+    hashes = [sha256_file(path) for path in weights_files(config)]
     return ",".join(digest[:16] for digest in hashes) or f"{config.model}/{config.weights}"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import shutil
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,12 +23,20 @@ from datasets_build.core.records import Keyframe, Reject, Shot, Signals, Video
 from datasets_build.core.stage import Fingerprint, Stage, code_digest, collect_rejects, stage_digest
 from datasets_build.core.table import concat_tables, count_rows
 from datasets_build.core.worker import Worker, WorkerError
-from datasets_build.perception.clip import ClipConfig, Encoder, describe_encoder, load_encoder, weights_digest
+from datasets_build.engines.outcome import Outcome
+from datasets_build.perception.clip import (
+    ClipConfig,
+    Encoder,
+    describe_encoder,
+    load_encoder,
+    weights_digest,
+    weights_files,
+)
 from datasets_build.perception.keyframes import KeyframesConfig
 from datasets_build.perception.scan import ScanPlan, scan_video
 from datasets_build.perception.shots import ShotsConfig
 from datasets_build.perception.signals import SignalsConfig
-from datasets_build.run import Outcome, run_each
+from datasets_build.run import Engine
 
 log = logging.getLogger(__name__)
 DecoderName = Literal["pyav", "decord", "torchcodec"]
@@ -76,17 +86,30 @@ def _encoder(config: ClipConfig) -> Encoder:
 
 
 def perceive_one(task: Task) -> None:
-    """Scan one video into `task.to`; runs in a worker process. Raises VideoError."""
-    shutil.rmtree(task.to, ignore_errors=True)
-    task.to.mkdir(parents=True)
+    """Scan one video into `task.to`, which is there when it is whole; runs in a worker process. Raises VideoError."""
+    # In a folder of its own: what still runs on a node that was given up may meet its successor.
+    aside = task.to.with_name(f"{task.to.name}.{uuid.uuid4().hex}")
+    aside.mkdir(parents=True)
+    try:
+        _scan_into(aside, task)
+        aside.rename(task.to)
+    except OSError as error:
+        # Another was whole first, of the same bytes.
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _scan_into(folder: Path, task: Task) -> None:
     config = task.config
     plan = ScanPlan(config.shots, config.signals, config.keyframes, config.analysis_side, task.decoder)
     path = video_path(task.out, task.video)
     clock = clock_of(task.out, task.video)
-    scan_video(path, task.video, clock, plan=plan, encoder=_encoder(config.clip), to=task.to)
+    scan_video(path, task.video, clock, plan=plan, encoder=_encoder(config.clip), to=folder)
 
 
-def perceive(out: Path, config: PerceiveConfig, *, workers: int, force: bool = False) -> Stage:
+def perceive(out: Path, config: PerceiveConfig, *, engine: Engine, force: bool = False) -> Stage:
     """Make `OUT/perceive` from `OUT/index`: shots, signals and keyframes of every video.
 
     Raises:
@@ -103,8 +126,9 @@ def perceive(out: Path, config: PerceiveConfig, *, workers: int, force: bool = F
         videos = read_videos(out)
         if not videos:
             raise DataError(f"{out}: the index holds no video that can be used; see {out}/rejects.jsonl")
-        _refuse_changed(out, videos, workers=workers)
-        rejects = _scan_all(stage, videos, config, workers=workers)
+        engine.require(weights_files(config.clip))
+        _refuse_changed(out, videos, engine=engine)
+        rejects = _scan_all(stage, videos, config, engine=engine)
         _publish(stage, videos, rejects)
     collect_rejects(out)
     return stage
@@ -125,7 +149,7 @@ def _announce_encoder(config: ClipConfig) -> None:
     log.info("keyframes are chosen by CLIP %s, weights %s", embedder.name, (embedder.weights_sha256 or "")[:16])
 
 
-def _refuse_changed(out: Path, videos: Sequence[Video], *, workers: int) -> None:
+def _refuse_changed(out: Path, videos: Sequence[Video], *, engine: Engine) -> None:
     """Stop before anything is written when a file is not the one that was indexed: that is no fault of a decoder.
 
     Raises:
@@ -136,7 +160,8 @@ def _refuse_changed(out: Path, videos: Sequence[Video], *, workers: int) -> None
         for needed in (path, out / "index" / video.pts_index):
             if not needed.is_file():
                 raise DataError(f"{needed}: is gone; put it back, or repeat the index stage with --force")
-    outcomes = run_each(sha256_file, list(paths), workers=workers, deadline_s=_HASH_S)
+    engine.require(list(paths))
+    outcomes = engine.run_each(sha256_file, list(paths), deadline_s=_HASH_S)
     for outcome in track(outcomes, total=len(paths), label="compare with the index"):
         # A hash that a dead worker owes is taken here: nothing but reading can go wrong with it.
         found = sha256_file(outcome.item) if outcome.error else outcome.value
@@ -144,12 +169,15 @@ def _refuse_changed(out: Path, videos: Sequence[Video], *, workers: int) -> None
             raise DataError(f"{outcome.item}: has changed since it was indexed; repeat the index stage with --force")
 
 
-def _scan_all(stage: Stage, videos: Sequence[Video], config: PerceiveConfig, *, workers: int) -> list[Reject]:
+def _scan_all(stage: Stage, videos: Sequence[Video], config: PerceiveConfig, *, engine: Engine) -> list[Reject]:
     parts = stage.work / "parts"
     parts.mkdir(exist_ok=True)
-    failures = _scan(stage, videos, config, decoder=config.decoder, workers=workers)
+    for rest in parts.glob(".*"):
+        # Of a run that was killed.
+        shutil.rmtree(rest)
+    failures = _scan(stage, videos, config, decoder=config.decoder, engine=engine)
     retry = [video for video in videos if video.id in failures]
-    again = _scan(stage, retry, config, decoder=config.fallback, workers=workers) if retry else {}
+    again = _scan(stage, retry, config, decoder=config.fallback, engine=engine) if retry else {}
     rejects = []
     for video in retry:
         kept = video.id not in again
@@ -161,7 +189,7 @@ def _scan_all(stage: Stage, videos: Sequence[Video], config: PerceiveConfig, *, 
 
 
 def _scan(
-    stage: Stage, videos: Sequence[Video], config: PerceiveConfig, *, decoder: DecoderName, workers: int
+    stage: Stage, videos: Sequence[Video], config: PerceiveConfig, *, decoder: DecoderName, engine: Engine
 ) -> dict[str, WorkerError]:
     """Scan what has no part of this decoder yet; returns the error of each video that failed."""
     parts = stage.work / "parts"
@@ -171,7 +199,7 @@ def _scan(
         if not (parts / f"{video.id}.{decoder}").exists()
     ]
     failures = {}
-    outcomes = run_each(perceive_one, tasks, workers=workers, deadline_s=config.deadline_s, extra_s=_extra_s)
+    outcomes = engine.run_each(perceive_one, tasks, deadline_s=config.deadline_s, extra_s=_extra_s)
     for outcome in track(outcomes, total=len(tasks), label=f"perceive ({decoder})"):
         error = _settle(outcome, parts / f"{outcome.item.video.id}.{decoder}")
         if error is not None:
@@ -188,7 +216,8 @@ def _settle(outcome: Outcome[Task, None], part: Path) -> WorkerError | None:
     if outcome.error is None:
         task.to.replace(part)
         return None
-    shutil.rmtree(task.to, ignore_errors=True)
+    for rest in task.to.parent.glob(f"{task.to.name}*"):
+        shutil.rmtree(rest, ignore_errors=True)
     log.warning("%s: %s %s: %s", task.video.uri, task.decoder, outcome.error.kind, outcome.error.detail)
     return outcome.error
 

@@ -25,7 +25,7 @@ from datasets_build.core.progress import tool_versions, track
 from datasets_build.core.records import Annotation, Json, Reject, Video
 from datasets_build.core.stage import STAGES, Fingerprint, Stage, StageError, code_digest, collect_rejects
 from datasets_build.core.table import write_table
-from datasets_build.run import run_each
+from datasets_build.run import Engine
 from datasets_build.sources.annotations import Annotations
 from datasets_build.sources.corpus import (
     CorpusFile,
@@ -99,14 +99,14 @@ class Corpus:
     told: tuple[CorpusFile, ...] = ()
 
 
-def build_index(videos: Path, out: Path, config: IndexConfig, *, workers: int, force: bool = False) -> Stage:
+def build_index(videos: Path, out: Path, config: IndexConfig, *, engine: Engine, force: bool = False) -> Stage:
     """Make `OUT/index`: videos, their annotations, and every frame's presentation time.
 
     Args:
         videos: a folder tree of video files, or one video file.
         out: the output folder, held by `output_folder`.
         config: settings.
-        workers: worker processes; any number gives the same bytes.
+        engine: where the work is done; any gives the same bytes.
         force: rebuild over an index of other settings or inputs.
 
     Raises:
@@ -116,13 +116,13 @@ def build_index(videos: Path, out: Path, config: IndexConfig, *, workers: int, f
     _refuse_our_own(videos, out)
     if config.source == "world":
         draw_world(videos, config.world)
-    corpus = read_corpus(list_folder(videos, config.folder, skip=out), config, workers=workers)
+    corpus = read_corpus(list_folder(videos, config.folder, skip=out), config, engine=engine)
     stage = _open_stage(out, corpus, config, force=force)
     if not stage.done:
         # A file that is not of its corpus is told before hours of decoding.
         readings = [read_corpus_file(told) for told in corpus.told]
-        _probe_all(stage, corpus, config, workers=workers)
-        _try_decoders(stage, corpus, config, workers=workers)
+        _probe_all(stage, corpus, config, engine=engine)
+        _try_decoders(stage, corpus, config, engine=engine)
         _publish(stage, corpus, readings, config)
     collect_rejects(out)
     _enforce_limit(stage, config)
@@ -137,17 +137,17 @@ def _refuse_our_own(videos: Path, out: Path) -> None:
             raise DataError(f"{videos}: lies in {out / name}, which the {name} stage writes; move the videos elsewhere")
 
 
-def read_corpus(listing: Listing, config: IndexConfig, *, workers: int) -> Corpus:
+def read_corpus(listing: Listing, config: IndexConfig, *, engine: Engine) -> Corpus:
     """Hash every video and sidecar of a listing in worker processes, and the files of the corpora."""
     told = identify(config.corpora)
     listing = _without(listing, told)
     files: list[VideoFile | SidecarFile] = [*listing.videos, *listing.sidecars]
     uris = {file.path: file.uri for file in files}
     contents: dict[str, Content | Refusal] = {}
-    outcomes = run_each(
+    engine.require(list(uris))
+    outcomes = engine.run_each(
         digest,
         list(uris),
-        workers=workers,
         deadline_s=config.deadline_s,
         extra_s=lambda path: _extra_s(path, config),
     )
@@ -204,7 +204,7 @@ def _open_stage(out: Path, corpus: Corpus, config: IndexConfig, *, force: bool) 
         "digest": hashlib.blake2b(content, digest_size=10).hexdigest(),
     }
     inputs |= {f"corpora.{number}": told.fingerprint for number, told in enumerate(corpus.told)}
-    code = code_digest("sources", "video.py", "decoders", "run.py")
+    code = code_digest("sources", "video.py", "decoders", "run.py", "engines/local.py")
     fields = Fingerprint.of(config, code=code, inputs=inputs).fields
     # What changes no byte of the output asks for no rebuild; corpora are told by their content, not by where they lie.
     idle = ("config.reject_limit", "config.corpora", *([] if config.source == "world" else ["config.world."]))
@@ -242,13 +242,12 @@ def _part(stage: Stage, source: Source, kind: str) -> Path:
     return stage.work / "parts" / f"{source.id}.{kind}"
 
 
-def _probe_all(stage: Stage, corpus: Corpus, config: IndexConfig, *, workers: int) -> None:
+def _probe_all(stage: Stage, corpus: Corpus, config: IndexConfig, *, engine: Engine) -> None:
     (stage.work / "parts").mkdir(exist_ok=True)
     missing = [source for source in corpus.sources if not _part(stage, source, "json").exists()]
-    outcomes = run_each(
+    outcomes = engine.run_each(
         examine,
         missing,
-        workers=workers,
         deadline_s=config.deadline_s,
         extra_s=lambda source: config.deadline_per_mb_s * source.content.size / _MB,
     )
@@ -271,7 +270,7 @@ def _finding(stage: Stage, source: Source) -> Finding:
     return Finding.model_validate_json(_part(stage, source, "json").read_bytes())
 
 
-def _try_decoders(stage: Stage, corpus: Corpus, config: IndexConfig, *, workers: int) -> None:
+def _try_decoders(stage: Stage, corpus: Corpus, config: IndexConfig, *, engine: Engine) -> None:
     for name in config.check_decoders:
         checks = []
         for source in corpus.sources:
@@ -279,10 +278,9 @@ def _try_decoders(stage: Stage, corpus: Corpus, config: IndexConfig, *, workers:
             if video is not None and not _part(stage, source, name).exists():
                 pts = _part(stage, source, "npy")
                 checks.append(Check(source, video, pts, name, config.decoder_deadline_s))
-        outcomes = run_each(
+        outcomes = engine.run_each(
             try_decoder,
             checks,
-            workers=workers,
             deadline_s=config.deadline_s,
             extra_s=lambda check: config.deadline_per_mb_s * check.source.content.size / _MB,
         )

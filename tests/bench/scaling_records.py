@@ -1,11 +1,13 @@
 """A finished index and perceive of as many videos as asked for, written as they are drawn: records only, no film.
 
-Every video is drawn from its own number, so that the first thousand of a folder of 100,000 are a folder of a thousand.
+`python -m tests.bench.scaling_records OUT VIDEOS` writes them. Every video is drawn from its own
+number, so that the first thousand of a folder of 100,000 are a folder of a thousand.
 """
 
 from __future__ import annotations
 
 import random
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from fractions import Fraction
@@ -87,3 +89,7 @@ def write_records(out: Path, videos: int, *, seed: int = 0) -> Path:
     index.commit(rejects=[], counts={"videos": videos, "annotations": writers[Annotation].n_rows}, tools={})
     perceive.commit(rejects=[], counts={"videos": videos, "shots": writers[Shot].n_rows}, tools={})
     return out
+
+
+if __name__ == "__main__":
+    write_records(Path(sys.argv[1]), int(sys.argv[2]))

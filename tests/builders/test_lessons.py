@@ -13,6 +13,7 @@ from datasets_build.core.config import load_config
 from datasets_build.core.layout import read_videos, table_path, video_path
 from datasets_build.core.records import Dialogue, Event, Shot, StreamingQA
 from datasets_build.core.table import read_table
+from datasets_build.engines.local import Local
 from datasets_build.perception.perceive import perceive
 from datasets_build.settings import Settings
 from datasets_build.sources.index import build_index
@@ -133,8 +134,8 @@ def test_from_pixels_to_the_check(tmp_path):
     """All stages on drawn videos: every cut is found and nothing else, and no law is broken."""
     config = LESSONS.index.model_copy(update={"world": LESSONS.index.world.model_copy(update={"videos": 4})})
     out = tmp_path / "out"
-    build_index(tmp_path / "videos", out, config, workers=2)
-    perceive(out, LESSONS.perceive, workers=2)
+    build_index(tmp_path / "videos", out, config, engine=Local(2))
+    perceive(out, LESSONS.perceive, engine=Local(2))
     build(out)
     assert run_checks(out, CheckConfig()).broken == 0
     shots: dict[str, list[int]] = {}

@@ -39,8 +39,8 @@ TEMPLATE = (
 )
 
 
-def environment(folder, name):
-    """The interpreter of a package's environment, made where there is none."""
+def environment(folder, name, packages):
+    """The interpreter of an environment with some packages beside ours, made where there is none."""
     home = folder / name
     python = home / "bin" / "python"
     if not (home / "made").exists():
@@ -50,7 +50,7 @@ def environment(folder, name):
             check=True, capture_output=True, text=True,
         ).stdout.strip()  # fmt: skip
         (Path(site) / "base.pth").write_text(sysconfig.get_path("purelib") + "\n")
-        subprocess.run([str(python), "-m", "pip", "install", "--quiet", *PACKAGES[name]], check=True)
+        subprocess.run([str(python), "-m", "pip", "install", "--quiet", *packages], check=True)
         (home / "made").touch()
     return python
 
@@ -118,7 +118,7 @@ def differences(name, exported, found):
 
 def compare(name, envs, out, scratch):
     """Differences over the datasets and layouts of an export in a package; how many rows were compared."""
-    python, wrong, count = environment(envs, name), [], 0
+    python, wrong, count = environment(envs, name, PACKAGES[name]), [], 0
     for dataset, layout in (("dialogue", "steps"), ("streaming_qa", "turns"), ("frame_events", "turns")):
         to = scratch / f"{name}-{dataset}"
         export(out / dataset, name, to, Options(fps="1", layout=layout))

@@ -20,6 +20,7 @@ from datasets_build.core.layout import read_videos, table_path
 from datasets_build.core.records import Annotation, Dialogue, Event, StreamingQA
 from datasets_build.core.stage import Stage, StageError, output_folder
 from datasets_build.core.table import read_table
+from datasets_build.engines.local import Local
 from datasets_build.perception.perceive import PerceiveConfig, perceive
 from datasets_build.sources.index import IndexConfig, build_index
 from tests.drawn import VideoSpec, draw_video
@@ -36,7 +37,7 @@ def draw(folder: Path, name: str, *, seconds: str) -> Path:
 def indexed(videos: Path, out: Path, corpora: str, *more: str, force: bool = False) -> Stage:
     config = load_config(IndexConfig, None, [f"corpora={corpora}", "check_decoders=[]", *more])
     with output_folder(out):
-        return build_index(videos, out, config, workers=1, force=force)
+        return build_index(videos, out, config, engine=Local(1), force=force)
 
 
 def annotations(out: Path) -> list[Annotation]:
@@ -113,7 +114,7 @@ def test_a_yaml_names_corpora_beside_it(videos, tmp_path):
         "check_decoders: []\ncorpora:\n  - {format: activitynet, file: val_1.json, split: validation}\n",
     )
     with output_folder(tmp_path / "out"):
-        build_index(videos, tmp_path / "out", load_config(IndexConfig, yaml), workers=1)
+        build_index(videos, tmp_path / "out", load_config(IndexConfig, yaml), engine=Local(1))
     assert len(annotations(tmp_path / "out")) == 2
     assert [video.split for video in read_videos(tmp_path / "out")] == ["validation"]
 
@@ -205,7 +206,7 @@ def test_builders_make_data_of_a_row_and_checks_find_it_whole(real_data, tmp_pat
     out = tmp_path / "out"
     indexed(folder, out, corpora(real_data))
     with output_folder(out):
-        perceive(out, PerceiveConfig(), workers=1)
+        perceive(out, PerceiveConfig(), engine=Local(1))
         # Only what is told: a drawn number a frame is all shots and movement.
         build_events(out, EventsConfig(signals=False))
         build_streaming_qa(out, StreamingQAConfig())

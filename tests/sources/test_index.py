@@ -14,6 +14,7 @@ from datasets_build.core.layout import clock_of, read_videos, table_path, video_
 from datasets_build.core.records import Annotation, Reject, Video
 from datasets_build.core.stage import Stage, StageError, output_folder
 from datasets_build.core.table import read_table
+from datasets_build.engines.local import Local
 from datasets_build.sources import index
 from datasets_build.sources.folder import FolderConfig, LicenceRule
 from datasets_build.sources.index import IndexConfig, build_index
@@ -29,7 +30,7 @@ QUICK = IndexConfig(check_decoders=())
 
 def run(videos: Path, out: Path, config: IndexConfig = QUICK, *, workers: int = 1, force: bool = False) -> Stage:
     with output_folder(out):
-        return build_index(videos, out, config, workers=workers, force=force)
+        return build_index(videos, out, config, engine=Local(workers), force=force)
 
 
 def tree(folder: Path) -> dict[str, bytes]:

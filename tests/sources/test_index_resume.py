@@ -11,6 +11,7 @@ import pytest
 
 from datasets_build.core.layout import read_videos
 from datasets_build.core.stage import output_folder
+from datasets_build.engines.local import Local
 from datasets_build.sources.index import IndexConfig, build_index
 from tests.drawn import VideoSpec, draw_video
 
@@ -30,7 +31,7 @@ def videos(tmp_path) -> Path:
 
 def run(videos: Path, out: Path) -> None:
     with output_folder(out):
-        build_index(videos, out, CONFIG, workers=2)
+        build_index(videos, out, CONFIG, engine=Local(2))
 
 
 def tree(folder: Path) -> dict[str, bytes]:
@@ -112,7 +113,7 @@ def test_killed_at_moments_of_chance_and_repeated_gives_the_same_bytes(videos, t
 @pytest.mark.slow
 def test_every_real_file_is_a_record_or_a_reject(real_data, tmp_path):
     with output_folder(tmp_path / "out"):
-        stage = build_index(real_data / "videos", tmp_path / "out", IndexConfig(check_decoders=()), workers=2)
+        stage = build_index(real_data / "videos", tmp_path / "out", IndexConfig(check_decoders=()), engine=Local(2))
     files = {path.name for path in (real_data / "videos").iterdir()}
     records = {video.uri: video for video in read_videos(tmp_path / "out")}
     left_out = files - records.keys()

@@ -1,0 +1,61 @@
+import os
+
+import psutil
+import pytest
+
+from datasets_build.engines.local import Local
+from datasets_build.run import open_engine
+from tests.engines.calls import FATES, PATIENCE_S, disk, fate, fates, longer, many, nothing
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_run_goes_on_past_crashes_hangs_and_errors(workers):
+    assert fates(Local(workers)) == [
+        ["crash-1", ["crashed", "the process ended with SIGSEGV: last words"]],
+        ["hang-1", ["deadline", "no result within 1 s"]],
+        ["large-1", "1000000 bytes"],
+        ["ok-1", 2],
+        ["ok-2", 2],
+        ["ok-3", 2],
+        ["raise-1", ["raised", "KeyError: 'x'"]],
+        ["refuse-1", ["raised", "a.mp4: not a video"]],
+    ]
+    assert len(FATES) == 8
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_no_more_begin_than_there_are_workers(workers):
+    assert many(Local(workers)) == [workers, [2 * item for item in range(60)]]
+
+
+def test_an_item_may_have_a_longer_deadline():
+    assert longer(Local(1)) == [1.0]
+
+
+def test_nothing_to_do_is_nothing():
+    assert nothing(Local(2)) == []
+
+
+def test_a_full_disk_is_nobodys_fault_but_stops_the_run():
+    assert disk(Local(1)) == "No space left on device"
+
+
+def test_leaving_early_kills_the_workers():
+    # Tests before this one may have left children of their own, as decoders that stay open.
+    others = psutil.Process().children()
+    run = Local(2).run_each(fate, ["ok-1", "hang-1"], deadline_s=PATIENCE_S)
+    next(run)
+    children = [child for child in psutil.Process().children() if child not in others]
+    assert len(children) == 2
+    run.close()
+    assert not any(child.is_running() for child in children)
+
+
+def test_it_is_opened_by_name(tmp_path):
+    with open_engine("local", tmp_path, 3) as engine:
+        assert engine == Local(3)
+        # Of files that are not there no worker of this machine need know.
+        engine.require([tmp_path / "gone"])
+    with open_engine("local", tmp_path) as engine:
+        assert engine == Local(min(8, os.cpu_count()))
+    assert list(tmp_path.iterdir()) == []
