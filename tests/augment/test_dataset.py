@@ -15,6 +15,7 @@ from augment.errors import AugmentError
 from augment.maker import Maker
 from augment.picture_settings import Colour, Noise
 from augment.settings import Concat, Crop, Freeze, Loop, Pipeline, Reverse, Skip, Speed
+from augment.source import Source
 from datasets_build.core.layout import read_videos
 from tests.augment.folders import applied, finished, maps_of, tree
 from tests.drawn import frame_number
@@ -165,7 +166,8 @@ def test_copies_are_those_of_the_maker(parent):
     """The seed rule: epoch and copy are one number."""
     data = AugmentedDataset(parent, Pipeline(seed=2, copies=3, operations=(Speed(), Crop(least=0.8))))
     data.set_epoch(4)
-    maker = Maker(pipeline=Pipeline(seed=2, operations=(Speed(), Crop(least=0.8))))
+    talk_rules = Source.open(parent).rules("dialogue")
+    maker = Maker(pipeline=Pipeline(seed=2, operations=(Speed(), Crop(least=0.8))), talk_rules=talk_rules)
     made = maker.make(data.clips[1], 4 * 3 + 2)
     item = data[1 * 3 + 2]
     assert item.copy == 14
