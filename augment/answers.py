@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import permutations
 
 from augment.untold import Untold
 from augment.wording import timely
@@ -21,8 +20,6 @@ from datasets_build.truth.words import Telling, answer_texts, texts_of, writer_o
 
 # A longer count stands without a list of what was counted.
 _LONGEST_LIST = 20
-# Wrong answers are looked for among so many other events.
-_MOST_WRONG = 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,44 +144,10 @@ def last_seen(asked: Asked) -> tuple[str, tuple[Evidence, ...]]:
     return _text(asked, due.told, first=True), tuple(_proof(asked, due))
 
 
-def wrong_texts(asked: Asked) -> list[str]:
-    """What could be said to a question and is not true: another number, verdict, event, look, place or order.
-
-    Raises:
-        CannotAskError: nothing can be said for certain then, or nobody finds words for it.
-    """
-    due = due_of(asked.task, asked.about, asked.ask_ns, asked.scene.grounds)
-    writer = writer_of(asked.words.written)
-    if isinstance(due, str) or writer is None:
-        raise CannotAskError("nobody finds wrong words for it")
-    true, tellings = true_texts(asked), _other_tellings(asked, due)
-    found = {text for telling in tellings for text in texts_of(writer, asked.task, asked.about, telling)}
-    return sorted(text for text in found - true if text)
-
-
-def _other_tellings(asked: Asked, due: Due) -> list[Telling]:
-    """What else than the truth could be told: another number, place or order, other events, or none."""
-    if due.number is not None:
-        return [Telling(number=number) for number in (due.number - 1, due.number + 1, due.number + 2) if number >= 0]
-    if due.place is not None:
-        return [Telling(place=place) for place in PLACES if place != due.place]
-    if asked.task == "order":
-        return [Telling(told) for told in permutations(due.told)]
-    facts = [fact for fact in asked.scene.grounds.by_id.values() if _may_be_meant(fact, asked, due)]
-    return [*(Telling([fact]) for fact in facts[:_MOST_WRONG]), *([Telling()] if due.told else [])]
-
-
 def _stalls(asked: Asked) -> bool:
     """Whether no new frame comes for long while it could be answered what happens now."""
     end_ns = asked.ask_ns + asked.scene.rules.window_ns
     return any(before < end_ns and after > asked.ask_ns for before, after in gaps(asked.scene.clock))
-
-
-def _may_be_meant(fact: Fact, asked: Asked, due: Due) -> bool:
-    """Whether somebody who errs may mean an event: it has been seen, and it is of the subject that is asked after."""
-    name = asked.about.subject
-    seen = fact.known_ns <= asked.ask_ns and fact not in due.told and fact.event.label != "video_start"
-    return seen and (name is None or asked.about.kind != "subject" or fact.event.subject == name)
 
 
 def true_texts(asked: Asked) -> frozenset[str]:

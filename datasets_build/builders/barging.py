@@ -25,9 +25,10 @@ def barge_in(talk: Talk, position: int, reach_ns: int) -> Outcome:
     outcome: Outcome = "nothing fits"
     for attempt in range(_TRIES):
         # People break into words; between two words only where no such instant is found.
-        outcome = _interrupt(talk, position, reach_ns, amid_word=attempt < _TRIES // 2)
-        if outcome == "done":
-            break
+        found = _interrupt(talk, position, reach_ns, amid_word=attempt < _TRIES // 2)
+        if found == "done":
+            return found
+        outcome = found if found == "no room" else outcome
     return outcome
 
 
