@@ -18,9 +18,9 @@ from datasets_build.core.records import SCHEMA_VERSION, Part
 
 R = TypeVar("R", bound=Part)
 ROWS_PER_GROUP = 1_000
-FEW_GROUPS = 100
+FEW_GROUPS = 32
 """So many row groups of a file are as they were written; behind them small ones are joined."""
-GROUP_BYTES, GROUP_PARTS = 4 << 20, 256
+GROUP_BYTES, GROUP_PARTS = 2 << 20, 256
 """How much of them is joined at most, as it lies in memory. A writer keeps some 25 KB of each row group to its end."""
 _KIND, _VERSION = b"streamvl.record", b"streamvl.schema_version"
 _SCALARS: dict[object, pa.DataType] = {
