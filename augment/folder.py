@@ -306,7 +306,8 @@ class _Writing:
         rows = {"streaming_qa": made.clip.questions, "dialogue": made.clip.dialogues}
         empty = [name for name, found in rows.items() if name in self.source.datasets and not found]
         if empty:
-            raise AugmentError(f"nothing is left for {' and '.join(empty)}")
+            why = next((f": {row.reason}" for row in made.left if row.code == "empty"), "")
+            raise AugmentError(f"nothing is left for {' and '.join(empty)}{why}")
         return made
 
     def _commit(self, publishers: dict[str, Publisher], counts: dict[str, int], rejects: Sequence[Reject]) -> None:

@@ -57,7 +57,7 @@ from datasets_build.core.records import (
 from datasets_build.core.stage import Fingerprint, Stage, code_digest, collect_rejects, stage_digest
 from datasets_build.core.table import write_table
 from datasets_build.core.views import frames_subset
-from datasets_build.teachers.choose import cache_folder, open_model, open_teacher
+from datasets_build.teachers.choose import cache_folder, keep_settings, open_model, open_teacher
 from datasets_build.teachers.interview import interview
 from datasets_build.teachers.reword import ModelTeacher
 from datasets_build.teachers.settings import TeachersConfig
@@ -120,6 +120,7 @@ def build_events(
     if not stage.done and model is None:
         _write_events(stage, config, None)
     elif not stage.done and model is not None:
+        keep_settings(out, teachers)
         with interview(model, cache_folder(out, teachers), attempts=teachers.attempts) as held:
             _write_events(stage, config, Asked(held, teachers))
     collect_rejects(out)

@@ -28,6 +28,8 @@ TABLES: dict[type[Record], str] = {
     Signals: "perceive/signals.parquet",
     Event: "events/events.parquet",
 }
+ANSWERS, TEACHERS = ".teachers", "teachers.yaml"
+"""In an output folder: what models answered, and the settings of those that worded it."""
 
 
 def table_path(out: Path, model: type[Record]) -> Path:

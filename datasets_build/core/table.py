@@ -18,10 +18,11 @@ from datasets_build.core.records import SCHEMA_VERSION, Part
 
 R = TypeVar("R", bound=Part)
 ROWS_PER_GROUP = 1_000
-FEW_GROUPS = 100
+FEW_GROUPS = 32
 """So many row groups of a file are as they were written; behind them small ones are joined."""
-GROUP_BYTES, GROUP_PARTS = 4 << 20, 256
+GROUP_BYTES, GROUP_PARTS = 2 << 20, 256
 """How much of them is joined at most, as it lies in memory. A writer keeps some 25 KB of each row group to its end."""
+_AT_ONCE = 100
 _KIND, _VERSION = b"streamvl.record", b"streamvl.schema_version"
 _SCALARS: dict[object, pa.DataType] = {
     int: pa.int64(),
@@ -84,8 +85,13 @@ class TableWriter:
 
     def write(self, rows: Sequence[Part]) -> None:
         """Write one row group; an empty sequence writes nothing."""
-        if rows:
-            self._add(pa.Table.from_pylist([row.model_dump() for row in rows], schema=self._schema))
+        # Rows as dictionaries take many times what they take in Arrow, so few of them are dictionaries at once.
+        parts = [self._table(rows[k : k + _AT_ONCE]) for k in range(0, len(rows), _AT_ONCE)]
+        if parts:
+            self._add(pa.concat_tables(parts).combine_chunks())
+
+    def _table(self, rows: Sequence[Part]) -> pa.Table:
+        return pa.Table.from_pylist([row.model_dump() for row in rows], schema=self._schema)
 
     def _add(self, table: pa.Table) -> None:
         self.n_rows += table.num_rows

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import tarfile
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,9 @@ from datasets_build.core.records import Json
 from datasets_build.formats.format import FormatError
 from datasets_build.formats.parquet import DATA
 from datasets_build.formats.samples import IMAGE
+
+_STAMP = re.compile(rf"^<(?:[\d.]+ seconds|\d+s-\d+s)>\n(?={IMAGE}$)", re.MULTILINE)
+"""The time before a frame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +108,11 @@ def _chats(folder: Path, split: str) -> Iterator[ForeignRow]:
     return _jsonl(folder, split, _messages)
 
 
+def _stamped(folder: Path, split: str) -> Iterator[ForeignRow]:
+    for row in _jsonl(folder, split, _messages):
+        yield replace(row, messages=tuple(replace(said, content=_STAMP.sub("", said.content)) for said in row.messages))
+
+
 def _humans(folder: Path, split: str) -> Iterator[ForeignRow]:
     return _jsonl(folder, split, _conversations)
 
@@ -149,4 +158,6 @@ ROWS: Mapping[str, Callable[[Path, str], Iterator[ForeignRow]]] = {
     "trl": _parquet,
     "hf": _parquet,
     "webdataset": _shards,
+    "joyai-seconds": _stamped,
+    "streamo-image": _stamped,
 }

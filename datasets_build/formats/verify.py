@@ -39,7 +39,7 @@ def check_export(folder: Path, out: Path | None = None) -> list[Fault]:
         DataError: the folder is no export, or its files are not readable at all.
     """
     manifest = read_json(folder / "manifest.json")
-    if (form := form_in(manifest)) is not None:
+    if isinstance(manifest, dict) and (form := form_in(manifest)) is not None:
         return [*file_faults(folder, manifest), *form_faults(folder, manifest, form, out)]
     made = made_of(folder)
     if made.format not in ROWS:

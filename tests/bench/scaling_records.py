@@ -27,7 +27,7 @@ RATE = Fraction(5)
 SHORTEST_S, LONGEST_S = 6, 12
 _SPLITS: tuple[Split, ...] = ("train",) * 8 + ("validation", "test")
 _LINES = ("How are you?", "Come in, please.", "That was close.", "Nobody has seen it.", "We are late.")
-_AT_ONCE = 200
+_AT_ONCE = 1_000
 
 
 def scene(number: int, *, seed: int = 0) -> Scene:
@@ -68,7 +68,7 @@ def _rows(scenes: Sequence[Scene]) -> Iterator[tuple[type[Record], list[Record]]
 
 
 def write_records(out: Path, videos: int, *, seed: int = 0) -> Path:
-    """Write `OUT/index` and `OUT/perceive` of so many videos; memory holds a few hundred of them."""
+    """Write `OUT/index` and `OUT/perceive` of so many videos; memory holds a thousand of them."""
     out.mkdir(parents=True)
     index = Stage.open(out, "index", Fingerprint({"made": "index", "videos": str(videos), "seed": str(seed)}))
     perceive = Stage.open(out, "perceive", Fingerprint({"made": "perceive"}))

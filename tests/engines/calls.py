@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 from datasets_build.core.files import DataError
+from datasets_build.core.stage import output_folder
 from datasets_build.run import open_engine
 
 # No test waits this long: it only has to outlast the start of a child on the busiest machine.
@@ -130,6 +131,10 @@ def held(engine):
     return list(engine.run_each(hold, ["a", "b", "c"], deadline_s=PATIENCE_S))
 
 
+def slowly(engine):
+    return [each.value for each in engine.run_each(long, [0.5] * 400, deadline_s=PATIENCE_S)]
+
+
 def early(engine):
     """Leave after the first outcome; what runs must end though the engine goes on."""
     run = engine.run_each(fate, ["ok-1", "hang-1", "hang-2"], deadline_s=PATIENCE_S)
@@ -138,10 +143,10 @@ def early(engine):
     return [first.value, [each.value for each in engine.run_each(double, [3, 4], deadline_s=PATIENCE_S)]]
 
 
-CASES = {case.__name__: case for case in (fates, many, poison, disk, nothing, longer, held, early)}
+CASES = {case.__name__: case for case in (fates, many, poison, disk, nothing, longer, held, slowly, early)}
 
 
 def main(name, out, cases, workers=None):
     os.chdir(out)
-    with open_engine(name, Path(out), int(workers) if workers else None) as engine:
+    with output_folder(Path(out)), open_engine(name, Path(out), int(workers) if workers else None) as engine:
         print(json.dumps([CASES[case](engine) for case in cases.split(",")]))

@@ -122,7 +122,9 @@ def tried(cluster, folder, cases, *more):
         env=cluster.environ, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout), done.stderr
+    # Ray tells of processes that died beside it.
+    (found,) = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("[")]
+    return found, done.stderr
 
 
 @marked
@@ -286,3 +288,24 @@ def test_a_node_without_the_project_is_refused_by_name(cluster, videos, tmp_path
     said = refused(cluster, videos, tmp_path / "out", f"mount -t tmpfs none {root}")
     assert said.startswith("error: node three ")
     assert "cannot run streamvl (No module named 'datasets_build')" in said
+
+
+@marked
+def test_a_node_of_other_code_that_comes_later_ends_the_run_by_name(cluster, tmp_path, may_unshare):
+    root = Path(__file__).resolve().parents[2]
+    other = tmp_path / "run.py"
+    other.write_text((root / "datasets_build/run.py").read_text() + "\n# changed\n")
+    words = program(cluster, tmp_path, "slowly")
+    driver = subprocess.Popen(words, env=cluster.environ, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    waited(lambda: cluster.titled("ray::long"))
+    cluster.add("three", before=f"mount --bind {other} {root}/datasets_build/run.py")
+    try:
+        _, said = driver.communicate(timeout=300)
+    finally:
+        driver.kill()
+        cluster.remove("three")
+    assert driver.returncode == 1
+    said = said.splitlines()[-1]
+    assert "DataError: node three " in said
+    assert "runs other code of streamvl" in said
+    assert said.endswith("; it came after the run had begun")

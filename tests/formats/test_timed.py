@@ -120,12 +120,12 @@ def indexed(out, tmp_path):
 
 @pytest.mark.parametrize("name", sorted(ROWS))
 def test_an_export_becomes_dialogues_at_the_times_of_its_steps(name, out, exported, indexed):
-    stage, *_ = import_file(exported(name, fps="2"), indexed, ImportConfig(format=name))
+    stage, *_ = import_file(exported(name, fps="1"), indexed, ImportConfig(format=name))
     was = {row.video_id: row for row in dataset_rows(out, "dialogue/dialogues", Dialogue)}
     now = {row.video_id: row for row in dataset_rows(indexed, "dialogue/dialogues", Dialogue)}
     assert stage.counts()["imported"] == len(was) == len(now) > 1
     for video, clock in ((video, clock_of(out, video)) for video in read_videos(out)):
-        steps = steps_of(of_dialogue(was[video.id]), clock, Options(fps="2").rate).steps
+        steps = steps_of(of_dialogue(was[video.id]), clock, Options(fps="1").rate).steps
         wanted = [
             *((step.t_ns, step.user_text) for step in steps if step.users),
             *((step.t_ns, step.text) for step in steps if step.said),
