@@ -201,7 +201,7 @@ check: $(VENV)/ready  ## formatting, lint, types and import directions
 	$(PY) -m mypy
 	$(VENV)/bin/lint-imports
 
-bench: $(VENV)/ready  ## ratios against baselines in the same run: perceive, vision, streaming, training, augmenting, rendering, annotating
+bench: $(VENV)/ready  ## ratios against baselines in the same run: perceive, vision, streaming, training, augmenting, rendering, annotating, scaling
 	$(PY) -m tests.bench.perceive
 	$(PY) -m tests.bench.vision
 	$(PY) -m tests.bench.streaming
@@ -209,6 +209,7 @@ bench: $(VENV)/ready  ## ratios against baselines in the same run: perceive, vis
 	$(PY) -m tests.bench.augmenting
 	$(PY) -m tests.bench.rendering
 	$(PY) -m tests.bench.annotating
+	$(PY) -m tests.bench.scaling
 
 clean:  ## remove out/demo, out/tiny, caches and the virtual environment
 	rm -rf out/demo out/tiny $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -13,7 +13,7 @@ import yaml
 
 from annotate.errors import AnnotateError
 from datasets_build.core.files import read_json, write_bytes
-from datasets_build.core.layout import video_root
+from datasets_build.core.layout import ANSWERS, TEACHERS, video_root
 from datasets_build.core.records import Json
 
 LINKED = ("index", "perceive")
@@ -23,6 +23,7 @@ BUILT = ("events", "streaming_qa", "frame_events", "dialogue")
 SETTINGS = "build.yaml"
 """The settings of the parent, in a merged folder."""
 _CONFIG = "config."
+_MODELS = ("chat", "local")
 
 
 def link_inputs(data: Path, to: Path) -> None:
@@ -77,7 +78,25 @@ def write_settings(data: Path, to: Path) -> None:
         # Records that were imported have no settings of builders.
         if manifest.is_file() and not imported:
             tree[stage] = _settings(manifest)
+    worded = [name for name, config in tree.items() if isinstance(config, dict) and config.get("teacher") in _MODELS]
+    if worded:
+        tree["teachers"] = _teachers(data, worded[0])
     write_bytes(to / SETTINGS, yaml.safe_dump(tree, allow_unicode=True, sort_keys=False).encode())
+
+
+def _teachers(data: Path, stage: str) -> Json:
+    """The settings of the models that worded a folder, which find the answers that were given then."""
+    path = data / TEACHERS
+    try:
+        content = yaml.safe_load(path.read_bytes())
+    except (OSError, yaml.YAMLError) as error:
+        raise AnnotateError(
+            f"{path}: does not tell which model worded {stage} ({error}), expected its settings; build {stage} again"
+        ) from error
+    settings = content.get("teachers") if isinstance(content, dict) else None
+    if not isinstance(settings, dict):
+        raise AnnotateError(f"{path}: field teachers is missing, expected the settings of the model of {stage}")
+    return settings | {"cache": str(Path(str(settings.get("cache") or data / ANSWERS)).expanduser().absolute())}
 
 
 def _settings(manifest: Path) -> dict[str, Json]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from annotate.tasks import Mark, Question, Said, Sheet
+from datasets_build.core.asked import put_question
 from datasets_build.core.clock import Span
 from datasets_build.core.records import Dialogue, Event, StreamingQA
 from datasets_build.core.topics import PICTURE_SET
@@ -60,7 +61,7 @@ def questions_in(rows: Sequence[StreamingQA], span: Span) -> Sheet:
     questions = [
         Question(
             id=row.id,
-            question=row.question,
+            question=put_question(row),
             ask_ns=row.ask_ns,
             answer=row.answers[0].text,
             answer_ns=row.answers[0].t_ns,

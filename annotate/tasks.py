@@ -60,7 +60,7 @@ class Mark(Part):
 
 
 class Question(Part):
-    """A question with its first answer; `answer_ns` is when that is given."""
+    """A question, with its options on lines of their own, and its first answer; `answer_ns` is when that is given."""
 
     id: str
     question: str

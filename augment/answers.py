@@ -20,8 +20,6 @@ from datasets_build.truth.words import Telling, answer_texts, texts_of, writer_o
 
 # A longer count stands without a list of what was counted.
 _LONGEST_LIST = 20
-# Wrong answers are looked for among so many other events.
-_MOST_WRONG = 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,40 +144,10 @@ def last_seen(asked: Asked) -> tuple[str, tuple[Evidence, ...]]:
     return _text(asked, due.told, first=True), tuple(_proof(asked, due))
 
 
-def wrong_texts(asked: Asked) -> list[str]:
-    """What could be said to a question and is not true: another number, verdict, event or look.
-
-    Raises:
-        CannotAskError: nothing can be said for certain then, or nobody finds words for it.
-    """
-    due = due_of(asked.task, asked.about, asked.ask_ns, asked.scene.grounds)
-    writer = writer_of(asked.words.written)
-    if isinstance(due, str) or writer is None:
-        raise CannotAskError("nobody finds wrong words for it")
-    facts = [fact for fact in asked.scene.grounds.by_id.values() if _may_be_meant(fact, asked, due)]
-    tellings: list[tuple[Sequence[Fact], int | None]] = [([fact], None) for fact in facts[:_MOST_WRONG]]
-    if due.number is not None:
-        tellings = [((), number) for number in (due.number - 1, due.number + 1, due.number + 2) if number >= 0]
-    elif due.told:
-        tellings.append(((), None))
-    true = true_texts(asked)
-    found: set[str] = set()
-    for told, number in tellings:
-        found |= answer_texts(writer, asked.task, asked.about, told, number=number)
-    return sorted(text for text in found - true if text)
-
-
 def _stalls(asked: Asked) -> bool:
     """Whether no new frame comes for long while it could be answered what happens now."""
     end_ns = asked.ask_ns + asked.scene.rules.window_ns
     return any(before < end_ns and after > asked.ask_ns for before, after in gaps(asked.scene.clock))
-
-
-def _may_be_meant(fact: Fact, asked: Asked, due: Due) -> bool:
-    """Whether somebody who errs may mean an event: it has been seen, and it is of the subject that is asked after."""
-    name = asked.about.subject
-    seen = fact.known_ns <= asked.ask_ns and fact not in due.told and fact.event.label != "video_start"
-    return seen and (name is None or asked.about.kind != "subject" or fact.event.subject == name)
 
 
 def true_texts(asked: Asked) -> frozenset[str]:
@@ -289,17 +257,17 @@ def _stances(asked: Asked, due: Due) -> tuple[About, list[Reply]]:
     rules, end_ns = asked.scene.rules, asked.scene.clock.end_ns
     most = rules.max_answers if asked.about.every else len(asked.words.said)
     said = standing(due.stances, least_ns=rules.least_window_ns, most=most, end_ns=end_ns)
-    if not any(stance.is_on for stance in said):
-        raise CannotAskError("what it follows does not come any more, or not for long enough")
+    if len(said) < 2:
+        raise CannotAskError("what it follows does not change any more, or not for long enough")
     replies = []
     for k, stance in enumerate(said):
         told = [stance.fact] if stance.fact and stance.is_on else []
-        later = [_evidence(stance.fact, stance.at_ns, later=True)] if stance.fact else _proof(asked, due)
+        proof = [_evidence(stance.fact, stance.at_ns, later=True)] if k and stance.fact else _proof(asked, due)
         text = _said_then(asked, told, k)
-        replies.append(_standing(asked, text, at=stance.at_ns, until=stance.until_ns, evidence=later))
+        replies.append(_standing(asked, text, at=stance.at_ns, until=stance.until_ns, evidence=proof))
     coming_in = coming(asked.scene.grounds.of(asked.about), asked.ask_ns)
     there = sum(stance.at_ns < end_ns for stance in due.stances)
-    whole = len(said) == there and len(due.stances) == 1 + 2 * len(coming_in)
+    whole = len(said) == there and len(due.stances) == 1 + due.stances[0].is_on + 2 * len(coming_in)
     return asked.about.model_copy(update={"every": asked.about.every and whole}), replies
 
 

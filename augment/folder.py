@@ -26,6 +26,7 @@ from augment.source import Source, by_size
 from datasets_build.core.augmentation import Augmentation
 from datasets_build.core.dataset import Subset
 from datasets_build.core.files import read_json, write_json
+from datasets_build.core.hierarchy import HIERARCHY, Level, levels_of
 from datasets_build.core.layout import video_path, video_root
 from datasets_build.core.progress import log, tool_versions, track
 from datasets_build.core.publish import Publisher, publish_card
@@ -60,6 +61,7 @@ _TOOLS = ("numpy", "pyarrow", "pydantic")
 _QA = Subset("qa", StreamingQA, "a question at an instant, its evidence, and its timed answers")
 _TALK = Subset("dialogues", Dialogue, "a conversation over a video, with decisions on stated grids")
 _EVENTS = Subset("events", Event, "an event with its span")
+_LEVELS = Subset(HIERARCHY, Level, "an event, and the longer one of its label set that it lies within")
 _FRAMES = "a frame of the grid: which events are on, which began since the step before"
 _ABOUT = {
     "streaming_qa": ("Streaming questions and answers, augmented", "Questions asked again in augmented videos."),
@@ -248,7 +250,7 @@ class _Writing:
         if name == "dialogue":
             return [_TALK]
         views = sorted(path.name for path in (self.source.out / name).glob("frames_*"))
-        return [_EVENTS, *(Subset(view, FrameLabel, _FRAMES) for view in views)]
+        return [_EVENTS, *(Subset(view, FrameLabel, _FRAMES) for view in views), _LEVELS]
 
     def _made(self, rejects: list[Reject]) -> Iterator[Augmented]:
         """What becomes of every video; with its file where it is rendered."""
@@ -304,7 +306,8 @@ class _Writing:
         rows = {"streaming_qa": made.clip.questions, "dialogue": made.clip.dialogues}
         empty = [name for name, found in rows.items() if name in self.source.datasets and not found]
         if empty:
-            raise AugmentError(f"nothing is left for {' and '.join(empty)}")
+            why = next((f": {row.reason}" for row in made.left if row.code == "empty"), "")
+            raise AugmentError(f"nothing is left for {' and '.join(empty)}{why}")
         return made
 
     def _commit(self, publishers: dict[str, Publisher], counts: dict[str, int], rejects: Sequence[Reject]) -> None:
@@ -340,6 +343,7 @@ def _publish(name: str, publisher: Publisher, made: Augmented) -> None:
         publisher.add("dialogues", split, made.clip.dialogues)
     else:
         publisher.add("events", split, made.clip.events)
+        publisher.add(HIERARCHY, split, levels_of(made.clip.events))
         for subset in publisher.subsets:
             if subset.model is FrameLabel:
                 publisher.add(subset.name, split, _view(made.clip, subset_grid(subset.name)))

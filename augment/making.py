@@ -10,13 +10,14 @@ from fractions import Fraction
 
 import numpy as np
 
-from augment.answers import Rules, Scene
+from augment.answers import CannotAskError, Rules, Scene
 from augment.arrival import Arrival
 from augment.asking import Asking, Gone
 from augment.boxes import row_under
 from augment.clip import Augmented, Clip
 from augment.dialogues import said_by, talk_again
 from augment.events import move_events
+from augment.imported import move_talk
 from augment.looks import video_under
 from augment.mishaps import Mishaps
 from augment.seams import judge_seams
@@ -133,6 +134,9 @@ class Making:
     def _dialogues(self, scene: Scene, left: list[Reject]) -> Iterator[Dialogue]:
         """The conversation of the first piece's video: one conversation covers the whole view."""
         for row in self.clip.dialogues:
+            if row.provenance.kind == "corpus":
+                yield from self._imported(row, scene, left)
+                continue
             heard: dict[str, int] = {}
             for turn in said_by(row, "user"):
                 places = self.arrival.instants(self.clip.video.id, turn.end_ns)
@@ -149,6 +153,12 @@ class Making:
         for source in {piece.source: None for piece in self.view.pieces if piece.source != self.clip.video.id}:
             for row in self.there[source].dialogues:
                 left.append(self._left(row, "second", "a view has one conversation, that of its first video"))
+
+    def _imported(self, row: Dialogue, scene: Scene, left: list[Reject]) -> Iterator[Dialogue]:
+        try:
+            yield move_talk(row, self.arrival, scene, source=self.clip.video.id, has_looks=bool(self.looks))
+        except CannotAskError as error:
+            left.append(self._left(row, "empty", str(error)))
 
     def _annotations(self, left: list[Reject]) -> Iterator[Annotation]:
         """What a corpus says of stretches that are shown whole: of half of one it may not be true."""

@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from augment.answers import Asked, CannotAskError, last_seen, replies_to, true_texts, wrong_texts
+from augment.answers import Asked, CannotAskError, last_seen, replies_to, true_texts
 from augment.latency import latencies
 from augment.settings import Delay, DroppedAnswer, Interrupt, LateAnswer, Operation, Reconnect, WrongThenCorrected
 from augment.talk import Policy, Talk, cut_at, no_latency, words_of
+from augment.wrong import wrong_texts
 from datasets_build.core.clock import NS_PER_S
 from datasets_build.core.cutting import characters_at
 from datasets_build.core.records import About, Turn

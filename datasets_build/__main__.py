@@ -22,7 +22,7 @@ from datasets_build.core.worker import NO_SPACE
 from datasets_build.formats.export import FORMATS
 from datasets_build.formats.export import export as export_dataset
 from datasets_build.formats.format import Options
-from datasets_build.formats.forms import FORMS
+from datasets_build.formats.forms import FORMS, TIMED
 from datasets_build.formats.hf import push_to_hub
 from datasets_build.formats.importing import ImportConfig, form_of, import_again, import_file, unit_of
 from datasets_build.formats.loss import Losses
@@ -240,7 +240,14 @@ def report(out: OutArgument, overrides: Overrides = None, config: ConfigOption =
 @app.command("import")
 def import_(
     file: Annotated[Path, typer.Argument(metavar="FILE", parser=_path, help="A file of the format.")],
-    form: Annotated[str, typer.Option("--format", "-f", help=f"One of {', '.join(FORMS)}.")],
+    form: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            "-f",
+            help=f"One of {', '.join(FORMS)}; of {', '.join(TIMED)}, which hold no times, the folder of an export.",
+        ),
+    ],
     videos: Annotated[Path, typer.Option("--videos", parser=_path, help="The folder of the videos it is about.")],
     out: Annotated[Path, typer.Option("--out", "-o", parser=_path, help="The output folder.")],
     overrides: Overrides = None,

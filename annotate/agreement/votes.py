@@ -37,7 +37,9 @@ class Ballot:
     def name(self) -> str:
         """What is judged, for people."""
         what = self.shown.question if isinstance(self.shown, Question) else self.shown.text
-        return f"{format_ns(self.span[0])} “{what}”"
+        # Options have lines of their own, a name has one line.
+        asked = what.partition("\n")[0]
+        return f"{format_ns(self.span[0])} “{asked}”"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

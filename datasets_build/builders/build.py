@@ -36,8 +36,9 @@ from datasets_build.core.clock import FrameClock
 from datasets_build.core.config import Config
 from datasets_build.core.corrections import Corrections
 from datasets_build.core.dataset import SPLITS, Subset
-from datasets_build.core.files import DataError
-from datasets_build.core.layout import VideoRows, clock_of, read_videos, table_path
+from datasets_build.core.files import DataError, Rejects
+from datasets_build.core.hierarchy import HIERARCHY, Level, levels_of
+from datasets_build.core.layout import VideoRows, clock_of, count_videos, each_video, table_path
 from datasets_build.core.progress import tool_versions, track
 from datasets_build.core.publish import Publisher, publish_card
 from datasets_build.core.records import (
@@ -56,7 +57,7 @@ from datasets_build.core.records import (
 from datasets_build.core.stage import Fingerprint, Stage, code_digest, collect_rejects, stage_digest
 from datasets_build.core.table import write_table
 from datasets_build.core.views import frames_subset
-from datasets_build.teachers.choose import cache_folder, open_model, open_teacher
+from datasets_build.teachers.choose import cache_folder, keep_settings, open_model, open_teacher
 from datasets_build.teachers.interview import interview
 from datasets_build.teachers.reword import ModelTeacher
 from datasets_build.teachers.settings import TeachersConfig
@@ -119,6 +120,7 @@ def build_events(
     if not stage.done and model is None:
         _write_events(stage, config, None)
     elif not stage.done and model is not None:
+        keep_settings(out, teachers)
         with interview(model, cache_folder(out, teachers), attempts=teachers.attempts) as held:
             _write_events(stage, config, Asked(held, teachers))
     collect_rejects(out)
@@ -126,20 +128,20 @@ def build_events(
 
 
 def _write_events(stage: Stage, config: EventsConfig, asked: Asked | None) -> None:
-    out, videos, corrections = stage.out, read_videos(stage.out), Corrections(stage.out)
+    out, corrections, rejects = stage.out, Corrections(stage.out), Rejects(stage.work / "rejects.jsonl")
     shots = VideoRows(table_path(out, Shot), Shot)
     signals = VideoRows(table_path(out, Signals), Signals)
     annotations = VideoRows(table_path(out, Annotation), Annotation)
-    seen = captions_of(out, videos, asked.held, config.captions) if asked and asked.held else repeat([])
-    rejects: list[Reject] = []
+    seen = captions_of(out, each_video(out), asked.held, config.captions) if asked and asked.held else repeat([])
     kept = 0
 
     def all_events() -> Iterator[Event]:
         nonlocal kept
-        for video, captioned in zip(track(videos, total=len(videos), label="events"), seen, strict=False):
+        videos = track(each_video(out), total=count_videos(out), label="events")
+        for video, captioned in zip(videos, seen, strict=False):
             cuts, curves, said = shots.take(video.id), signals.take(video.id), annotations.take(video.id)
             if not cuts:
-                rejects.append(_unseen(video))
+                rejects.extend([_unseen(video)])
                 continue
             found = events_of(video, clock_of(out, video), cuts, curves, said, config)
             told = [each for each in captioned if isinstance(each, Event)]
@@ -186,10 +188,9 @@ class _Source:
 
 def _sources(out: Path, label: str) -> Iterator[_Source]:
     """The videos that have events, in index order."""
-    videos = read_videos(out)
     rows, said = VideoRows(table_path(out, Event), Event), VideoRows(table_path(out, Annotation), Annotation)
     found = 0
-    for video in track(videos, total=len(videos), label=label):
+    for video in track(each_video(out), total=count_videos(out), label=label):
         events, boxes = rows.take(video.id), [row for row in said.take(video.id) if row.kind == "box"]
         if events:
             found += 1
@@ -213,7 +214,7 @@ def build_streaming_qa(
 
 
 def _write_questions(stage: Stage, config: StreamingQAConfig, teacher: Teacher, teachers: TeachersConfig) -> None:
-    out, corrections, rejects = stage.out, Corrections(stage.out), list[Reject]()
+    out, corrections, rejects = stage.out, Corrections(stage.out), Rejects(stage.work / "rejects.jsonl")
     shares, coverage = _Shares.of(out, config, teacher), Coverage(config.tasks)
 
     def draw(source: _Source, writer: Teacher) -> list[StreamingQA]:
@@ -230,7 +231,7 @@ def _write_questions(stage: Stage, config: StreamingQAConfig, teacher: Teacher, 
                 coverage.see(made.source.events, made.source.boxes)
                 coverage.count(video.split, rows)
                 shares.mix.count(video.split, rows)
-                rejects += twinned.stale
+                rejects.extend(twinned.stale)
                 publisher.add("qa", video.split, rows)
                 publisher.add(WORDS, video.split, made.wordings_of(rows))
                 publisher.add_video(video)
@@ -304,7 +305,8 @@ def build_frame_events(out: Path, config: FrameEventsConfig, *, force: bool = Fa
     if not stage.done:
         about = "a frame of the grid: which events are on, which began since the step before"
         views = [Subset(frames_subset(fps), FrameLabel, about) for fps in config.grids]
-        with Publisher(stage.final, [Subset("events", Event, "an event with its span"), *views]) as publisher:
+        layers = Subset(HIERARCHY, Level, "an event, and the longer one of its label set that it lies within")
+        with Publisher(stage.final, [Subset("events", Event, "an event with its span"), *views, layers]) as publisher:
             _add_views(out, config, publisher)
         publish_card(
             stage,
@@ -335,6 +337,7 @@ def _add_views(out: Path, config: FrameEventsConfig, publisher: Publisher) -> No
             keyframes=tuple(keyframes.take(video.id)),
         )
         publisher.add("events", video.split, whole.events)
+        publisher.add(HIERARCHY, video.split, levels_of(whole.events))
         for fps in config.grids:
             publisher.add(frames_subset(fps), video.split, view_of(whole, fps))
         publisher.add_video(video)
@@ -347,16 +350,18 @@ def build_dialogue(
     teacher = _teacher(config.teacher, teachers)
     stage = _open(out, "dialogue", config, upstream=("index", "events"), teacher=teacher.digest, force=force)
     drawn_with = unhurried(config, teacher.room) if isinstance(teacher, ModelTeacher) else config
+    balance = config.balance()
 
     def draw(source: _Source, writer: Teacher) -> list[Dialogue]:
         seed = seed_of(source.video.id, "dialogue", config.seed)
-        return [dialogue_of(source.video, source.desk(writer, config.facts, seed=seed), drawn_with, seed=seed)]
+        desk = source.desk(writer, config.facts, seed=seed)
+        return [dialogue_of(source.video, desk, drawn_with, seed=seed, balance=balance)]
 
     def put(source: _Source, row: Dialogue, words: Words) -> Dialogue:
         return dialogue_in(row, words, source.clock, config)
 
     if not stage.done:
-        corrections, rejects = Corrections(out), list[Reject]()
+        corrections, rejects = Corrections(out), Rejects(stage.work / "rejects.jsonl")
         subsets = [Subset("dialogues", Dialogue, "a conversation over a video, with decisions on stated grids")]
         kind = Kind(draw, dialogue_places, put, config.seed)
         with writing(teacher, out, teachers) as asked:
@@ -364,7 +369,8 @@ def build_dialogue(
                 for made in worded(_sources(out, "dialogue"), teacher, kind):
                     video = made.source.video
                     talked = corrections.dialogues(video.id, made.rows)
-                    rejects += talked.stale
+                    rejects.extend(talked.stale)
+                    balance.count(video.split, talked.rows, made.source.events)
                     publisher.add("dialogues", video.split, talked.rows)
                     publisher.add(WORDS, video.split, made.wordings_of(talked.rows))
                     publisher.add_video(video)
@@ -383,6 +389,7 @@ def build_dialogue(
                 *asked.notes,
             ],
         )
-        stage.commit(rejects=rejects, counts=counts, tools=tool_versions(*_TOOLS))
+        reached = {"mix": balance.as_json(SPLITS)}
+        stage.commit(rejects=rejects, counts=counts, tools=tool_versions(*_TOOLS), reached=reached)
     collect_rejects(out)
     return stage

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -15,7 +15,7 @@ _VIDEOS_AT_ONCE = 32
 
 
 def captions_of(
-    out: Path, videos: Sequence[Video], held: Interview, config: CaptionsConfig
+    out: Path, videos: Iterable[Video], held: Interview, config: CaptionsConfig
 ) -> Iterator[list[Event | Reject]]:
     """The captions of each video, in the order of the videos, and why a shot has none.
 

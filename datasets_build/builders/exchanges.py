@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -12,6 +13,10 @@ from datasets_build.builders.ways import USUAL, Way
 from datasets_build.core.records import About, Turn, derive_id
 from datasets_build.core.reply import Reply
 from datasets_build.core.speech import Floor, SpeechConfig, Utterance, answer_at_once, answer_from, question_until
+
+Outcome = Literal["done", "nothing fits", "no room"]
+"""What becomes of a style that is tried on an exchange: no fitting question is certain, or no time is free for it."""
+_INSTANTS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +45,16 @@ class Talk:
     """How fast each reply in turn is said; None: all as `speech` says."""
     exchanges: list[Exchange] = field(default_factory=list)
     made: int = 0
+    styles: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """How often each style was wanted, and what became of it."""
+
+    def instant(self) -> int:
+        """A random frame's time, at which nobody speaks if one is soon found."""
+        for _ in range(_INSTANTS):
+            t = self.desk.instant()
+            if self.floor.free(t, t + 1):
+                break
+        return t
 
     def pace(self) -> SpeechConfig:
         """How fast the next reply is said."""

@@ -15,7 +15,7 @@ import numpy as np
 from pydantic import Field
 
 from datasets_build.builders.tracks import Told, Track, is_form
-from datasets_build.core.clock import FrameClock, Int64s, Span
+from datasets_build.core.clock import FrameClock, Int64s
 from datasets_build.core.config import Config
 from datasets_build.core.evidence import TEXT_LABEL, answerable_from
 from datasets_build.core.records import About, Annotation, Event, Evidence, Probe, derive_id
@@ -290,7 +290,7 @@ class Desk:
 
     def between(self, low_ns: int, high_ns: int) -> int | None:
         """A random frame's time in `[low_ns, high_ns)`; None when no frame is there."""
-        frames = self.clock.frames_in(Span(start_ns=max(0, low_ns), end_ns=max(0, low_ns, high_ns)))
+        frames = self.clock.frames_between(max(0, low_ns), max(0, low_ns, high_ns))
         return self.clock.time_of(self.rng.choice(frames)) if frames else None
 
     def reply(

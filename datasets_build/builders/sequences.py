@@ -86,7 +86,7 @@ def _known_probes(desk: Desk, draft: Draft) -> tuple[Probe, ...]:
 
 
 class _Turn(NamedTuple):
-    """A yes or a no, from when until when, and the event that brings it; None for the first."""
+    """A yes or a no, from when until when, and the event that brings it; None where none has been seen."""
 
     at_ns: int
     until_ns: int | None
@@ -94,46 +94,62 @@ class _Turn(NamedTuple):
     item: Told | None
 
 
-def step_at(desk: Desk, t: int) -> Draft | None:
-    """Whether a step is being carried out, from now on: no, yes while it lasts, no again.
-
-    Followed as long as each answer is certain, and stands long enough to be given.
-    """
-    line, limits = desk.timeline, desk.limits
-    soon = [
+def pick_step(desk: Desk) -> str | None:
+    """What lasts for a while at least once and can be denied, and can be called a step: the key of its topic."""
+    line, least = desk.timeline, desk.limits.least_window_ns
+    found = [
         key
         for key, track in line.closed.items()
-        if (at := track.next_early(t)) is not None and at - t <= limits.max_wait_ns and not track.busy(t)
+        if line.topics[key].told[0].domain != "spoken"
+        and any(item.off_ns - item.known_ns >= least for item in track.told)
     ]
-    keys = [key for key in soon if line.topics[key].told[0].domain != "spoken"]
-    if not keys:
-        return None
-    track = line.topics[desk.rng.choice(keys)]
+    return desk.rng.choice(found) if found else None
+
+
+def step_near(desk: Desk, topic: str, *, wanted: bool) -> Draft | None:
+    """`step_at` while one of its times lasts or soon before, or the clock alone would tell yes from no."""
+    told, limits = desk.timeline.topics[topic].told, desk.limits
+    early = desk.rng.choice(told).early_ns
+    t = desk.during(told) if wanted else desk.between(early - limits.max_wait_ns, early)
+    return None if t is None else step_at(desk, t, topic, wanted=wanted)
+
+
+def step_at(desk: Desk, t: int, topic: str, *, wanted: bool) -> Draft | None:
+    """Whether a step is being carried out, from now on: yes while it lasts, no before and after it, in turn.
+
+    Asked if the first answer is the wanted one; followed as long as each is certain, and stands for long enough.
+    """
+    track = desk.timeline.topics[topic]
     about, matter = track.told[0].happening, about_of(track.told[0])
     every = list(_turns(track, t))
     turns = _long_enough(desk, every)
-    if len(turns) < 2:
+    if len(turns) < 2 or turns[0].is_on is not wanted or turns[1].at_ns - t > desk.limits.max_wait_ns:
         return None
     whole = len(turns) == sum(turn.at_ns < desk.clock.end_ns for turn in every) and not _breaks_off(track, t, every)
-    replies = [_reply(desk, turn, about) for turn in turns]
+    replies = [_reply(desk, turn, about, is_first=not k) for k, turn in enumerate(turns)]
     question = desk.write("ask_step", about=about)
     draft = draft_of("step", "realtime", question, t, replies, about=every_time(matter, whole))
     return replace(draft, probes=_step_probes(desk, draft.replies, turns)) if draft else None
 
 
 def _turns(track: Track, t: int) -> Iterator[_Turn]:
-    ahead = track.after(t)
-    yield _Turn(t, ahead[0].early_ns if ahead else None, is_on=False, item=None)
-    for item, then in zip(ahead, [*(later.early_ns for later in ahead[1:]), None], strict=True):
+    if track.unclear(t):
+        return
+    on, ahead = track.on(t), track.after(t)
+    if not on:
+        yield _Turn(t, ahead[0].early_ns if ahead else None, is_on=False, item=None)
+    every = [*on, *ahead]
+    for k, item in enumerate(every):
+        then = every[k + 1].early_ns if k + 1 < len(every) else None
         if item.off_ns <= item.known_ns or (then is not None and then <= item.done_ns):
             return
-        yield _Turn(item.known_ns, item.off_ns, is_on=True, item=item)
+        yield _Turn(max(t, item.known_ns), item.off_ns, is_on=True, item=item)
         yield _Turn(item.done_ns, then, is_on=False, item=item)
 
 
 def _breaks_off(track: Track, t: int, every: Sequence[_Turn]) -> bool:
     """Whether something comes of which no turn is certain."""
-    return len(every) < 1 + 2 * len(track.after(t))
+    return len(every) < 1 + every[0].is_on + 2 * len(track.after(t))
 
 
 def _long_enough(desk: Desk, every: Sequence[_Turn]) -> list[_Turn]:
@@ -146,12 +162,12 @@ def _long_enough(desk: Desk, every: Sequence[_Turn]) -> list[_Turn]:
     return found
 
 
-def _reply(desk: Desk, turn: _Turn, about: Happening) -> Reply | None:
+def _reply(desk: Desk, turn: _Turn, about: Happening, *, is_first: bool) -> Reply | None:
     text = desk.write("say_is_under_way" if turn.is_on else "say_is_not_under_way", about=about)
     if turn.item is None:
         evidence = nothing_since(desk.clock.snap_up(turn.at_ns - desk.limits.recent_ns), turn.at_ns)
         return desk.reply(text, turn.at_ns, evidence=evidence, until=turn.until_ns)
-    proof = [turn.item.evidence(turn.at_ns, role="sufficient")]
+    proof = [turn.item.evidence(turn.at_ns, role="necessary" if is_first else "sufficient")]
     return desk.reply(text, turn.at_ns, evidence=proof, until=turn.until_ns, event_id=turn.item.event.id)
 
 

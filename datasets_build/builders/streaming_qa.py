@@ -210,6 +210,15 @@ def _read(desk: Desk) -> Unit | None:
     return (draft,) if draft else None
 
 
+def _step(desk: Desk) -> Unit | None:
+    """One that begins with yes and one that begins with no."""
+    topic = sequences.pick_step(desk)
+    if topic is None:
+        return None
+    yes = sequences.step_near(desk, topic, wanted=True)
+    return _pair(desk, yes, sequences.step_near(desk, topic, wanted=False))
+
+
 def _twins(desk: Desk) -> Unit | None:
     return twins.twins_at(desk, desk.instant())
 
@@ -233,7 +242,7 @@ TASKS: dict[Task, Callable[[Desk], Unit | None]] = {
     "attribute": _during_act(pointing.attribute_at),
     "where": _alone(pointing.where_at),
     "read": _read,
-    "step": _alone(sequences.step_at),
+    "step": _step,
     "clue": _alone(sequences.clue_at),
 }
 

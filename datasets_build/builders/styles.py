@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from random import Random
+from typing import Literal, Self
 
 from pydantic import Field
 
 from datasets_build.builders import counting, questions
+from datasets_build.builders.barging import barge_in
 from datasets_build.builders.exchanges import (
     Exchange,
+    Outcome,
     Talk,
     asked_turn,
     assistant_turn,
@@ -35,6 +38,7 @@ from datasets_build.truth.styles import FOLLOW_UPS, SOCIAL, told_event
 from datasets_build.truth.words import happening_of
 
 _TRIES = 30
+_DUE = 1 - 1e-9
 Share = Field(default=0.0, ge=0, le=1)
 
 
@@ -52,16 +56,18 @@ class StylesConfig(Config):
     mistake: float = Share
 
 
-Bend = Callable[[Talk, int, int], bool]
+Bend = Callable[[Talk, int, int], Outcome]
+Chat = Literal["small_talk", "delegate"]
+CHATS: tuple[Chat, ...] = ("small_talk", "delegate")
 
 
-def chat(talk: Talk, task: Literal["small_talk", "delegate"]) -> bool:
-    """Add small talk, or a task that is handed on, at some instant; False where nobody is free for it."""
+def chat(talk: Talk, task: Chat) -> Outcome:
+    """Add small talk, or a task that is handed on, at some instant at which somebody is free for it."""
     desk, pairs = talk.desk, SOCIAL[task]
     for _ in range(_TRIES):
         ask, say = desk.rng.choice(list(pairs.items()))
         question, text = desk.write(ask), desk.write(say)
-        t = desk.clock.time_of(desk.rng.randrange(len(desk.clock)))
+        t = talk.instant()
         reply = desk.reply(text, t, evidence=())
         said = spoken(talk, reply) if reply else None
         if question is None or reply is None or said is None:
@@ -69,18 +75,18 @@ def chat(talk: Talk, task: Literal["small_talk", "delegate"]) -> bool:
         user = asked_turn(talk, question, t, task=task, about=None)
         answer = taken_up(talk, user, reply, said, state="delegate" if task == "delegate" else "respond")
         if talk.add(Exchange((user, answer), ((user.start_ns, answer.end_ns),), ())):
-            return True
-    return False
+            return "done"
+    return "no room"
 
 
-def follow_up(talk: Talk, position: int, reach_ns: int) -> bool:
-    """Let the user ask more of what an answer told of; False where it told of several things, or nothing is certain."""
+def follow_up(talk: Talk, position: int, reach_ns: int) -> Outcome:
+    """Let the user ask more of what an answer told of; nothing fits where it told of several things."""
     answer = talk.exchanges[position].turns[1]
     line = talk.desk.timeline
     found = {item.event.id: item for item in line.scene.told if is_form(item)}
     event = told_event(answer, {name: item.event for name, item in found.items()})
     if event is None or event.subject is None:
-        return False
+        return "nothing fits"
     topic, name = found[event.id].topic, event.subject
 
     def drafts(t: int) -> Iterator[Draft | None]:
@@ -90,12 +96,12 @@ def follow_up(talk: Talk, position: int, reach_ns: int) -> bool:
     return _refer(talk, position, reach_ns, drafts, lambda draft: FOLLOW_UPS[draft.task])
 
 
-def meant(talk: Talk, position: int, reach_ns: int) -> bool:
-    """Let the user say that another was meant; False where the same cannot be asked of any other."""
+def meant(talk: Talk, position: int, reach_ns: int) -> Outcome:
+    """Let the user say that another was meant; nothing fits where the same cannot be asked of any other."""
     heard = talk.exchanges[position].turns[0]
     about, ask = heard.about, _OF_ANOTHER.get(heard.task or "")
     if about is None or about.subject is None or ask is None:
-        return False
+        return "nothing fits"
     return _refer(talk, position, reach_ns, lambda t: ask(talk.desk, t, about), lambda _: "ask_meant")
 
 
@@ -123,13 +129,21 @@ def _times(desk: Desk, t: int, about: About) -> Iterator[Draft | None]:
 
 def _yet(desk: Desk, t: int, about: About) -> Iterator[Draft | None]:
     if keys := list(_others(desk, about)):
-        yield questions.yet_at(desk, t, desk.rng.choice(keys), wanted=desk.rng.random() < 0.5)
+        key = desk.rng.choice(keys)
+        yield questions.yet_at(desk, t, key, wanted=bool(desk.timeline.closed[key].done(t)))
+
+
+def _on(desk: Desk, t: int, about: About) -> Iterator[Draft | None]:
+    if keys := [key for key in _others(desk, about) if about.kind == "label"]:
+        key = desk.rng.choice(keys)
+        yield questions.is_on_at(desk, t, key, wanted=bool(desk.timeline.closed[key].on(t)))
 
 
 _OF_ANOTHER: Mapping[str, Callable[[Desk, int, About], Iterator[Draft | None]]] = {
     "before": _did,
     "count_so_far": _times,
     "happened_yet": _yet,
+    "now": _on,
 }
 
 
@@ -139,19 +153,20 @@ def _refer(
     reach_ns: int,
     drafts: Callable[[int], Iterator[Draft | None]],
     intent_of: Callable[[Draft], Intent],
-) -> bool:
+) -> Outcome:
     """Let the user refer to an answer soon after it, in the words of an intent."""
     desk, answer = talk.desk, talk.exchanges[position].turns[1]
+    outcome: Outcome = "nothing fits"
     for _ in range(_TRIES):
         t = desk.between(answer.end_ns + talk.speech.pause_ns, answer.end_ns + reach_ns)
         found = [draft for draft in drafts(t) if draft is not None] if t is not None else []
         if not found:
             continue
-        draft = desk.rng.choice(found)
+        outcome, draft = "no room", desk.rng.choice(found)
         text = desk.write(intent_of(draft), about=happening_of(draft.about))
         if text is not None and _put_behind(talk, position, replace(draft, question=text)):
-            return True
-    return False
+            return "done"
+    return outcome
 
 
 def _put_behind(talk: Talk, position: int, draft: Draft) -> bool:
@@ -169,29 +184,29 @@ def _put_behind(talk: Talk, position: int, draft: Draft) -> bool:
     return talk.put(position, Exchange((heard, answer, user, told), ((before.held[0][0], told.end_ns),), events))
 
 
-def mistake(talk: Talk, position: int, reach_ns: int) -> bool:
-    """Let the assistant be wrong, and correct itself at once; False where it has nothing wrong to say, or no time."""
+def mistake(talk: Talk, position: int, reach_ns: int) -> Outcome:
+    """Let the assistant be wrong, and correct itself at once; nothing fits where it has nothing wrong to say."""
     del reach_ns
     desk, before = talk.desk, talk.exchanges[position]
     heard, answer = before.turns
     text, start, end = _wrong(desk, heard, answer), answer.window_start_ns, answer.window_end_ns
     if text is None or start is None or end is None or text == answer.text:
-        return False
+        return "nothing fits"
     said = spoken(talk, Reply(text, start, end, None, answer.evidence))
     if said is None:
-        return False
+        return "no room"
     corrected, until = ASIDES["corrected"] + answer.text, before.right_until_ns
     right = desk.reply(corrected, said.end_ns, evidence=answer.evidence, until=until)
     then = spoken(talk, right) if right else None
     if right is None or then is None:
-        return False
+        return "no room"
     wrong = answer.model_copy(
         update={"text": text, "start_ns": said.start_ns, "end_ns": said.end_ns, "learn": False, "loss_weight": 0.0}
     )
     told = assistant_turn(talk, right, then, trigger="correction", ref=wrong.id)
-    return talk.put(
-        position, Exchange((heard, wrong, told), ((before.held[0][0], told.end_ns),), before.events, before.asks)
-    )
+    held = ((before.held[0][0], told.end_ns),)
+    put = talk.put(position, Exchange((heard, wrong, told), held, before.events, before.asks))
+    return "done" if put else "no room"
 
 
 def _wrong(desk: Desk, heard: Turn, answer: Turn) -> str | None:
@@ -208,9 +223,67 @@ def _wrong(desk: Desk, heard: Turn, answer: Turn) -> str | None:
     return None
 
 
-BENDS: tuple[tuple[Callable[[StylesConfig], float], Bend], ...] = (
-    (lambda shares: shares.follow_up, follow_up),
-    (lambda shares: shares.correction, meant),
-    (lambda shares: shares.mistake, mistake),
-)
-"""The share of each style, and what it makes of a plain question and its answer."""
+BENDS: Mapping[str, Bend] = {"barge_in": barge_in, "follow_up": follow_up, "correction": meant, "mistake": mistake}
+"""What each style makes of a plain question and its answer."""
+
+
+@dataclass(slots=True)
+class Owed:
+    """How much of each style a dialogue still owes to its share, so that one that does not fit here is made up for.
+
+    Attributes:
+        shares: of the plain answers (of the exchanges, for small talk and what is handed on), by style.
+        owed: exchanges; at 1 one is due. Starts anywhere below it, so that short dialogues have rare styles too.
+        why: what became of the last try, by style.
+    """
+
+    shares: Mapping[str, float]
+    owed: dict[str, float]
+    why: dict[str, Outcome] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, shares: Mapping[str, float], rng: Random) -> Self:
+        """Nothing yet. Styles of no share are left out."""
+        wanted = {style: share for style, share in shares.items() if share > 0}
+        return cls(wanted, {style: rng.random() for style in wanted})
+
+    def grow(self) -> None:
+        """One more exchange counts."""
+        for style, share in self.shares.items():
+            self.owed[style] += share
+
+    def due(self) -> list[str]:
+        """The styles that are due, those that wait longest first."""
+        found = [style for style, owed in self.owed.items() if owed >= _DUE]
+        return sorted(found, key=lambda style: -self.owed[style])
+
+    def tried(self, talk: Talk, style: str, outcome: Outcome) -> bool:
+        """Takes note of a try; whether it succeeded."""
+        self.why[style] = outcome
+        if outcome != "done":
+            return False
+        self.owed[style] -= 1
+        talk.styles[style, "wanted"] += 1
+        talk.styles[style, "done"] += 1
+        return True
+
+    def close(self, talk: Talk) -> None:
+        """Takes note of what is still due, and why."""
+        for style in self.due():
+            number, why = int(self.owed[style] + 1 - _DUE), self.why.get(style, "nothing fits")
+            talk.styles[style, "wanted"] += number
+            talk.styles[style, "nothing fits" if why == "done" else why] += number
+
+
+def is_plain(exchange: Exchange) -> bool:
+    """Whether it is a question and its answer, of something that was seen."""
+    return len(exchange.turns) == 2 and bool(exchange.turns[1].evidence)
+
+
+def bend(talk: Talk, position: int, owed: Owed, reach_ns: Mapping[str, int]) -> None:
+    """Make more of a plain exchange than a question and its answer, in one of the styles that are due."""
+    if not is_plain(talk.exchanges[position]):
+        return
+    for style in owed.due():
+        if owed.tried(talk, style, BENDS[style](talk, position, reach_ns[style])):
+            return

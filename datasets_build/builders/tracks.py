@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Literal
-
-import numpy as np
 
 from datasets_build.core.records import Event, Evidence
 from datasets_build.core.topics import Domain
@@ -39,50 +39,53 @@ class Track:
 
     def __init__(self, told: Iterable[Told]) -> None:
         self.told = sorted(told, key=lambda item: (item.early_ns, item.done_ns, item.event.id))
-        self._early, self._known, self._off, self._done = (
-            np.array([getattr(item, name) for item in self.told], np.int64)
-            for name in ("early_ns", "known_ns", "off_ns", "done_ns")
-        )
+        # Plain lists: most tracks hold a few events, and a call of numpy costs more than a walk over them.
+        self._early = [item.early_ns for item in self.told]
+        self._all_done = list(accumulate((item.done_ns for item in self.told), max))
 
     def __len__(self) -> int:
         return len(self.told)
 
     def on(self, t_ns: int) -> list[Told]:
         """What is certainly under way, and can be recognised."""
-        return [self.told[k] for k in np.flatnonzero((self._known <= t_ns) & (t_ns < self._off))]
+        return [item for item in self.told if item.known_ns <= t_ns < item.off_ns]
 
     def busy(self, t_ns: int) -> bool:
         """Whether anything may be under way."""
-        return bool(np.any((self._early <= t_ns) & (t_ns < self._done)))
+        begun = self.begun(t_ns)
+        return begun > 0 and t_ns < self._all_done[begun - 1]
 
     def unclear(self, t_ns: int) -> bool:
         """Whether anything may be under way without being certain or recognisable."""
-        may = (self._early <= t_ns) & (t_ns < self._done)
-        return bool(np.any(may & ~((self._known <= t_ns) & (t_ns < self._off))))
+        may = (item for item in self.told[: self.begun(t_ns)] if t_ns < item.done_ns)
+        return any(not item.known_ns <= t_ns < item.off_ns for item in may)
 
     def begun(self, t_ns: int) -> int:
         """How many may have begun."""
-        return int(np.searchsorted(self._early, t_ns, side="right"))
+        return bisect_right(self._early, t_ns)
 
     def done(self, t_ns: int) -> list[Told]:
         """What is certainly over."""
-        return [self.told[k] for k in np.flatnonzero(self._done <= t_ns)]
+        return [item for item in self.told if item.done_ns <= t_ns]
 
     def last_done(self, t_ns: int) -> list[Told]:
         """What was over last: several where they ended at once, none where nothing was over."""
-        over = np.flatnonzero(self._done <= t_ns)
-        return [self.told[k] for k in over if self._done[k] == self._done[over].max()]
+        over = self.done(t_ns)
+        latest = max((item.done_ns for item in over), default=0)
+        return [item for item in over if item.done_ns == latest]
 
     def surely_last(self, t_ns: int) -> list[Told]:
         """`last_done`, none where something else may have ended later."""
-        last = self.last_done(t_ns)
+        over = self.done(t_ns)
+        latest = max((item.done_ns for item in over), default=0)
+        last = [item for item in over if item.done_ns == latest]
         ends = min((item.off_ns for item in last), default=0)
-        return last if all(item.done_ns <= ends or item in last for item in self.done(t_ns)) else []
+        return last if all(item.done_ns <= ends or item.done_ns == latest for item in over) else []
 
     def next_early(self, t_ns: int) -> int | None:
         """The first instant after `t_ns` at which something may begin."""
         k = self.begun(t_ns)
-        return int(self._early[k]) if k < len(self.told) else None
+        return self._early[k] if k < len(self.told) else None
 
     def after(self, t_ns: int) -> list[Told]:
         """What has certainly not begun, soonest first."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Literal
 
-from datasets_build.builders import counting, looks, questions, twins
+from datasets_build.builders import counting, looks, pointing, questions, sequences, twins
 from datasets_build.builders.facts import Desk, Draft
 from datasets_build.builders.streaming_qa import pick_topic
 from datasets_build.core.clock import NS_PER_S
@@ -24,6 +24,12 @@ Way = Literal[
     "subject",
     "refused",
     "vain",
+    "order",
+    "who",
+    "attribute",
+    "where",
+    "read",
+    "clue",
     "watch",
     "colour",
     "shape",
@@ -33,11 +39,10 @@ Way = Literal[
 ]
 USUAL: tuple[Way, ...] = (
     *("tell", "next", "now", "yet", "last", "count", "is_on", "before", "subject", "refused", "vain"),
+    *("order", "who", "attribute", "where", "read", "clue"),
 )
-LONG: tuple[Way, ...] = ("narrate", "tell", "next", "watch")
+LONG: tuple[Way, ...] = ("narrate", "tell", "next", "clue", "watch")
 """What must wait for its answer."""
-BARGING: tuple[Way, ...] = ("count", "last", "before", "subject", "refused", "colour", "shape", "tally", "shots")
-"""What a user who barges in may ask: it is answered at once, whatever the instant."""
 _SOON_NS = NS_PER_S // 2
 
 
@@ -56,10 +61,38 @@ def _is_on(desk: Desk, t: int) -> Draft | None:
     return questions.is_on_at(desk, soon, topic, wanted=wanted) if topic and soon is not None else None
 
 
+def _doing(ask: Ask) -> Ask:
+    """Asked soon after somebody begins to do something, or the answer is out only when it is over."""
+
+    def early(desk: Desk, t: int) -> Draft | None:
+        acts = [item for track in desk.timeline.acts.values() for item in track.told]
+        soon = desk.during(acts, soon_ns=_SOON_NS)
+        return ask(desk, t if soon is None else soon)
+
+    return early
+
+
+def _read(desk: Desk, t: int) -> Draft | None:
+    soon = desk.during(desk.timeline.texts.told, soon_ns=_SOON_NS)
+    return pointing.read_at(desk, t if soon is None else soon)
+
+
 def _yet(desk: Desk, t: int) -> Draft | None:
     del t
     topic = pick_topic(desk, list(desk.timeline.closed))
     return questions.yet_near(desk, topic, wanted=desk.rng.random() < 0.5) if topic else None
+
+
+def _yet_now(desk: Desk, t: int) -> Draft | None:
+    topic = pick_topic(desk, list(desk.timeline.closed))
+    wanted = topic is not None and bool(desk.timeline.closed[topic].done(t))
+    return questions.yet_at(desk, t, topic, wanted=wanted) if topic else None
+
+
+def _is_on_now(desk: Desk, t: int) -> Draft | None:
+    topic = pick_topic(desk, list(desk.timeline.closed))
+    wanted = topic is not None and bool(desk.timeline.closed[topic].on(t))
+    return questions.is_on_at(desk, t, topic, wanted=wanted) if topic else None
 
 
 def _refused(desk: Desk, t: int) -> Draft | None:
@@ -79,6 +112,12 @@ WAYS: Mapping[Way, Ask] = {
     "subject": questions.subject_at,
     "refused": _refused,
     "vain": questions.vain_at,
+    "order": sequences.order_at,
+    "who": _doing(pointing.who_at),
+    "attribute": _doing(pointing.attribute_at),
+    "where": pointing.where_at,
+    "read": _read,
+    "clue": sequences.clue_at,
     "watch": questions.watch_at,
     "colour": looks.colour_at,
     "shape": looks.shape_at,
@@ -86,3 +125,8 @@ WAYS: Mapping[Way, Ask] = {
     "shots": partial(counting.count_at, shots=True),
     "narrate": questions.narrate_at,
 }
+BARGING: Mapping[Way, Ask] = {
+    way: WAYS[way]
+    for way in ("count", "last", "before", "subject", "refused", "colour", "shape", "tally", "shots", "order", "where")
+} | {"yet": _yet_now, "is_on": _is_on_now}
+"""How a user who barges in may ask: it is answered at once, at the very instant."""

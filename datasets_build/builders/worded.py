@@ -20,7 +20,7 @@ from datasets_build.core.dataset import Subset
 from datasets_build.core.decisions import decisions_on
 from datasets_build.core.records import Dialogue, Provenance, StreamingQA, Turn, derive_id
 from datasets_build.core.speech import SpeechConfig, question_until
-from datasets_build.teachers.choose import cache_folder, refuse_silence, spent
+from datasets_build.teachers.choose import cache_folder, keep_settings, refuse_silence, spent
 from datasets_build.teachers.interview import Interview
 from datasets_build.teachers.reword import Drafts, ModelTeacher, Reworded, Sentence, Wording
 from datasets_build.teachers.settings import TeachersConfig
@@ -82,6 +82,7 @@ def writing(teacher: Teacher, out: Path, settings: TeachersConfig) -> Iterator[A
     if not isinstance(teacher, ModelTeacher):
         yield Asked(None, settings)
         return
+    keep_settings(out, settings)
     with teacher.working(cache_folder(out, settings)) as held:
         yield Asked(held, settings, teacher)
 

@@ -1,16 +1,16 @@
 """Blind baselines: how often an answer can be guessed without a look at the video, per task and kind of answer.
 
 Each guesses from less than a viewer has: `majority` says the same every time; `longest` and `shortest` go by the length
-of the options; `clock` knows when a question is asked; `ngram` reads it (and the options); `delay` answers a fixed time
-after it. Those that learn do so from other groups of videos than those they are asked about. What they get right beyond
-chance is no sight.
+of the options; `clock` knows when a question is asked; `ngram` reads it (and the options); `marks` sees only how it is
+written; `delay` answers a fixed time after it. Those that learn do so from other groups of videos than those they are
+asked about. What they get right beyond chance is no sight.
 """
 
 from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from datasets_build.checks.figures import Figure, Least, Share, judged, most_common, shares_of
-from datasets_build.checks.guesses import best_delay, features_of, folds_of, learned
+from datasets_build.checks.guesses import best_delay, features_of, folds_of, learned, marks_of
 from datasets_build.checks.shingles import words_of
 from datasets_build.checks.tasks import number_in
 from datasets_build.checks.text_leaks import gold_of, replies_of, verdict_in
@@ -28,13 +28,14 @@ from datasets_build.core.records import Dialogue, StreamingQA, Video, derive_id
 from datasets_build.truth.asides import said
 
 Kind = Literal["yes_no", "answerable", "options", "number", "text", "when"]
-Baseline = Literal["majority", "longest", "shortest", "clock", "ngram", "delay"]
+Baseline = Literal["majority", "longest", "shortest", "clock", "ngram", "marks", "delay"]
 ABOUT: Mapping[Baseline, str] = {
     "majority": "one and the same answer to every question is seldom right",
     "longest": "the longest option is right no more often than another",
     "shortest": "the shortest option is right no more often than another",
     "clock": "the time of a question does not tell its answer",
     "ngram": "the words of a question do not tell its answer",
+    "marks": "case, marks and length do not tell an answer",
     "delay": "no fixed time after the question is the time to answer",
 }
 _OPEN: frozenset[Kind] = frozenset({"number", "text", "when"})
@@ -170,8 +171,10 @@ def _scores(kind: Kind, items: Sequence[Item]) -> Iterator[tuple[Baseline, Share
     # Where there is one answer alone, the majority has said it.
     if len(counts) > 1:
         yield "clock", shares_of(groups, _guess(items, [_clock(item) for item in items])), chance, above
-        by_words = _choose(items) if kind == "options" else _guess(items, [features_of(_read(i)) for i in items])
-        yield "ngram", shares_of(groups, by_words), chance, above
+        for name, see in _BY_TEXT.items():
+            is_choice = kind == "options"
+            right = _choose(items, see.options) if is_choice else _guess(items, [see.question(item) for item in items])
+            yield name, shares_of(groups, right), chance, above
 
 
 def _chance(kind: Kind, items: Sequence[Item], distinct: int) -> float:
@@ -194,15 +197,38 @@ def _by_length(items: Sequence[Item], chance: float) -> Iterator[tuple[Baseline,
         yield "longest" if name == "longest" else "shortest", share, chance, chance
 
 
-def _read(item: Item) -> tuple[str, ...]:
-    return words_of(item.question)
+def _looks(item: Item) -> list[NDArray[np.int64]]:
+    """Options without their words: as they are written, and which each is by its length."""
+    lengths = sorted({len(option) for option in item.options})
+    places = [lengths.index(len(option)) for option in item.options]
+    return [
+        marks_of(option, f"{place} from the shortest", f"{len(lengths) - place} from the longest")
+        for option, place in zip(item.options, places, strict=True)
+    ]
+
+
+class _ByText(NamedTuple):
+    """What a baseline sees of a question, and of its options."""
+
+    question: Callable[[Item], NDArray[np.int64]]
+    options: Callable[[Item], Sequence[NDArray[np.int64]]]
+
+
+_BY_TEXT: Mapping[Baseline, _ByText] = {
+    "ngram": _ByText(
+        lambda item: features_of(words_of(item.question)),
+        lambda item: [features_of(words_of(option)) for option in item.options],
+    ),
+    "marks": _ByText(lambda item: marks_of(item.question), _looks),
+}
 
 
 def _clock(item: Item) -> NDArray[np.int64]:
-    """Which tenth of the video, and which doubling of the seconds since its start, a question stands in."""
+    """Which tenth of the video and of its second, and which doubling of seconds since the start, a question is in."""
     tenth = min(_BINS - 1, max(0, int(item.asked * _BINS)))
     octave = (item.ask_ns // 1_000_000_000 + 1).bit_length()
-    return np.array([tenth, _BINS + octave], np.int64)
+    phase = item.ask_ns % 1_000_000_000 // 100_000_000
+    return np.array([tenth, _BINS + phase, 2 * _BINS + octave], np.int64)
 
 
 def _guess(items: Sequence[Item], features: Sequence[NDArray[np.int64]]) -> list[bool]:
@@ -213,9 +239,9 @@ def _guess(items: Sequence[Item], features: Sequence[NDArray[np.int64]]) -> list
     return [bool(hit) for hit in scores.argmax(axis=1) == labels]
 
 
-def _choose(items: Sequence[Item]) -> list[bool]:
-    """Whether the option whose words are most like those of right ones is right."""
-    features = [features_of(words_of(option)) for item in items for option in item.options]
+def _choose(items: Sequence[Item], look: Callable[[Item], Sequence[NDArray[np.int64]]]) -> list[bool]:
+    """Whether the option that looks most like right ones is right."""
+    features = [each for item in items for each in look(item)]
     right = np.array([str(k) == item.answer for item in items for k in range(len(item.options))], np.int64)
     folds = folds_of([item.group for item in items for _ in item.options])
     scores = learned(features, right, folds)

@@ -42,6 +42,7 @@ from datasets_build.core.config import Config
 from datasets_build.core.corrections import Corrections
 from datasets_build.core.dataset import SPLITS
 from datasets_build.core.files import write_json
+from datasets_build.core.hierarchy import HIERARCHY, Level, levels_of
 from datasets_build.core.layout import VideoRows, table_path
 from datasets_build.core.records import (
     Dialogue,
@@ -61,6 +62,7 @@ from datasets_build.core.views import frame_labels, subset_grid
 R = TypeVar("R", bound=Record)
 WHOLE = ("nothing_missing", "every video that has events has rows in every subset, unless people took them away")
 COPY = ("copies_equal", "videos and events in a dataset equal those of the index and the events stage")
+LEVELS = ("hierarchy_equals_events", "what lies within what is as the events give it")
 VIEW = ("frame_view_equals_grid", "a per-frame view equals what its events give on its grid")
 DATASETS = ("streaming_qa", "frame_events", "dialogue")
 
@@ -243,6 +245,14 @@ class _Run:
         for folder in sorted(path.name for path in (self.out / "frame_events").glob("frames_*")):
             for split in SPLITS:
                 self._view(folder, split)
+        self._levels()
+
+    def _levels(self) -> None:
+        """Which event lies within which, against what the events give."""
+        for group, file in self._groups("frame_events", HIERARCHY, Level):
+            rows = (row for row in group.rows if isinstance(row, Level))
+            for name, breach in view_breaches(rows, iter(levels_of(self.atlas.events_of(group.video.id)))):
+                self.ledger.note(*LEVELS, file, name, [breach] if breach else [])
 
     def _view(self, subset: str, split: Split) -> None:
         """One view of one split, step by step against what the events give."""

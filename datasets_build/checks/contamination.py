@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -22,6 +23,7 @@ from datasets_build.core.config import Config
 from datasets_build.core.files import DataError
 from datasets_build.core.layout import read_videos, table_path
 from datasets_build.core.records import Keyframe, Video
+from datasets_build.teachers.template import CHINESE, PHRASES, TERSE
 
 SAME_PICTURES = ("split_by_pictures", "no video of another split shows the pictures of one to learn from")
 SAME_QUESTION = ("split_by_questions", "no question of another split is a question to learn from, in its special words")
@@ -41,7 +43,7 @@ class ContaminationConfig(Config):
     benchmark (index and perceive). Pictures are alike that differ in `picture_bits` of 256 at most, videos where at
     least `picture_share` of the pictures of the shorter one are. A question of at least `least_words` words is a
     benchmark's where it holds `overlap` of its runs of three words; it is another split's where so many of its words
-    are the same, and `special` of these are in hardly any other video.
+    are the same, and `special` of these are in hardly any other video and not the templates' own.
     """
 
     benchmarks: tuple[BenchmarkFile, ...] = ()
@@ -180,7 +182,7 @@ def _questions(out: Path, videos: Mapping[str, Video], config: ContaminationConf
     held: list[tuple[Asking, frozenset[int]]] = []
     for asking in _asked(out, others):
         codes = _codes(asking.text)
-        special = [code for code in codes if counts[code % _SLOTS] <= most]
+        special = [code for code in codes - _phrased() if counts[code % _SLOTS] <= most]
         if len(codes) >= config.least_words and len(special) >= config.special:
             for code in special:
                 index[code].append(len(held))
@@ -196,6 +198,13 @@ def _questions(out: Path, videos: Mapping[str, Video], config: ContaminationConf
         breaches = [Breach(f"{asking.text!r}, as record {each.record} of {each.file}", "another") for each in like[:1]]
         if asking.video_id in videos:
             ledger.note(*SAME_QUESTION, asking.file, asking.record, breaches)
+
+
+@lru_cache(maxsize=1)
+def _phrased() -> frozenset[int]:
+    """The words of the templates: with few videos hardly any other one is asked in them, and they prove no copy."""
+    texts = (path.read_text(encoding="utf-8") for path in (PHRASES, CHINESE, TERSE))
+    return frozenset(code_of((word,)) for text in texts for word in words_of(text))
 
 
 def _codes(text: str) -> frozenset[int]:

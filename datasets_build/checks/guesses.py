@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,6 +16,8 @@ FOLDS = 5
 _BUCKETS = 1 << 14
 _MOST_ANSWERS = 64
 _SMOOTHING = 0.5
+_LEADING = re.compile(r"[\W_]*")
+_TRAILING = re.compile(r"[\W_]*$")
 
 
 def folds_of(groups: Sequence[str]) -> NDArray[np.int64]:
@@ -28,6 +32,27 @@ def features_of(words: Sequence[str]) -> NDArray[np.int64]:
     framed = ("^", *words, "$")
     runs = (framed[k : k + length] for length in (1, 2, 3) for k in range(len(framed) - length + 1))
     return np.unique(np.array([code_of(run) % _BUCKETS for run in runs], np.int64))
+
+
+def marks_of(text: str, *more: str) -> NDArray[np.int64]:
+    """The buckets of what a text looks like, whatever its words: its case, its first and last marks, marks in between.
+
+    Args:
+        text: of a question or an option.
+        more: what else is seen of it without its words, such as its place among others by length.
+    """
+    bare = text.strip()
+    cases = "".join(sorted({"upper" if letter.isupper() else "lower" for letter in bare if letter.isalpha()}))
+    inner = Counter(letter for letter in bare[:-1] if not letter.isalnum() and not letter.isspace())
+    seen = [
+        f"case {cases}",
+        f"begins {bare[:1].isupper()} {_LEADING.match(text).group()!r}",  # type: ignore[union-attr]  # matches nothing, too
+        f"ends {_TRAILING.search(text).group()!r}",  # type: ignore[union-attr]  # as above
+        f"spaces {'  ' in bare}",
+        *(f"{number} of {mark}" for mark, number in inner.items()),
+        *more,
+    ]
+    return np.unique(np.array([code_of((each,)) % _BUCKETS for each in seen], np.int64))
 
 
 def learned(

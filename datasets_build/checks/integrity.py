@@ -10,9 +10,10 @@ from typing import TypeVar
 
 from datasets_build.checks.laws import Breach, Ledger
 from datasets_build.core.files import read_json, sha256_file
-from datasets_build.core.records import Dialogue, FrameLabel, Part, StreamingQA, Video
+from datasets_build.core.records import Dialogue, Part, Record, StreamingQA, Video
 
 P = TypeVar("P", bound=Part)
+V = TypeVar("V", bound=Record)
 SPLIT_BY_SOURCE = ("split_by_source", "videos of one group, and copies of one file, share a split")
 MANIFEST = ("manifest_agrees", "every file of a stage is listed with its size and SHA-256, and no other is there")
 SHOWN = 120
@@ -62,8 +63,8 @@ def difference(found: P | None, expected: P | None) -> Breach | None:
     return Breach(f"{name} {str(one)[:SHOWN]}", str(other)[:SHOWN])
 
 
-def view_breaches(found: Iterator[FrameLabel], derived: Iterator[FrameLabel]) -> Iterator[tuple[str, Breach | None]]:
-    """Compare a written view with the derived one, step by step: a record id and its breach, or None."""
+def view_breaches(found: Iterator[V], derived: Iterator[V]) -> Iterator[tuple[str, Breach | None]]:
+    """Compare a written view with the derived one, row by row: a record id and its breach, or None."""
     for row, wanted in zip_longest(found, derived):
         named = row or wanted
         assert named is not None, "zip_longest ends with the longer one"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from datasets_build.checks.exchanges import asked_again, said_by, turns_of
@@ -10,7 +11,7 @@ from datasets_build.core.records import About, Dialogue, Turn
 from datasets_build.truth.asides import Aside, said
 from datasets_build.truth.due import due_of, unfit
 from datasets_build.truth.gaps import gone_before
-from datasets_build.truth.words import answer_texts, writer_of
+from datasets_build.truth.words import Telling, answer_texts, texts_of, writer_of
 
 _FITTING: dict[Aside, tuple[str, ...]] = {
     "late_reply": ("user_query", "interruption", "correction"),
@@ -33,6 +34,14 @@ def _again(row: Dialogue, known: Known) -> Iterator[Breach]:
     for user in said_by(row, "user"):
         if user.learn == (user.id in asked_again(row)):
             yield Breach(f"turn {user.id} with learn {user.learn}", "not learned exactly where no answer comes to it")
+
+
+def _weighs(row: Dialogue, known: Known) -> Iterator[Breach]:
+    del known
+    for turn in said_by(row, "assistant"):
+        # Not a number is neither above 0 nor below it.
+        if turn.learn and not 0 < turn.loss_weight < math.inf:
+            yield Breach(f"turn {turn.id} of loss_weight {turn.loss_weight}", "more than 0, because it is learned")
 
 
 def _corrected(row: Dialogue, known: Known) -> Iterator[Breach]:
@@ -72,7 +81,8 @@ def _true_texts(row: Dialogue, user: Turn | None, t_ns: int, known: Known) -> fr
     if isinstance(due, str):
         return frozenset()
     absent = user.task == "before" and not due.told
-    return answer_texts(writer, user.task, user.about, due.told, number=due.number, absent=absent)
+    telling = Telling(due.told, number=due.number, place=due.place, absent=absent)
+    return texts_of(writer, user.task, user.about, telling)
 
 
 def _asides(row: Dialogue, known: Known) -> Iterator[Breach]:
@@ -112,6 +122,7 @@ def _summaries(row: Dialogue, known: Known) -> Iterator[Breach]:
 MISHAP_LAWS: tuple[Law[Dialogue], ...] = (
     Law("asked_again_alike", "a question to which no answer comes is asked again, and not learned", _again),
     Law("wrong_is_corrected", "what the assistant says and is not learned is wrong, and corrected", _corrected),
+    Law("learned_weighs", "what the assistant says and is learned has a weight above 0", _weighs),
     Law("asides_fit", "words before an answer stand where they belong", _asides),
     Law("summaries_true", "what is said after a gap is what had happened last before it", _summaries),
 )

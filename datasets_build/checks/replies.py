@@ -10,6 +10,7 @@ from datasets_build.checks.answers import difference, latest_of, spans_of, too_l
 from datasets_build.checks.exchanges import is_acknowledgement, said_by, turns_of
 from datasets_build.checks.laws import Breach, Known, Law
 from datasets_build.checks.looks import look_breaches
+from datasets_build.checks.steps import place_breaches
 from datasets_build.checks.tasks import LONGEST_LIST, number_in
 from datasets_build.core.records import About, Dialogue, Provenance, Turn
 from datasets_build.core.topics import UNPROVED
@@ -17,7 +18,15 @@ from datasets_build.truth.asides import Said, said
 from datasets_build.truth.due import Due, due_of, unfit
 from datasets_build.truth.looks import PLACES
 from datasets_build.truth.styles import is_referring
-from datasets_build.truth.words import acknowledgements, answer_texts, late_texts, question_texts, writer_of
+from datasets_build.truth.words import (
+    Telling,
+    acknowledgements,
+    answer_texts,
+    late_texts,
+    question_texts,
+    texts_of,
+    writer_of,
+)
 
 
 class Reply(NamedTuple):
@@ -194,6 +203,8 @@ def _counts(reply: Reply, known: Known) -> Iterator[Breach]:
 def _looks(reply: Reply, known: Known) -> Iterator[Breach]:
     if reply.task in PLACES:
         yield from look_breaches(reply.words.text, reply.task, reply.due.told[0], known.grounds)
+    if reply.due.place is not None:
+        yield from place_breaches(reply.words.text, reply.due.place)
 
 
 def _words(reply: Reply, known: Known) -> Iterator[Breach]:
@@ -207,7 +218,7 @@ def _words(reply: Reply, known: Known) -> Iterator[Breach]:
         yield Breach(f"asked {user.text!r}", f"words that ask for {task} about {about}")
     texts = acknowledgements(writer)
     if not reply.is_request:
-        texts = answer_texts(writer, task, about, due.told, number=due.number, absent=absent)
+        texts = texts_of(writer, task, about, Telling(due.told, number=due.number, place=due.place, absent=absent))
     if reply.words.text not in texts:
         yield Breach(f"{reply.words.text!r}", "words that say what is due")
 
@@ -235,7 +246,7 @@ REPLY_LAWS: tuple[Law[Dialogue], ...] = (
     ),
     Law("turn_right_until", "a reply is due at its window's start, and out while the events give it", _law(_until)),
     Law("turn_counts_true", "a number said is how many events are over when it is asked for", _law(_counts)),
-    Law("turn_looks_true", "a colour or shape said is that of the only subject in the picture", _law(_looks)),
+    Law("turn_looks_true", "a colour, shape or place said is that of what is in the picture", _law(_looks)),
     Law("reports_complete", "what a request waits for is reported once, when due, and no window is too long", _reports),
     Law("turn_words_fit", "a template's turns say what they are about, and what is true", _law(_words)),
     Law("report_words_fit", "a template's report says what its request is about", _report_words),

@@ -28,7 +28,7 @@ from datasets_build.core.records import DecisionRun, DecisionTrack, Turn
 from datasets_build.core.views import grid_name
 
 State = Literal["silence", "standby", "delegate", "respond"]
-_STATES: tuple[State, ...] = ("silence", "standby", "delegate", "respond")
+STATES: tuple[State, ...] = ("silence", "standby", "delegate", "respond")
 
 
 def pending_spans(turns: Sequence[Turn]) -> list[Span]:
@@ -75,6 +75,6 @@ def _runs(times: Int64s, states: Sequence[int]) -> list[DecisionRun]:
     runs, k = [], 0
     for state, group in groupby(states):
         steps = sum(1 for _ in group)
-        runs.append(DecisionRun(state=_STATES[state], start_ns=int(times[k]), steps=steps))
+        runs.append(DecisionRun(state=STATES[state], start_ns=int(times[k]), steps=steps))
         k += steps
     return runs

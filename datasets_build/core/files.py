@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -69,10 +69,10 @@ def write_json(path: Path, value: Json) -> None:
     write_bytes(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
 
 
-def read_json(path: Path) -> Json:
-    """Read a JSON file. Raises DataError naming the file when it is absent or not JSON."""
+def read_json(path: Path, *, hook: Callable[[dict[str, Json]], Json] | None = None) -> Json:
+    """Read a JSON file, each object of it through `hook`. Raises DataError when it is absent or not JSON."""
     try:
-        value: Json = json.loads(path.read_text(encoding="utf-8"))
+        value: Json = json.loads(path.read_text(encoding="utf-8"), object_hook=hook)
     except FileNotFoundError:
         raise DataError(f"{path}: no such file") from None
     except (ValueError, RecursionError) as error:
@@ -87,22 +87,51 @@ def write_jsonl(path: Path, rows: Iterable[Part]) -> None:
             out.write(row.model_dump_json() + "\n")
 
 
-def read_rejects(path: Path) -> list[Reject]:
-    """Read a `rejects.jsonl`; an absent file is an empty list. Raises DataError naming the broken line."""
+def each_reject(path: Path) -> Iterator[Reject]:
+    """The rows of a `rejects.jsonl` one by one; an absent file has none. Raises DataError naming the broken line."""
     if not path.exists():
-        return []
-    rows = []
-    try:
-        # Not `splitlines`, which also breaks at characters that file names and subtitles may hold.
-        lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not UTF-8 text ({error})") from error
-    for number, line in enumerate(lines if lines != [""] else [], start=1):
+        return
+    with path.open(encoding="utf-8", newline="\n") as lines:
         try:
-            rows.append(Reject.model_validate_json(line))
-        except ValidationError as error:
-            raise DataError(f"{path}:{number}: not a reject row ({error.errors()[0]['msg']})") from error
-    return rows
+            # Not `splitlines`, which also breaks at characters that file names and subtitles may hold.
+            for number, line in enumerate(lines, start=1):
+                yield _reject(line.removesuffix("\n"), f"{path}:{number}")
+        except UnicodeDecodeError as error:
+            raise DataError(f"{path}: not UTF-8 text ({error})") from error
+
+
+def _reject(line: str, where: str) -> Reject:
+    try:
+        return Reject.model_validate_json(line)
+    except ValidationError as error:
+        raise DataError(f"{where}: not a reject row ({error.errors()[0]['msg']})") from error
+
+
+def read_rejects(path: Path) -> list[Reject]:
+    """All rows of a `rejects.jsonl`. Raises as `each_reject` does."""
+    return list(each_reject(path))
+
+
+class Rejects:
+    """Rows for a `rejects.jsonl` in the order in which they come: on disk, for every video may have many.
+
+    Args:
+        path: where they wait; what an earlier run left there goes.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        path.unlink(missing_ok=True)
+
+    def extend(self, rows: Iterable[Reject]) -> None:
+        """Append rows."""
+        text = "".join(row.model_dump_json() + "\n" for row in rows)
+        if text:
+            with self._path.open("a", encoding="utf-8", newline="\n") as file:
+                file.write(text)
+
+    def __iter__(self) -> Iterator[Reject]:
+        return each_reject(self._path)
 
 
 def sha256_file(path: Path) -> str:

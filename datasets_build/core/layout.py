@@ -17,7 +17,7 @@ from datasets_build.core.clock import NS_PER_S, FrameClock, TimeError
 from datasets_build.core.dataset import SPLITS
 from datasets_build.core.files import DataError, read_json
 from datasets_build.core.records import Annotation, Event, Keyframe, Record, Shot, Signals, Video
-from datasets_build.core.table import TableError, read_table
+from datasets_build.core.table import TableError, count_rows, read_table
 
 R = TypeVar("R", bound=Record)
 TABLES: dict[type[Record], str] = {
@@ -28,6 +28,8 @@ TABLES: dict[type[Record], str] = {
     Signals: "perceive/signals.parquet",
     Event: "events/events.parquet",
 }
+ANSWERS, TEACHERS = ".teachers", "teachers.yaml"
+"""In an output folder: what models answered, and the settings of those that worded it."""
 
 
 def table_path(out: Path, model: type[Record]) -> Path:
@@ -35,9 +37,19 @@ def table_path(out: Path, model: type[Record]) -> Path:
     return out / TABLES[model]
 
 
+def each_video(out: Path) -> Iterator[Video]:
+    """The videos of an output folder one by one, in the order that every other table follows."""
+    return read_table(table_path(out, Video), Video)
+
+
+def count_videos(out: Path) -> int:
+    """How many videos an output folder has, without reading them."""
+    return count_rows(table_path(out, Video), Video)
+
+
 def read_videos(out: Path) -> list[Video]:
-    """All videos of an output folder, in the order that every other table follows."""
-    return list(read_table(table_path(out, Video), Video))
+    """All videos of an output folder at once: some 4 KB each, so walks use `each_video`."""
+    return list(each_video(out))
 
 
 def video_root(out: Path) -> Path:

@@ -10,7 +10,8 @@ import fcntl
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -21,9 +22,9 @@ from pydantic import BaseModel
 from datasets_build.core.config import flatten
 from datasets_build.core.files import (
     DataError,
+    each_reject,
     publish_folder,
     read_json,
-    read_rejects,
     sha256_file,
     write_json,
     write_jsonl,
@@ -205,7 +206,7 @@ class Stage:
     def commit(
         self,
         *,
-        rejects: Sequence[Reject],
+        rejects: Iterable[Reject],
         counts: Mapping[str, int],
         tools: Mapping[str, str],
         reached: Mapping[str, Json] | None = None,
@@ -214,8 +215,9 @@ class Stage:
 
         `reached` are fields of the manifest's own: what was asked for and came out.
         """
-        write_jsonl(self.final / "rejects.jsonl", rejects)
-        write_json(self.final / "manifest.json", {**self._manifest(rejects, counts, tools), **(reached or {})})
+        codes: Counter[str] = Counter()
+        write_jsonl(self.final / "rejects.jsonl", _counted(rejects, codes))
+        write_json(self.final / "manifest.json", {**self._manifest(codes, counts, tools), **(reached or {})})
         publish_folder(self.final, self.folder)
         self.done = True
         self._clear_work()
@@ -234,11 +236,8 @@ class Stage:
         return {name: value for name, value in counts.items() if isinstance(value, int)}
 
     def _manifest(
-        self, rejects: Sequence[Reject], counts: Mapping[str, int], tools: Mapping[str, str]
+        self, codes: Mapping[str, int], counts: Mapping[str, int], tools: Mapping[str, str]
     ) -> dict[str, Json]:
-        reasons: dict[str, Json] = {}
-        for code in sorted({row.code for row in rejects}):
-            reasons[code] = sum(row.code == code for row in rejects)
         files: list[Json] = [
             {"path": path.relative_to(self.final).as_posix(), "bytes": path.stat().st_size, "sha256": sha256_file(path)}
             for path in sorted(self.final.rglob("*"))
@@ -252,9 +251,15 @@ class Stage:
             "fields": dict(self.fingerprint.fields),
             "tools": dict(sorted({**tools, "streamvl": package_version()}.items())),
             "counts": dict(counts),
-            "rejects": reasons,
+            "rejects": {code: codes[code] for code in sorted(codes)},
             "files": files,
         }
+
+
+def _counted(rejects: Iterable[Reject], codes: Counter[str]) -> Iterator[Reject]:
+    for row in rejects:
+        codes[row.code] += 1
+        yield row
 
 
 def _listed(manifest: Json) -> list[tuple[str, int]]:
@@ -276,11 +281,16 @@ def stage_digest(out: Path, name: str) -> str:
     path = out / name / "manifest.json"
     if not path.exists():
         raise StageError(f"{out}: has no finished {name}; run `python -m datasets_build {verb_of(name)}` first")
-    content = read_json(path)
+    # An index lists a file for each of its videos, of which nothing is asked here.
+    content = read_json(path, hook=_unless_file)
     if not isinstance(content, dict) or not isinstance(content.get("fingerprint"), str):
         raise StageError(f"{path}: holds no fingerprint, expected a manifest of this program")
     # Two runs of one fingerprint give the same bytes, so it stands for the content.
     return str(content["fingerprint"])
+
+
+def _unless_file(row: dict[str, Json]) -> dict[str, Json] | None:
+    return None if "sha256" in row else row
 
 
 def stale_inputs(out: Path, name: str) -> list[str]:
@@ -303,8 +313,7 @@ def verb_of(stage: str) -> str:
     return stage if stage in ("index", "perceive", "import") else "build"
 
 
-def collect_rejects(out: Path) -> list[Reject]:
-    """Join the rejects of every finished stage into `OUT/rejects.jsonl`, in stage order, and return them."""
-    rows = [row for name in STAGES for row in read_rejects(out / name / "rejects.jsonl")]
+def collect_rejects(out: Path) -> None:
+    """Join the rejects of every finished stage into `OUT/rejects.jsonl`, in stage order."""
+    rows = (row for name in STAGES for row in each_reject(out / name / "rejects.jsonl"))
     write_jsonl(out / "rejects.jsonl", rows)
-    return rows

@@ -18,6 +18,11 @@ from datasets_build.core.records import SCHEMA_VERSION, Part
 
 R = TypeVar("R", bound=Part)
 ROWS_PER_GROUP = 1_000
+FEW_GROUPS = 32
+"""So many row groups of a file are as they were written; behind them small ones are joined."""
+GROUP_BYTES, GROUP_PARTS = 2 << 20, 256
+"""How much of them is joined at most, as it lies in memory. A writer keeps some 25 KB of each row group to its end."""
+_AT_ONCE = 100
 _KIND, _VERSION = b"streamvl.record", b"streamvl.schema_version"
 _SCALARS: dict[object, pa.DataType] = {
     int: pa.int64(),
@@ -67,19 +72,39 @@ def arrow_schema(model: type[Part]) -> pa.Schema:
 
 
 class TableWriter:
-    """Append records to a Parquet file row group by row group; use inside `whole_file`."""
+    """Append records to a Parquet file row group by row group; use inside `whole_file`.
+
+    Memory holds what was given last, and of a long file a row group of `GROUP_BYTES`.
+    """
 
     def __init__(self, path: Path, model: type[Part]) -> None:
         self._schema = arrow_schema(model)
         self._writer = pq.ParquetWriter(path, self._schema, compression="zstd")
-        self.n_rows = 0
+        self._waiting: list[pa.Table] = []
+        self._bytes = self._groups = self.n_rows = 0
 
     def write(self, rows: Sequence[Part]) -> None:
         """Write one row group; an empty sequence writes nothing."""
-        if rows:
-            table = pa.Table.from_pylist([row.model_dump() for row in rows], schema=self._schema)
-            self._writer.write_table(table)
-            self.n_rows += len(rows)
+        # Rows as dictionaries take many times what they take in Arrow, so few of them are dictionaries at once.
+        parts = [self._table(rows[k : k + _AT_ONCE]) for k in range(0, len(rows), _AT_ONCE)]
+        if parts:
+            self._add(pa.concat_tables(parts).combine_chunks())
+
+    def _table(self, rows: Sequence[Part]) -> pa.Table:
+        return pa.Table.from_pylist([row.model_dump() for row in rows], schema=self._schema)
+
+    def _add(self, table: pa.Table) -> None:
+        self.n_rows += table.num_rows
+        self._waiting.append(table)
+        self._bytes += table.nbytes
+        if self._groups < FEW_GROUPS or self._bytes >= GROUP_BYTES or len(self._waiting) >= GROUP_PARTS:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._waiting:
+            self._writer.write_table(pa.concat_tables(self._waiting))
+            self._groups += 1
+            self._waiting, self._bytes = [], 0
 
     def copy(self, path: Path) -> None:
         """Append every row group of another table of the same record, unread.
@@ -89,11 +114,11 @@ class TableWriter:
         """
         with _open(path, self._schema) as source:
             for group in range(source.num_row_groups):
-                self._writer.write_table(source.read_row_group(group))
-            self.n_rows += source.metadata.num_rows
+                self._add(source.read_row_group(group))
 
     def close(self) -> None:
         """Finish the file."""
+        self._flush()
         self._writer.close()
 
     def __enter__(self) -> TableWriter:
@@ -122,7 +147,8 @@ def concat_tables(path: Path, model: type[Part], parts: Iterable[Path]) -> int:
 
 def _open(path: Path, schema: pa.Schema) -> pq.ParquetFile:
     try:
-        source = pq.ParquetFile(path)
+        # With its buffer on, the whole file lies in memory while a part of it is read.
+        source = pq.ParquetFile(path, pre_buffer=False)
     except FileNotFoundError:
         raise TableError(f"{path}: no such table; run the stage that makes it") from None
     except (pa.ArrowInvalid, OSError) as error:

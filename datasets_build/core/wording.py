@@ -22,6 +22,8 @@ _CLOCK = re.compile(
     rf"|第\s*{_CHINESE}+\s*帧|{_CHINESE}+\s*分\s*{_CHINESE}+\s*秒",
     re.IGNORECASE,
 )
+# All of the above hold one of these, and most sentences none: this is seen several times faster.
+_MAYBE = re.compile(rf"\d|{_CHINESE}|second|minute|hour|frame", re.IGNORECASE)
 
 
 def absolute_time_in(text: str) -> str | None:
@@ -30,5 +32,5 @@ def absolute_time_in(text: str) -> str | None:
     Searches the whole text, in English and Chinese: `at 0:12`, `after 3 s`, `12.5 seconds`, `frame 300`, `after ten
     seconds`, `第3秒`, `两分钟`.
     """
-    found = _CLOCK.search(text)
+    found = _CLOCK.search(text) if _MAYBE.search(text) else None
     return found.group(0) if found else None

@@ -12,7 +12,7 @@ from datasets_build.core.config import flatten
 from datasets_build.core.dataset import SPLITS
 from datasets_build.core.progress import tool_versions
 from datasets_build.core.stage import Fingerprint, Stage, code_digest, output_folder, stage_digest
-from datasets_build.formats import hf, llamafactory, ms_swift, qwen_finetune, trl, webdataset
+from datasets_build.formats import hf, llamafactory, ms_swift, qwen_finetune, stamped, trl, webdataset
 from datasets_build.formats.format import Dataset, Format, FormatError, Job, Options
 from datasets_build.formats.loss import Losses, LossReport
 from datasets_build.formats.parquet import DATA
@@ -25,6 +25,8 @@ FORMATS: Mapping[str, Format] = {
     "qwen-vl-finetune": qwen_finetune,
     "webdataset": webdataset,
     "hf": hf,
+    "joyai-seconds": stamped.JOYAI,
+    "streamo-image": stamped.STREAMO,
 }
 CARD = Path(__file__).with_name("card.md")
 _TOOLS = ("av", "datasets", "pillow", "pyarrow", "pydantic")
@@ -46,7 +48,7 @@ def export(dataset: Path, name: str, to: Path, options: Options, *, force: bool 
         dataset: a finished dataset of an output folder.
         name: of the format, one of `FORMATS`.
         to: the folder; it appears once it is whole, and the same command goes on where it was stopped.
-        options: how talks are written.
+        options: how talks are written; those that are part of the format are its own.
         force: write anew what is there.
 
     Raises:
@@ -60,6 +62,7 @@ def export(dataset: Path, name: str, to: Path, options: Options, *, force: bool 
         raise FormatError(f"{name} cannot hold {kind}, expected one of {', '.join(sorted(form.DATASETS))}")
     if to.resolve().is_relative_to(out):
         raise FormatError(f"{to}: lies inside {out}, expected a folder outside the output that is exported")
+    options = options.model_copy(update=stamped.SETTLED.get(name, {}))
     inputs = {"dataset": kind, "format": name, "index": stage_digest(out, "index"), kind: stage_digest(out, kind)}
     mark = Fingerprint.of(options, code=code_digest("formats", "decoders", "video.py"), inputs=inputs)
     with output_folder(to.resolve().parent) as above:

@@ -16,12 +16,14 @@ from datasets_build.formats import (
     qvhighlights,
     streaming_bench,
     streamo,
+    timed,
     videollm_online,
     webvtt,
 )
 from datasets_build.formats.containers import Container
 from datasets_build.formats.format import Dataset
 from datasets_build.formats.place import Bundle, Place
+from datasets_build.formats.rows import ROWS
 
 
 class Rows(Protocol):
@@ -71,3 +73,7 @@ FORMS: Mapping[str, Form] = {
     "webvtt": Form(webvtt, containers.SUBTITLES, _EVENTS),
 }
 """Every form by the name that the command line takes."""
+TIMED: Mapping[str, Form] = {name: Form(timed, containers.lined(f"{name}{timed.SUFFIX}"), _TALK) for name in ROWS}
+"""How what `export` wrote for a trainer is read back: not its files, but the lines that `timed_rows` makes of them."""
+READ: Mapping[str, Form] = {**FORMS, **TIMED}
+"""Every form that can be imported."""

@@ -7,7 +7,7 @@ read, of a video that is not there, or a reject. All rows are held in memory.
 
 from __future__ import annotations
 
-import shutil
+import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from datasets_build.core.config import Config
 from datasets_build.core.corrections import Corrected, Corrections
 from datasets_build.core.dataset import Subset
-from datasets_build.core.files import DataError, sha256_file, write_bytes
+from datasets_build.core.files import DataError, write_bytes
 from datasets_build.core.layout import clock_of, read_videos, table_path
 from datasets_build.core.progress import tool_versions, track
 from datasets_build.core.publish import Publisher, publish_card
@@ -29,8 +29,9 @@ from datasets_build.core.table import write_table
 from datasets_build.core.views import parse_grid
 from datasets_build.formats.foreign import TABLE, Foreign, differences
 from datasets_build.formats.format import FormatError
-from datasets_build.formats.forms import FORMS, Form
+from datasets_build.formats.forms import READ, TIMED, Form
 from datasets_build.formats.place import Bundle, Place, RowError, Unit
+from datasets_build.formats.timed import timed_rows
 from datasets_build.sources.folder import SUFFIXES
 from datasets_build.sources.sidecars import decode_text
 
@@ -44,6 +45,7 @@ _ACTIONS = {
     "video_ambiguous": "give the file the whole path, or the videos different names",
     "video_rejected": "mend the video",
     "outside_video": "check the unit of the times, and that the file is about this video",
+    "other_video": "put the file that was exported into the folder of videos",
     "leak": "mend the times: nothing is told before it begins",
 }
 _MEND = "mend the row in the file"
@@ -86,7 +88,7 @@ def import_file(file: Path, out: Path, config: ImportConfig, *, force: bool = Fa
     """Make the records of a foreign file of the videos that `OUT/index` holds.
 
     Args:
-        file: of the format; for `webvtt` also a folder of such files.
+        file: of the format; for `webvtt` also a folder of such files, for a trainer's format that of an export.
         out: an output folder with a finished index.
         config: how the file is read.
         force: make anew what is there.
@@ -96,18 +98,18 @@ def import_file(file: Path, out: Path, config: ImportConfig, *, force: bool = Fa
         DataError: the file cannot be read at all, or the folder holds built datasets.
     """
     form, unit = form_of(config), unit_of(config)
-    files = sorted(path for path in file.iterdir() if path.suffix == ".vtt") if file.is_dir() else [file]
+    contents = _contents(file, config.format)
     _refuse_built(out)
-    digests = {f"file.{path.name}": _digest(path) for path in files}
+    digests = {f"file.{name}": _digest(content) for name, content in contents.items()}
     inputs = {"index": stage_digest(out, "index")} | digests
     code = code_digest("formats", "sources/subtitles.py")
     stage = Stage.open(out, STAGE, Fingerprint.of(config, code=code, inputs=inputs), force=force)
-    found = read_files(files, out, config.format, form, unit)
+    found = read_files(contents, out, config.format, form, unit)
     if not stage.done:
         write_table(stage.final / Path(TABLE).name, Foreign, found.foreign)
         (stage.final / _FILES).mkdir()
-        for path in files:
-            shutil.copyfile(path, stage.final / _FILES / path.name)
+        for name, content in contents.items():
+            write_bytes(stage.final / _FILES / name, content)
         write_bytes(stage.final / _CONFIG, config.model_dump_json(indent=2).encode())
         counts = {
             "rows": found.rows,
@@ -136,8 +138,8 @@ def import_again(out: Path, *, force: bool = False) -> list[Stage]:
         config = ImportConfig.model_validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
         raise DataError(f"{path}: does not say how its file was read ({error}); import that again") from error
-    files = sorted((out / STAGE / _FILES).iterdir())
-    found = read_files(files, out, config.format, form_of(config), unit_of(config))
+    contents = {path.name: path.read_bytes() for path in sorted((out / STAGE / _FILES).iterdir())}
+    found = read_files(contents, out, config.format, form_of(config), unit_of(config))
     stages = [Stage.finished(out, STAGE), *_publish(out, found, config, force=force)]
     collect_rejects(out)
     return stages
@@ -145,9 +147,9 @@ def import_again(out: Path, *, force: bool = False) -> list[Stage]:
 
 def form_of(config: ImportConfig) -> Form:
     """The form of a file. Raises FormatError where there is none of that name."""
-    if config.format not in FORMS:
-        raise FormatError(f"format {config.format}: found no such format to read, expected of {', '.join(FORMS)}")
-    return FORMS[config.format]
+    if config.format not in READ:
+        raise FormatError(f"format {config.format}: found no such format to read, expected of {', '.join(READ)}")
+    return READ[config.format]
 
 
 def unit_of(config: ImportConfig) -> Unit | None:
@@ -176,25 +178,33 @@ def _refuse_built(out: Path) -> None:
             raise StageError(f"{out}: {name} was built here; import into another OUT")
 
 
-def _digest(path: Path) -> str:
+def _contents(file: Path, name: str) -> Mapping[str, bytes]:
+    """What is read, by the name of its file; of an export for a trainer, its lines."""
+    if name in TIMED:
+        return dict([timed_rows(file, name)])
+    files = sorted(path for path in file.iterdir() if path.suffix == ".vtt") if file.is_dir() else [file]
     try:
-        return sha256_file(path)
+        return {path.name: path.read_bytes() for path in files}
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+        raise DataError(f"{error.filename}: cannot be read ({error.strerror})") from error
 
 
-def read_files(files: Sequence[Path], out: Path, name: str, form: Form, unit: Unit | None) -> Found:
-    """All rows of some files as records of the videos of an output folder."""
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def read_files(contents: Mapping[str, bytes], out: Path, name: str, form: Form, unit: Unit | None) -> Found:
+    """All rows of some files, given by name, as records of the videos of an output folder."""
     finder = Finder(read_videos(out))
     clock = lru_cache(maxsize=8)(lambda made: clock_of(out, finder.by_id[made]))
     found = Found()
-    for path in track(files, total=len(files), label=STAGE, unit="files"):
-        sha256 = _digest(path)
-        text, _ = decode_text(path.read_bytes())
+    for file, content in track(contents.items(), total=len(contents), label=STAGE, unit="files"):
+        sha256 = _digest(content)
+        text, _ = decode_text(content)
         if text is None:
-            raise DataError(f"{path}: found bytes that are no text, expected UTF-8")
-        provenance = Provenance(kind="corpus", agent=f"{name}:{path.name}", version=f"sha256:{sha256}")
-        for k, row in enumerate(form.container.split(path.name, text)):
+            raise DataError(f"{file}: found bytes that are no text, expected UTF-8")
+        provenance = Provenance(kind="corpus", agent=f"{name}:{file}", version=f"sha256:{sha256}")
+        for k, row in enumerate(form.container.split(file, text)):
             found.rows += 1
             try:
                 video = finder.find(form.rows.video_of(row))
@@ -204,7 +214,7 @@ def read_files(files: Sequence[Path], out: Path, name: str, form: Form, unit: Un
                 place = Place(video, clock(video.id), provenance, f"{sha256[:20]}:{k}", unit)
                 bundle, foreign = read_row(row, place, form, item=k)
             except (RowError, ValidationError) as error:
-                found.rejects.append(_reject(path.name, k, error))
+                found.rejects.append(_reject(file, k, error))
                 continue
             found.foreign.append(foreign)
             found.bundles[video.id].append(bundle)

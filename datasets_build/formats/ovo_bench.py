@@ -251,7 +251,7 @@ def write(bundle: Bundle, video: Video) -> Json:
         RowError: no task of the benchmark can hold it.
     """
     first = bundle.questions[0]
-    item: dict[str, Json] = {"task": first.task, "video": video.uri}
+    item: dict[str, Json] = {"id": int(first.id[:7], 16), "task": first.task, "video": video.uri}
     if first.task == "SSR":
         return item | _written_steps(bundle)
     if first.mode == "counting":

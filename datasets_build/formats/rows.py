@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import tarfile
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 
@@ -17,13 +19,21 @@ from datasets_build.formats.format import FormatError
 from datasets_build.formats.parquet import DATA
 from datasets_build.formats.samples import IMAGE
 
+_STAMP = re.compile(rf"^<(?:[\d.]+ seconds|\d+s-\d+s)>\n(?={IMAGE}$)", re.MULTILINE)
+"""The time before a frame."""
+
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """A message: `role` is user, assistant or system in every format, `content` has `<image>` tags."""
+    """A message: `role` is user, assistant or system in every format, `content` has `<image>` tags.
+
+    `learn` and `weight` say what the loss does with it, where the format does.
+    """
 
     role: str
     content: str
+    learn: bool = True
+    weight: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +84,16 @@ def _bytes(path: Path) -> bytes | None:
 
 
 def _messages(row: dict[str, Json]) -> tuple[Said, ...]:
-    return tuple(Said(each["role"], each["content"]) for each in row["messages"])  # type: ignore[union-attr,call-overload,index,arg-type]  # a foreign row, whose errors are caught
+    return tuple(
+        _said(each, each["content"])  # type: ignore[arg-type,index,call-overload]  # a foreign row, whose errors are caught
+        for each in row["messages"]  # type: ignore[union-attr]  # as above
+    )
+
+
+def _said(each: Mapping[str, Any], content: str) -> Said:
+    """A message with the loss that ms-swift (`loss`, `loss_scale`) or our own rows (`learn`, `weight`) name."""
+    learn, weight = each.get("learn", each.get("loss")), each.get("weight", each.get("loss_scale"))
+    return Said(each["role"], content, True if learn is None else learn, 1.0 if weight is None else weight)
 
 
 def _conversations(row: dict[str, Json]) -> tuple[Said, ...]:
@@ -89,6 +108,11 @@ def _chats(folder: Path, split: str) -> Iterator[ForeignRow]:
     return _jsonl(folder, split, _messages)
 
 
+def _stamped(folder: Path, split: str) -> Iterator[ForeignRow]:
+    for row in _jsonl(folder, split, _messages):
+        yield replace(row, messages=tuple(replace(said, content=_STAMP.sub("", said.content)) for said in row.messages))
+
+
 def _humans(folder: Path, split: str) -> Iterator[ForeignRow]:
     return _jsonl(folder, split, _conversations)
 
@@ -99,7 +123,7 @@ def _parquet(folder: Path, split: str) -> Iterator[ForeignRow]:
         with pq.ParquetFile(path) as source:
             for batch in source.iter_batches(batch_size=16, columns=["id", "messages", "images"]):
                 for row in batch.to_pylist():
-                    messages = tuple(Said(each["role"], _text(each["content"])) for each in row["messages"])
+                    messages = tuple(_said(each, _text(each["content"])) for each in row["messages"])
                     images = tuple(image["bytes"] for image in row["images"])
                     where = f"{DATA}/{path.name}:{number}"
                     yield ForeignRow(where=where, id=row["id"], messages=messages, images=images)
@@ -134,4 +158,6 @@ ROWS: Mapping[str, Callable[[Path, str], Iterator[ForeignRow]]] = {
     "trl": _parquet,
     "hf": _parquet,
     "webdataset": _shards,
+    "joyai-seconds": _stamped,
+    "streamo-image": _stamped,
 }

@@ -19,6 +19,8 @@ from datasets_build.formats.windows import Window, windows_of
 
 IMAGE = "<image>"
 EARLIER = "Earlier:"
+UNLEARNED = "Assistant: "
+"""What stands before the assistant's words in a user's message, where they may not be learned."""
 # What trainers and tokenizers read as something else than text.
 _TAG = re.compile(r"<(?=(?:image|video|audio|bbox|ref-object|cot-process|start-image|img)>|\|)", re.IGNORECASE)
 _SIDE = "is in the source dataset alone, under the id in samples.jsonl"
@@ -203,7 +205,7 @@ class _Writer:
 
     def _line(self, turn: Turn) -> str:
         """A turn told as text in a message of somebody else."""
-        return f"{'User' if turn.role == 'user' else 'Assistant'}: {self._clean(turn.text)}"
+        return f"{'User: ' if turn.role == 'user' else UNLEARNED}{self._clean(turn.text)}"
 
     def _clean(self, text: str) -> str:
         return _escape(text, self.window.talk, self.options, self.losses)

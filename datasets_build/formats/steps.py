@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
 
+from datasets_build.core.asked import put_question
 from datasets_build.core.clock import FrameClock, Span
 from datasets_build.core.decisions import decisions_on
 from datasets_build.core.records import Dialogue, Event, StreamingQA, Turn, derive_id
@@ -119,7 +120,7 @@ def of_question(row: StreamingQA, clock: FrameClock) -> Talk:
         role="user",
         start_ns=row.ask_ns,
         end_ns=row.ask_ns,
-        text="\n".join([row.question, *option_lines(row.options)]),
+        text=put_question(row),
         task=row.task,
         about=row.about,
     )
@@ -148,11 +149,6 @@ def of_question(row: StreamingQA, clock: FrameClock) -> Talk:
         system="",
         turns=_in_order([asked, *answers]),
     )
-
-
-def option_lines(options: Sequence[str]) -> list[str]:
-    """The options of a question as lines `A. …`."""
-    return [f"{chr(ord('A') + k)}. {option}" for k, option in enumerate(options)]
 
 
 def of_events(video_id: str, events: Sequence[Event], clock: FrameClock) -> Talk:

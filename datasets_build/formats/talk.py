@@ -32,6 +32,7 @@ class Line:
     until_ns: int | None = None
     about: Span | None = None
     learn: bool = True
+    weight: float = 1.0
     where: str = ""
 
 
@@ -101,6 +102,7 @@ def _turn(line: Line, place: Place, k: int, *, after_ns: int, event: Event | Non
         window_start_ns=line.at_ns,
         window_end_ns=place.window_end(line.at_ns),
         learn=line.learn,
+        loss_weight=line.weight,
     )
 
 

@@ -15,45 +15,36 @@ from pathlib import Path
 from PIL import Image
 
 from datasets_build.core.clock import FrameClock
-from datasets_build.core.files import DataError, read_json, read_rejects, sha256_file
+from datasets_build.core.files import read_json, read_rejects
 from datasets_build.core.records import Turn
 from datasets_build.formats.chats import SampleInfo, read_infos
+from datasets_build.formats.fault import Fault, file_faults
 from datasets_build.formats.format import FormatError, Options, Reel
 from datasets_build.formats.frames import jpegs
 from datasets_build.formats.rows import ROWS, ForeignRow, rows_of
 from datasets_build.formats.samples import IMAGE, escaped
 from datasets_build.formats.source import MadeOf, Reader, made_of
 from datasets_build.formats.steps import Talk
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """Something wrong with an exported file: where, which rule, what was found and what was expected."""
-
-    where: str
-    rule: str
-    found: str
-    expected: str
-
-    def __str__(self) -> str:
-        return f"{self.where}: {self.rule}: found {self.found}, expected {self.expected}"
+from datasets_build.formats.verify_forms import form_faults, form_in
 
 
 def check_export(folder: Path, out: Path | None = None) -> list[Fault]:
-    """Everything that is wrong with an export of conversations.
+    """Everything that is wrong with an export, of any format.
 
     Args:
         folder: of the export.
         out: the output folder that was exported; None leaves out what needs it.
 
     Raises:
-        DataError: the folder is no export of a format of `rows.ROWS`, or its files are not readable at all.
+        DataError: the folder is no export, or its files are not readable at all.
     """
     manifest = read_json(folder / "manifest.json")
+    if isinstance(manifest, dict) and (form := form_in(manifest)) is not None:
+        return [*file_faults(folder, manifest), *form_faults(folder, manifest, form, out)]
     made = made_of(folder)
     if made.format not in ROWS:
         raise FormatError(f"{folder}: holds {made.format}, expected one of {', '.join(ROWS)}")
-    faults = list(_files(folder, manifest))
+    faults = list(file_faults(folder, manifest))
     infos = {info.id: info for info in read_infos(folder)}
     source = _Source.of(folder, made, out) if out is not None else None
     met: dict[str, str] = {}
@@ -70,18 +61,6 @@ def check_export(folder: Path, out: Path | None = None) -> list[Fault]:
             faults += source.faults(row, infos[row.id])
     faults += [Fault("samples.jsonl", "sidecar", f"{key} without a row", "a row") for key in infos if key not in met]
     return faults + (list(source.lost(infos.values())) if source is not None else [])
-
-
-def _files(folder: Path, manifest: object) -> Iterator[Fault]:
-    listed = manifest.get("files") if isinstance(manifest, dict) else None
-    if not isinstance(listed, list):
-        raise DataError(f"{folder}/manifest.json: field files is missing, expected the files of the export")
-    for entry in listed:
-        path = folder / str(entry["path"])
-        if not path.is_file():
-            yield Fault(str(entry["path"]), "manifest", "no file", "the file that the manifest lists")
-        elif sha256_file(path) != entry["sha256"]:
-            yield Fault(str(entry["path"]), "manifest", "other bytes", f"sha256 {entry['sha256']}")
 
 
 def row_faults(row: ForeignRow) -> Iterator[Fault]:

@@ -17,6 +17,7 @@ from rich.text import Text
 from datasets_build.core.clock import format_ns
 from datasets_build.core.dataset import SPLITS
 from datasets_build.core.files import DataError
+from datasets_build.core.hierarchy import HIERARCHY, Level
 from datasets_build.core.layout import TABLES
 from datasets_build.core.records import Dialogue, Event, FrameLabel, Record, Split, StreamingQA, Video
 from datasets_build.core.stage import STAGES
@@ -26,6 +27,7 @@ SUBSETS: dict[str, type[Record]] = {
     "qa": StreamingQA,
     "events": Event,
     "frames_*": FrameLabel,
+    HIERARCHY: Level,
     "dialogues": Dialogue,
     "videos": Video,
 }

@@ -1,4 +1,4 @@
-"""COIN: the steps of `COIN.json`, whose words are their classes."""
+"""COIN: the tasks and steps of `COIN.json`, whose words are their classes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class CoinConfig(CorpusConfig):
 
 def parse_coin(text: str, config: CoinConfig) -> Reading:
     """What the file's text says of each video, in seconds of the whole video. Raises DataError."""
-    return parse_dense(text, config.file, DatabaseForm(rows="annotation"))
+    return parse_dense(text, config.file, DatabaseForm(rows="annotation", whole="class"))
 
 
 def read_coin(config: CoinConfig) -> Reading:

@@ -30,12 +30,14 @@ class DatabaseForm:
         text: the key of a row's text.
         is_label: whether the text is a class of the corpus.
         labels: the classes there are, None when any will do.
+        whole: the key of the class of all that is done, from `start` to `end`, whose parts the rows are; None: no such.
     """
 
     rows: str = "annotations"
     text: str = "label"
     is_label: bool = True
     labels: frozenset[str] | None = None
+    whole: str | None = None
 
 
 def parse_dense(text: str, path: Path, form: DatabaseForm) -> Reading:
@@ -102,6 +104,14 @@ def _database_sheet(name: str, value: Mapping[str, Value], form: DatabaseForm) -
         return collected.sheet(duration_ns)
     if not isinstance(rows, list):
         raise CaptionError("bad_type", f"{form.rows}: found {show(rows)}, expected a list")
+    if form.whole is not None and form.whole in value:
+        where = f"{name}, {form.whole}"
+        try:
+            start_ns, end_ns = span_of([value.get("start"), value.get("end")], "start and end", duration_ns)
+            task = string_of(value[form.whole], form.whole)
+            collected.add(Said(where=where, start_ns=start_ns, end_ns=end_ns, text=task, kind="label", label=task))
+        except CaptionError as error:
+            collected.fail(where, error)
     for number, row in enumerate(rows, start=1):
         where = f"{name}, {form.rows} {number}"
         try:

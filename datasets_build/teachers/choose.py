@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import yaml
+
+from datasets_build.core.files import write_bytes
+from datasets_build.core.layout import ANSWERS, TEACHERS
 from datasets_build.teachers.interview import Tally
 from datasets_build.teachers.local import LocalModel
 from datasets_build.teachers.model import Model, ModelError
 from datasets_build.teachers.reword import ModelTeacher
 from datasets_build.teachers.settings import ModelName, TeachersConfig
 from datasets_build.teachers.template import load_template
-
-CACHE = ".teachers"
 
 
 def open_model(name: ModelName, config: TeachersConfig) -> Model:
@@ -39,7 +41,13 @@ def open_teacher(name: ModelName, config: TeachersConfig) -> ModelTeacher:
 
 def cache_folder(out: Path, config: TeachersConfig) -> Path:
     """Where answers are kept for a build into `out`."""
-    return Path(config.cache).expanduser() if config.cache else out / CACHE
+    return Path(config.cache).expanduser() if config.cache else out / ANSWERS
+
+
+def keep_settings(out: Path, config: TeachersConfig) -> None:
+    """Write the settings of the models beside what they worded, so that it can be built again; no key is among them."""
+    content = {"teachers": config.model_dump(mode="json")}
+    write_bytes(out / TEACHERS, yaml.safe_dump(content, allow_unicode=True, sort_keys=False).encode())
 
 
 def spent(tally: Tally, name: str, config: TeachersConfig) -> dict[str, int]:

@@ -71,16 +71,10 @@ class Reworded:
 
 
 @dataclass(slots=True)
-class Drafts:
-    """A template that remembers what it was asked for by what it said: the teacher of one video, while it is drawn."""
+class Templated:
+    """What stands on a template speaks its language and of the same topics."""
 
     template: Template
-    sentences: dict[str, Sentence] = field(default_factory=dict)
-
-    @property
-    def digest(self) -> str:
-        """The template's."""
-        return self.template.digest
 
     @property
     def language(self) -> str:
@@ -94,6 +88,18 @@ class Drafts:
     def absent_subjects(self) -> Sequence[str]:
         """The template's."""
         return self.template.absent_subjects()
+
+
+@dataclass(slots=True)
+class Drafts(Templated):
+    """A template that remembers what it was asked for by what it said: the teacher of one video, while it is drawn."""
+
+    sentences: dict[str, Sentence] = field(default_factory=dict)
+
+    @property
+    def digest(self) -> str:
+        """The template's."""
+        return self.template.digest
 
     def write(self, request: Request, rng: random.Random) -> str | None:
         """The template's words, remembered."""
@@ -109,14 +115,13 @@ class Drafts:
 
 
 @dataclass(slots=True)
-class ModelTeacher:
+class ModelTeacher(Templated):
     """A template whose sentences a model says in other words.
 
     `variants` bounds in how many ways one sentence is said over all videos, and so the number of questions to the
     model; `room` is how much longer than the template's its words may be.
     """
 
-    template: Template
     model: Model
     variants: int
     room: float
@@ -130,19 +135,6 @@ class ModelTeacher:
         """What decides its words."""
         asked = f"{PROMPT.sha256} {LISTS_DIGEST} {self.variants} {self.room} {self.attempts}"
         return f"{self.template.digest} {self.model.digest} {asked}"
-
-    @property
-    def language(self) -> str:
-        """The template's."""
-        return self.template.language
-
-    def topic(self, happening: Happening) -> Topic | None:
-        """As the template names it."""
-        return self.template.topic(happening)
-
-    def absent_subjects(self) -> Sequence[str]:
-        """The template's."""
-        return self.template.absent_subjects()
 
     def write(self, request: Request, rng: random.Random) -> str | None:
         """One sentence in the model's words. Builders draw with `Drafts` and have only what they keep reworded."""

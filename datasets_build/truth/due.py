@@ -268,7 +268,10 @@ def _step(about: About, t: int, grounds: Grounds) -> Verdict:
     turns = stances(grounds.of(about), t)
     if not turns:
         return _UNCLEAR
-    return Due(at_ns=t, until_ns=turns[0].until_ns, watched=(t, t), stances=turns)
+    until, fact = turns[0].until_ns, turns[0].fact
+    if fact is not None:
+        return Due(at_ns=t, ends={fact.id: t}, until_ns=until, told=[fact], stances=turns)
+    return Due(at_ns=t, until_ns=until, watched=(t, t), stances=turns)
 
 
 def _clue(about: About, t: int, grounds: Grounds) -> Verdict:

@@ -1,15 +1,15 @@
-"""Whether a step is being carried out, from a question on: no, yes while it lasts, and no again."""
+"""Whether a step is being carried out, from a question on: yes while it lasts, no before and after it, in turn."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from datasets_build.truth.grounds import Fact, busy, coming
+from datasets_build.truth.grounds import Fact, coming, unclear
 
 
 class Stance(NamedTuple):
-    """What is true from an instant on, for how long, and the event that makes it so; None before the first."""
+    """What is true from an instant on, for how long, and the event that makes it so; None where none has been seen."""
 
     at_ns: int
     until_ns: int | None
@@ -19,16 +19,18 @@ class Stance(NamedTuple):
 
 def stances(facts: Sequence[Fact], ask_ns: int) -> list[Stance]:
     """All that is true in turn after a question, as far as it is certain; empty where it is not at the question."""
-    if busy(facts, ask_ns):
+    if unclear(facts, ask_ns):
         return []
-    ahead = coming(facts, ask_ns)
-    found = [Stance(ask_ns, ahead[0].early_ns if ahead else None, False, None)]
-    for k, fact in enumerate(ahead):
-        then = ahead[k + 1].early_ns if k + 1 < len(ahead) else None
+    on, ahead = [fact for fact in facts if fact.is_on(ask_ns)], coming(facts, ask_ns)
+    found = [] if on else [Stance(ask_ns, ahead[0].early_ns if ahead else None, False, None)]
+    every = [*on, *ahead]
+    for k, fact in enumerate(every):
+        then = every[k + 1].early_ns if k + 1 < len(every) else None
         # An instant is over as soon as it is seen, and of two at once the end of neither ends the step.
         if fact.off_ns <= fact.known_ns or (then is not None and then <= fact.done_ns):
             break
-        found += [Stance(fact.known_ns, fact.off_ns, True, fact), Stance(fact.done_ns, then, False, fact)]
+        since = max(ask_ns, fact.known_ns)
+        found += [Stance(since, fact.off_ns, True, fact), Stance(fact.done_ns, then, False, fact)]
     return found
 
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from datasets_build.core.asked import put_question
 from datasets_build.core.records import Answer, Evidence, StreamingQA
 from recipes.data.corpus import Material
 from recipes.data.footage import Stretch
 from recipes.data.script import Left, Line, shows
-
-LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,12 +50,6 @@ class Instant:
             window_end_ns=self.window_end_ns,
             name=self.key,
         )
-
-
-def put_question(row: StreamingQA) -> str:
-    """The words of a question, with its options on lines of their own."""
-    lines = [f"{letter}. {text}" for letter, text in zip(LETTERS, row.options, strict=False)]
-    return "\n".join([row.question, *lines])
 
 
 def is_standing(row: StreamingQA) -> bool:

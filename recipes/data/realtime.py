@@ -7,12 +7,13 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from datasets_build.core.asked import put_question
 from datasets_build.core.clock import NS_PER_S
 from datasets_build.core.records import Answer, StreamingQA
 from recipes.data.corpus import Material
 from recipes.data.example import Example, GridRef, State
 from recipes.data.footage import Stretch
-from recipes.data.questions import Instant, instants, is_standing, learnable, put_question
+from recipes.data.questions import Instant, instants, is_standing, learnable
 from recipes.data.script import Desk, Left, Line, Script, borders_of, in_order, shows
 from recipes.settings import StreamConfig
 

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from recipes.data.questions import LETTERS
+from datasets_build.core.asked import LETTERS
 from recipes.evaluation.script import Ask, Due, Script
 from recipes.evaluation.trace import Reply
 

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from datasets_build.core.asked import put_question
 from datasets_build.core.clock import NS_PER_S
 from datasets_build.core.decisions import pending_spans
 from datasets_build.core.records import Dialogue, StreamingQA, Turn
 from recipes.data.example import State
-from recipes.data.questions import is_standing, put_question
+from recipes.data.questions import is_standing
 from recipes.errors import RecipeError
 
 Kind = Literal["standing", "dialogue"]

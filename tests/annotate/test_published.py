@@ -2,12 +2,14 @@
 
 import json
 import os
+from pathlib import Path
 
 import pytest
 import yaml
 
 from annotate.errors import AnnotateError
 from annotate.published import IMPORT, LINKED, SETTINGS, link_inputs, rebuild, write_settings
+from datasets_build.builders.build import build_dialogue, build_events, build_streaming_qa
 from datasets_build.builders.dialogue import DialogueConfig
 from datasets_build.builders.events import EventsConfig
 from datasets_build.builders.facts import FactsConfig
@@ -15,12 +17,15 @@ from datasets_build.builders.streaming_qa import StreamingQAConfig
 from datasets_build.core.config import load_config
 from datasets_build.core.files import write_json
 from datasets_build.core.layout import dataset_rows, read_videos, video_path
-from datasets_build.core.records import Dialogue
+from datasets_build.core.records import Dialogue, StreamingQA
 from datasets_build.core.stage import Fingerprint
 from datasets_build.formats.importing import ImportConfig, import_file
 from datasets_build.settings import Settings
+from datasets_build.teachers.settings import ChatConfig, TeachersConfig
 from tests.augment.folders import tree
 from tests.builders.made import lively, write_out
+from tests.checks.planted import within
+from tests.teachers.server import KEY, serving
 
 
 def data_of(folder, root="videos"):
@@ -115,6 +120,73 @@ def test_a_manifest_that_does_not_tell_is_refused(content, why, tmp_path):
     (tmp_path / "events" / "manifest.json").write_text(json.dumps(content))
     with pytest.raises(AnnotateError, match=why):
         write_settings(tmp_path, tmp_path)
+
+
+def worded(folder, server, **more):
+    """A folder whose questions and conversations are in the words of a model."""
+    data = write_out(folder, [within(lively("one", seconds=12))])
+    (data / "videos").mkdir()
+    build_events(data, EventsConfig())
+    teachers = TeachersConfig(chat=ChatConfig(base_url=server.url, model="some-vlm", max_retries=0), **more)
+    build_streaming_qa(data, StreamingQAConfig(teacher="chat"), teachers=teachers)
+    build_dialogue(data, DialogueConfig(teacher="chat"), teachers=teachers)
+    return data, teachers
+
+
+@pytest.fixture
+def server(monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    with serving() as state:
+        yield state
+
+
+@pytest.mark.parametrize("cache", ["", "elsewhere"])
+def test_the_model_of_a_folder_goes_along_with_its_answers_and_without_its_key(tmp_path, server, cache):
+    data, teachers = worded(tmp_path / "data", server, cache=str(tmp_path / cache) if cache else "")
+    to = linked(data, tmp_path / "to")
+    write_settings(data, to)
+    found = load_config(Settings, to / SETTINGS).teachers
+    assert found.model_copy(update={"cache": ""}) == teachers.model_copy(update={"cache": ""})
+    assert found.cache == str(tmp_path / cache if cache else data / ".teachers")
+    assert list(Path(found.cache).rglob("*.json"))
+    for path in (data / "teachers.yaml", to / SETTINGS):
+        assert KEY not in path.read_text()
+
+
+@pytest.mark.parametrize("content", [None, "[", "other: 1", "teachers: 7"])
+def test_a_folder_that_does_not_tell_its_model_is_refused(tmp_path, server, content):
+    data, _ = worded(tmp_path / "data", server)
+    (data / "teachers.yaml").unlink() if content is None else (data / "teachers.yaml").write_text(content)
+    with pytest.raises(AnnotateError, match=r"teachers\.yaml: .*streaming_qa"):
+        write_settings(data, data)
+
+
+def test_what_a_template_worded_has_no_settings_of_models(tmp_path):
+    data = write_out(tmp_path / "data", [lively("one", seconds=2)])
+    build_events(data, EventsConfig())
+    build_streaming_qa(data, StreamingQAConfig())
+    assert not (data / "teachers.yaml").exists()
+    write_settings(data, data)
+    assert "teachers" not in yaml.safe_load((data / SETTINGS).read_text())
+
+
+@pytest.mark.slow
+def test_what_a_model_worded_is_built_anew_in_its_words_and_costs_nothing(tmp_path, server):
+    data, _ = worded(tmp_path / "data", server)
+    asked = len(server.requests)
+    assert asked > 5
+    to = linked(data, tmp_path / "to")
+    write_settings(data, to)
+    rebuild(to)
+    assert len(server.requests) == asked
+    for table, model in (("streaming_qa/qa", StreamingQA), ("dialogue/dialogues", Dialogue)):
+        before, after = (list(dataset_rows(out, table, model)) for out in (data, to))
+        assert before == after
+        assert any(row.provenance.agent != "template" for row in after)
+    # A round of a round finds the same answers.
+    again = linked(to, tmp_path / "again")
+    write_settings(to, again)
+    assert load_config(Settings, again / SETTINGS).teachers.cache == str(data / ".teachers")
 
 
 def imported(tmp_path):

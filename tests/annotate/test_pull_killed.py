@@ -111,6 +111,7 @@ class Work(RuleBasedStateMachine):
         fetch(self.whole, self.board, everything=everything)
         if self.is_alike:
             assert self._bytes("killed") == self._bytes("whole")
+            self.compared.append(fuses)
         self._agree(self.killed)
         self._agree(self.whole)
 
@@ -138,9 +139,13 @@ class Work(RuleBasedStateMachine):
 
 
 def test_killed_anywhere_a_pull_ends_in_the_bytes_of_one_that_was_not(tmp_path_factory):
+    compared = []
+
     class Here(Work):
         def __init__(self):
             super().__init__()
+            self.compared = compared
             self.folder = tmp_path_factory.mktemp("work")
 
     run_state_machine_as_test(Here, settings=settings(max_examples=examples(40), stateful_step_count=12))
+    assert any(compared), "no pull was killed before its bytes were compared"

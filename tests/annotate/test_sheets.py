@@ -170,3 +170,9 @@ def test_a_sheet_with_something_on_it_is_not_empty():
     whole = Span(start_ns=0, end_ns=END)
     assert not is_empty(questions_in([question("a", 1, 2)], whole))
     assert not is_empty(turns_in([dialogue("d", turn("a", 1, 2))], whole))
+
+
+def test_who_judges_a_question_reads_its_options():
+    row = question("a", 1, 2).model_copy(update={"options": ("one", "two"), "correct_option": 1})
+    (shown,) = questions_in([row], Span(start_ns=0, end_ns=END)).questions
+    assert shown.question == "What?\nA. one\nB. two"

@@ -17,15 +17,18 @@ from datasets_build.checks.mishaps import MISHAP_LAWS
 from datasets_build.checks.replies import REPLY_LAWS
 from datasets_build.checks.tables import SHOT_LAWS, tile_breaches
 from datasets_build.checks.timing import TIME_LAWS
+from datasets_build.core.speech import SpeechConfig
 from datasets_build.teachers.template import PHRASES, load_template
 from tests.builders.made import lively
 
 QA = StreamingQAConfig(per_minute=240.0, least=80)
 TALK = DialogueConfig(per_minute=24.0)
+# Who speaks fast leaves room for what is said beside it, even in short videos.
+BRISK = SpeechConfig(user_chars_per_s=60, assistant_chars_per_s=40, pause_ns=100_000_000)
 RULES = Rules()
 
 
-def clip_of(scene, *, seed=0, words=PHRASES):
+def clip_of(scene, *, seed=0, words=PHRASES, talk=TALK):
     """A scene as the builders leave it, in the words of a template."""
     video, clock, teacher = scene.video, scene.clock, load_template(words)
     found = events_of(video, clock, scene.shots, scene.signals, scene.annotations, EventsConfig())
@@ -38,7 +41,7 @@ def clip_of(scene, *, seed=0, words=PHRASES):
         clock=clock,
         events=found.events,
         questions=questions_of(video, desk(QA), QA, seed=seed),
-        dialogues=[dialogue_of(video, desk(TALK), TALK, seed=seed)],
+        dialogues=[dialogue_of(video, desk(talk), talk, seed=seed)],
         annotations=scene.annotations,
         signals=scene.signals,
         shots=scene.shots,
@@ -50,6 +53,12 @@ def clip_of(scene, *, seed=0, words=PHRASES):
 def clip(name, seconds=24.0, split="train"):
     """A clip in which a lot happens."""
     return clip_of(lively(name, seconds=seconds, split=split))
+
+
+@lru_cache(maxsize=16)
+def brisk(name):
+    """The same, with people who speak fast."""
+    return clip_of(lively(name, seconds=24.0), talk=TALK.model_copy(update={"speech": BRISK}))
 
 
 def broken(made):

@@ -19,6 +19,7 @@ from datasets_build.core.records import DecoderTrust
 from datasets_build.core.stage import Stage
 from datasets_build.core.table import read_table
 from datasets_build.video import probe
+from tests.augment.clips import BRISK
 from tests.builders.made import lively, write_out
 from tests.drawn import NTSC, PAL, VideoSpec, draw_video
 
@@ -60,7 +61,8 @@ def finished(
     if frames:
         build_frame_events(out, FrameEventsConfig(fps=("2",)))
     if talk:
-        build_dialogue(out, DialogueConfig(teacher=teacher))
+        # Even a short video has several exchanges, so that some are left when much of it is cut away.
+        build_dialogue(out, DialogueConfig(teacher=teacher, per_minute=24.0, speech=BRISK))
     return out
 
 

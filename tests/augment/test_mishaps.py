@@ -14,17 +14,17 @@ from datasets_build.core.decisions import pending_spans
 from datasets_build.truth.asides import ASIDES, said
 from datasets_build.truth.gaps import LEAST_GONE_NS, gone_before
 from datasets_build.truth.words import speaks_of_now
-from tests.augment.clips import RULES, broken, clip
+from tests.augment.clips import RULES, brisk, broken, clip
 
 NAMES = ("a", "b", "c", "f", "g")
 
 
-def talks(*operations, seeds=2):
-    """Conversations that a pipeline makes, with their clocks."""
+def talks(*operations, seeds=2, of=clip):
+    """Conversations that a pipeline makes of clips, with their clocks."""
     for name in NAMES:
         for seed in range(seeds):
             maker = Maker(pipeline=Pipeline(seed=seed, operations=operations), rules=RULES, talk_rules=RULES)
-            made = maker.make(clip(name), 0)
+            made = maker.make(of(name), 0)
             assert broken(made) == []
             for row in made.clip.dialogues:
                 yield row, made.view.clock
@@ -57,7 +57,7 @@ def test_a_lost_answer_is_asked_for_again_after_a_while():
 @pytest.mark.parametrize("by", ["self", "user"])
 def test_what_is_wrong_is_not_learned_and_put_right(by):
     count = 0
-    for row, _ in talks(WrongThenCorrected(share=0.8, by=by)):
+    for row, _ in talks(WrongThenCorrected(share=0.8, by=by), of=brisk):
         turns = by_id(row)
         for wrong in (turn for turn in row.turns if turn.role == "assistant" and not turn.learn):
             count += 1

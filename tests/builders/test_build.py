@@ -23,6 +23,7 @@ from datasets_build.builders.frame_events import FrameEventsConfig
 from datasets_build.builders.streaming_qa import StreamingQAConfig
 from datasets_build.core.dataset import Subset, hf_features, read_split
 from datasets_build.core.files import read_rejects
+from datasets_build.core.hierarchy import Level
 from datasets_build.core.layout import table_path
 from datasets_build.core.records import Dialogue, Event, FrameLabel, StreamingQA, Video
 from datasets_build.core.stage import StageError
@@ -39,6 +40,7 @@ SUBSETS = {
     "streaming_qa": {"qa": StreamingQA, "videos": Video},
     "frame_events": {
         "events": Event,
+        "hierarchy": Level,
         "frames_native": FrameLabel,
         "frames_2fps": FrameLabel,
         "frames_30000_1001fps": FrameLabel,

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from datasets_build.builders.dialogue import DialogueConfig, asks_again, dialogue_of
+from datasets_build.builders.barging import asks_again
+from datasets_build.builders.dialogue import DialogueConfig, dialogue_of
 from datasets_build.builders.exchanges import Talk, answered
 from datasets_build.builders.facts import Draft, FactsConfig, nothing_since, seed_of
 from datasets_build.core.cutting import ends_amid_word

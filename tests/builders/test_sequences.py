@@ -59,19 +59,34 @@ class TestOrder:
         assert sequences.order_at(desk(*same), at(7_000)) is None
 
 
+def asked(found, t, *, wanted=False):
+    """The step of the only topic that a desk has, asked at an instant."""
+    topic = sequences.pick_step(found)
+    return sequences.step_at(found, t, topic, wanted=wanted)
+
+
 class TestStep:
     SCENE = (act(2_000, 4_000, "move"), act(8_000, 9_000, "move"))
 
     def test_no_yes_no_in_turn_to_the_end(self):
-        draft = sequences.step_at(desk(*self.SCENE), at(1_000))
+        draft = asked(desk(*self.SCENE), at(1_000))
         assert draft.about.every
         said = [reply.text.split()[0].strip(",.") for reply in draft.replies]
         assert said == ["No", "Yes", "No", "Yes", "No"]
         assert [reply.t_ns for reply in draft.replies] == [at(ms) for ms in (1_000, 2_400, 4_000, 8_400, 9_000)]
         assert [reply.valid_until_ns for reply in draft.replies] == [at(2_000), at(4_000), at(8_000), at(9_000), None]
 
+    def test_asked_while_it_is_carried_out_it_begins_with_yes(self):
+        draft = asked(desk(*self.SCENE), at(3_000), wanted=True)
+        assert draft.about.every
+        assert [reply.text.split()[0].strip(",.") for reply in draft.replies] == ["Yes", "No", "Yes", "No"]
+        assert [reply.t_ns for reply in draft.replies] == [at(ms) for ms in (3_000, 4_000, 8_400, 9_000)]
+        seen = [(piece.role, piece.end_ns) for reply in draft.replies for piece in reply.evidence]
+        later = [("sufficient", at(ms)) for ms in (4_000, 8_400, 9_000)]
+        assert seen == [("necessary", at(3_000)), *later]
+
     def test_its_test_points_are_even_and_right(self):
-        draft = sequences.step_at(desk(*self.SCENE, max_probes=8), at(1_000))
+        draft = asked(desk(*self.SCENE, max_probes=8), at(1_000))
         on = [at(2_400) <= p.t_ns < at(4_000) or at(8_400) <= p.t_ns < at(9_000) for p in draft.probes]
         assert [p.expected == "yes" for p in draft.probes] == on
         assert any(on)
@@ -80,23 +95,34 @@ class TestStep:
     def test_it_is_followed_only_as_long_as_it_is_certain(self):
         # The second comes while the first is still under way.
         overlapping = (act(2_000, 4_000, "move"), act(3_000, 5_000, "move"))
-        assert sequences.step_at(desk(*overlapping), at(1_000)) is None
+        assert asked(desk(*overlapping), at(1_000)) is None
         third = (*self.SCENE, act(8_500, 9_500, "move"))
-        draft = sequences.step_at(desk(*third), at(1_000))
+        draft = asked(desk(*third), at(1_000))
         assert not draft.about.every
         assert len(draft.replies) == 3
 
     def test_what_stands_for_too_short_is_not_said(self):
-        draft = sequences.step_at(
-            desk(act(2_000, 4_000, "move"), act(4_300, 6_000, "move"), least_window_ns=500 * MS), at(0)
-        )
+        draft = asked(desk(act(2_000, 4_000, "move"), act(4_300, 6_000, "move"), least_window_ns=500 * MS), at(0))
         assert [reply.t_ns for reply in draft.replies] == [at(0), at(2_400)]
         assert not draft.about.every
 
-    def test_nothing_is_asked_while_it_is_carried_out_nor_of_instants(self):
-        assert sequences.step_at(desk(*self.SCENE), at(3_000)) is None
-        assert sequences.step_at(desk(act(2_000, 2_000, "stop")), at(1_000)) is None
-        assert sequences.step_at(desk(*self.SCENE, max_wait_ns=500 * MS), at(1_000)) is None
+    def test_nothing_is_asked_where_it_is_uncertain_or_another_answer_is_wanted_nor_of_instants(self):
+        # From its begin on it may be under way, and can be told some time later.
+        assert asked(desk(*self.SCENE), at(2_200)) is None
+        assert asked(desk(*self.SCENE), at(2_200), wanted=True) is None
+        assert asked(desk(*self.SCENE), at(3_000)) is None
+        assert asked(desk(*self.SCENE), at(1_000), wanted=True) is None
+        assert asked(desk(*self.SCENE, max_wait_ns=500 * MS), at(1_000)) is None
+        assert sequences.pick_step(desk(act(2_000, 2_000, "stop"))) is None
+
+    @pytest.mark.parametrize("wanted", [True, False])
+    def test_it_is_asked_while_it_lasts_or_soon_before(self, wanted):
+        made = desk(*self.SCENE, max_wait_ns=1_500 * MS)
+        found = [sequences.step_near(made, sequences.pick_step(made), wanted=wanted) for _ in range(40)]
+        asked_at = {draft.ask_ns for draft in found if draft is not None}
+        assert len(asked_at) > 5
+        spans = [(2_400, 4_000), (8_400, 9_000)] if wanted else [(500, 2_000), (6_500, 8_000)]
+        assert all(any(at(low) <= t < at(high) for low, high in spans) for t in asked_at)
 
 
 class TestClue:
@@ -138,7 +164,9 @@ def test_the_order_does_not_change_when_the_future_does(drawn, seed, data):
 def test_a_step_is_on_exactly_where_an_event_is(drawn, seed, data):
     events = {event.id: event for event in events_in(drawn)}
     t = drawn.clock.time_of(data.draw(st.integers(0, len(drawn.clock) - 1)))
-    draft = sequences.step_at(desk_for(drawn, random.Random(seed), events=list(events.values())), t)
+    made = desk_for(drawn, random.Random(seed), events=list(events.values()))
+    topic = sequences.pick_step(made)
+    draft = sequences.step_at(made, t, topic, wanted=data.draw(st.booleans())) if topic else None
     for probe in draft.probes if draft else ():
         mine = [events[p.event_id] for reply in draft.replies for p in reply.evidence if p.event_id]
         assert any(e.start_ns <= probe.t_ns < e.end_ns for e in mine) == (probe.expected == "yes")

@@ -1,5 +1,6 @@
 """Ways of asking: each has its function, a dialogue uses those that it is told, and who barges in is told the truth."""
 
+import random
 from collections import Counter
 from typing import get_args
 
@@ -10,16 +11,19 @@ from datasets_build.builders.dialogue import DialogueConfig, dialogue_of
 from datasets_build.builders.facts import FactsConfig
 from datasets_build.builders.ways import BARGING, LONG, USUAL, WAYS, Way
 from datasets_build.core.speech import SpeechConfig
+from tests.builders.asking import CLOCK, VIDEO
 from tests.builders.lessons import lesson, lesson_desk, lesson_events
-from tests.builders.made import MS
-from tests.builders.worlds import breaches
+from tests.builders.made import MS, Scene, said, shots_at
+from tests.builders.worlds import breaches, desk_for, events_in
 
 TASKS = {
     "tell": "tell_me_when", "watch": "tell_me_when", "vain": "tell_me_when", "next": "next", "yet": "happened_yet",
     "last": "before", "before": "before", "subject": "before", "refused": "before", "count": "count_so_far",
     "tally": "count_so_far", "shots": "count_so_far", "colour": "colour", "shape": "shape", "now": "now",
-    "is_on": "now", "narrate": "tell_me_when",
+    "is_on": "now", "narrate": "tell_me_when", "order": "order", "who": "who", "attribute": "colour", "where": "where",
+    "read": "read", "clue": "clue",
 }  # fmt: skip
+POINTING = ("where", "read", "who", "attribute")
 FAST = SpeechConfig(user_chars_per_s=60, assistant_chars_per_s=30)
 
 
@@ -45,7 +49,7 @@ def test_every_way_has_a_function_and_the_usual_ones_come_first():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("way", sorted(set(WAYS) - {"now", "is_on"}))
+@pytest.mark.parametrize("way", sorted(set(WAYS) - {"now", "is_on", *POINTING}))
 def test_a_dialogue_asks_in_the_ways_that_it_is_told(way):
     found = Counter()
     for seed in range(3):
@@ -53,6 +57,41 @@ def test_a_dialogue_asks_in_the_ways_that_it_is_told(way):
     # Where nothing can be asked in this way, the opening is: how many shots there have been.
     assert set(found) <= {TASKS[way], "count_so_far"}
     assert found[TASKS[way]]
+
+
+def corners(way, seed):
+    """A video in which things move in the corners of the picture, of which one may bear a text."""
+    video, rng = VIDEO, random.Random(seed)
+    rows = []
+    for k, place in enumerate(("0.1 0.1 0.2 0.2", "0.6 0.1 0.3 0.3", "0.6 0.6 0.2 0.3", "0.1 0.6 0.2 0.2")):
+        name, since = ("red circle", "blue square")[k % 2], 1_000 + 3_500 * k + rng.randrange(500)
+        rows.append(said(video, since * MS, (since + 300) * MS, f"The {name} enters.", label="enter", subject=name))
+        rows.append(said(video, since * MS, (since + 9_000) * MS, place, kind="box", subject=name))
+        if way == "read":
+            rows.append(said(video, since * MS, (since + 3_000) * MS, f"EXIT {k}", label="text", origin="signs"))
+        else:
+            moves = f"The {name} moves to the left."
+            rows.append(said(video, (since + 900) * MS, (since + 3_000) * MS, moves, label="move", subject=name))
+    return Scene(video, CLOCK, shots_at(video, CLOCK, []), [], sorted(rows, key=lambda row: row.start_ns))
+
+
+@pytest.mark.parametrize("way", POINTING)
+def test_a_dialogue_asks_what_is_where_who_does_it_and_what_is_written(way):
+    found = Counter()
+    for seed in range(3):
+        scene, config = corners(way, seed), DialogueConfig(ways=(way,), per_minute=40.0, speech=FAST, interruptions=0.0)
+        events = events_in(scene)
+        row = dialogue_of(scene.video, desk_for(scene, random.Random(seed), events=events), config, seed=seed)
+        assert breaches(scene, events, dialogues=[row]) == []
+        found += asked(row)
+        for turn in row.turns if way == "where" else ():
+            if turn.role == "assistant" and turn.evidence:
+                wrong = turn.text.replace("left", "x").replace("right", "left").replace("x", "right")
+                lie = [each.model_copy(update={"text": wrong}) if each is turn else each for each in row.turns]
+                laws = breaches(scene, events, dialogues=[row.model_copy(update={"turns": tuple(lie)})])
+                assert "turn_looks_true" in {law for law, *_ in laws}
+    assert set(found) <= {TASKS[way], "count_so_far"}
+    assert found[TASKS[way]] >= 3
 
 
 def test_several_ways_take_turns():

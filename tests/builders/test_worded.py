@@ -101,6 +101,9 @@ def test_questions_are_the_templates_in_other_words(out, server, tmp_path):
             (f"answers.{k}", a.text, b.text) for k, (a, b) in enumerate(zip(row.answers, old.answers, strict=True))
         ]
         for place, new, draft in texts:
+            if row.options and place != "question":
+                assert new == draft, "what is an option stays as it is"
+                continue
             line = lines.pop((row.id, place))
             assert (line.text, line.draft) == (new, draft)
             assert (line.kept is None) == (new != draft)

@@ -22,7 +22,7 @@ from tests.checks.planted import edit, within
 QA, TALK = "streaming_qa/qa", "dialogue/dialogues"
 SPLITS: tuple[Split, ...] = ("train", "train", "train", "validation", "train", "test")
 VIDEOS = 12
-STREAMING_QA = StreamingQAConfig(per_minute=90.0)
+STREAMING_QA = StreamingQAConfig(per_minute=120.0)
 DIALOGUE = DialogueConfig(per_minute=30.0)
 CONFIG = CheckConfig(
     blind=BlindConfig(warn=(), least_items=12, least_groups=4),
@@ -65,7 +65,7 @@ def with_pictures(scene, seed):
 def good_folder(folder, *, videos=VIDEOS):
     """Lively videos of all splits with questions and dialogues."""
     scenes = [
-        with_pictures(within(lively(f"film-{k:05}", seconds=20, seed=k, split=SPLITS[k % len(SPLITS)])), k)
+        with_pictures(within(lively(f"film-{k:05}", seconds=30, seed=k, split=SPLITS[k % len(SPLITS)])), k)
         for k in range(videos)
     ]
     out = write_out(folder, scenes)
@@ -135,20 +135,25 @@ def said(row, text):
     return row.model_copy(update={"answers": answers(text)(row)})
 
 
+def freed(row):
+    """A question without options."""
+    return row.model_copy(update={"options": (), "correct_option": None})
+
+
 def is_verdict(row):
     """Whether a question is answered with yes or no."""
     return row.answers[0].text.casefold().startswith(("yes", "no"))
 
 
 def choice(right, wrong, place):
-    """A change that makes each question of the task `before` one of four options.
+    """A change that makes each question of the task `before` one of four options, and no other one of options.
 
     `right(row, rng)` and `wrong(row, rng, k)` give the words, `place(row, rng)` says where the right one stands.
     """
 
     def change(row, _):
         if row.task != "before" or row.unanswerable:
-            return row
+            return freed(row)
         rng = random.Random(row.id)
         at, gold = place(row, rng), right(row, rng)
         options = [wrong(row, rng, k) for k in range(3)]

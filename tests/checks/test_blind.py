@@ -43,7 +43,7 @@ def options(rng, gold_at, texts):
 def test_fair_questions_break_nothing():
     found = figures(lambda k, rng: asked(noise(rng), rng.choice(["Yes.", "No."]), rng.randrange(60) * SECOND))
     assert broken(found) == set()
-    assert {name for name, _ in found} == {"blind_majority", "blind_clock", "blind_ngram"}
+    assert {name for name, _ in found} == {"blind_majority", "blind_clock", "blind_ngram", "blind_marks"}
     assert all(abs(figure.share - 0.5) < 0.12 for figure in found.values())
 
 
@@ -65,10 +65,64 @@ def test_the_words():
     assert broken(found) == {"blind_ngram"}
 
 
+@pytest.mark.parametrize(
+    "mark",
+    [
+        pytest.param(lambda text: f"{text}??", id="two marks at the end"),
+        pytest.param(str.upper, id="capitals"),
+        pytest.param(lambda text: f"{text}? ", id="a space behind"),
+        pytest.param(lambda text: text.replace(" ", "  ", 1), id="two spaces"),
+        pytest.param(lambda text: text.replace(" ", ", ", 1), id="a comma"),
+        pytest.param(lambda text: f"({text})", id="brackets"),
+        pytest.param(str.capitalize, id="a capital letter at the start"),
+    ],
+)
+def test_how_a_question_is_written(mark):
+    def make(k, rng):
+        text = noise(rng)
+        return asked(mark(text) if k % 2 else text, "Yes." if k % 2 else "No.")
+
+    assert broken(figures(make)) == {"blind_marks"}
+
+
+def test_the_part_of_a_second_at_which_it_is_asked():
+    def make(k, rng):
+        return asked(noise(rng), "Yes." if k % 2 else "No.", rng.randrange(60) * SECOND + (k % 2) * SECOND // 2)
+
+    assert broken(figures(make)) == {"blind_clock"}
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        pytest.param(str.upper, str, id="capitals"),
+        pytest.param(lambda text: f"{text}.", lambda text: f"{text}!", id="marks"),
+    ],
+)
+def test_how_options_are_written(right, wrong):
+    def make(_, rng):
+        at = rng.randrange(4)
+        return options(rng, at, [(right if k == at else wrong)(noise(rng)) for k in range(4)])
+
+    assert broken(figures(make)) == {"blind_marks"}
+
+
+def test_an_option_that_is_always_the_second_by_length():
+    def make(_, rng):
+        at = rng.randrange(4)
+        lengths = [5, 9, 14]
+        rng.shuffle(lengths)
+        return options(
+            rng, at, ["".join(rng.choice("abc") for _ in range(n)) for n in (*lengths[:at], 12, *lengths[at:])]
+        )
+
+    assert broken(figures(make)) == {"blind_marks"}
+
+
 def test_fair_options_break_nothing():
     found = figures(lambda k, rng: options(rng, rng.randrange(4), [noise(rng) for _ in range(4)]))
     assert broken(found) == set()
-    names = {"blind_majority", "blind_longest", "blind_shortest", "blind_clock", "blind_ngram"}
+    names = {"blind_majority", "blind_longest", "blind_shortest", "blind_clock", "blind_ngram", "blind_marks"}
     assert {name for name, of in found if of == "options"} == names
     assert found["blind_longest", "options"].chance == 0.25
 

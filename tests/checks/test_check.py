@@ -122,6 +122,11 @@ def of_turn(wanted, **update):
     return talk(change)
 
 
+def is_count(turn):
+    """Whether a turn says a number of its own; spoken lines, which may have one too, are quoted."""
+    return is_answer(turn) and any(c.isdigit() for c in turn.text) and '"' not in turn.text
+
+
 def perceived(model, **update):
     """Replace fields of the last row of a perceived table."""
     file = f"perceive/{model.__name__.lower().removesuffix('s')}s.parquet"
@@ -215,7 +220,7 @@ FAULTS = {
     "turn_responds": of_turn(is_answer, state="silence"),
     "turn_evidence_due": of_turn(is_answer, evidence=()),
     "turn_right_until": of_turn(is_answer, window_start_ns=lambda t: t.start_ns + 1),
-    "turn_counts_true": of_turn(lambda t: is_answer(t) and t.text.endswith(" so far."), text="99 so far."),
+    "turn_counts_true": of_turn(is_count, text="99 so far."),
     "turn_words_fit": of_turn(lambda t: t.role == "user", text="What is that?"),
     "report_words_fit": of_turn(lambda t: t.trigger == "event", text="Something happens."),
     "reports_complete": talk(lambda rows: swap(

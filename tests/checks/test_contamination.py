@@ -124,6 +124,18 @@ def test_what_everybody_asks_is_no_leak(tmp_path):
     assert found(out) == ({}, {"split_by_questions": 10})
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "In which order did it happen the last three times that something stopped?",
+        "Has the scene cut to a new shot until now, or is it still the same one?",
+    ],
+)
+def test_our_own_phrasing_is_nobodys_copy_however_few_videos_there_are(tmp_path, text):
+    videos = {"a": ("train", []), "b": ("test", [])}
+    assert found(folder(tmp_path / "out", videos, asked={"a": [text], "b": [text]})) == ({}, {"split_by_questions": 1})
+
+
 def test_a_question_that_shares_some_words_is_another(tmp_path):
     other = "Did Ambrose the juggler drop any of the plates, hats or rings on stage tonight?"
     out = folder(tmp_path / "o", {"a": ("train", []), "b": ("test", [])}, asked={"a": [other], "b": [SPECIAL]})

@@ -5,7 +5,7 @@ import random
 import numpy as np
 import pytest
 
-from datasets_build.checks.guesses import FOLDS, best_delay, features_of, folds_of, learned
+from datasets_build.checks.guesses import FOLDS, best_delay, features_of, folds_of, learned, marks_of
 from datasets_build.checks.shingles import words_of
 
 SECOND = 1_000_000_000
@@ -29,6 +29,15 @@ def test_features_know_the_order_of_words():
     assert set(one.tolist()) != set(other.tolist())
     assert len(set(one.tolist()) & set(other.tolist())) >= 3
     assert len(features_of(())) > 0
+
+
+@pytest.mark.parametrize("text", ["", " ", "?", "Is it red?", "它是红色的吗？", "...", "a_b"])
+def test_marks_are_the_same_for_other_words_and_others_for_other_marks(text):
+    assert marks_of(text).tolist() == marks_of(text.replace("red", "blue")).tolist()
+    assert len(marks_of(text)) > 0
+    for other in (f"{text}!", f" {text}", f"{text},x"):
+        assert marks_of(other).tolist() != marks_of(text).tolist()
+    assert set(marks_of(text, "second").tolist()) > set(marks_of(text).tolist())
 
 
 def data(rule, *, n=200, seed=0):

@@ -20,6 +20,7 @@ from tests.checks.leaky import (
     change_all,
     choice,
     dialogues,
+    freed,
     good_folder,
     one,
     one_question,
@@ -88,7 +89,11 @@ def test_the_untouched_folder_raises_nothing(good, benchmarks):
 
 def verdicts(yes):
     """All yes/no answers of `happened_yet` from a function of the record that says whether it is yes."""
-    return questions(lambda row, _: said(row, "Yes." if yes(row) else "No.") if row.task == "happened_yet" else row)
+
+    def change(row, _):
+        return said(freed(row), "Yes." if yes(row) else "No.") if row.task == "happened_yet" else row
+
+    return questions(change)
 
 
 def reworded(row, _):
@@ -96,7 +101,7 @@ def reworded(row, _):
     if row.task != "happened_yet":
         return row
     yes = row.answers[0].text.startswith("Yes")
-    return row.model_copy(update={"question": f"{'Surely' if yes else 'Perhaps'}: {row.question}"})
+    return freed(row).model_copy(update={"question": f"{'Surely' if yes else 'Perhaps'}: {row.question}"})
 
 
 def lone(row, _):
@@ -231,8 +236,8 @@ LEAKS = {
     # What a blind guesses.
     "always yes": ("blind_majority", verdicts(lambda row: True)),
     "nearly always no": ("blind_majority", verdicts(lambda row: random.Random(row.id).random() < 0.04)),
-    "yes late, no early": ("blind_clock", verdicts(lambda row: row.ask_ns > 10 * SECOND)),
-    "yes at even tenths": ("blind_clock", verdicts(lambda row: row.ask_ns // (2 * SECOND) % 2 == 0)),
+    "yes late, no early": ("blind_clock", verdicts(lambda row: row.ask_ns > 15 * SECOND)),
+    "yes at even tenths": ("blind_clock", verdicts(lambda row: row.ask_ns // (3 * SECOND) % 2 == 0)),
     "the wording tells yes from no": ("blind_ngram", questions(reworded)),
     "unanswerable twins alone": ("blind_majority", questions(lone)),
     "the count is always two": (
@@ -265,7 +270,7 @@ LEAKS = {
     ),
     "right options stand by the clock": (
         "blind_clock",
-        choice(lambda r, g: words(g), lambda r, g, k: words(g), lambda r, g: r.ask_ns // (2 * SECOND) % 2 * 3),
+        choice(lambda r, g: words(g), lambda r, g, k: words(g), lambda r, g: r.ask_ns // (3 * SECOND) % 2 * 3),
     ),
     # Balance.
     "right options in one place": (

@@ -14,7 +14,7 @@ from datasets_build.checks.replies import REPLY_LAWS
 from datasets_build.core.decisions import decisions_on
 from datasets_build.truth.asides import ASIDES, said
 from datasets_build.truth.gaps import gaps, gone_before, least_gone_ns
-from tests.augment.clips import RULES, clip
+from tests.augment.clips import RULES, brisk, clip
 from tests.builders.made import MS, clock_from
 
 LAWS = {law.name: law for law in (*DIALOGUE_LAWS, *REPLY_LAWS, *MISHAP_LAWS)}
@@ -37,10 +37,12 @@ HAS = {
 @lru_cache
 def example(kind):
     """A conversation with this mishap, and what is known about its video."""
+    # To be asked again in full and answered takes room.
+    of = brisk if kind == "refused" else clip
     for name in ("a", "b", "c", "f", "g", "h"):
         for seed in range(6):
             maker = Maker(pipeline=Pipeline(seed=seed, operations=MADE[kind]), rules=RULES, talk_rules=RULES)
-            made = maker.make(clip(name), 0)
+            made = maker.make(of(name), 0)
             events = {event.id: event for event in made.clip.events}
             known = Known(made.clip.video, made.view.clock, events, {}, window_ns=RULES.window_ns)
             for row in made.clip.dialogues:
@@ -91,6 +93,10 @@ def test_what_is_made_breaks_no_law(kind):
         ("wrong", is_wrong, {"learn": True}, "turn_words_fit"),
         ("wrong", is_wrong, {"learn": True}, "turn_answers_something"),
         ("wrong", is_wrong, {"loss_weight": 1.0}, "wrong_is_corrected"),
+        ("wrong", is_aside("corrected"), {"loss_weight": 0.0}, "learned_weighs"),
+        ("wrong", is_aside("corrected"), {"loss_weight": -1.0}, "learned_weighs"),
+        ("wrong", is_aside("corrected"), {"loss_weight": float("nan")}, "learned_weighs"),
+        ("wrong", is_aside("corrected"), {"loss_weight": float("inf")}, "learned_weighs"),
         ("wrong", is_aside("corrected"), {"trigger": "user_query"}, "wrong_is_corrected"),
         ("wrong", is_aside("corrected"), {"trigger": "user_query"}, "asides_fit"),
         ("wrong", is_aside("corrected"), {"trigger_ref": "nobody"}, "wrong_is_corrected"),

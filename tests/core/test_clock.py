@@ -85,6 +85,7 @@ def test_snapping_keeps_the_frames_of_a_span(clock, data):
     span = data.draw(spans_in(clock))
     snapped = clock.snap_span(span)
     assert clock.frames_in(snapped) == clock.frames_in(span)
+    assert clock.frames_between(span.start_ns, span.end_ns) == clock.frames_in(span)
     assert clock.on_grid(snapped.start_ns)
     assert clock.on_grid(snapped.end_ns)
     assert clock.snap_span(snapped) == snapped

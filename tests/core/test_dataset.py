@@ -77,6 +77,14 @@ def test_a_split_without_rows_is_not_named(tmp_path):
     assert list(read_split(tmp_path, QA, "train")) == [question(1)]
 
 
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_a_subset_without_rows_is_in_the_card_and_keeps_no_other_from_loading(tmp_path):
+    counts = {"qa": {split: write_split(tmp_path, QA, split, [question(1)]) for split in SPLITS}}
+    write_card(tmp_path, [QA, TALK], {**counts, "dialogues": dict.fromkeys(SPLITS, 0)}, CARD)
+    assert datasets.get_dataset_config_names(str(tmp_path)) == ["qa"]
+    assert "| `dialogues` | a | conversation | 0 | 0 | 0 |" in (tmp_path / "README.md").read_text()
+
+
 def test_a_folder_without_tables_is_refused(tmp_path):
     with pytest.raises(TableError, match="expected a dataset folder"):
         present_splits(tmp_path, QA)

@@ -7,6 +7,8 @@ import pytest
 
 from datasets_build.core.files import (
     DataError,
+    Rejects,
+    each_reject,
     publish_folder,
     read_json,
     read_rejects,
@@ -99,6 +101,37 @@ def test_rejects_come_back(tmp_path):
     path.write_text(path.read_text() + '{"stage": 1}\n')
     with pytest.raises(DataError, match=r"rejects\.jsonl:3"):
         read_rejects(path)
+
+
+def test_rejects_are_read_one_by_one(tmp_path):
+    path = tmp_path / "rejects.jsonl"
+    write_jsonl(path, [ROW])
+    path.write_text(path.read_text() + "broken\n")
+    rows = each_reject(path)
+    assert next(rows) == ROW
+    with pytest.raises(DataError, match=r"rejects\.jsonl:2: not a reject row"):
+        next(rows)
+    path.write_bytes(b"\xff\n")
+    with pytest.raises(DataError, match="not UTF-8 text"):
+        list(each_reject(path))
+
+
+def test_rejects_wait_on_disk_in_their_order(tmp_path):
+    odd = ROW.model_copy(update={"item": "a\u2028b\nc.mp4"})
+    rejects = Rejects(tmp_path / "rejects.jsonl")
+    assert list(rejects) == []
+    rejects.extend([])
+    assert os.listdir(tmp_path) == []
+    rejects.extend([ROW, odd])
+    rejects.extend(row for row in [ROW])
+    assert list(rejects) == list(rejects) == [ROW, odd, ROW]
+    assert list(Rejects(tmp_path / "rejects.jsonl")) == [], "what an earlier run left there goes"
+
+
+def test_objects_of_a_json_file_can_be_left_out(tmp_path):
+    write_json(tmp_path / "a.json", {"name": "x", "files": [{"path": "a"}, {"path": "b"}]})
+    found = read_json(tmp_path / "a.json", hook=lambda row: None if "path" in row else row)
+    assert found == {"name": "x", "files": [None, None]}
 
 
 def test_hash_is_sha256(tmp_path):

@@ -1,10 +1,12 @@
 import json
 import os
 import re
+import tracemalloc
 
 import pytest
 
 from datasets_build.core.config import Config
+from datasets_build.core.files import read_rejects
 from datasets_build.core.records import Reject
 from datasets_build.core.stage import (
     Fingerprint,
@@ -197,9 +199,39 @@ def test_a_missing_input_names_the_command(tmp_path):
 def test_rejects_of_all_stages_are_joined_in_stage_order(tmp_path):
     finish(tmp_path, "perceive", rejects=[reject()])
     finish(tmp_path, "index", rejects=[reject("index", "empty_file")])
-    rows = collect_rejects(tmp_path)
+    collect_rejects(tmp_path)
+    rows = read_rejects(tmp_path / "rejects.jsonl")
     assert [row.stage for row in rows] == ["index", "perceive"]
     assert len((tmp_path / "rejects.jsonl").read_text().splitlines()) == 2
+
+
+def test_joined_rejects_take_no_more_memory_than_one_row(tmp_path):
+    finish(tmp_path, "perceive", rejects=(reject() for _ in range(20_000)))
+    manifest = json.loads((tmp_path / "perceive/manifest.json").read_text())
+    assert manifest["rejects"] == {"decoder_hung": 20_000}
+    tracemalloc.start()
+    try:
+        collect_rejects(tmp_path)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert (tmp_path / "rejects.jsonl").read_bytes() == (tmp_path / "perceive/rejects.jsonl").read_bytes()
+    assert peak < (tmp_path / "rejects.jsonl").stat().st_size / 4
+
+
+def test_a_stage_of_many_files_is_known_by_little_more_than_its_manifest(tmp_path):
+    finish(tmp_path, "index")
+    path = tmp_path / "index/manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["files"] = [{"path": f"pts/{k:020}.npy", "bytes": k, "sha256": f"{k:064}"} for k in range(10_000)]
+    path.write_text(json.dumps(manifest, indent=2))
+    tracemalloc.start()
+    try:
+        assert stage_digest(tmp_path, "index") == manifest["fingerprint"]
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 3 * path.stat().st_size
 
 
 def test_two_runs_on_one_folder_are_refused(tmp_path):

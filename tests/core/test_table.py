@@ -1,11 +1,13 @@
 import os
 import string
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from datasets_build.core import table
 from datasets_build.core.dataset import from_hf, hf_features, to_hf
 from datasets_build.core.kinds import KINDS
 from datasets_build.core.records import (
@@ -113,6 +115,55 @@ def test_joining_parts_equals_writing_at_once(tmp_path_factory, parts):
     total = concat_tables(folder / "all", StreamingQA, [folder / str(number) for number in range(len(parts))])
     assert list(read_table(folder / "all", StreamingQA)) == [row for rows in parts for row in rows]
     assert total == sum(map(len, parts))
+
+
+def words(number):
+    return StreamingQA(
+        id=f"{number:06}", video_id="v", mode="backward", task="now", question="What is it?", ask_ns=number,
+        evidence=(), answerable_from_ns=0, answers=(), provenance=Provenance(kind="template", agent="t"),
+    )  # fmt: skip
+
+
+def groups_of(path):
+    meta = pq.read_metadata(path)
+    return [meta.row_group(k).num_rows for k in range(meta.num_row_groups)]
+
+
+def test_small_row_groups_behind_the_first_are_joined(tmp_path, monkeypatch):
+    monkeypatch.setattr(table, "FEW_GROUPS", 3)
+    monkeypatch.setattr(table, "GROUP_PARTS", 4)
+    rows = [words(k) for k in range(24)]
+    with TableWriter(tmp_path / "t", StreamingQA) as writer:
+        for k in range(0, 24, 2):
+            writer.write(rows[k : k + 2])
+        assert writer.n_rows == 24
+    assert groups_of(tmp_path / "t") == [2, 2, 2, 8, 8, 2]
+    assert list(read_table(tmp_path / "t", StreamingQA)) == rows
+
+
+def test_what_waits_to_be_joined_is_bounded_in_bytes(tmp_path, monkeypatch):
+    monkeypatch.setattr(table, "FEW_GROUPS", 1)
+    monkeypatch.setattr(table, "GROUP_BYTES", 1)
+    with TableWriter(tmp_path / "t", StreamingQA) as writer:
+        for k in range(4):
+            writer.write([words(k)])
+    assert groups_of(tmp_path / "t") == [1, 1, 1, 1]
+
+
+def test_parts_that_are_joined_are_few_groups_of_the_whole(tmp_path, monkeypatch):
+    """Each video brings a part of a few rows, and a writer keeps much of every group to its end."""
+    monkeypatch.setattr(table, "FEW_GROUPS", 2)
+    write_table(tmp_path / "part", StreamingQA, [words(0), words(1)])
+    assert concat_tables(tmp_path / "all", StreamingQA, [tmp_path / "part"] * 40) == 80
+    assert groups_of(tmp_path / "all") == [2, 2, 76]
+
+
+def test_a_part_of_a_table_is_read_without_the_whole(tmp_path):
+    write_table(tmp_path / "t", StreamingQA, (words(k) for k in range(20_000)))
+    before = pa.total_allocated_bytes()
+    rows = read_table(tmp_path / "t", StreamingQA)
+    assert next(rows).id == "000000"
+    assert pa.total_allocated_bytes() - before < 20_000 * 20
 
 
 def test_a_table_of_another_record_is_refused(tmp_path):

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from datasets_build.core import wording
 from datasets_build.core.wording import absolute_time_in
 
 
@@ -67,3 +68,36 @@ def test_other_numbers_are_not_times(text):
 def test_a_planted_time_is_found_wherever_it_stands(text, number, unit):
     # A search that only looks at the front of a text misses most of them.
     assert absolute_time_in(f"{text} {number} {unit} {text}") is not None
+
+
+PIECES = (
+    *("at", "after", "until", "first", "twenty", "five", "seconds", "minute", "hour", "frame", "timestamp", "number"),
+    *(
+        "12",
+        "3",
+        "0:12",
+        "5 pm",
+        "o'clock",
+        "s",
+        "ms",
+        "第",
+        "三",
+        "分",
+        "秒",
+        "帧",
+        "点钟",
+        "the",
+        "a dog",
+        "一点",
+        "MINUTES",
+        "٣",
+    ),
+)
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=8), st.sampled_from([" ", "", "-"]))
+def test_the_quick_look_hides_no_time(pieces, between):
+    # Most sentences are let go by a glance; whatever the whole search would find must pass it.
+    text = between.join(pieces)
+    found = wording._CLOCK.search(text)
+    assert absolute_time_in(text) == (found.group(0) if found else None)

@@ -26,11 +26,10 @@ TALKS = ("videollm_online", "livecc", "streaming_vlm", "mmduet", "streamo", "joy
 
 @pytest.fixture(scope="module")
 def own(tmp_path_factory):
-    """Records that were built here."""
+    """Records that were built here, over videos long enough for somebody to break into an answer."""
     out = tmp_path_factory.mktemp("own") / "out"
     out.mkdir()
-    finished(out)
-    return out
+    return finished(out, seconds=30)
 
 
 @pytest.fixture

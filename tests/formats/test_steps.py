@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from datasets_build.core.decisions import decisions_on
 from datasets_build.core.records import Answer, Dialogue, Event, Evidence, Provenance, StreamingQA
-from datasets_build.formats.steps import NARRATE, of_dialogue, of_events, of_question, option_lines, steps_of
+from datasets_build.formats.steps import NARRATE, of_dialogue, of_events, of_question, steps_of
 from tests.builders.made import steady
 from tests.formats.made import at, said, talk_of, talks
 
@@ -85,7 +85,6 @@ def test_a_question_has_its_options_and_its_answers_in_time():
     assert [turn.start_ns for turn in talk.turns] == [at(1.0), at(1.0), at(2.0)]
     assert all(turn.trigger_ref == talk.turns[0].id for turn in talk.turns[1:])
     assert talk.turns[1].evidence == (Evidence(start_ns=0, end_ns=at(1)),)
-    assert option_lines(["x"]) == ["A. x"]
 
 
 def test_a_question_names_no_evidence_that_comes_after_an_answer():

@@ -30,9 +30,18 @@ def test_no_yes_no_for_each_time():
     assert [s.until_ns and s.until_ns // MS for s in found] == [10, 20, 30, 40, None]
 
 
-def test_nothing_is_certain_while_it_is_under_way():
-    assert stances(facts((10, 20)), 15 * MS) == []
+def test_asked_while_it_lasts_it_begins_with_yes():
+    found = stances(facts((10, 20), (30, 40)), 15 * MS)
+    assert [(s.at_ns // MS, s.is_on) for s in found] == [(15, True), (20, False), (30, True), (40, False)]
+    assert [s.fact and s.fact.id for s in found] == ["e0", "e0", "e1", "e1"]
     assert [s.is_on for s in stances(facts((10, 20)), 20 * MS)] == [False]
+
+
+def test_nothing_is_certain_while_two_are_under_way_or_one_may_be():
+    assert stances(facts((10, 20), (14, 30)), 15 * MS) == []
+    late = event("e", 10, 20).model_copy(update={"known_from_ns": 16 * MS})
+    assert stances(list(Grounds([late], CLOCK).by_id.values()), 15 * MS) == []
+    assert [s.is_on for s in stances(list(Grounds([late], CLOCK).by_id.values()), 16 * MS)] == [True, False]
 
 
 def test_it_stops_where_two_meet_or_one_has_no_length():

@@ -151,3 +151,8 @@ def test_where_to_look():
     late = QUESTION.model_copy(update={"answer_ns": 0})
     assert Ballot(shown=late, said=(), text_agree=0.8, tolerance_ns=S).span == (S, S)
     assert Ballot(shown=TURN, said=(), text_agree=0.8, tolerance_ns=S).span == (S, 2 * S)
+
+
+def test_a_question_with_options_is_named_by_its_first_line():
+    shown = Question(id="q", question="What is on?\nA. one\nB. two", ask_ns=S, answer="one", answer_ns=S)
+    assert Ballot(shown=shown, said=(), text_agree=0.8, tolerance_ns=S).name.endswith("“What is on?”")

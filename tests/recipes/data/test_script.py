@@ -9,12 +9,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from datasets_build.core.asked import put_question
 from datasets_build.video import probe
 from models.blocks import Kind, derive
 from models.errors import TimeError
 from recipes.data.footage import Footage, Stretch
 from recipes.data.frames import Frames
-from recipes.data.questions import instants, put_question
+from recipes.data.questions import instants
 from recipes.data.script import Left, Line, Script, borders_of, in_order, longest_window
 from recipes.errors import RecipeError
 from recipes.losses.consistency import gates

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from datasets_build.core.asked import put_question
 from datasets_build.core.records import Answer, Dialogue, Evidence, Probe, Provenance, StreamingQA, Turn
-from recipes.data.questions import is_standing, put_question
+from recipes.data.questions import is_standing
 from recipes.errors import RecipeError
 from recipes.evaluation.script import (
     Due,

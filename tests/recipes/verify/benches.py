@@ -52,7 +52,7 @@ def run_of(folder, scratch, *, layout="branch", family="qwen2_5_vl", **data):
             window_s=3.0,
             overlap_s=1.0,
             modules=WHOLE,
-            pack=PackConfig(tokens=1500, rows=4, micro=2),
+            pack=PackConfig(tokens=3000, rows=4, micro=2),
         ),
         interact=InteractConfig(begin_with="base", pack=PackConfig(tokens=4000, rows=4, micro=2)),
     )

@@ -18,11 +18,14 @@ def relearned(example, place, learn):
 
 
 def spoken(example):
-    """The place of a reply with words."""
+    """The place of a reply with words whose end is not fed later."""
     return next(
         place
         for place, block in enumerate(example.blocks)
-        if block.kind is Kind.REPLY and block.learn is not None and block.learn[1] - block.learn[0] > 2
+        if block.kind is Kind.REPLY
+        and block.learn is not None
+        and block.learn[1] - block.learn[0] > 2
+        and block.learn[1] < len(block.token_ids)
     )
 
 
@@ -49,7 +52,9 @@ def test_a_header_that_is_supervised_is_told(ready):
     place = spoken(example)
     words = told(case, relearned(example, place, (1, example.blocks[place].learn[1])))
     assert "assistant" in words
-    assert f"{example.said[0].task} said at {example.said[0].t_ns / 1e9:.3f} s should teach" in words
+    taught = case.tokenizer.decode(example.blocks[place].token_ids)
+    said = next(said for said in example.said if said.text in taught)
+    assert f"{said.task} said at {said.t_ns / 1e9:.3f} s should teach" in words
 
 
 def test_a_users_words_that_are_supervised_are_told(ready):
@@ -85,8 +90,13 @@ def test_an_answer_without_its_last_words_is_told(ready):
 
 def test_a_wrong_decision_is_told(ready):
     case = ready()
-    example = case.of("realtime")
-    place = next(k for k, said in enumerate(example.said) if said.state == "silence")
+    example, place = next(
+        (example, place)
+        for example in case.bench.examples
+        if example.source == "realtime"
+        for place, said in enumerate(example.said)
+        if said.state == "silence"
+    )
     said = (*example.said[:place], replace(example.said[place], state="standby"), *example.said[place + 1 :])
     words = told(case, replace(example, said=said))
     assert "<|standby|>" in words
