@@ -18,7 +18,6 @@ from datasets_build.perception.clip import ClipConfig, ClipError
 from datasets_build.perception.perceive import PerceiveConfig, Task, perceive, perceive_one
 from datasets_build.perception.shots import ShotsConfig
 from datasets_build.sources.index import IndexConfig, build_index
-from datasets_build.video import VideoError
 from tests.drawn import VideoSpec, draw_video
 from tests.pipeline import tree_bytes
 
@@ -97,7 +96,7 @@ def test_what_still_runs_for_a_lost_node_meets_nobody(out):
     assert tree_bytes(task.to) == whole
     assert os.listdir(task.to.parent) == [task.to.name]
     # And one that fails leaves nothing.
-    with pytest.raises(VideoError):
+    with pytest.raises(DataError, match=r"40 frames .* expected 3"):
         perceive_one(replace(task, decoder="torchcodec", video=video.model_copy(update={"n_frames": 3})))
     assert os.listdir(task.to.parent) == [task.to.name]
 
