@@ -237,7 +237,7 @@ LEAKS = {
     "always yes": ("blind_majority", verdicts(lambda row: True)),
     "nearly always no": ("blind_majority", verdicts(lambda row: random.Random(row.id).random() < 0.04)),
     "yes late, no early": ("blind_clock", verdicts(lambda row: row.ask_ns > 15 * SECOND)),
-    "yes at even tenths": ("blind_clock", verdicts(lambda row: row.ask_ns // (3 * SECOND) % 2 == 0)),
+    "yes at even fifths": ("blind_clock", verdicts(lambda row: row.ask_ns // (6 * SECOND) % 2 == 0)),
     "the wording tells yes from no": ("blind_ngram", questions(reworded)),
     "unanswerable twins alone": ("blind_majority", questions(lone)),
     "the count is always two": (

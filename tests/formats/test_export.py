@@ -17,6 +17,7 @@ from datasets_build.formats.format import FormatError, Options
 from datasets_build.formats.hf import push_to_hub
 from datasets_build.formats.rows import ROWS
 from datasets_build.formats.source import made_of
+from datasets_build.formats.stamped import SETTLED
 from datasets_build.formats.verify import check_export
 from tests.pipeline import tree_bytes
 
@@ -30,7 +31,8 @@ def test_every_format_of_every_dataset_passes_the_check(exported, out, name, dat
     folder = exported(name, dataset, fps="1")
     assert check_export(folder, out) == []
     assert made_of(folder).dataset == dataset
-    assert (made_of(folder).format, made_of(folder).options) == (name, Options(fps="1"))
+    asked = Options(fps="1").model_copy(update=SETTLED.get(name, {}))
+    assert (made_of(folder).format, made_of(folder).options) == (name, asked)
 
 
 @pytest.mark.parametrize("name", NAMES)
