@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import pairwise
 from typing import NamedTuple
 
 from datasets_build.builders.facts import Desk, Draft, about_of, anyone, draft_of, every_time, nothing_since
@@ -13,8 +12,7 @@ from datasets_build.builders.tracks import Told, Track
 from datasets_build.core.records import About, Evidence, Probe
 from datasets_build.core.reply import Reply
 from datasets_build.teachers.teacher import Happening
-
-ORDERED = 3
+from datasets_build.truth.sooner import ORDERED, last_in_order
 
 
 def order_at(desk: Desk, t: int) -> Draft | None:
@@ -40,13 +38,8 @@ def order_at(desk: Desk, t: int) -> Draft | None:
 
 def _in_order(desk: Desk, track: Track, t: int) -> list[Told]:
     """The last three of a track, if each was over when the next began and nothing was beside them."""
-    over = sorted(track.done(t), key=lambda item: (item.done_ns, item.early_ns))
-    last, sooner = over[-ORDERED:], over[:-ORDERED]
-    if track.busy(t) or len(last) < ORDERED or any(item.done_ns > last[0].early_ns for item in sooner):
-        return []
-    if any(one.early_ns >= then.early_ns or one.done_ns > then.early_ns for one, then in pairwise(last)):
-        return []
-    return [] if track is desk.timeline.scene and changed(desk, last[0].done_ns, t) else last
+    last = [] if track.busy(t) else last_in_order(track.done(t))
+    return [] if last and track is desk.timeline.scene and changed(desk, last[0].done_ns, t) else last
 
 
 def clue_at(desk: Desk, t: int) -> Draft | None:

@@ -134,6 +134,20 @@ class TestBefore:
         for seed in range(10):
             assert questions.before_at(desk(ENTERS, act(5_000, 6_000), seed=seed), at(7_000)) is None
 
+    def test_an_instant_is_not_its_own_past(self):
+        stop = act(8_000, 8_000, "stop")
+        drafts = [questions.before_at(desk(ENTERS, stop, seed=seed), at(9_500)) for seed in range(10)]
+        assert all(draft.replies[0].text.endswith("The red circle does enter.") for draft in filter(None, drafts))
+        assert any(draft is not None and "stopped" in draft.question for draft in drafts)
+
+    def test_what_enters_also_moves(self):
+        other = act(1_000, 1_500, "leave", "blue star")
+        drafts = [
+            questions.before_at(desk(other, ENTERS, act(2_000, 4_000, "move"), seed=k), at(5_000)) for k in range(9)
+        ]
+        assert any(draft is not None and "entered" in draft.question for draft in drafts)
+        assert all(draft.replies[0].text.endswith("The blue star does leave.") for draft in filter(None, drafts))
+
     def test_what_someone_did_last(self):
         hit = act(6_000, 6_000, "collide", "red circle and blue star", "They collide.")
         draft = questions.subject_at(desk(ENTERS, hit), at(7_000))

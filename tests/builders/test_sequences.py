@@ -44,6 +44,13 @@ class TestOrder:
         found = desk(*sorted(scene, key=lambda row: row.start_ns))
         assert sequences.order_at(found, at(7_000)) is None
 
+    def test_two_at_the_instant_of_the_first_leave_no_order(self):
+        stops = [act(ms, ms, "stop", name) for ms, name in ((1_000, "red a"), (3_000, "blue b"), (5_000, "tan c"))]
+        assert sequences.order_at(desk(*stops), at(7_000)) is not None
+        tied = act(1_000, 1_000, "stop", "pink d")
+        for seed in range(6):
+            assert sequences.order_at(desk(tied, *stops, seed=seed), at(7_000)) is None
+
     def test_a_cut_between_them_happens_too(self):
         assert sequences.order_at(desk(FIRST, SECOND, THIRD, cuts=[60]), at(7_000)) is None
         assert sequences.order_at(desk(FIRST, SECOND, THIRD, cuts=[10]), at(7_000)) is not None
