@@ -23,7 +23,7 @@ from datasets_build.truth.sooner import ORDERED, last_before, last_in_order
 from datasets_build.truth.steps import Stance, stances
 
 KINDS: Mapping[str, frozenset[str]] = {
-    "now": frozenset({"scene", "camera", "label"}),
+    "now": frozenset({"scene", "camera", "label", "caption"}),
     "before": frozenset({"scene", "changes", "subject", "label", "caption"}),
     "happened_yet": frozenset({"label", "caption", "line"}),
     "tell_me_when": frozenset({"label", "caption", "line", "scene"}),
@@ -101,7 +101,7 @@ def _now(about: About, t: int, grounds: Grounds) -> Verdict:
         return _UNCLEAR
     seen = dict.fromkeys((fact.id for fact in on), t)
     offs = [fact.off_ns for fact in on]
-    if about.kind == "label":
+    if about.kind in ("label", "caption"):
         return Due(at_ns=t, ends=seen, until_ns=min(offs), told=on) if on else _nothing(t, next_early(facts, t), t)
     if not on:
         return "an instant at which something is under way"

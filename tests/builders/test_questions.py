@@ -157,6 +157,33 @@ class TestBefore:
         assert questions.subject_at(desk(), at(3_000)) is None
 
 
+class TestOnOfASentence:
+    WAVES = said(VIDEO, 3_000 * MS, 6_000 * MS, "A man waves.", origin="captions")
+    KEY = next(iter(desk(WAVES).timeline.closed))
+
+    def test_it_is_on_from_when_it_is_known_until_it_ends(self):
+        draft = questions.is_on_at(desk(self.WAVES), at(4_000), self.KEY, wanted=True)
+        assert (draft.task, draft.about.kind, draft.about.text) == ("now", "caption", "A man waves.")
+        assert '"A man waves."' in draft.question
+        assert draft.replies[0].text.startswith("Yes")
+        assert draft.replies[0].valid_until_ns == at(6_000)
+        assert questions.is_on_at(desk(self.WAVES), at(3_200), self.KEY, wanted=True) is None
+        assert questions.is_on_at(desk(self.WAVES), at(7_000), self.KEY, wanted=True) is None
+
+    def test_it_is_off_before_and_after(self):
+        for ms, until in ((1_000, at(3_000)), (8_000, None)):
+            draft = questions.is_on_at(desk(self.WAVES), at(ms), self.KEY, wanted=False)
+            assert draft.replies[0].text.startswith("No")
+            assert draft.replies[0].valid_until_ns == until
+        assert questions.is_on_at(desk(self.WAVES), at(4_000), self.KEY, wanted=False) is None
+
+    def test_a_spoken_line_is_not_asked_for(self):
+        line = said(VIDEO, 3_000 * MS, 6_000 * MS, "How are you?", origin="srt")
+        made = desk(line)
+        key = next(iter(made.timeline.closed))
+        assert questions.is_on_at(made, at(4_000), key, wanted=True) is None
+
+
 class TestYet:
     def test_yes_once_it_is_over(self):
         draft = questions.yet_at(desk(ENTERS), at(4_000), TOPIC, wanted=True)
