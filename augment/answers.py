@@ -130,7 +130,7 @@ def replies_to(asked: Asked) -> tuple[About, list[Reply]]:
     if asked.task == "count_so_far":
         return _counts(asked)
     if asked.task == "step":
-        return _stances(asked, due)
+        return asked.about, _stances(asked, due)
     return asked.about, [_reply(asked, due)]
 
 
@@ -252,10 +252,10 @@ def _counts(asked: Asked) -> tuple[About, list[Reply]]:
     return about if about.every == followed else about.model_copy(update={"every": followed}), replies
 
 
-def _stances(asked: Asked, due: Due) -> tuple[About, list[Reply]]:
+def _stances(asked: Asked, due: Due) -> list[Reply]:
     """Whether a step is being carried out, from the question on."""
     rules, end_ns = asked.scene.rules, asked.scene.clock.end_ns
-    most = rules.max_answers if asked.about.every else len(asked.words.said)
+    most = rules.max_answers if asked.about.every else 2
     said = standing(due.stances, least_ns=rules.least_window_ns, most=most, end_ns=end_ns)
     if len(said) < 2:
         raise CannotAskError("what it follows does not change any more, or not for long enough")
@@ -268,7 +268,9 @@ def _stances(asked: Asked, due: Due) -> tuple[About, list[Reply]]:
     coming_in = coming(asked.scene.grounds.of(asked.about), asked.ask_ns)
     there = sum(stance.at_ns < end_ns for stance in due.stances)
     whole = len(said) == there and len(due.stances) == 1 + due.stances[0].is_on + 2 * len(coming_in)
-    return asked.about.model_copy(update={"every": asked.about.every and whole}), replies
+    if asked.about.every and not whole:
+        raise CannotAskError("it asks for every change, and not each of them is certain and stands for long enough")
+    return replies
 
 
 def _said_then(asked: Asked, told: Sequence[Fact], k: int) -> str:

@@ -22,6 +22,7 @@ from datasets_build.builders.tracks import Told, Track, is_form
 from datasets_build.core.records import About, Evidence
 from datasets_build.core.reply import Reply
 from datasets_build.teachers.teacher import Happening, Intent
+from datasets_build.truth.sooner import last_before
 
 _NEAR = 20  # one part in so many of a video
 
@@ -140,23 +141,14 @@ def _pick_marker(desk: Desk, t: int) -> tuple[Told, list[Told]] | None:
     if not once:
         return None
     marker = desk.rng.choice(once)
-    last = track.surely_last(marker.early_ns)
-    if not tellable(desk, last) or marker in last or _between(track, last, marker):
+    last = last_before(track.told, marker)
+    if not tellable(desk, last):
         return None
     if line.is_renamed(marker.event.subject, 0, t):
         return None
     if scene and changed(desk, last[0].done_ns, marker.known_ns):
         return None
     return (marker, last) if all(item.topic != marker.topic for item in last) else None
-
-
-def _between(track: Track, last: Sequence[Told], marker: Told) -> bool:
-    """Whether something else was still going on, or began, between what was over last and the marker."""
-    ours = {marker.event.id, *(item.event.id for item in last)}
-    return any(
-        item.early_ns <= marker.known_ns and item.done_ns > last[0].done_ns and item.event.id not in ours
-        for item in track.told
-    )
 
 
 def subject_at(desk: Desk, t: int) -> Draft | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import pairwise
 from typing import NamedTuple
 
 from datasets_build.builders.facts import Desk, Draft, about_of, anyone, draft_of, every_time, nothing_since
@@ -13,8 +12,7 @@ from datasets_build.builders.tracks import Told, Track
 from datasets_build.core.records import About, Evidence, Probe
 from datasets_build.core.reply import Reply
 from datasets_build.teachers.teacher import Happening
-
-ORDERED = 3
+from datasets_build.truth.sooner import ORDERED, last_in_order
 
 
 def order_at(desk: Desk, t: int) -> Draft | None:
@@ -40,19 +38,14 @@ def order_at(desk: Desk, t: int) -> Draft | None:
 
 def _in_order(desk: Desk, track: Track, t: int) -> list[Told]:
     """The last three of a track, if each was over when the next began and nothing was beside them."""
-    over = sorted(track.done(t), key=lambda item: (item.done_ns, item.early_ns))
-    last, sooner = over[-ORDERED:], over[:-ORDERED]
-    if track.busy(t) or len(last) < ORDERED or any(item.done_ns > last[0].early_ns for item in sooner):
-        return []
-    if any(one.early_ns >= then.early_ns or one.done_ns > then.early_ns for one, then in pairwise(last)):
-        return []
-    return [] if track is desk.timeline.scene and changed(desk, last[0].done_ns, t) else last
+    last = [] if track.busy(t) else last_in_order(track.done(t))
+    return [] if last and track is desk.timeline.scene and changed(desk, last[0].done_ns, t) else last
 
 
 def clue_at(desk: Desk, t: int) -> Draft | None:
     """What something that has been seen will do next: asked before it, answered when it is over.
 
-    Its test points ask whether it can be told by then, as often before as after.
+    Its test points ask whether it can be told by then; over all questions as often before as after.
     """
     line = desk.timeline
     found = [(name, own, track) for name, track in line.subjects.items() if (own := own_act(track, name, t))]
@@ -74,15 +67,20 @@ def clue_at(desk: Desk, t: int) -> Draft | None:
 
 
 def _known_probes(desk: Desk, draft: Draft) -> tuple[Probe, ...]:
-    """Instants before the answer can be known and as many after."""
+    """Instants before the answer can be known, and from then on."""
     known = draft.answerable_from_ns
-    picked: dict[int, str] = {}
-    for _ in range(desk.limits.max_probes // 2):
-        sooner = desk.between(draft.ask_ns, known)
-        later = desk.between(known, known + desk.limits.max_wait_ns)
-        if sooner is not None and later is not None and sooner not in picked and later not in picked:
-            picked |= {sooner: "no", later: "yes"}
+    sooner, later = _how_many(desk)
+    spans = {"no": (draft.ask_ns, known), "yes": (known, known + desk.limits.max_wait_ns)}
+    drawn = [(desk.between(*spans[said]), said) for said in ["no"] * sooner + ["yes"] * later]
+    picked = {at: said for at, said in drawn if at is not None}
     return tuple(Probe(t_ns=at, kind="known", expected=picked[at]) for at in sorted(picked))
+
+
+def _how_many(desk: Desk) -> tuple[int, int]:
+    """How many test points have one answer and the other: any number of both, or their place in line would tell."""
+    count = desk.rng.randint(1, desk.limits.max_probes)
+    some = desk.rng.randint(0, count)
+    return some, count - some
 
 
 class _Turn(NamedTuple):
@@ -117,7 +115,8 @@ def step_near(desk: Desk, topic: str, *, wanted: bool) -> Draft | None:
 def step_at(desk: Desk, t: int, topic: str, *, wanted: bool) -> Draft | None:
     """Whether a step is being carried out, from now on: yes while it lasts, no before and after it, in turn.
 
-    Asked if the first answer is the wanted one; followed as long as each is certain, and stands for long enough.
+    Asked if the first answer is the wanted one. Every change is asked for only where each is certain and stands for
+    long enough, to the video's end; otherwise, and half of the time then, only the next one.
     """
     track = desk.timeline.topics[topic]
     about, matter = track.told[0].happening, about_of(track.told[0])
@@ -126,9 +125,11 @@ def step_at(desk: Desk, t: int, topic: str, *, wanted: bool) -> Draft | None:
     if len(turns) < 2 or turns[0].is_on is not wanted or turns[1].at_ns - t > desk.limits.max_wait_ns:
         return None
     whole = len(turns) == sum(turn.at_ns < desk.clock.end_ns for turn in every) and not _breaks_off(track, t, every)
+    each = whole and desk.rng.random() < 0.5
+    turns = turns if each else turns[:2]
     replies = [_reply(desk, turn, about, is_first=not k) for k, turn in enumerate(turns)]
-    question = desk.write("ask_step", about=about)
-    draft = draft_of("step", "realtime", question, t, replies, about=every_time(matter, whole))
+    question = desk.write("ask_step" if each else "ask_step_once", about=about)
+    draft = draft_of("step", "realtime", question, t, replies, about=every_time(matter, each))
     return replace(draft, probes=_step_probes(desk, draft.replies, turns)) if draft else None
 
 
@@ -172,9 +173,10 @@ def _reply(desk: Desk, turn: _Turn, about: Happening, *, is_first: bool) -> Repl
 
 
 def _step_probes(desk: Desk, replies: Sequence[Reply], turns: Sequence[_Turn]) -> tuple[Probe, ...]:
-    """Instants at which the answer is yes, and as many at which it is no."""
+    """Instants at which the answer is yes, and at which it is no; over all questions as many of both."""
     picked: dict[int, str] = {}
-    for is_on in (True, False) * (desk.limits.max_probes // 2):
+    on, off = _how_many(desk)
+    for is_on in [True] * on + [False] * off:
         reply = desk.rng.choice([reply for reply, turn in zip(replies, turns, strict=True) if turn.is_on == is_on])
         until = desk.clock.end_ns if reply.valid_until_ns is None else reply.valid_until_ns
         at = desk.between(reply.t_ns, until)

@@ -218,7 +218,7 @@ def _wrong(desk: Desk, heard: Turn, answer: Turn) -> str | None:
     happened = any(piece.event_id for piece in answer.evidence)
     if heard.task == "happened_yet":
         return desk.write("say_not_yet" if happened else "say_yes", about=about)
-    if heard.task == "now" and heard.about is not None and heard.about.kind == "label":
+    if heard.task == "now" and heard.about is not None and heard.about.kind in ("label", "caption"):
         return desk.write("say_is_off" if happened else "say_is_on", about=about)
     return None
 

@@ -311,7 +311,7 @@ class _Run:
 
     def _known(self, group: Group, rows: dict[str, StreamingQA], stage: str) -> Known:
         events = {event.id: event for event in self.atlas.events_of(group.video.id)}
-        boxes = self.atlas.boxes_of(group.video.id) if stage == "streaming_qa" else []
+        boxes = self.atlas.boxes_of(group.video.id)
         window_ns = longest_window(self.out / stage)
         return Known(group.video, group.clock, events, rows, boxes=boxes, window_ns=window_ns)
 

@@ -25,6 +25,8 @@ def step_breaches(row: StreamingQA, due: Due, known: Known) -> Iterator[Breach]:
         yield Breach(f"{len(row.answers)} answers", f"{len(due.stances)}, as often as it changes for certain")
     for answer, stance in zip(row.answers, due.stances, strict=False):
         yield from _stands(answer, stance)
+    if row.about is not None and not row.about.every and len(row.answers) != 2:
+        yield Breach(f"{len(row.answers)} answers, asked for now and the next change", "2")
     if row.about is not None and row.about.every:
         least = min((answer.window_end_ns - answer.t_ns for answer in row.answers), default=1)
         due_all = standing(due.stances, least_ns=least, most=len(due.stances), end_ns=known.clock.end_ns)

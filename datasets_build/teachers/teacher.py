@@ -57,6 +57,7 @@ Intent = Literal[
     "ask_read",
     "say_read",
     "ask_step",
+    "ask_step_once",
     "say_is_under_way",
     "say_is_not_under_way",
     "ask_clue",

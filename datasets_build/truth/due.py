@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 
 from datasets_build.core.evidence import TEXT_LABEL
 from datasets_build.core.records import About
@@ -20,10 +19,11 @@ from datasets_build.truth.grounds import (
     unclear,
 )
 from datasets_build.truth.looks import alone, has_looks
+from datasets_build.truth.sooner import ORDERED, last_before, last_in_order
 from datasets_build.truth.steps import Stance, stances
 
 KINDS: Mapping[str, frozenset[str]] = {
-    "now": frozenset({"scene", "camera", "label"}),
+    "now": frozenset({"scene", "camera", "label", "caption"}),
     "before": frozenset({"scene", "changes", "subject", "label", "caption"}),
     "happened_yet": frozenset({"label", "caption", "line"}),
     "tell_me_when": frozenset({"label", "caption", "line", "scene"}),
@@ -45,8 +45,6 @@ _FIELDS = {
     "caption": (("text",),),
     "line": (("text",),),
 }
-ORDERED = 3
-"""How many events a question about their order asks after."""
 FOLLOWED = frozenset({"tell_me_when", "count_so_far", "step"})
 """Tasks whose answers may follow each other."""
 
@@ -103,7 +101,7 @@ def _now(about: About, t: int, grounds: Grounds) -> Verdict:
         return _UNCLEAR
     seen = dict.fromkeys((fact.id for fact in on), t)
     offs = [fact.off_ns for fact in on]
-    if about.kind == "label":
+    if about.kind in ("label", "caption"):
         return Due(at_ns=t, ends=seen, until_ns=min(offs), told=on) if on else _nothing(t, next_early(facts, t), t)
     if not on:
         return "an instant at which something is under way"
@@ -143,7 +141,7 @@ def _before_marker(facts: Sequence[Fact], t: int, grounds: Grounds) -> Verdict:
     begun = [fact for fact in facts if fact.early_ns <= t]
     if len(begun) != 1 or begun[0].done_ns > t:
         return "something that has happened exactly once"
-    last = last_done(grounds.scene or grounds.changes, begun[0].early_ns)
+    last = last_before(grounds.scene or grounds.changes, begun[0])
     return Due(at_ns=t, ends=_seen([*last, *begun]), told=last, watched=(0, t)) if last else "something before it"
 
 
@@ -213,23 +211,17 @@ def _shape(about: About, t: int, grounds: Grounds) -> Verdict:
 
 def _order(about: About, t: int, grounds: Grounds) -> Verdict:
     facts = grounds.of(about)
-    last = sorted(done(facts, t), key=lambda fact: (fact.done_ns, fact.early_ns))[-ORDERED:]
-    if busy(facts, t) or len(last) < ORDERED:
+    over = done(facts, t)
+    if busy(facts, t) or len(over) < ORDERED:
         return _UNCLEAR
-    ours = {fact.id for fact in last}
-    beside = [fact for fact in done(facts, t) if fact.id not in ours and fact.done_ns > last[0].early_ns]
-    if beside or not all(is_before(one, then) for one, then in pairwise(last)):
+    last = last_in_order(over)
+    if not last:
         return "things that happened one after the other"
     if about.kind == "scene" and _changed(grounds, last[0].done_ns, t):
         return "an instant up to which nothing else has changed"
     also = [next_early(grounds.changes, t)] if about.kind == "scene" else []
     until = first([next_early(facts, t), *also])
     return Due(at_ns=t, ends=_seen(last), until_ns=until, told=last, watched=(last[0].done_ns, t))
-
-
-def is_before(one: Fact, then: Fact) -> bool:
-    """Whether something was certainly over when something else began."""
-    return one.early_ns < then.early_ns and one.done_ns <= then.early_ns
 
 
 def _who(about: About, t: int, grounds: Grounds) -> Verdict:

@@ -25,6 +25,7 @@ _ASKS: dict[tuple[str, str], tuple[Intent, ...]] = {
     ("now", "scene"): ("ask_now",),
     ("now", "camera"): ("ask_now_camera",),
     ("now", "label"): ("ask_is_on",),
+    ("now", "caption"): ("ask_is_on",),
     ("before", "scene"): ("ask_last",),
     ("before", "changes"): ("ask_last_picture",),
     ("before", "subject"): ("ask_subject",),
@@ -73,6 +74,8 @@ def question_texts(writer: Template, task: str, about: About) -> frozenset[str]:
     intents: tuple[Intent, ...] = _ASKS.get((task, about.kind)) or _ASKS.get((task, ""), ())
     if task == "tell_me_when" and about.every and about.kind != "scene":
         intents = ("ask_tell_each",)
+    if task == "step" and not about.every:
+        intents = ("ask_step_once",)
     return _all(writer, intents, about=happening_of(about))
 
 

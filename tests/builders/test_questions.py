@@ -134,6 +134,20 @@ class TestBefore:
         for seed in range(10):
             assert questions.before_at(desk(ENTERS, act(5_000, 6_000), seed=seed), at(7_000)) is None
 
+    def test_an_instant_is_not_its_own_past(self):
+        stop = act(8_000, 8_000, "stop")
+        drafts = [questions.before_at(desk(ENTERS, stop, seed=seed), at(9_500)) for seed in range(10)]
+        assert all(draft.replies[0].text.endswith("The red circle does enter.") for draft in filter(None, drafts))
+        assert any(draft is not None and "stopped" in draft.question for draft in drafts)
+
+    def test_what_enters_also_moves(self):
+        other = act(1_000, 1_500, "leave", "blue star")
+        drafts = [
+            questions.before_at(desk(other, ENTERS, act(2_000, 4_000, "move"), seed=k), at(5_000)) for k in range(9)
+        ]
+        assert any(draft is not None and "entered" in draft.question for draft in drafts)
+        assert all(draft.replies[0].text.endswith("The blue star does leave.") for draft in filter(None, drafts))
+
     def test_what_someone_did_last(self):
         hit = act(6_000, 6_000, "collide", "red circle and blue star", "They collide.")
         draft = questions.subject_at(desk(ENTERS, hit), at(7_000))
@@ -141,6 +155,33 @@ class TestBefore:
         assert draft.replies[0].text.endswith("They collide.")
         assert questions.subject_at(desk(ENTERS), at(3_000)) is None, "it is still at it"
         assert questions.subject_at(desk(), at(3_000)) is None
+
+
+class TestOnOfASentence:
+    WAVES = said(VIDEO, 3_000 * MS, 6_000 * MS, "A man waves.", origin="captions")
+    KEY = next(iter(desk(WAVES).timeline.closed))
+
+    def test_it_is_on_from_when_it_is_known_until_it_ends(self):
+        draft = questions.is_on_at(desk(self.WAVES), at(4_000), self.KEY, wanted=True)
+        assert (draft.task, draft.about.kind, draft.about.text) == ("now", "caption", "A man waves.")
+        assert '"A man waves."' in draft.question
+        assert draft.replies[0].text.startswith("Yes")
+        assert draft.replies[0].valid_until_ns == at(6_000)
+        assert questions.is_on_at(desk(self.WAVES), at(3_200), self.KEY, wanted=True) is None
+        assert questions.is_on_at(desk(self.WAVES), at(7_000), self.KEY, wanted=True) is None
+
+    def test_it_is_off_before_and_after(self):
+        for ms, until in ((1_000, at(3_000)), (8_000, None)):
+            draft = questions.is_on_at(desk(self.WAVES), at(ms), self.KEY, wanted=False)
+            assert draft.replies[0].text.startswith("No")
+            assert draft.replies[0].valid_until_ns == until
+        assert questions.is_on_at(desk(self.WAVES), at(4_000), self.KEY, wanted=False) is None
+
+    def test_a_spoken_line_is_not_asked_for(self):
+        line = said(VIDEO, 3_000 * MS, 6_000 * MS, "How are you?", origin="srt")
+        made = desk(line)
+        key = next(iter(made.timeline.closed))
+        assert questions.is_on_at(made, at(4_000), key, wanted=True) is None
 
 
 class TestYet:

@@ -7,9 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datasets_build.builders import sequences
+from datasets_build.teachers.teacher import Request
+from datasets_build.truth.words import happening_of
 from tests.builders.asking import act, at, desk
 from tests.builders.made import MS
-from tests.builders.worlds import desk_for, events_in, scenes
+from tests.builders.worlds import TEACHER, desk_for, events_in, scenes
 
 FIRST, SECOND, THIRD = (
     act(1_000, 2_000, "enter"),
@@ -44,6 +46,13 @@ class TestOrder:
         found = desk(*sorted(scene, key=lambda row: row.start_ns))
         assert sequences.order_at(found, at(7_000)) is None
 
+    def test_two_at_the_instant_of_the_first_leave_no_order(self):
+        stops = [act(ms, ms, "stop", name) for ms, name in ((1_000, "red a"), (3_000, "blue b"), (5_000, "tan c"))]
+        assert sequences.order_at(desk(*stops), at(7_000)) is not None
+        tied = act(1_000, 1_000, "stop", "pink d")
+        for seed in range(6):
+            assert sequences.order_at(desk(tied, *stops, seed=seed), at(7_000)) is None
+
     def test_a_cut_between_them_happens_too(self):
         assert sequences.order_at(desk(FIRST, SECOND, THIRD, cuts=[60]), at(7_000)) is None
         assert sequences.order_at(desk(FIRST, SECOND, THIRD, cuts=[10]), at(7_000)) is not None
@@ -65,46 +74,88 @@ def asked(found, t, *, wanted=False):
     return sequences.step_at(found, t, topic, wanted=wanted)
 
 
+def every_change(scene, t, *, wanted=False):
+    """The first step of some seeds that is asked to be followed to the end."""
+    drafts = (asked(desk(*scene, seed=seed), t, wanted=wanted) for seed in range(20))
+    return next(draft for draft in drafts if draft.about.every)
+
+
+def texts_of_request(intent, about):
+    """All that the template may ask with an intent."""
+    return TEACHER.phrasings(Request(intent=intent, about=happening_of(about)))
+
+
+def patterns(draft, scene, **facts):
+    """What the test points of a question expect, over many seeds; in order of time."""
+    made = (draft(desk(*scene, seed=seed, **facts)) for seed in range(200))
+    return ["".join(p.expected[0] for p in found.probes) for found in made]
+
+
+def share_by_place(found):
+    """How often a guess is right that looks at the number of test points and the place of one among them."""
+    seen = {}
+    for pattern in found:
+        for k, said in enumerate(pattern):
+            seen.setdefault((len(pattern), k), []).append(said)
+    right = sum(max(said.count("y"), said.count("n")) for said in seen.values())
+    return right / sum(map(len, seen.values()))
+
+
 class TestStep:
     SCENE = (act(2_000, 4_000, "move"), act(8_000, 9_000, "move"))
 
     def test_no_yes_no_in_turn_to_the_end(self):
-        draft = asked(desk(*self.SCENE), at(1_000))
-        assert draft.about.every
+        draft = every_change(self.SCENE, at(1_000))
         said = [reply.text.split()[0].strip(",.") for reply in draft.replies]
         assert said == ["No", "Yes", "No", "Yes", "No"]
         assert [reply.t_ns for reply in draft.replies] == [at(ms) for ms in (1_000, 2_400, 4_000, 8_400, 9_000)]
         assert [reply.valid_until_ns for reply in draft.replies] == [at(2_000), at(4_000), at(8_000), at(9_000), None]
 
     def test_asked_while_it_is_carried_out_it_begins_with_yes(self):
-        draft = asked(desk(*self.SCENE), at(3_000), wanted=True)
-        assert draft.about.every
+        draft = every_change(self.SCENE, at(3_000), wanted=True)
         assert [reply.text.split()[0].strip(",.") for reply in draft.replies] == ["Yes", "No", "Yes", "No"]
         assert [reply.t_ns for reply in draft.replies] == [at(ms) for ms in (3_000, 4_000, 8_400, 9_000)]
         seen = [(piece.role, piece.end_ns) for reply in draft.replies for piece in reply.evidence]
         later = [("sufficient", at(ms)) for ms in (4_000, 8_400, 9_000)]
         assert seen == [("necessary", at(3_000)), *later]
 
-    def test_its_test_points_are_even_and_right(self):
-        draft = asked(desk(*self.SCENE, max_probes=8), at(1_000))
-        on = [at(2_400) <= p.t_ns < at(4_000) or at(8_400) <= p.t_ns < at(9_000) for p in draft.probes]
-        assert [p.expected == "yes" for p in draft.probes] == on
-        assert any(on)
-        assert not all(on)
+    def test_every_change_or_the_next_one_is_asked_for_and_as_many_are_told(self):
+        drafts = [asked(desk(*self.SCENE, seed=seed), at(1_000)) for seed in range(40)]
+        assert 8 < sum(draft.about.every for draft in drafts) < 32
+        for draft in drafts:
+            assert len(draft.replies) == (5 if draft.about.every else 2)
+            once = texts_of_request("ask_step_once", draft.about)
+            assert (draft.question in once) != draft.about.every
+
+    @pytest.mark.parametrize("max_probes", [4, 8])
+    def test_its_test_points_are_right_and_even_over_all(self, max_probes):
+        def is_right(p):
+            on = at(2_400) <= p.t_ns < at(4_000) or at(8_400) <= p.t_ns < at(9_000)
+            return (p.expected == "yes") == on
+
+        drafts = [asked(desk(*self.SCENE, max_probes=max_probes, seed=seed), at(1_000)) for seed in range(40)]
+        assert all(is_right(p) for draft in drafts for p in draft.probes)
+        found = patterns(lambda made: asked(made, at(1_000)), self.SCENE, max_probes=max_probes)
+        assert {len(pattern) for pattern in found} == set(range(1, max_probes + 1))
+        assert 0.4 < "".join(found).count("y") / len("".join(found)) < 0.6
+        assert share_by_place(found) < 0.75
 
     def test_it_is_followed_only_as_long_as_it_is_certain(self):
         # The second comes while the first is still under way.
         overlapping = (act(2_000, 4_000, "move"), act(3_000, 5_000, "move"))
         assert asked(desk(*overlapping), at(1_000)) is None
         third = (*self.SCENE, act(8_500, 9_500, "move"))
-        draft = asked(desk(*third), at(1_000))
-        assert not draft.about.every
-        assert len(draft.replies) == 3
+        for seed in range(10):
+            draft = asked(desk(*third, seed=seed), at(1_000))
+            assert not draft.about.every
+            assert [reply.t_ns for reply in draft.replies] == [at(1_000), at(2_400)]
 
     def test_what_stands_for_too_short_is_not_said(self):
-        draft = asked(desk(act(2_000, 4_000, "move"), act(4_300, 6_000, "move"), least_window_ns=500 * MS), at(0))
-        assert [reply.t_ns for reply in draft.replies] == [at(0), at(2_400)]
-        assert not draft.about.every
+        scene = (act(2_000, 4_000, "move"), act(4_300, 6_000, "move"))
+        for seed in range(10):
+            draft = asked(desk(*scene, least_window_ns=500 * MS, seed=seed), at(0))
+            assert [reply.t_ns for reply in draft.replies] == [at(0), at(2_400)]
+            assert not draft.about.every
 
     def test_nothing_is_asked_where_it_is_uncertain_or_another_answer_is_wanted_nor_of_instants(self):
         # From its begin on it may be under way, and can be told some time later.
@@ -134,13 +185,23 @@ class TestClue:
         assert "does leave" in draft.replies[0].text
         assert "leave" not in draft.question
 
-    def test_test_points_say_no_before_and_yes_after_as_often(self):
-        draft = sequences.clue_at(desk(*self.SCENE, max_probes=6), at(3_000))
-        assert [p.kind for p in draft.probes] == ["known"] * len(draft.probes)
-        assert [p.expected for p in draft.probes] == [
-            "yes" if p.t_ns >= draft.answerable_from_ns else "no" for p in draft.probes
-        ]
-        assert sum(p.expected == "yes" for p in draft.probes) * 2 == len(draft.probes) > 0
+    @pytest.mark.parametrize("max_probes", [4, 6])
+    def test_test_points_say_no_before_and_yes_after_as_often_over_all(self, max_probes):
+        for seed in range(40):
+            draft = sequences.clue_at(desk(*self.SCENE, max_probes=max_probes, seed=seed), at(3_000))
+            assert [p.kind for p in draft.probes] == ["known"] * len(draft.probes)
+            assert [p.expected for p in draft.probes] == [
+                "yes" if p.t_ns >= draft.answerable_from_ns else "no" for p in draft.probes
+            ]
+        found = patterns(lambda made: sequences.clue_at(made, at(3_000)), self.SCENE, max_probes=max_probes)
+        assert {len(pattern) for pattern in found} == set(range(1, max_probes + 1))
+        assert 0.4 < "".join(found).count("y") / len("".join(found)) < 0.6
+
+    def test_no_test_point_is_told_by_its_place_among_them(self):
+        found = patterns(lambda made: sequences.clue_at(made, at(3_000)), self.SCENE)
+        assert share_by_place(found) < 0.75
+        assert len(set(found)) > 10
+        assert share_by_place(["nnyy"] * 20 + ["ny"]) == 1.0, "what a fixed number of both gives"
 
     def test_nothing_is_asked_of_what_has_not_been_seen_or_is_busy_or_is_renamed(self):
         assert sequences.clue_at(desk(*self.SCENE), at(500)) is None

@@ -154,6 +154,28 @@ def test_a_step_that_is_not_followed_to_the_end_is_found(built):
     assert "evidence_is_due" in built.broken(short)
 
 
+def test_a_step_that_breaks_off_though_every_change_is_asked_for_is_found(built):
+    row = built.of("step", lambda row: row.about.every and len(row.answers) > 2)
+    once = row.model_copy(update={"about": row.about.model_copy(update={"every": False})})
+    assert built.broken(once) == {"evidence_is_due", "words_fit"}
+    pieces = [p for p in row.evidence if p.role == "necessary"]
+    later = [p for p in row.evidence if p.role == "sufficient"][:1]
+    two = {"answers": row.answers[:2], "evidence": (*pieces, *later), "test_points": ()}
+    assert built.broken(row.model_copy(update=two)) == {"evidence_is_due"}
+    assert built.broken(once.model_copy(update=two)) == {"words_fit"}, "its words ask for every change"
+
+
+def test_a_step_of_which_only_the_next_change_is_asked_for_has_two_answers(built):
+    rows = [row for row in built.rows if row.task == "step" and not row.about.every]
+    assert rows
+    assert {len(row.answers) for row in rows} == {2}
+    pieces = [p for p in rows[0].evidence if p.role == "necessary"]
+    one = {"answers": rows[0].answers[:1], "evidence": tuple(pieces), "test_points": ()}
+    assert built.broken(rows[0].model_copy(update=one)) == {"evidence_is_due"}
+    every = rows[0].model_copy(update={"about": rows[0].about.model_copy(update={"every": True})})
+    assert "words_fit" in built.broken(every)
+
+
 def test_a_clue_that_is_told_too_soon_at_a_test_point_is_found(built):
     row = built.of("clue", lambda row: row.test_points)
     turned = [p.model_copy(update={"expected": "no" if p.expected == "yes" else "yes"}) for p in row.test_points]

@@ -190,7 +190,7 @@ def test_a_label_without_its_subject_or_set_falls_back_to_its_sentence():
 def test_where_there_are_no_words_there_is_none():
     rng = random.Random(0)
     assert TEACHER.write(Request(intent="ask_is_on", about=CUT), rng) is None, "a cut lasts no time"
-    assert TEACHER.write(Request(intent="ask_is_on", about=FREE), rng) is None
+    assert TEACHER.write(Request(intent="ask_is_on", about=LINE), rng) is None
     assert TEACHER.write(Request(intent="ask_count", about=LINE), rng) is None
     assert TEACHER.write(Request(intent="ask_yet"), rng) is None
     assert TEACHER.write(Request(intent="say_now"), rng) is None, "nothing told"
