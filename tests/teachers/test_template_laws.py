@@ -280,3 +280,44 @@ def test_the_builders_offer_it_in_chinese_and_say_so():
     assert TEMPLATES["zh"].language == "zh"
     assert TEMPLATES["zh"].provenance(seed=1, inputs=[]).version == "zh-1"
     assert TEACHERS["template"]().digest == TEMPLATES["en"].digest
+
+
+OVER_OR_ON = re.compile(
+    r"\b(has|have|had|was|were|did|just|happen\w*|occur\w*|taking|taken|took|done|being|began|beg[iu]ns?|starts?|ends?)\b"
+    r"|发生|刚|已经|已|完|结束|正|开始|进行"
+)
+
+
+def tells_of_its_course(text):
+    """Whether a report says of what it quotes that it begins, goes on or is over."""
+    return OVER_OR_ON.search(re.sub(r'"[^"]*"|“[^”]*”', "", text)) is not None
+
+
+@pytest.mark.parametrize("language", TEMPLATES)
+def test_the_report_of_a_sentence_is_true_from_its_onset_to_its_end(language):
+    """It is said when the event is known: of some a moment after they began, of others when they are over."""
+    texts = every(language, "say_tell", Happening("caption", "captions", None, "A man runs, then vaults."))
+    assert not [text for text in texts if tells_of_its_course(text)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'This has just happened: "A man runs."',
+        'It has just taken place: "A man runs."',
+        'That occurred: "A man runs."',
+        'This begins now: "A man runs."',
+        'It is happening now: "A man runs."',
+        "刚刚发生了这件事：“A man runs.”",
+        "注意，你说的事现在发生了：“A man runs.”",
+        "这件事正在进行：“A man runs.”",
+    ],
+)
+def test_a_report_that_would_be_false_at_one_of_its_instants_is_found(text):
+    assert tells_of_its_course(text)
+
+
+def test_what_a_form_does_is_not_reported_as_over_in_chinese():
+    """`离开画面了` says that it is gone; the report comes at the onset."""
+    leave = Happening("leave", "world", "red circle", "")
+    assert not [text for text in every("zh", "say_tell", leave) if text.endswith("了。")]
