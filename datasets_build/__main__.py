@@ -37,6 +37,7 @@ from datasets_build.sources.demo import collect_demo_videos
 from datasets_build.sources.index import build_index
 from datasets_build.sources.pe_video_copy import TABLE, copy_pe_video
 from datasets_build.sources.world import WorldConfig, draw_world
+from datasets_build.teachers.choose import cache_folder
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -189,13 +190,15 @@ def build(
         _say(build_dialogue(out, settings.dialogue, teachers=settings.teachers, force=force))
 
 
-def _builds(settings: Settings) -> Mapping[str, Callable[[Path], Stage]]:
-    """What builds each stage in a folder."""
+def _builds(settings: Settings, like: Path) -> Mapping[str, Callable[[Path], Stage]]:
+    """What builds each stage in a folder, in a model's words as another folder keeps them."""
+    kept = {"cache": str(cache_folder(like, settings.teachers).resolve())}
+    teachers = settings.teachers.model_copy(update=kept)
     return {
-        "events": lambda out: build_events(out, settings.events),
-        "streaming_qa": lambda out: build_streaming_qa(out, settings.streaming_qa),
+        "events": lambda out: build_events(out, settings.events, teachers=teachers),
+        "streaming_qa": lambda out: build_streaming_qa(out, settings.streaming_qa, teachers=teachers),
         "frame_events": lambda out: build_frame_events(out, settings.frame_events),
-        "dialogue": lambda out: build_dialogue(out, settings.dialogue),
+        "dialogue": lambda out: build_dialogue(out, settings.dialogue, teachers=teachers),
     }
 
 
@@ -216,7 +219,7 @@ def check(
     settings = _settings("check", config, overrides, "check")
     with output_folder(_existing(out)):
         foreign = Exports(exports or (), check_export)
-        result = run_checks(out, settings.check, rebuild=_builds(settings) if rebuild else None, exports=foreign)
+        result = run_checks(out, settings.check, rebuild=_builds(settings, out) if rebuild else None, exports=foreign)
     for violation in result.violations:
         print(violation)
     for warning in result.warnings:

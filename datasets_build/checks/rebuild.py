@@ -22,10 +22,12 @@ def check_rebuild(out: Path, builds: Builds, ledger: Ledger) -> None:
     """Build the stages that are there anew, beside them, and compare every file.
 
     Raises:
-        DataError: the folder was augmented, which makes it from another folder; or its stages cannot be built.
+        DataError: the folder was augmented or imported, so other things make it; or its stages cannot be built.
     """
     if any(video.source == AUGMENTED for video in read_videos(out)):
         raise DataError(f"{out}: was augmented from another folder; rebuild it with `python -m augment apply --force`")
+    if (out / "import" / "manifest.json").exists():
+        raise DataError(f"{out}: was imported from a file; `python -m datasets_build build --force` makes it anew")
     there = [name for name in builds if (out / name / "manifest.json").exists()]
     scratch = out / ".work" / "rebuild"
     shutil.rmtree(scratch, ignore_errors=True)

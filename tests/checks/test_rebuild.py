@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 
+from datasets_build.__main__ import _builds
 from datasets_build.builders.build import build_events, build_streaming_qa
 from datasets_build.builders.events import EventsConfig
 from datasets_build.builders.streaming_qa import StreamingQAConfig
@@ -13,8 +14,10 @@ from datasets_build.checks.rebuild import check_rebuild
 from datasets_build.core.augmentation import AUGMENTED
 from datasets_build.core.files import DataError
 from datasets_build.core.records import StreamingQA, Video
+from datasets_build.settings import Settings
 from tests.builders.made import lively, write_out
 from tests.checks.planted import edit, within
+from tests.teachers.server import KEY, serving
 
 BUILDS = {
     "events": lambda out: build_events(out, EventsConfig()),
@@ -94,6 +97,29 @@ def test_an_augmented_folder_is_refused(out):
     )
     with pytest.raises(DataError, match="was augmented from another folder"):
         found(out)
+
+
+def test_an_imported_folder_is_refused(out):
+    (out / "import").mkdir()
+    (out / "import" / "manifest.json").write_text("{}")
+    with pytest.raises(DataError, match="was imported from a file"):
+        found(out)
+
+
+def test_words_of_a_model_are_those_that_the_folder_keeps(good, tmp_path, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    out = shutil.copytree(good, tmp_path / "out")
+    with serving() as server:
+        config = Settings(
+            streaming_qa={"teacher": "chat"},
+            teachers={"chat": {"base_url": server.url, "model": "some-vlm", "max_retries": 0}},
+        )
+        build_streaming_qa(out, config.streaming_qa, teachers=config.teachers, force=True)
+        asked = len(server.requests)
+        check_rebuild(out, _builds(config, out), ledger := Ledger(50))
+        assert (ledger.violations, len(server.requests)) == ([], asked)
+    assert asked > 0
+    assert ledger.checked["rebuilds_alike"] >= 6
 
 
 def test_what_a_killed_check_left_does_not_matter(out):
