@@ -161,3 +161,5 @@ ROWS: Mapping[str, Callable[[Path, str], Iterator[ForeignRow]]] = {
     "joyai-seconds": _stamped,
     "streamo-image": _stamped,
 }
+TURN_LOSS = frozenset({"ms-swift", "hf", "webdataset", "joyai-seconds", "streamo-image"})
+"""Formats whose rows say of each message whether it is learned."""

@@ -9,7 +9,8 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from hashlib import blake2b
+from itertools import pairwise, zip_longest
 from pathlib import Path
 
 from PIL import Image
@@ -21,11 +22,14 @@ from datasets_build.formats.chats import SampleInfo, read_infos
 from datasets_build.formats.fault import Fault, file_faults
 from datasets_build.formats.format import FormatError, Options, Reel
 from datasets_build.formats.frames import jpegs
-from datasets_build.formats.rows import ROWS, ForeignRow, rows_of
-from datasets_build.formats.samples import IMAGE, escaped
+from datasets_build.formats.loss import LossReport
+from datasets_build.formats.rows import ROWS, TURN_LOSS, ForeignRow, Said, rows_of
+from datasets_build.formats.samples import IMAGE, Sample, escaped, samples_of
 from datasets_build.formats.source import MadeOf, Reader, made_of
 from datasets_build.formats.steps import Talk
 from datasets_build.formats.verify_forms import form_faults, form_in
+
+_SHOWN = 60
 
 
 def check_export(folder: Path, out: Path | None = None) -> list[Fault]:
@@ -108,7 +112,18 @@ class _Video:
 
     reel: Reel
     talks: Mapping[str, Talk]
+    samples: Mapping[str, Sample]
     pictures: dict[int, bytes]
+
+    def shown(self, indices: Sequence[int], options: Options) -> list[bytes]:
+        """Digests of frames as they are exported."""
+        new = sorted(set(indices) - self.pictures.keys())
+        self.pictures |= zip(new, map(_digest, jpegs(self.reel, new, options)), strict=True)
+        return [self.pictures[index] for index in indices]
+
+
+def _digest(content: bytes | None) -> bytes:
+    return blake2b(content or b"", digest_size=16).digest()
 
 
 @dataclass(slots=True)
@@ -122,8 +137,11 @@ class _Source:
     @classmethod
     def of(cls, folder: Path, made: MadeOf, out: Path) -> _Source:
         """Read what the export was made of."""
-        reels = Reader(out, made.dataset).reels()
-        videos = {reel.video.id: _Video(reel, {talk.id: talk for talk in reel.talks}, {}) for reel in reels}
+        videos = {}
+        for reel in Reader(out, made.dataset).reels():
+            anew = samples_of(reel, made.options, LossReport(made.format), turn_loss=made.format in TURN_LOSS)
+            talks = {talk.id: talk for talk in reel.talks}
+            videos[reel.video.id] = _Video(reel, talks, {sample.key: sample for sample in anew}, {})
         rejected = {row.item for row in read_rejects(folder / "rejects.jsonl")}
         return cls(videos=videos, options=made.options, rejected=rejected)
 
@@ -135,19 +153,19 @@ class _Source:
             yield Fault(row.where, "source", f"record {info.record_id} of video {info.video_id}", "one of the source")
             return
         yield from _times(row, info, video.reel.clock)
-        yield from word_faults(row, info, talk, self.options)
+        # What stands too early or is lost is said by that name.
+        found = list(word_faults(row, info, talk, self.options)) or list(message_faults(row, video.samples.get(row.id)))
+        yield from found
         yield from self._pictures(row, info, video)
 
     def _pictures(self, row: ForeignRow, info: SampleInfo, video: _Video) -> Iterator[Fault]:
-        """The last picture of a row against the video: a frame of another time has other bytes."""
-        last = len(row.images) - 1
-        if last < 0 or last >= len(info.steps):
+        """Every picture of a row against the video: a frame of another time has other bytes."""
+        known = [step.frame_index for step in info.steps if step.frame_index < len(video.reel.clock)]
+        if len(known) != len(info.steps):
             return
-        index = info.steps[last].frame_index
-        if index not in video.pictures:
-            video.pictures[index] = next(iter(jpegs(video.reel, [index], self.options)))
-        if row.images[last] != video.pictures[index]:
-            yield Fault(row.where, "causality", f"another picture at step {last}", f"frame {index} of the video")
+        for number, (content, made) in enumerate(zip(row.images, video.shown(known, self.options), strict=False)):
+            if _digest(content) != made:
+                yield Fault(row.where, "causality", f"another picture at step {number}", f"frame {known[number]}")
 
     def lost(self, infos: Iterable[SampleInfo]) -> Iterator[Fault]:
         """Records that are neither in a sample nor among the rejects."""
@@ -180,6 +198,32 @@ def word_faults(row: ForeignRow, info: SampleInfo, talk: Talk, options: Options)
     for turn_id in (turn_id for step in info.steps for turn_id in step.turns):
         if words.get(turn_id) not in found:
             yield Fault(row.where, "words", f"turn {turn_id} nowhere", "the words of every turn of the steps")
+
+
+def message_faults(row: ForeignRow, sample: Sample | None) -> Iterator[Fault]:
+    """Messages that are not those of the sample: more, fewer, other words, or another loss."""
+    if sample is None:
+        yield Fault(row.where, "source", f"sample {row.id}", "one that the source gives")
+        return
+    due = [Said(message.role, message.content, message.learn, message.weight) for message in sample.messages]
+    if sample.system and row.messages[:1] and row.messages[0].role == "system":
+        due = [Said("system", sample.system), *due]
+    elif sample.system:
+        # A format without that role has its words at the start.
+        due[:1] = [Said(due[0].role, f"{sample.system}\n{due[0].content}")]
+    for number, (found, wanted) in enumerate(zip_longest(row.messages, due)):
+        if found is None or wanted is None:
+            there = "no message" if found is None else f"a message of the {found.role}"
+            yield Fault(row.where, "messages", f"{there} at {number}", f"{len(due)} messages")
+            return
+        if (found.role, found.content) != (wanted.role, wanted.content):
+            told = f"{found.role}: {found.content[:_SHOWN]!r}"
+            yield Fault(
+                row.where, "messages", f"message {number}, {told}", f"{wanted.role}: {wanted.content[:_SHOWN]!r}"
+            )
+        elif found.role == "assistant" and (found.learn, found.weight) != (wanted.learn, wanted.weight):
+            told = f"message {number} with learn {found.learn}, weight {found.weight}"
+            yield Fault(row.where, "loss", told, f"learn {wanted.learn}, weight {wanted.weight}")
 
 
 def _timed(row: ForeignRow, info: SampleInfo) -> Iterator[tuple[int, int, Sequence[str]]]:

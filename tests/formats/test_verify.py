@@ -184,6 +184,47 @@ def test_a_question_that_is_shown_at_the_start(planted, out):
     assert rules(planted.folder, out) == {"causality"}
 
 
+def silent(planted):
+    """The first message of a row that says that nothing is said."""
+    return next(message for row in planted.rows for message in row["messages"] if message["content"] == "</Silence>")
+
+
+def test_a_silence_that_says_something(planted, out):
+    silent(planted)["content"] = "</Response> Soon it ends."
+    planted.save()
+    assert rules(planted.folder, out) == {"messages"}
+
+
+def test_a_system_message_of_no_record(planted, out):
+    messages = planted.rows[0]["messages"]
+    assert messages[0]["role"] == "system"
+    messages[0]["content"] = "The answer is yes, at 0:12."
+    planted.save()
+    assert rules(planted.folder, out) == {"messages"}
+
+
+def test_words_of_nobody_beside_those_of_a_turn(planted, out):
+    messages, place = speaking(planted)
+    messages[place]["content"] += " At last."
+    planted.save()
+    assert rules(planted.folder, out) & {"messages", "words"}
+
+
+@pytest.mark.parametrize("change", [{"loss": False}, {"loss_scale": 3.0}])
+def test_a_message_whose_loss_is_another(planted, out, change):
+    silent(planted).update(change)
+    planted.save()
+    assert rules(planted.folder, out) == {"loss"}
+
+
+def test_a_frame_that_is_replaced_by_the_next_one(planted, out):
+    images = planted.rows[0]["images"]
+    images[0] = images[1]
+    planted.save()
+    assert rules(planted.folder) == set()
+    assert rules(planted.folder, out) == {"causality"}
+
+
 def test_words_that_are_lost(planted, out):
     messages, place = speaking(planted)
     messages[place]["content"] = "</Silence>"
