@@ -67,6 +67,8 @@ def rivals(task: str, about: About, ask_ns: int, due: Due, grounds: Grounds) -> 
     if task in LOOKS or task in ("who", "read"):
         return list(_others(task, about, ask_ns, due, grounds))
     true = {_caption(fact) for fact in due.told}
+    if task not in AHEAD:
+        true |= _to_come(ask_ns, grounds)
     found = [group for group in _elsewhere(task, about, ask_ns, grounds) if _is_other(group, true)]
     if about.kind == "scene" and len(set(map(_words, found))) < COUNTED - 1:
         names = _names(task, ask_ns, grounds)
@@ -74,8 +76,15 @@ def rivals(task: str, about: About, ask_ns: int, due: Due, grounds: Grounds) -> 
     return [Telling(group) for group in found]
 
 
+def _to_come(ask_ns: int, grounds: Grounds) -> set[str]:
+    """What is still to come and has not been before: another subject's act, told of this one, may be just that."""
+    facts = [*grounds.scene, *grounds.changes]
+    seen = {_caption(fact) for fact in facts if fact.known_ns <= ask_ns}
+    return {_caption(fact) for fact in facts if fact.known_ns > ask_ns} - seen
+
+
 def _is_other(group: Sequence[Fact], true: set[str]) -> bool:
-    """Whether a group tells of something, and of nothing that is true."""
+    """Whether a group tells of something, and of nothing that is or will be true."""
     return len(group) > 0 and true.isdisjoint(map(_caption, group))
 
 
