@@ -18,6 +18,7 @@ from datasets_build.builders.events import EventsConfig, events_of
 from datasets_build.builders.facts import Desk, FactsConfig, Timeline, seed_of
 from datasets_build.builders.frame_events import FrameEventsConfig, VideoEvents, view_of
 from datasets_build.builders.mix import Mix
+from datasets_build.builders.strangers import Strangers
 from datasets_build.builders.streaming_qa import StreamingQAConfig, TeacherName, questions_of
 from datasets_build.builders.worded import (
     WORDS,
@@ -169,12 +170,13 @@ def _unseen(video: Video) -> Reject:
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """One video with its clock, its events, and where things are in it."""
+    """One video with its clock, its events, where things are in it, and who is in others."""
 
     video: Video
     clock: FrameClock
     events: list[Event]
     boxes: list[Annotation]
+    strangers: tuple[str, ...] = ()
 
     @property
     def video_id(self) -> str:
@@ -183,10 +185,10 @@ class _Source:
 
     def desk(self, teacher: Teacher, facts: FactsConfig, *, seed: int) -> Desk:
         timeline = Timeline(self.clock, self.events, teacher, facts, boxes=self.boxes)
-        return Desk(timeline, teacher, random.Random(seed), facts)
+        return Desk(timeline, teacher, random.Random(seed), facts, self.strangers)
 
 
-def _sources(out: Path, label: str) -> Iterator[_Source]:
+def _sources(out: Path, label: str, strangers: Strangers | None = None) -> Iterator[_Source]:
     """The videos that have events, in index order."""
     rows, said = VideoRows(table_path(out, Event), Event), VideoRows(table_path(out, Annotation), Annotation)
     found = 0
@@ -194,7 +196,8 @@ def _sources(out: Path, label: str) -> Iterator[_Source]:
         events, boxes = rows.take(video.id), [row for row in said.take(video.id) if row.kind == "box"]
         if events:
             found += 1
-            yield _Source(video, clock_of(out, video), events, boxes)
+            others = strangers.of(video.split, video.id, events) if strangers else ()
+            yield _Source(video, clock_of(out, video), events, boxes, others)
     rows.finish()
     said.finish()
     if not found:
@@ -215,7 +218,8 @@ def build_streaming_qa(
 
 def _write_questions(stage: Stage, config: StreamingQAConfig, teacher: Teacher, teachers: TeachersConfig) -> None:
     out, corrections, rejects = stage.out, Corrections(stage.out), Rejects(stage.work / "rejects.jsonl")
-    shares, coverage = _Shares.of(out, config, teacher), Coverage(config.tasks)
+    strangers = Strangers.read(out) if "twins" in config.tasks else None
+    shares, coverage = _Shares.of(out, config, teacher, strangers), Coverage(config.tasks)
 
     def draw(source: _Source, writer: Teacher) -> list[StreamingQA]:
         return [row for row in _questions(source, writer, config) if shares.draws(source.video.split, row)]
@@ -224,7 +228,7 @@ def _write_questions(stage: Stage, config: StreamingQAConfig, teacher: Teacher, 
     subsets = [Subset("qa", StreamingQA, "a question at an instant, its evidence, and its timed answers")]
     with writing(teacher, out, teachers) as asked:
         with Publisher(stage.final, [*subsets, *asked.subsets]) as publisher:
-            for made in worded(_sources(out, "streaming_qa"), teacher, kind):
+            for made in worded(_sources(out, "streaming_qa", strangers), teacher, kind):
                 video = made.source.video
                 twinned = with_twins(corrections.questions(video.id, made.rows))
                 rows = [row for row in twinned.rows if shares.keeps(video.split, row)]
@@ -267,14 +271,14 @@ class _Shares:
     seen: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, out: Path, config: StreamingQAConfig, teacher: Teacher) -> Self:
+    def of(cls, out: Path, config: StreamingQAConfig, teacher: Teacher, strangers: Strangers | None) -> Self:
         """Ask all questions once, in no model's words, to see how many there are."""
         mix = Mix({str(task): share for task, share in config.mix.items()}, config.seed)
         if not config.mix:
             return cls(mix)
         corrections, seen = Corrections(out), set[str]()
         plain = teacher.template if isinstance(teacher, ModelTeacher) else teacher
-        for source in _sources(out, "mix"):
+        for source in _sources(out, "mix", strangers):
             rows = with_twins(corrections.questions(source.video.id, _questions(source, plain, config))).rows
             mix.see(source.video.split, rows)
             seen.update(row.id for row in rows)
@@ -366,7 +370,7 @@ def build_dialogue(
         kind = Kind(draw, dialogue_places, put, config.seed)
         with writing(teacher, out, teachers) as asked:
             with Publisher(stage.final, [*subsets, *asked.subsets]) as publisher:
-                for made in worded(_sources(out, "dialogue"), teacher, kind):
+                for made in worded(_sources(out, "dialogue", Strangers.read(out)), teacher, kind):
                     video = made.source.video
                     talked = corrections.dialogues(video.id, made.rows)
                     rejects.extend(talked.stale)

@@ -235,12 +235,13 @@ def anyone(label: str) -> Happening:
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """Where questions are made: one video's facts, who writes, and a generator of its own."""
+    """Where questions are made: one video's facts, who writes, a generator of its own, and who is in other videos."""
 
     timeline: Timeline
     teacher: Teacher
     rng: random.Random
     limits: FactsConfig = field(default_factory=FactsConfig)
+    strangers: Sequence[str] = ()
 
     @property
     def clock(self) -> FrameClock:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Container, Sequence
 from dataclasses import replace
 
 from datasets_build.builders.facts import (
@@ -15,7 +16,7 @@ from datasets_build.builders.facts import (
 from datasets_build.builders.questions import before_at, subject_at
 from datasets_build.builders.tracks import is_form
 from datasets_build.core.records import About
-from datasets_build.core.topics import CAMERA, COMPLETE_SETS, PICTURE_SET, names_in
+from datasets_build.core.topics import CAMERA, COMPLETE_SETS, PICTURE_SET, is_determiner, names_in
 from datasets_build.teachers.teacher import Happening, Intent
 
 _LIGHT = frozenset({"black", "light_up", "light_down"})
@@ -66,7 +67,8 @@ def _nobody(desk: Desk) -> str | None:
     """Something that no event of the video names.
 
     Where the events tell of everything it is one of the video's own shapes in another colour, or the words alone would
-    tell it from what is there; elsewhere something that shares no word with any event.
+    tell it from what is there; elsewhere somebody of another video, for the same reason, who shares no word with any
+    event. Only where no other video names anybody it is one of the teacher's.
     """
     told = [item.event for item in desk.timeline.scene.told if item.event.subject]
     names = list(dict.fromkeys(name for event in told for name in names_in(event.subject)))
@@ -74,9 +76,15 @@ def _nobody(desk: Desk) -> str | None:
     if names and complete and all(len(name.split()) == 2 for name in names):
         free = _recombined(desk, names)
     else:
-        words = desk.timeline.words
-        free = [name for name in desk.teacher.absent_subjects() if not set(name.casefold().split()) & words]
+        others = desk.strangers or desk.teacher.absent_subjects()
+        free = [name for name in others if _is_strange(name, desk.timeline.words)]
     return desk.rng.choice(free) if free else None
+
+
+def _is_strange(name: str, words: Container[str]) -> bool:
+    """Whether a name shares no word with a video's, articles left aside."""
+    own = [word for word in re.findall(r"[^\W_]+", name.casefold()) if not is_determiner(word)]
+    return len(own) > 0 and not any(word in words for word in own)
 
 
 def _recombined(desk: Desk, names: Sequence[str]) -> list[str]:

@@ -10,7 +10,8 @@ from datasets_build.truth.grounds import Fact, Grounds, busy, coming, done, firs
 
 PLACES = {"colour": 0, "shape": 1}
 """Tasks that ask for one word of a subject's name, and which: "red circle"."""
-_RENAMING = "change_colour"
+RENAMING = "change_colour"
+"""The label of what gives a subject another name."""
 
 
 class Alone(NamedTuple):
@@ -42,7 +43,7 @@ def alone(task: str, t_ns: int, grounds: Grounds) -> Alone | str:
     if len(named) != 1 or len(next(iter(named)).split()) != len(PLACES):
         return f"one subject in the picture, called by its colour and its shape, unlike {sorted(named)}"
     ((name, by),) = named.items()
-    ends = [fact for fact in coming(grounds.scene, t_ns) if task == "colour" or fact.event.label != _RENAMING]
+    ends = [fact for fact in coming(grounds.scene, t_ns) if task == "colour" or fact.event.label != RENAMING]
     until = first([next_early(ends, t_ns), next_early(shots, t_ns)])
     return Alone(name, by, since, until)
 
@@ -53,10 +54,10 @@ def _follows(named: dict[str, Fact], fact: Fact) -> bool:
     enters, leaves = label == "enter", label == "leave"
     if not enters and not all(name in named for name in names):
         return False
-    if label == _RENAMING or leaves:
+    if label == RENAMING or leaves:
         for name in names:
             del named[name]
-    if label == _RENAMING or enters:
+    if label == RENAMING or enters:
         called = name_after(fact.event)
         if called is None or called in named:
             return False
@@ -66,7 +67,7 @@ def _follows(named: dict[str, Fact], fact: Fact) -> bool:
 
 def name_of(event: Event) -> str | None:
     """What an event's one subject is called when it is over, or while it lasts where that does not change its name."""
-    return event.subject if event.label not in ("enter", "leave", _RENAMING) else name_after(event)
+    return event.subject if event.label not in ("enter", "leave", RENAMING) else name_after(event)
 
 
 def has_looks(fact: Fact) -> bool:

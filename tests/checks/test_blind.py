@@ -183,7 +183,7 @@ def test_twins_are_judged_by_whether_they_can_be_answered():
     assert found["blind_majority", "answerable"].verdict == "held"
     # A refusal is no answer in words.
     assert found["blind_majority", "text"].n == 120
-    assert figures(make)["blind_ngram", "answerable"].verdict == "warned"
+    assert figures(make)["blind_ngram", "answerable"].verdict == "broken", "by default too"
 
 
 def test_too_few_are_not_judged():
