@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -71,6 +72,7 @@ TEACHERS: Mapping[TeacherName, Callable[[], Teacher]] = {
 }
 """Those that need no model."""
 NO_MODELS = TeachersConfig()
+log = logging.getLogger(__name__)
 _TOOLS = ("numpy", "pyarrow", "pydantic")
 _CAUSALITY = (
     "At an instant a viewer has seen every frame up to it, that frame included. Evidence `[start_ns, end_ns)` has been "
@@ -235,6 +237,8 @@ def _write_questions(stage: Stage, config: StreamingQAConfig, teacher: Teacher, 
                 publisher.add(WORDS, video.split, made.wordings_of(rows))
                 publisher.add_video(video)
         counts = publisher.totals() | asked.counts()
+    if left_out := shares.mix.told():
+        log.info("streaming_qa: %s", left_out)
     twins = "Questions marked `unanswerable` have an answerable twin, named in `twin_id`."
     publish_card(
         stage,
@@ -242,7 +246,7 @@ def _write_questions(stage: Stage, config: StreamingQAConfig, teacher: Teacher, 
         config,
         title="Streaming questions and answers",
         summary="Questions that arrive while a video runs, with what proves each answer and from when it is known.",
-        notes=[_CAUSALITY, _TOPIC, twins, *_not_covered(coverage), *asked.notes],
+        notes=[_CAUSALITY, _TOPIC, twins, *_not_covered(coverage), *([left_out] if left_out else []), *asked.notes],
     )
     reached = {"ovo_bench": coverage.as_json(SPLITS), "mix": shares.mix.as_json(SPLITS)}
     stage.commit(rejects=rejects, counts=counts, tools=tool_versions(*_TOOLS), reached=reached)

@@ -125,7 +125,8 @@ def higher(text, by=1):
 def test_what_is_built_is_true(built):
     assert {(row.task, row.about.kind) for row in built.rows} >= {
         ("now", "scene"), ("now", "camera"), ("now", "label"), ("now", "caption"),
-        ("before", "scene"), ("before", "subject"), ("before", "label"), ("happened_yet", "label"), ("happened_yet", "caption"), ("happened_yet", "line"),
+        ("before", "scene"), ("before", "subject"), ("before", "label"),
+        ("happened_yet", "label"), ("happened_yet", "caption"), ("happened_yet", "line"),
         ("tell_me_when", "label"), ("tell_me_when", "caption"), ("tell_me_when", "line"),
         ("count_so_far", "shots"), ("count_so_far", "label"), ("next", "scene"),
     }  # fmt: skip
