@@ -134,10 +134,10 @@ def _write_events(stage: Stage, config: EventsConfig, asked: Asked | None) -> No
     signals = VideoRows(table_path(out, Signals), Signals)
     annotations = VideoRows(table_path(out, Annotation), Annotation)
     seen = captions_of(out, each_video(out), asked.held, config.captions) if asked and asked.held else repeat([])
-    kept = 0
+    kept = boxes = 0
 
     def all_events() -> Iterator[Event]:
-        nonlocal kept
+        nonlocal kept, boxes
         videos = track(each_video(out), total=count_videos(out), label="events")
         for video, captioned in zip(videos, seen, strict=False):
             cuts, curves, said = shots.take(video.id), signals.take(video.id), annotations.take(video.id)
@@ -149,12 +149,13 @@ def _write_events(stage: Stage, config: EventsConfig, asked: Asked | None) -> No
             after = corrections.events(video.id, in_order([*found.events, *told]))
             rejects.extend([*found.rejects, *(each for each in captioned if isinstance(each, Reject)), *after.stale])
             kept += 1
+            boxes += sum(row.kind == "box" for row in said)
             yield from in_order(after.rows)
 
     count = write_table(stage.final / "events.parquet", Event, all_events())
     for rows in (shots, signals, annotations):
         rows.finish()
-    counts = {"videos": kept, "events": count} | (asked.counts() if asked else {})
+    counts = {"videos": kept, "events": count} | ({"boxes": boxes} if boxes else {}) | (asked.counts() if asked else {})
     stage.commit(rejects=rejects, counts=counts, tools=tool_versions(*_TOOLS))
 
 

@@ -357,5 +357,5 @@ def _record(made: str, video: Video, desk: Desk, draft: Draft, *, seed: int) -> 
         correct_option=draft.correct_option,
         unanswerable=draft.unanswerable,
         test_points=draft.probes,
-        provenance=desk.teacher.provenance(seed=seed, inputs=list(inputs)),
+        provenance=desk.teacher.provenance(seed=seed, inputs=[*inputs, *draft.inputs]),
     )

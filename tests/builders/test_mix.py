@@ -71,7 +71,9 @@ def test_what_is_left_out_is_told_by_task_in_manifest_card_and_console(out, capl
         left.update({kind: found["left_out"] for kind, found in split.items()})
     assert {kind: left[kind] for kind in there} == {kind: there[kind] - stay[kind] for kind in there}
     assert gone > 0
-    sentence = f"For the shares of `mix` {gone} of {len(every)} questions were left out: {left['before']} of before"
+    sentence = (
+        f"For the shares of `mix` {gone} of {len(every)} questions were left out: {left['attribute']} of attribute"
+    )
     assert sentence in (out / "streaming_qa/README.md").read_text()
     assert sentence in caplog.text
 
