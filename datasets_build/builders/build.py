@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -72,6 +73,7 @@ TEACHERS: Mapping[TeacherName, Callable[[], Teacher]] = {
 }
 """Those that need no model."""
 NO_MODELS = TeachersConfig()
+log = logging.getLogger(__name__)
 _TOOLS = ("numpy", "pyarrow", "pydantic")
 _CAUSALITY = (
     "At an instant a viewer has seen every frame up to it, that frame included. Evidence `[start_ns, end_ns)` has been "
@@ -134,10 +136,10 @@ def _write_events(stage: Stage, config: EventsConfig, asked: Asked | None) -> No
     signals = VideoRows(table_path(out, Signals), Signals)
     annotations = VideoRows(table_path(out, Annotation), Annotation)
     seen = captions_of(out, each_video(out), asked.held, config.captions) if asked and asked.held else repeat([])
-    kept = 0
+    kept = boxes = 0
 
     def all_events() -> Iterator[Event]:
-        nonlocal kept
+        nonlocal kept, boxes
         videos = track(each_video(out), total=count_videos(out), label="events")
         for video, captioned in zip(videos, seen, strict=False):
             cuts, curves, said = shots.take(video.id), signals.take(video.id), annotations.take(video.id)
@@ -149,12 +151,13 @@ def _write_events(stage: Stage, config: EventsConfig, asked: Asked | None) -> No
             after = corrections.events(video.id, in_order([*found.events, *told]))
             rejects.extend([*found.rejects, *(each for each in captioned if isinstance(each, Reject)), *after.stale])
             kept += 1
+            boxes += sum(row.kind == "box" for row in said)
             yield from in_order(after.rows)
 
     count = write_table(stage.final / "events.parquet", Event, all_events())
     for rows in (shots, signals, annotations):
         rows.finish()
-    counts = {"videos": kept, "events": count} | (asked.counts() if asked else {})
+    counts = {"videos": kept, "events": count} | ({"boxes": boxes} if boxes else {}) | (asked.counts() if asked else {})
     stage.commit(rejects=rejects, counts=counts, tools=tool_versions(*_TOOLS))
 
 
@@ -240,6 +243,8 @@ def _write_questions(stage: Stage, config: StreamingQAConfig, teacher: Teacher, 
                 publisher.add(WORDS, video.split, made.wordings_of(rows))
                 publisher.add_video(video)
         counts = publisher.totals() | asked.counts()
+    if left_out := shares.mix.told():
+        log.info("streaming_qa: %s", left_out)
     twins = "Questions marked `unanswerable` have an answerable twin, named in `twin_id`."
     publish_card(
         stage,
@@ -247,7 +252,7 @@ def _write_questions(stage: Stage, config: StreamingQAConfig, teacher: Teacher, 
         config,
         title="Streaming questions and answers",
         summary="Questions that arrive while a video runs, with what proves each answer and from when it is known.",
-        notes=[_CAUSALITY, _TOPIC, twins, *_not_covered(coverage), *asked.notes],
+        notes=[_CAUSALITY, _TOPIC, twins, *_not_covered(coverage), *([left_out] if left_out else []), *asked.notes],
     )
     reached = {"ovo_bench": coverage.as_json(SPLITS), "mix": shares.mix.as_json(SPLITS)}
     stage.commit(rejects=rejects, counts=counts, tools=tool_versions(*_TOOLS), reached=reached)

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 
 from datasets_build.core.evidence import TEXT_LABEL
 from datasets_build.core.records import Annotation, Event, Json, Split, StreamingQA
-from datasets_build.core.topics import COMPLETE_SETS, domain_of
+from datasets_build.core.topics import ACTS, COMPLETE_SETS, domain_of
 from datasets_build.truth.ovo import OVO, Ovo, ovo_of
 
 _LACKS: Mapping[Ovo, str] = {
     "EPM": "nothing happens that is over for certain before the video is, and that there are words for",
     "ASI": "no three things happen one after the other, each over when the next begins",
-    "HLD": "no question about what was before has an answer, so there is nothing to be a twin of",
+    "HLD": "no question about what was before has an answer and can be asked of what was never shown as well",
     "STU": "no box lies in one quarter of the picture for long enough, of a thing that has done something before",
     "OJR": "nothing is done by exactly one thing for long enough to ask for it",
     "ATR": "nothing that is called by its colour and its shape does something alone for long enough to ask for it",
@@ -55,7 +55,9 @@ class Coverage:
     boxes: int = 0
     texts: int = 0
     scenes: int = 0
+    named: int = 0
     complete: int = 0
+    before: int = 0
 
     def see(self, events: Sequence[Event], boxes: Sequence[Annotation]) -> None:
         """Takes note of what is told of a video."""
@@ -63,11 +65,13 @@ class Coverage:
         self.boxes += len(boxes)
         self.texts += sum(event.label == TEXT_LABEL for event in events)
         self.scenes += bool(scene)
+        self.named += sum(event.label in ACTS and bool(event.subject) for event in scene)
         self.complete += bool(scene) and all(event.label_set in COMPLETE_SETS for event in scene)
 
     def count(self, split: Split, rows: Iterable[StreamingQA]) -> None:
         """Counts questions."""
         for row in rows:
+            self.before += row.task == "before" and not row.unanswerable
             if (task := ovo_of(row)) is not None:
                 self.asked[task, split] += 1
 
@@ -84,6 +88,12 @@ class Coverage:
             return "no annotation of kind `box` tells where anything is (a drawn world tells it with `world.boxes`)"
         if task == "OCR" and not self.texts:
             return "no annotation of text in the picture (label `text`)"
+        if task == "HLD" and self.before and not self.named:
+            return (
+                "what happens is told in whole sentences, so no absent subject can take the place of one that is named"
+            )
+        if task == "CRR" and self.scenes and not self.named:
+            return "no annotation names who does something (a `subject`, with one of the labels of acts)"
         if task in ("OJR", "ATR") and not self.complete:
             return "of no video everything that happens is told, so nobody knows what does something alone"
         if task not in ("REC", "ACR", "HLD", "EPM") and not self.scenes:

@@ -30,10 +30,12 @@ from datasets_build.core.records import Annotation, Event, Provenance, Reject, S
 from datasets_build.core.topics import ACTS, PICTURE_SET
 from datasets_build.teachers.settings import ModelName
 from datasets_build.teachers.template import load_template
+from datasets_build.truth.places import shares_of
 
 RULES_VERSION = "2"
 SUBTITLE_ORIGINS = frozenset({"srt", "vtt", "ass", "ssa", "sub", "ttml", "subtitles"})
 _MS = 1_000_000
+_NO_BOX = "expected 'left top width height' inside the picture, as shares of its sides from 0 to 1, found"
 
 
 class EventsConfig(Config):
@@ -63,7 +65,7 @@ class EventsConfig(Config):
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A video's events in order of time, and the annotations that became none, with reasons."""
+    """A video's events in order of time, and the annotations that should have become some and did not, with reasons."""
 
     events: list[Event]
     rejects: list[Reject]
@@ -212,14 +214,18 @@ def _label_of(annotation: Annotation) -> str:
     return annotation.kind
 
 
-def _from_annotation(video: Video, clock: FrameClock, annotation: Annotation, config: EventsConfig) -> Event | Reject:
-    """The event of an annotation, or why it is none.
+def _from_annotation(
+    video: Video, clock: FrameClock, annotation: Annotation, config: EventsConfig
+) -> Event | Reject | None:
+    """The event of an annotation, or why it is none; None for a box, which says where something is.
 
     A span too short to hold a frame becomes an instant: the first frame at which it has happened.
     """
     caption = annotation.text.strip() or (annotation.label or "").strip()
-    if annotation.kind in ("qa", "box"):
-        return _reject(video, annotation, "not_an_event", f"a {annotation.kind} says of no span what happens in it")
+    if annotation.kind == "box":
+        return None if shares_of(annotation.text) else _reject(video, annotation, "no_box", f"{_NO_BOX} {caption!r}")
+    if annotation.kind == "qa":
+        return _reject(video, annotation, "not_an_event", "a qa says of no span what happens in it")
     if not caption:
         return _reject(video, annotation, "no_words", "neither text nor label says what happens")
     span = clock.snap_span(annotation.span)

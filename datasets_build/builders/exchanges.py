@@ -174,7 +174,8 @@ def answered(talk: Talk, draft: Draft) -> Exchange | None:
     user = user_turn(talk, draft)
     answer = assistant_turn(talk, reply, said, trigger="user_query", ref=user.id)
     asks = (draft.task, once(draft.about))
-    return Exchange((user, answer), ((user.start_ns, answer.end_ns),), events_in([reply]), asks, reply.valid_until_ns)
+    inputs = (*events_in([reply]), *draft.inputs)
+    return Exchange((user, answer), ((user.start_ns, answer.end_ns),), inputs, asks, reply.valid_until_ns)
 
 
 def promised(talk: Talk, draft: Draft) -> Exchange | None:

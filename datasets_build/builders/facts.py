@@ -68,7 +68,7 @@ class Draft:
     """A question with its replies, before it becomes a record or a turn.
 
     `about` says what is asked after; `standing` marks a request that is acknowledged at once and
-    answered by events.
+    answered by events; `inputs` are the annotations that it rests on, besides the events of its evidence.
     """
 
     task: str
@@ -82,6 +82,7 @@ class Draft:
     probes: tuple[Probe, ...] = ()
     options: tuple[str, ...] = ()
     correct_option: int | None = None
+    inputs: tuple[str, ...] = ()
 
     @property
     def answerable_from_ns(self) -> int:

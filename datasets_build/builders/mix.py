@@ -12,13 +12,18 @@ from datasets_build.truth.words import says_no, says_yes
 
 TWINS = "twins"
 """Stands in shares for questions that have a twin."""
+ATTRIBUTE = "attribute"
+"""Stands in shares for the colour of what does something, as it does in `tasks`; `colour` is of what is alone."""
 Unit = tuple[str, ...]
 """The ids of questions that stay or go together."""
 
 
 def kind_of(row: StreamingQA) -> str:
     """What a question counts as in shares: its task, or that it has a twin."""
-    return TWINS if row.twin_id is not None else row.task
+    if row.twin_id is not None:
+        return TWINS
+    is_attribute = row.task == "colour" and row.about is not None and row.about.kind == "label"
+    return ATTRIBUTE if is_attribute else row.task
 
 
 def _verdict(row: StreamingQA) -> str:
@@ -41,6 +46,7 @@ class Mix:
     _found: dict[Split, defaultdict[tuple[str, str], list[Unit]]] = field(default_factory=dict)
     _first: dict[Split, list[tuple[Unit, ...]]] = field(default_factory=dict)
     _kept: Counter[tuple[Split, str]] = field(default_factory=Counter)
+    _left: Counter[tuple[Split, str]] = field(default_factory=Counter)
 
     def see(self, split: Split, rows: Iterable[StreamingQA]) -> None:
         """Takes note of the questions of a video."""
@@ -51,7 +57,10 @@ class Mix:
         self._first.setdefault(split, []).append(tuple(tuple(row.id for row in unit) for unit in units))
 
     def kept(self, split: Split) -> frozenset[str]:
-        """The ids of the questions of a split that stay: as many as the shares allow, one of each video at least."""
+        """The ids of the questions of a split that stay: as many as the shares allow.
+
+        One of each video at least, and of each task that has a share, of yes and of no.
+        """
         found = self._found.setdefault(split, defaultdict(list))
         sizes: Counter[str] = Counter()
         for (kind, _), units in found.items():
@@ -59,14 +68,16 @@ class Mix:
         wanted = quotas(sizes, self.shares)
         stays: set[str] = set()
         for (kind, _), units in found.items():
-            total = sizes[kind]
-            take = floor(len(units) * wanted[kind] / total + 1e-9) if total else 0
+            most = floor(len(units) * wanted[kind] / sizes[kind] + 1e-9)
+            take = max(most, 1) if wanted[kind] > 0 else 0
             for unit in sorted(units, key=self._rank)[:take]:
                 stays.update(unit)
         for asked in self._first.get(split, []):
             if asked and not stays.intersection(name for unit in asked for name in unit):
                 one: Unit = min(asked, key=self._rank)
                 stays.update(one)
+        for (kind, _), units in found.items():
+            self._left[split, kind] += sum(name not in stays for unit in units for name in unit)
         return frozenset(stays)
 
     def _rank(self, unit: Unit) -> str:
@@ -77,18 +88,30 @@ class Mix:
         for row in rows:
             self._kept[split, kind_of(row)] += 1
 
+    def told(self) -> str | None:
+        """How many questions were left out, of which tasks, as a sentence; None where all stayed."""
+        left: Counter[str] = Counter()
+        for (_, kind), number in self._left.items():
+            left[kind] += number
+        if not (total := left.total()):
+            return None
+        each = ", ".join(f"{left[kind]} of {kind}" for kind in sorted(left) if left[kind])
+        return f"For the shares of `mix` {total} of {total + self._kept.total()} questions were left out: {each}."
+
     def as_json(self, splits: Sequence[Split]) -> Json:
-        """What the manifest holds: by split and task the share asked for and reached, and the questions."""
+        """What the manifest holds: by split and task the share asked for and reached, questions, and those left out."""
         return {split: self._reached(split) for split in splits}
 
     def _reached(self, split: Split) -> Json:
-        kinds = sorted({*self.shares, *(kind for where, kind in self._kept if where == split)})
+        there = (kind for where, kind in (*self._kept, *self._left) if where == split)
+        kinds = sorted({*self.shares, *there})
         total = max(1, sum(self._kept[split, kind] for kind in kinds))
         return {
             kind: {
                 "asked": self.shares.get(kind),
                 "reached": round(self._kept[split, kind] / total, 6),
                 "questions": self._kept[split, kind],
+                "left_out": self._left[split, kind],
             }
             for kind in kinds
         }
@@ -108,20 +131,20 @@ def _units(rows: Iterable[StreamingQA]) -> Iterator[tuple[StreamingQA, ...]]:
 def quotas(sizes: Mapping[str, int], shares: Mapping[str, float]) -> dict[str, float]:
     """How many questions of each task may stay, so that the most stay of which each has its share.
 
-    A task of which there is none takes no part: the others share what it leaves.
+    A task of which there is none takes no part: the others share what it leaves, all of it where none is named.
 
     Args:
         sizes: how many there are.
         shares: of tasks; the rest of 1 is for those that are not named, as they come.
     """
-    named = {kind: share for kind, share in shares.items() if sizes.get(kind)}
+    named = {kind: share for kind, share in shares.items() if sizes.get(kind) and share > 0}
     others = sum(size for kind, size in sizes.items() if kind not in shares)
-    rest = max(0.0, 1 - sum(shares.values())) if others else 0.0
-    bounds = [sizes[kind] / share for kind, share in named.items() if share > 0]
-    if rest > 0:
+    rest = (1 - sum(shares.values()) if named else 1.0) if others else 0.0
+    bounds = [sizes[kind] / share for kind, share in named.items()]
+    if rest > 1e-9:
         bounds.append(others / rest)
     total = min(bounds, default=0.0)
     return {
-        kind: total * named.get(kind, 0.0) if kind in shares else size * (total * rest / others if others else 0.0)
+        kind: total * named.get(kind, 0.0) if kind in shares else size * total * max(0.0, rest) / max(1, others)
         for kind, size in sizes.items()
     }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from datasets_build.builders.facts import Desk, Draft, anyone, draft_of, nothing_since
 from datasets_build.builders.questions import own_act
 from datasets_build.builders.tracks import Told, Track
@@ -82,12 +84,13 @@ def where_at(desk: Desk, t: int) -> Draft | None:
     """In which quarter of the picture something is that has done something before; only where boxes tell it."""
     line = desk.timeline
     named = [(name, own) for name, track in line.subjects.items() if (own := own_act(track, name, t)) is not None]
-    there = [(name, own, stay) for name, own in named if (stay := line.places.of(name, t)) is not None]
+    there = [(name, own, stay) for name, own in named if (stay := line.places.seen(name, t, desk.clock)) is not None]
     if not there:
         return None
     name, own, stay = desk.rng.choice(there)
     told = Happening("place", "", name, place_sentence(name, stay.place or ""))
     answer = desk.say(Request(intent="say_where", told=(told,)))
-    reply = desk.reply(answer, t, evidence=nothing_since(t, t), until=desk.clock.snap_up(stay.end_ns))
+    reply = desk.reply(answer, t, evidence=nothing_since(stay.start_ns, t), until=stay.end_ns)
     question = desk.write("ask_where", about=own.happening)
-    return draft_of("where", "realtime", question, t, [reply], about=About(kind="subject", subject=name))
+    draft = draft_of("where", "realtime", question, t, [reply], about=About(kind="subject", subject=name))
+    return replace(draft, inputs=(stay.box_id,)) if draft else None

@@ -15,12 +15,12 @@ for whoever does it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import zip_longest
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from datasets_build.builders import counting, looks, pointing, questions, sequences, twins
 from datasets_build.builders.choices import ChoicesConfig, with_options
@@ -60,6 +60,7 @@ MixTask = Literal[
     "twins",
     "colour",
     "shape",
+    "attribute",
     "order",
     "who",
     "where",
@@ -67,6 +68,12 @@ MixTask = Literal[
     "step",
     "clue",
 ]
+DRAWN_BY: Mapping[str, frozenset[Task]] = {
+    "before": frozenset({"before", "last"}),
+    "tell_me_when": frozenset({"tell_me_when", "watch"}),
+    "count_so_far": frozenset({"count_so_far", "tally", "shots"}),
+}
+"""Which of the tasks of the settings give records of a task; the others only their own."""
 TeacherName = Literal["template", "template_zh", "terse", "chat", "local"]
 Unit = tuple[Draft, ...]
 _NS_PER_MINUTE = 60_000_000_000
@@ -77,8 +84,9 @@ _AT_ONE_INSTANT = 0.8
 class StreamingQAConfig(Config):
     """How many questions a video gets: `per_minute` of video, at least `least`, at most `most`, even over the tasks.
 
-    `mix` gives records of some tasks (`twins`: those that have one) a share of each split, 0 to 1, and what is left to
-    all others; questions too many are left out, by `seed`. Empty: all stay.
+    `mix` gives records of some tasks (`twins`: those that have one, `attribute`: colours of what does something) a
+    share of each split, 0 to 1, and what is left to all others; questions too many are left out, by `seed`. Empty: all
+    stay.
     """
 
     seed: int = 0
@@ -97,13 +105,30 @@ class StreamingQAConfig(Config):
     mix: dict[MixTask, float] = Field(default_factory=dict)
     facts: FactsConfig = FactsConfig()
 
+    @field_validator("tasks")
+    @classmethod
+    def _once(cls, tasks: tuple[Task, ...]) -> tuple[Task, ...]:
+        twice = sorted({task for task in tasks if tasks.count(task) > 1})
+        if twice:
+            raise ValueError(f"found {', '.join(twice)} more than once, expected each task once")
+        return tasks
+
     @field_validator("mix")
     @classmethod
     def _shares(cls, mix: dict[MixTask, float]) -> dict[MixTask, float]:
         wrong = [f"{task}: {share}" for task, share in mix.items() if not 0 <= share <= 1]
-        if wrong or sum(mix.values()) > 1 + 1e-9:
-            raise ValueError(f"found {', '.join(wrong) or sum(mix.values())}, expected shares from 0 to 1, 1 in all")
+        if wrong:
+            raise ValueError(f"found {', '.join(wrong)}, expected shares from 0 to 1")
+        if (total := sum(mix.values())) > 1 + 1e-9:
+            raise ValueError(f"found {total:g} in all, expected at most 1 in all; what is left is for all other tasks")
         return mix
+
+    @model_validator(mode="after")
+    def _drawn(self) -> Self:
+        idle = [task for task in self.mix if not DRAWN_BY.get(task, {task}) & {*self.tasks}]
+        if idle:
+            raise ValueError(f"mix: found {', '.join(idle)}, expected tasks of which `tasks` draws records")
+        return self
 
 
 def _pair(desk: Desk, yes: Draft | None, no: Draft | None) -> Unit | None:
@@ -332,5 +357,5 @@ def _record(made: str, video: Video, desk: Desk, draft: Draft, *, seed: int) -> 
         correct_option=draft.correct_option,
         unanswerable=draft.unanswerable,
         test_points=draft.probes,
-        provenance=desk.teacher.provenance(seed=seed, inputs=list(inputs)),
+        provenance=desk.teacher.provenance(seed=seed, inputs=[*inputs, *draft.inputs]),
     )

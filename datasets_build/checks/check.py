@@ -328,5 +328,6 @@ class _Run:
 
     def _resolve(self, file: str, row: StreamingQA | Dialogue, known: Known) -> None:
         augmented = known.video.source == AUGMENTED
-        missing = missing_references(row, frozenset(known.events), augmented=augmented)
+        boxes = frozenset(box.id for box in known.boxes)
+        missing = missing_references(row, frozenset(known.events), boxes=boxes, augmented=augmented)
         self.ledger.note(*RESOLVES, file, row.id, missing)

@@ -249,11 +249,10 @@ def _beside(fact: Fact, other: Fact) -> bool:
 
 
 def _where(about: About, t: int, grounds: Grounds) -> Verdict:
-    stay = grounds.places.of(about.subject or "", t)
-    if stay is None or stay.place is None:
-        return "an instant at which its box lies in one quarter of the picture"
-    until = grounds.clock.snap_up(stay.end_ns)
-    return Due(at_ns=t, until_ns=until, watched=(t, t), place=stay.place)
+    stay = grounds.places.seen(about.subject or "", t, grounds.clock)
+    if stay is None:
+        return "an instant at which its box lies in one quarter of the picture, and did a frame before"
+    return Due(at_ns=t, until_ns=stay.end_ns, watched=(stay.start_ns, t), place=stay.place)
 
 
 def _step(about: About, t: int, grounds: Grounds) -> Verdict:

@@ -60,13 +60,12 @@ def last_before(told: Sequence[B], marker: B) -> list[B]:
     """
     others = [item for item in told if item.event.id != marker.event.id and not _belongs(item, marker)]
     over = [item for item in others if is_before(item, marker)]
+    if any(item.early_ns <= marker.known_ns and not is_before(item, marker) for item in others):
+        return []
     latest = max((item.done_ns for item in over), default=0)
     last = [item for item in over if item.done_ns == latest]
     ends = min((item.off_ns for item in last), default=0)
-    if any(ends < item.done_ns < latest for item in over):
-        return []
-    beside = [item for item in others if item.early_ns <= marker.known_ns and item.done_ns > latest]
-    return [] if beside else last
+    return [] if any(ends < item.done_ns < latest for item in over) else last
 
 
 def _belongs(item: Bounded, marker: Bounded) -> bool:

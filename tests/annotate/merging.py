@@ -122,11 +122,14 @@ def laid(folder: Path, film: Film, rows: Sequence[Correction]) -> Film:
 def broken(scene: Scene, film: Film) -> list[object]:
     """Every law that a film's records break."""
     events, questions, talks = list(film.events), list(film.questions), list(film.dialogues)
-    known = Known(scene.video, scene.clock, {row.id: row for row in events}, {row.id: row for row in questions})
+    boxes = [row for row in scene.annotations if row.kind == "box"]
+    by_id = {row.id: row for row in questions}
+    known = Known(scene.video, scene.clock, {row.id: row for row in events}, by_id, boxes=boxes)
     found: list[object] = list(breaches(scene, events, questions=questions, dialogues=talks))
     found += [breach for row in talks for law in MISHAP_LAWS for breach in law.breaches(row, known)]
     rows: list[StreamingQA | Dialogue] = [*questions, *talks]
-    found += [breach for row in rows for breach in missing_references(row, frozenset(known.events))]
+    ids_of_boxes = frozenset(row.id for row in boxes)
+    found += [breach for row in rows for breach in missing_references(row, frozenset(known.events), boxes=ids_of_boxes)]
     ids = [row.id for row in (*events, *questions, *talks)]
     assert len(set(ids)) == len(ids)
     return found

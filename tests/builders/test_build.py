@@ -233,6 +233,21 @@ def test_rejected_annotations_are_listed(tmp_path):
     assert json.loads((made / "events/manifest.json").read_text())["rejects"] == {"not_an_event": 1}
 
 
+def test_boxes_are_counted_and_not_rejected(tmp_path):
+    scene = bare("boxes", frames=100)
+    rows = [
+        said(scene.video, k * 100 * MS, (k + 1) * 100 * MS, "0.1 0.1 0.2 0.2", kind="box", subject="cat")
+        for k in range(9)
+    ]
+    rows.append(said(scene.video, 0, 100 * MS, "64 48 10 10", kind="box", subject="cat"))
+    made = write_out(tmp_path / "out", [Scene(scene.video, scene.clock, scene.shots, [], rows)])
+    assert build_events(made, EventsConfig()).counts()["boxes"] == 10
+    (reject,) = read_rejects(made / "events/rejects.jsonl")
+    assert reject.code == "no_box"
+    assert "found '64 48 10 10'" in reject.reason
+    assert "shares of its sides from 0 to 1" in reject.reason
+
+
 def test_without_any_event_there_is_nothing_to_build(tmp_path):
     blind = bare("blind")
     blind.shots, blind.keyframes = [], []

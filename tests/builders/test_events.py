@@ -6,6 +6,7 @@ from hypothesis import given
 from datasets_build.builders.events import ACTS, EventsConfig, events_of
 from datasets_build.core.records import Event, Provenance
 from datasets_build.core.topics import PICTURE_SET
+from datasets_build.truth.places import shares_of
 from tests.builders.made import MS, bare, clock_from, lively, said, shots_at, signals_of, video_of
 from tests.builders.worlds import scenes
 
@@ -228,11 +229,18 @@ def test_a_span_without_a_frame_is_the_instant_at_which_it_has_happened():
     assert rejects == []
 
 
+def test_a_box_is_no_event_and_nothing_is_wrong_with_it():
+    events, rejects = annotated(said(VIDEO, 0, 1_000 * MS, "0.1 0.2 0.25 0.5", kind="box", subject="red circle"))
+    assert events == rejects == []
+
+
 @pytest.mark.parametrize(
     ("row", "code"),
     [
         (said(VIDEO, 0, 1_000 * MS, "What is it?", kind="qa"), "not_an_event"),
-        (said(VIDEO, 0, 1_000 * MS, "a box", kind="box"), "not_an_event"),
+        (said(VIDEO, 0, 1_000 * MS, "a box", kind="box"), "no_box"),
+        (said(VIDEO, 0, 1_000 * MS, "60 10 20 20", kind="box"), "no_box"),
+        (said(VIDEO, 0, 1_000 * MS, "-0.5 0.1 0.2 0.2", kind="box"), "no_box"),
         (said(VIDEO, 0, 1_000 * MS, "  "), "no_words"),
         (said(VIDEO, 9_990 * MS, 9_995 * MS, "Too late."), "no_frame"),
         (said(VIDEO, 20_000 * MS, 21_000 * MS, "Outside."), "no_frame"),
@@ -297,8 +305,10 @@ def test_every_event_is_exact_known_in_time_and_the_same_twice(scene):
 def test_no_annotation_vanishes(scene):
     result = events_of(scene.video, scene.clock, scene.shots, scene.signals, scene.annotations, CONFIG)
     kept = {made for event in result.events if event.source == "annotation" for made in event.provenance.inputs}
-    lost = {row.id for row in scene.annotations} - kept
-    assert len(kept) + len(result.rejects) == len(scene.annotations)
+    boxes = {row.id for row in scene.annotations if row.kind == "box" and shares_of(row.text)}
+    assert not kept & boxes
+    lost = {row.id for row in scene.annotations} - kept - boxes
+    assert len(kept) + len(boxes) + len(result.rejects) == len(scene.annotations)
     assert all(any(made in reject.item for reject in result.rejects) for made in lost)
 
 

@@ -74,6 +74,12 @@ class TestWhere:
         assert "top left" in draft.replies[0].text
         assert draft.replies[0].valid_until_ns == at(5_000)
         assert draft.answerable_from_ns == at(3_000)
+        assert [(p.start_ns, p.end_ns) for p in draft.replies[0].evidence] == [(at(1_000), at(3_000))]
+        assert draft.inputs == (rows[0].id,), "the box that tells it"
+
+    def test_the_first_frame_of_a_box_is_too_early(self):
+        assert pointing.where_at(located(self.ENTERS, box(3_000, 9_000, "0.1 0.1 0.2 0.2")), at(3_000)) is None
+        assert pointing.where_at(located(self.ENTERS, box(3_000, 9_000, "0.1 0.1 0.2 0.2")), at(3_040)) is not None
 
     @pytest.mark.parametrize(
         "rows",
@@ -84,8 +90,10 @@ class TestWhere:
             [box(1_000, 9_000, "0.1 0.1 0.2 0.2"), box(2_500, 9_000, "0.6 0.6 0.2 0.2")],
             [box(4_000, 9_000, "0.1 0.1 0.2 0.2")],
             [box(1_000, 9_000, "somewhere")],
+            [box(1_000, 9_000, "60 10 20 20")],
+            [box(1_000, 9_000, "-0.5 0.1 0.2 0.2")],
         ],
-        ids=["none", "in two quarters", "of another", "two of one name", "later", "no box"],
+        ids=["none", "in two quarters", "of another", "two of one name", "later", "no box", "pixels", "outside"],
     )
     def test_it_is_not_asked_where_nobody_can_tell(self, rows):
         assert pointing.where_at(located(self.ENTERS, *rows), at(3_000)) is None

@@ -86,9 +86,11 @@ def test_yes_and_no_are_even(long):
     on = [
         row.answers[0].text.split()[0].strip(",.")
         for row in rows
-        if row.question.count("right now") or row.task == "now"
+        if (row.question.count("right now") and row.task != "step") or row.task == "now"
     ]
     assert on.count("Yes") == on.count("No") > 0
+    begins = [row.answers[0].text.split()[0].strip(",.") for row in rows if row.task == "step"]
+    assert begins.count("Yes") == begins.count("No") > 0
 
 
 @pytest.fixture(scope="module")

@@ -194,3 +194,17 @@ def test_without_its_box_nobody_knows_where_it_is(built):
     blind = Known(built.known.video, CLOCK, built.known.events, built.known.questions)
     found = {law.name for law in TRUTH_LAWS if list(law.breaches(row, blind))}
     assert "evidence_is_due" in found
+
+
+def test_a_place_that_rests_on_no_time_is_found(built):
+    row = built.of("where")
+    (piece,) = row.evidence
+    assert piece.start_ns < piece.end_ns == row.ask_ns
+    (name,) = row.provenance.inputs
+    (box,) = [each for each in built.known.boxes if each.id == name]
+    assert box.subject == row.about.subject
+    assert box.start_ns <= row.ask_ns < box.end_ns
+    late = row.model_copy(update={"evidence": (piece.model_copy(update={"start_ns": piece.end_ns}),)})
+    assert "evidence_is_due" in built.broken(late)
+    early = row.model_copy(update={"ask_ns": piece.start_ns})
+    assert "evidence_is_due" in built.broken(early)

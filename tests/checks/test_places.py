@@ -37,6 +37,17 @@ def test_a_turn_that_says_where_something_is_breaks_nothing(talk):
     assert broken(talk) == set()
 
 
+def test_what_a_dialogue_was_made_from_is_an_event_or_a_box_of_its_video(talk, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(talk, out)
+    (row,) = read_table(out / "dialogue/dialogues/train.parquet", Dialogue)
+    boxes = {each.id for each in read_table(out / "index/annotations.parquet", Annotation) if each.kind == "box"}
+    assert boxes & {*row.provenance.inputs}
+    strange = row.provenance.model_copy(update={"inputs": (*row.provenance.inputs, "no such box")})
+    write_table(out / "dialogue/dialogues/train.parquet", Dialogue, [row.model_copy(update={"provenance": strange})])
+    assert "references_resolve" in broken(out)
+
+
 def test_a_turn_of_which_no_box_tells_is_found(talk, tmp_path):
     out = tmp_path / "out"
     shutil.copytree(talk, out)

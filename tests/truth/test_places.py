@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datasets_build.truth.places import PLACES, Places, Stay, place_sentence, quarter
+from datasets_build.truth.places import PLACES, Places, Stay, place_sentence, quarter, shares_of
 from tests.builders.made import MS, clock_from, said, video_of
 
 VIDEO = video_of("places", clock_from([40] * 99))
@@ -22,6 +22,14 @@ def box(start, end, text=LEFT, subject="red circle"):
         ("0.5 0 0.5 0.5", "top right"),
         ("0 0.5 0.5 0.5", "bottom left"),
         ("0.5 0.5 0.5 0.5", "bottom right"),
+        ("60 10 20 20", None),
+        ("-0.5 0.1 0.2 0.2", None),
+        ("0.1 -0.5 0.2 0.2", None),
+        ("0.9 0.6 0.2 0.2", None),
+        ("0.6 0.9 0.2 0.2", None),
+        ("nan 0.1 0.2 0.2", None),
+        ("0.1 0.1 inf 0.2", None),
+        ("-0.0005 0 0.2 0.2", "top left"),
         ("0.3 0 0.3 0.2", None),
         ("0 0.4 0.1 0.2", None),
         ("0 0 0 0.1", None),
@@ -48,8 +56,9 @@ def test_a_quarter_is_where_all_corners_are(left, top, width, height):
 
 def test_a_stay_goes_on_while_boxes_follow_each_other_in_one_quarter():
     found = Places([box(0, 100), box(100, 200, "0.2 0.2 0.2 0.2"), box(200, 300, RIGHT), box(300, 400)])
-    assert found.of("red circle", 50 * MS) == Stay(0, 200 * MS, "top left")
-    assert found.of("the Red circle", 250 * MS) == Stay(200 * MS, 300 * MS, "top right")
+    assert found.of("red circle", 50 * MS)[:3] == Stay(0, 200 * MS, "top left")[:3]
+    assert found.of("red circle", 150 * MS)[:3] == (0, 200 * MS, "top left"), "since the box before"
+    assert found.of("the Red circle", 250 * MS)[:3] == (200 * MS, 300 * MS, "top right")
     assert found.of("red circle", 400 * MS) is None
     assert found.of("blue square", 50 * MS) is None
 
@@ -59,6 +68,37 @@ def test_a_gap_ends_a_stay_and_a_namesake_does_too():
     both = Places([box(0, 200), box(100, 300, RIGHT)])
     assert both.of("red circle", 50 * MS).end_ns == 100 * MS
     assert both.of("red circle", 150 * MS) is None
+
+
+def test_a_stay_names_the_box_at_the_instant():
+    rows = [box(0, 100), box(100, 200, "0.2 0.2 0.2 0.2")]
+    found = Places(rows)
+    assert [found.of("red circle", t * MS).box_id for t in (50, 150)] == [row.id for row in rows]
+
+
+def test_a_namesake_beside_it_begins_a_stay_anew():
+    after = Places([box(0, 300), box(100, 200, RIGHT)])
+    assert after.of("red circle", 250 * MS).start_ns == 200 * MS
+    assert after.of("red circle", 50 * MS).start_ns == 0
+    before = Places([box(0, 150, RIGHT), box(100, 300), box(300, 400)])
+    assert [before.of("red circle", t * MS).start_ns for t in (200, 350)] == [150 * MS, 150 * MS]
+    two_end = Places([box(0, 100), box(50, 100, RIGHT), box(100, 200)])
+    assert two_end.of("red circle", 150 * MS).start_ns == 100 * MS
+
+
+def test_a_place_is_seen_from_the_second_frame_that_shows_it():
+    clock = clock_from([40] * 99)
+    found = Places([box(30, 90), box(90, 130, RIGHT)])
+    assert found.seen("red circle", 40 * MS, clock) is None, "the first frame that shows it"
+    assert found.seen("red circle", 80 * MS, clock)[:3] == (40 * MS, 120 * MS, "top left")
+    assert found.seen("red circle", 120 * MS, clock) is None
+    assert found.seen("blue square", 80 * MS, clock) is None
+
+
+@pytest.mark.parametrize("text", ["60 10 20 20", "-0.5 0 0.2 0.2", "0 0 0 0.2", "0 0 nan 0.2", "0 0 0.2", "a b c d"])
+def test_what_is_no_box_in_the_picture_has_no_shares(text):
+    assert shares_of(text) is None
+    assert shares_of("0 0.25 0.5 0.75") == (0.0, 0.25, 0.5, 0.75)
 
 
 def test_what_is_no_box_of_anything_tells_nothing():
@@ -76,7 +116,7 @@ def test_a_stay_holds_at_each_of_its_instants(rows, t):
     stay = places.of("red circle", t * MS)
     here = [(s, length, text) for s, length, text in rows if s <= t < s + length]
     assert (stay is None) == (len({*here}) != 1 or len(here) != 1)
-    for at in range(t, stay.end_ns // MS if stay else t):
+    for at in range(stay.start_ns // MS if stay else t, stay.end_ns // MS if stay else t):
         there = [text for s, length, text in rows if s <= at < s + length]
         assert [quarter(text) for text in there] == [stay.place]
 

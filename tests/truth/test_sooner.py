@@ -100,6 +100,9 @@ def test_what_begins_with_it_and_is_its_own_belongs_to_it():
 
 def test_another_instant_at_the_same_time_is_beside_it_and_not_before():
     assert marked(BEFORE, event("m", 50, 50), event("w", 50, 50, "stop", "blue square")) == []
+    ways = [event("x", 30, 50, "move"), event("y", 30, 50, "move", "blue square")]
+    assert marked(*ways, event("m", 50, 50)) == ["x", "y"]
+    assert marked(*ways, event("m", 50, 50), event("w", 50, 50, "stop", "blue square")) == [], "over at once with them"
 
 
 def test_its_own_earlier_act_is_what_came_before():
