@@ -25,7 +25,8 @@ CHINESE = Path(__file__).with_name("template_zh.yaml")
 TERSE = Path(__file__).with_name("terse.yaml")
 """One short phrasing of each intent, for models that learn to speak from nothing."""
 _PLACES = frozenset(
-    "who Who is Is has Has that That does base present past participle progressive subject colour shape a_shape quote told number".split()  # noqa: SIM905 - reads as a sentence
+    "who Who is Is has Has that That does base present past participle progressive subject colour shape a_shape "  # noqa: SIM905 - reads as a sentence
+    "quote told number".split()
 )
 Listing = Literal["any", "form", "caption", "line"]
 
@@ -143,8 +144,8 @@ class Template:
     def _lines_for(self, request: Request, places: frozenset[str]) -> Sequence[_Line]:
         """The lines of a request without the patterns that need more, such as a number that cannot be told."""
         topic = self.topic(request.about) if request.about else None
-        fits_all = topic is None or (request.intent, "any") in self._lines
-        listing: Listing = "any" if fits_all else topic.manner
+        own: Listing = topic.manner if topic else "any"
+        listing: Listing = "any" if (request.intent, "any") in self._lines else own
         key = (request.intent, listing, places)
         if key not in self._fitting:
             lines = self._lines.get((request.intent, listing), ())

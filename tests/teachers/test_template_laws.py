@@ -324,7 +324,8 @@ def test_what_a_form_does_is_not_reported_as_over_in_chinese():
 
 
 AGREES = re.compile(
-    r"(?<!answer )\b(is|are|has|have|does|do) James\b|\bJames (is|are|has|have|does|enters|leaves|moves|stops|collides)\b"
+    r"(?<!answer )\b(is|are|has|have|does|do) James\b"
+    r"|\bJames (is|are|has|have|does|enters|leaves|moves|stops|collides)\b"
 )
 OF_ONE = re.compile(r"\b(?<!answer )(is|has|does) the dogs\b|\bthe dogs (is|has|does|\w+s)\b", re.IGNORECASE)
 FORMS = [about.label for about in ALL if about.subject == "red oval"]
