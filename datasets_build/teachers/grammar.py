@@ -125,8 +125,11 @@ def quote_of(about: Happening) -> str:
 
 
 def _told(happening: Happening) -> str:
-    is_line = happening.label in WORDS_LABELS
-    return plain(happening.caption) if is_line else sentence(happening.caption)
+    if happening.label in WORDS_LABELS:
+        return plain(happening.caption)
+    told = sentence(happening.caption)
+    # "iPhone" and "pH" are written as they are.
+    return told if told[1:2].isupper() else told[:1].upper() + told[1:]
 
 
 def _agreeing(form: Form, *, many: bool) -> dict[str, str]:

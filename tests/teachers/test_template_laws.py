@@ -374,3 +374,27 @@ def test_whatever_its_number_a_subject_is_spoken_of_in_every_way():
     ways = {(intent, label) for label, intent in spoken("dog") if intent not in ("say_colour", "say_shape")}
     for subject in ("dogs", "James", "两个人", "a group of men"):
         assert {(intent, label) for label, intent in spoken(subject)} == ways, subject
+
+
+@pytest.mark.parametrize(
+    ("caption", "told"),
+    [
+        ("the man sits down", "The man sits down."),
+        ("élan wins", "Élan wins."),
+        ("ǆ", "Ǆ."),
+        ("iPhones ring", "iPhones ring."),
+        ("3 dogs run.", "3 dogs run."),
+        ("The man waves.", "The man waves."),
+        ("", "."),
+    ],
+)
+def test_a_sentence_that_is_told_begins_with_a_capital_letter(caption, told):
+    first = Happening("caption", "captions", None, "the man waves.")
+    then = Happening("caption", "captions", None, caption)
+    texts = TEMPLATES["en"].phrasings(Request(intent="say_order", told=(first, then)))
+    assert f"The man waves. {told}" in texts
+
+
+def test_a_line_that_is_told_stays_as_it_is():
+    line = Happening("subtitle", "srt", None, "how are you")
+    assert "how are you" in TEMPLATES["en"].phrasings(Request(intent="say_read", told=(line,)))
