@@ -73,7 +73,8 @@ def _future_breaches(text: str, events: Iterable[Event]) -> Iterator[Breach]:
     if future_in(text) is None:
         return
     for quote in sorted({event.caption.strip().rstrip(".") for event in events}, key=lambda each: (-len(each), each)):
-        text = text.replace(quote, " ") if quote else text
+        # A sentence begins with a capital letter where it is told.
+        text = re.sub(re.escape(quote), " ", text, flags=re.IGNORECASE) if quote else text
     if found := future_in(text):
         yield Breach(f"{found!r} in {text!r}", "an answer of what has been seen")
 

@@ -33,7 +33,8 @@ UNPROVED = frozenset({"small_talk", "delegate"})
 """Tasks to which something is said that no event proves: small talk, and what is handed on to somebody else."""
 Domain = Literal["scene", "camera", "picture", "motion", "spoken"]
 _DETERMINERS = frozenset(
-    "something the a an my your his her its our their this that these those some each every no".split()  # noqa: SIM905 - reads as a sentence
+    "something the a an my your his her its our their this that these those some each every no both several many all "  # noqa: SIM905 - reads as a sentence
+    "any another one i you he she it we they someone somebody everyone everybody".split()
 )
 
 
@@ -94,8 +95,9 @@ def named(subject: str) -> str:
 
 def _with_article(name: str) -> str:
     first = name.split()[0] if name.split() else ""
-    # A capital letter is a name ("Anna"), which takes no article.
-    return name if not first or is_determiner(first) or first[0].isupper() else f"the {name}"
+    # A capital letter is a name ("Anna"), which takes no article; nor do words of another script.
+    takes_none = not first or is_determiner(first) or first[0].isupper() or not first[0].isascii()
+    return name if takes_none else f"the {name}"
 
 
 def is_determiner(word: str) -> bool:

@@ -12,6 +12,7 @@ from datasets_build.sources.captions import parse_captions
 from datasets_build.sources.folder import FolderConfig, SidecarFile
 from datasets_build.sources.said import Fault, Said, Sheet
 from datasets_build.sources.subtitles import Syntax, parse_subtitles
+from datasets_build.sources.unseen import without_unseen
 from datasets_build.sources.words import parse_words, spread_words
 
 LARGEST_BYTES = 256 * 2**20
@@ -164,7 +165,7 @@ def decode_text(content: bytes) -> tuple[str | None, str]:
 
 
 def place(sheet: Sheet, sidecar: Teller, video: Video) -> Placed:
-    """Lay a sheet onto a video's clock (zero = first shown frame); pure.
+    """Lay a sheet onto a video's clock (zero = first shown frame), without characters that nobody sees; pure.
 
     A row that reaches out of the video is cut and says so in `adjusted`; one that shares nothing with it is rejected,
     and so is one of JSON captions that reaches more than a second out, because then its unit is in doubt. A sheet whose
@@ -193,7 +194,22 @@ def _doubt(sheet: Sheet, video: Video) -> Fault | None:
     return None
 
 
+def _seen(row: Said) -> Said:
+    """A row without characters that nobody sees; its note tells which there were."""
+    (text, of_text), (label, of_label), (subject, of_subject) = (
+        without_unseen(value or "") for value in (row.text, row.label, row.subject)
+    )
+    found = dict.fromkeys([*of_text, *of_label, *of_subject])
+    if not found:
+        return row
+    note = _join(row.note, f"without {', '.join(found)}, which nobody sees")
+    return replace(row, text=text, label=label or None, subject=subject or None, note=note)
+
+
 def _place_row(row: Said, sheet: Sheet, *, sidecar: Teller, video: Video) -> Annotation | Reject:
+    row = _seen(row)
+    if not row.text:
+        return reject(sidecar, Fault("no_text", f"{row.where}: found nothing that can be seen, expected some text"))
     shift_ns = video.start_offset_ns if sheet.clock == "container" else 0
     wanted = (0, video.duration_ns) if row.is_whole else (row.start_ns - shift_ns, row.end_ns - shift_ns)
     start_ns, end_ns = (min(max(0, time), video.duration_ns) for time in wanted)

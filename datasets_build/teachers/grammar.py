@@ -8,11 +8,12 @@ from typing import Protocol
 from datasets_build.core.config import Config
 from datasets_build.core.evidence import WORDS_LABELS
 from datasets_build.core.topics import PICTURE_SET, SOMETHING, is_determiner, named, plain, quoted, sentence
+from datasets_build.teachers.number import is_plural
 from datasets_build.teachers.teacher import Happening
 
 
 class Form(Config):
-    """How one label is said; `who: subject` stands for the event's own subject, which may be two ("a and b")."""
+    """How one label is said; `who: subject` stands for the event's own subject, which may be several."""
 
     who: str
     present: str
@@ -50,21 +51,20 @@ class English:
         return named(subject)
 
     def filling(self, who: str, form: Form) -> Mapping[str, str]:
-        """Verbs agree with who does it."""
-        many = form.present_plural is not None and " and " in who
-        is_, has = ("are", "have") if many else ("is", "has")
+        """Verbs agree with who does it; where its number cannot be told, only the plain form of a verb is there."""
         filling = {
             "who": who,
             "Who": _capital(who),
-            "is": is_,
-            "Is": _capital(is_),
-            "has": has,
-            "Has": _capital(has),
-            "present": form.present_plural if many and form.present_plural else form.present,
             "past": form.past,
             "participle": form.participle,
             "subject": _without_determiner(who),
         }
+        # Who has but one form of a verb is of the picture: "the camera".
+        many = is_plural(who) if form.present_plural else False
+        if form.present_plural:
+            filling["base"] = form.present_plural
+        if many is not None:
+            filling |= _agreeing(form, many=many)
         look = _look(filling["subject"])
         return filling | look | ({"a_shape": _with_article(look["shape"])} if look else {})
 
@@ -125,8 +125,19 @@ def quote_of(about: Happening) -> str:
 
 
 def _told(happening: Happening) -> str:
-    is_line = happening.label in WORDS_LABELS
-    return plain(happening.caption) if is_line else sentence(happening.caption)
+    if happening.label in WORDS_LABELS:
+        return plain(happening.caption)
+    told = sentence(happening.caption)
+    # "iPhone" and "pH" are written as they are.
+    return told if told[1:2].isupper() else told[:1].upper() + told[1:]
+
+
+def _agreeing(form: Form, *, many: bool) -> dict[str, str]:
+    is_, has, does, that = ("are", "have", "do", "those") if many else ("is", "has", "does", "that")
+    present = form.present_plural if many and form.present_plural else form.present
+    words = {"is": is_, "has": has, "that": that}
+    capitals = {_capital(name): _capital(word) for name, word in words.items()}
+    return words | capitals | {"does": does, "present": present}
 
 
 def _look(name: str) -> dict[str, str]:

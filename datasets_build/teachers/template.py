@@ -25,7 +25,8 @@ CHINESE = Path(__file__).with_name("template_zh.yaml")
 TERSE = Path(__file__).with_name("terse.yaml")
 """One short phrasing of each intent, for models that learn to speak from nothing."""
 _PLACES = frozenset(
-    "who Who is Is has Has present past participle progressive subject colour shape a_shape quote told number".split()  # noqa: SIM905 - reads as a sentence
+    "who Who is Is has Has that That does base present past participle progressive subject colour shape a_shape "  # noqa: SIM905 - reads as a sentence
+    "quote told number".split()
 )
 Listing = Literal["any", "form", "caption", "line"]
 
@@ -95,6 +96,7 @@ class Template:
             for intent, lists in phrases.intents.items()
             for listing in lists
         }
+        self._fitting: dict[tuple[Intent, Listing, frozenset[str]], Sequence[_Line]] = {}
 
     @property
     def digest(self) -> str:
@@ -127,21 +129,29 @@ class Template:
 
     def write(self, request: Request, rng: random.Random) -> str | None:
         """Fill a phrasing of the intent: of any line, then of its sentences; None when it has none for this event."""
-        lines = self._lines_for(request)
-        return _fill(rng.choice(rng.choice(lines)), self.filling(request)) if lines else None
+        filling = self.filling(request)
+        lines = self._lines_for(request, frozenset(filling))
+        return rng.choice(rng.choice(lines)).text.format_map(filling) if lines else None
 
     def phrasings(self, request: Request) -> frozenset[str]:
         """All that `write` could say to a request."""
         return _phrasings(self, request)
 
-    def patterns(self, request: Request) -> Iterator[_Pattern]:
-        """What it fills to answer a request."""
-        return (pattern for line in self._lines_for(request) for pattern in line)
+    def patterns(self, request: Request, places: frozenset[str]) -> Iterator[_Pattern]:
+        """What it fills to answer a request, where it can fill such places."""
+        return (pattern for line in self._lines_for(request, places) for pattern in line)
 
-    def _lines_for(self, request: Request) -> Sequence[_Line]:
+    def _lines_for(self, request: Request, places: frozenset[str]) -> Sequence[_Line]:
+        """The lines of a request without the patterns that need more, such as a number that cannot be told."""
         topic = self.topic(request.about) if request.about else None
-        usual = self._lines.get((request.intent, "any"), ())
-        return usual or (self._lines.get((request.intent, topic.manner), ()) if topic else ())
+        own: Listing = topic.manner if topic else "any"
+        listing: Listing = "any" if (request.intent, "any") in self._lines else own
+        key = (request.intent, listing, places)
+        if key not in self._fitting:
+            lines = self._lines.get((request.intent, listing), ())
+            kept = (tuple(pattern for pattern in line if pattern.places <= places) for line in lines)
+            self._fitting[key] = tuple(line for line in kept if line)
+        return self._fitting[key]
 
     def provenance(self, *, seed: int, inputs: Sequence[str]) -> Provenance:
         """A template of this version and content, drawn with this seed."""
@@ -178,7 +188,7 @@ class Template:
 
     def _tell(self, happening: Happening) -> str:
         form = self._form_filling(happening) if self._phrases.tell == "form" else {}
-        return f"{form['subject']} {form['present']}" if form else self._grammar.told(happening)
+        return f"{form['subject']} {form['present']}" if "present" in form else self._grammar.told(happening)
 
     def _form_filling(self, about: Happening) -> dict[str, str]:
         who = self._who(about)
@@ -193,16 +203,12 @@ class Template:
 @lru_cache(maxsize=512)
 def _phrasings(template: Template, request: Request) -> frozenset[str]:
     filling = template.filling(request)
-    texts = (_fill(pattern, filling) for pattern in template.patterns(request))
-    return frozenset(text for text in texts if text is not None)
+    patterns = template.patterns(request, frozenset(filling))
+    return frozenset(pattern.text.format_map(filling) for pattern in patterns)
 
 
 def _line(texts: Sequence[str]) -> _Line:
     return tuple(_Pattern(text, _places(text)) for text in texts)
-
-
-def _fill(pattern: _Pattern, filling: Mapping[str, str]) -> str | None:
-    return pattern.text.format_map(filling) if pattern.places <= filling.keys() else None
 
 
 def _places(pattern: str) -> frozenset[str]:

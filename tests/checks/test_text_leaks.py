@@ -140,6 +140,8 @@ def test_a_caption_may_tell_of_the_future():
     row = question("What came?", "Just before now: A man is about to jump.")
     assert breaches(LEAK_LAWS, row, known) == set()
     assert breaches(LEAK_LAWS, question("What came?", "It will jump. A man is about to jump."), known)
+    lower = SimpleNamespace(events={"e": SimpleNamespace(caption="a man is about to jump.")})
+    assert breaches(LEAK_LAWS, row, lower) == set(), "told with a capital letter"
 
 
 @pytest.mark.parametrize(

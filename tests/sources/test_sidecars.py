@@ -246,6 +246,21 @@ def test_a_file_that_cannot_be_read_is_a_fault(tmp_path, monkeypatch):
     assert [fault.code for fault in read_sidecar(on_disk(tmp_path / "big.srt"), FolderConfig()).faults] == ["too_large"]
 
 
+def test_what_nobody_sees_is_taken_out_of_a_row_and_told():
+    rows = [
+        {"start": 1, "end": 2, "text": "A \u202eman\u0000 runs.", "subject": "\u202eman", "label": "run"},
+        {"start": 3, "end": 4, "text": "A man sits."},
+        {"start": 5, "end": 6, "text": "\u0000\u2066"},
+    ]
+    placed = laid(json.dumps(rows), beside("clip.json", "captions"), video(), caption_unit="s")
+    spoiled, whole = placed.annotations
+    assert (spoiled.text, spoiled.subject, spoiled.label) == ("A man runs.", "man", "run")
+    assert spoiled.adjusted == "without U+0000, U+202E, which nobody sees"
+    assert (whole.text, whole.adjusted) == ("A man sits.", None)
+    assert [row.code for row in placed.rejects] == ["no_text"]
+    assert "caption 3: found nothing that can be seen" in placed.rejects[0].reason
+
+
 def test_every_fault_has_an_action():
     folder = Path(sidecars.__file__).parent
     source = "".join(path.read_text() for path in sorted(folder.glob("*.py")))

@@ -321,3 +321,80 @@ def test_what_a_form_does_is_not_reported_as_over_in_chinese():
     """`离开画面了` says that it is gone; the report comes at the onset."""
     leave = Happening("leave", "world", "red circle", "")
     assert not [text for text in every("zh", "say_tell", leave) if text.endswith("了。")]
+
+
+AGREES = re.compile(
+    r"(?<!answer )\b(is|are|has|have|does|do) James\b"
+    r"|\bJames (is|are|has|have|does|enters|leaves|moves|stops|collides)\b"
+)
+OF_ONE = re.compile(r"\b(?<!answer )(is|has|does) the dogs\b|\bthe dogs (is|has|does|\w+s)\b", re.IGNORECASE)
+FORMS = [about.label for about in ALL if about.subject == "red oval"]
+
+
+def agreeing_with(subject):
+    """All that is said of a subject by grammar."""
+    for label in FORMS:
+        about = Happening(label, "corpus", subject, "Something happens.")
+        for intent in INTENTS:
+            yield from TEMPLATES["en"].phrasings(Request(intent=intent, about=about))
+
+
+def test_verbs_agree_with_a_subject_that_is_several():
+    texts = set(agreeing_with("dogs"))
+    assert not [text for text in texts if OF_ONE.search(text)]
+    assert {
+        "Have the dogs left the picture yet?",
+        "Tell me when the dogs leave the picture.",
+        "What do the dogs do next?",
+        "No dogs have been shown so far, so I cannot tell.",
+        "What have the dogs been up to just now?",
+        "Where in the picture are the dogs right now?",
+    } <= texts
+    # Planted: the same sentences in the other number.
+    assert all(map(OF_ONE.search, ["Has the dogs left the picture yet?", "Tell me when the dogs leaves the picture."]))
+
+
+def test_of_a_subject_whose_number_cannot_be_told_no_verb_is_said_that_agrees_with_it():
+    texts = set(agreeing_with("James"))
+    assert not [text for text in texts if AGREES.search(text)]
+    assert {"Did James already leave the picture?", "Tell me when you see James leave the picture."} <= texts
+    assert AGREES.search("Tell me when James leaves the picture.")
+
+
+def test_whatever_its_number_a_subject_is_spoken_of_in_every_way():
+    def spoken(subject):
+        for label in FORMS:
+            about = Happening(label, "corpus", subject, "Something happens.")
+            yield from (
+                (label, intent)
+                for intent in INTENTS
+                if TEMPLATES["en"].phrasings(Request(intent=intent, about=about, told=(about,), number=3))
+            )
+
+    ways = {(intent, label) for label, intent in spoken("dog") if intent not in ("say_colour", "say_shape")}
+    for subject in ("dogs", "James", "两个人", "a group of men"):
+        assert {(intent, label) for label, intent in spoken(subject)} == ways, subject
+
+
+@pytest.mark.parametrize(
+    ("caption", "told"),
+    [
+        ("the man sits down", "The man sits down."),
+        ("élan wins", "Élan wins."),
+        ("ǆ", "Ǆ."),
+        ("iPhones ring", "iPhones ring."),
+        ("3 dogs run.", "3 dogs run."),
+        ("The man waves.", "The man waves."),
+        ("", "."),
+    ],
+)
+def test_a_sentence_that_is_told_begins_with_a_capital_letter(caption, told):
+    first = Happening("caption", "captions", None, "the man waves.")
+    then = Happening("caption", "captions", None, caption)
+    texts = TEMPLATES["en"].phrasings(Request(intent="say_order", told=(first, then)))
+    assert f"The man waves. {told}" in texts
+
+
+def test_a_line_that_is_told_stays_as_it_is():
+    line = Happening("subtitle", "srt", None, "how are you")
+    assert "how are you" in TEMPLATES["en"].phrasings(Request(intent="say_read", told=(line,)))
