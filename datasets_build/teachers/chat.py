@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import base64
 import email.utils
+import math
 import os
+import re
 import threading
 import time
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 import httpx2
 import openai
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
 from datasets_build.core.records import Json
 from datasets_build.teachers.model import Ask, Completion, ModelError
@@ -27,13 +30,27 @@ _OF_ONE_QUESTION = frozenset({400, 413, 422})
 _PASSING = frozenset({408, 409, 425, 429})
 _LARGEST_ANSWER = 4 * 2**20
 _LEAST_KEY = 8
+_LONGEST_PART = 20
 _FIRST_WAIT_S = 0.5
 _SHOWN = 200
 
 
+class _Piece(BaseModel):
+    """A part of an answer; only those of text say something."""
+
+    text: str | None = None
+
+
 class _Message(BaseModel):
-    content: str | None = None
+    content: str | tuple[_Piece, ...] | None = None
     refusal: str | None = None
+
+    @property
+    def text(self) -> str:
+        """What was said, in one piece."""
+        if isinstance(self.content, tuple):
+            return "".join(piece.text or "" for piece in self.content)
+        return self.content or ""
 
 
 class _Choice(BaseModel):
@@ -41,9 +58,13 @@ class _Choice(BaseModel):
     finish_reason: str | None = None
 
 
+# Some servers send null where they did not count; no answer has more than a billion tokens.
+_Count = Annotated[int, Field(ge=0, le=10**9), BeforeValidator(lambda value: 0 if value is None else value)]
+
+
 class _Usage(BaseModel):
-    prompt_tokens: int = Field(default=0, ge=0)
-    completion_tokens: int = Field(default=0, ge=0)
+    prompt_tokens: _Count = 0
+    completion_tokens: _Count = 0
 
 
 class _Body(BaseModel):
@@ -95,7 +116,8 @@ class ChatModel:
             raise ModelError("teachers.chat.model: is empty, expected the model's name on the server")
         self._config = config
         self._gate = _Gate(config.requests_per_minute)
-        self._key = os.environ.get(config.api_key_env, "").strip()
+        self._key = _key_of(config)
+        self._spelled = re.compile("".join(map(_spellings, self._key)), re.IGNORECASE)
         self._client = openai.OpenAI(
             # Local servers ask for no key, but the client does.
             api_key=self._key or "none",
@@ -155,7 +177,7 @@ class ChatModel:
     def _gone(self, reason: str) -> ModelError:
         config = self._config
         return ModelError(
-            f"teachers.chat: {config.model} at {config.base_url}: {reason}; "
+            f"teachers.chat: {config.model} at {_shown(config.base_url)}: {reason}; "
             "what it has answered is kept: repeat the command to go on"
         )
 
@@ -224,7 +246,7 @@ class ChatModel:
         elif choice.finish_reason == "length":
             stop = "truncated"
         return Completion(
-            text=self._without_key(choice.message.content or ""),
+            text=self._without_key(choice.message.text),
             stop=stop,
             tokens_in=usage.prompt_tokens,
             tokens_out=usage.completion_tokens,
@@ -236,15 +258,45 @@ class ChatModel:
         return self._without_key(" ".join(text.split()))[:_SHOWN]
 
     def _without_key(self, text: str) -> str:
-        return text.replace(self._key, "***") if len(self._key) >= _LEAST_KEY else text
+        return self._spelled.sub("***", text) if len(self._key) >= _LEAST_KEY else text
+
+
+def _key_of(config: ChatConfig) -> str:
+    """The key of the environment. Raises ModelError, which names the variable alone, where it can be no key."""
+    key = os.environ.get(config.api_key_env, "").strip()
+    # A header does not hold it, and the error of the connection would print it.
+    if not all("!" <= character <= "~" for character in key):
+        raise ModelError(
+            f"environment variable {config.api_key_env}: holds white space, a control character or a letter outside "
+            "ASCII, expected a key of printable ASCII characters on one line"
+        )
+    if len(key) >= _LEAST_KEY and key in config.base_url:
+        raise ModelError(f"teachers.chat.base_url: holds the key, which belongs into {config.api_key_env} alone")
+    return key
+
+
+def _spellings(character: str) -> str:
+    """A pattern of a character as it is, and escaped as JSON, a Python literal or an address would have it."""
+    code = ord(character)
+    return rf"(?:\\*{re.escape(character)}|\\+u00{code:02x}|\\+x{code:02x}|%{code:02x})"
+
+
+def _shown(base_url: str) -> str:
+    """The address for a message, its long parts hidden: some gateways want a key there."""
+    parts = urlsplit(base_url)
+    path = "/".join("***" if len(part) >= _LONGEST_PART else part for part in parts.path.split("/"))
+    return f"{parts.scheme}://{parts.netloc}{path}"
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
     """How long a server asks to be left alone: seconds, or a date."""
     value = headers.get("retry-after", "").strip()
-    if value.replace(".", "", 1).isdigit():
-        return float(value)
+    try:
+        seconds = float(value)
+        return None if math.isnan(seconds) else max(0.0, seconds)
+    except ValueError:
+        pass
     try:
         return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
-    except ValueError:
+    except (ValueError, OverflowError):
         return None

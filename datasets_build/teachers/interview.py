@@ -25,6 +25,7 @@ from datasets_build.teachers.model import Ask, Completion, Model, Reply
 log = logging.getLogger(__name__)
 Outcome = Literal["said", "refused", "truncated", "invalid"]
 SHOWN = 160
+_ANEW = "delete it to have it asked anew"
 
 
 class Kept(Part):
@@ -79,7 +80,8 @@ class Interview:
         keys = [ask.key(self.model.digest) for ask in asks]
         open_asks = {key: ask for key, ask in zip(keys, asks, strict=True) if not self._path(key).exists()}
         self._send(open_asks)
-        kept = {key: self._read(key) for key in dict.fromkeys(keys)}
+        forms = {key: ask.form for key, ask in zip(keys, asks, strict=True)}
+        kept = {key: self._read(key, form) for key, form in forms.items()}
         for key, answer in kept.items():
             if key not in self._met:
                 self._met[key] = answer.outcome
@@ -137,15 +139,19 @@ class Interview:
     def _path(self, key: str) -> Path:
         return self.folder / key[:2] / f"{key}.json"
 
-    def _read(self, key: str) -> Kept:
+    def _read(self, key: str, form: type[Reply]) -> Kept:
         path = self._path(key)
         try:
             kept = Kept.model_validate(read_json(path))
+            if kept.key == key and kept.outcome == "said":
+                form.model_validate_json(kept.text)
+        except DataError as error:
+            raise DataError(f"{error}; {_ANEW}") from error
         except ValidationError as error:
             first = error.errors()[0]
-            raise DataError(f"{path}: field {first['loc']}: {first['msg']}; delete it to have it asked anew") from error
+            raise DataError(f"{path}: field {first['loc']}: {first['msg']}; {_ANEW}") from error
         if kept.key != key:
-            raise DataError(f"{path}: field key: found {kept.key}, expected {key}; delete it to have it asked anew")
+            raise DataError(f"{path}: field key: found {kept.key}, expected {key}; {_ANEW}")
         return kept
 
 

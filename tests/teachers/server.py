@@ -125,6 +125,11 @@ def says(text, **more):
     return lambda handler, _: send(handler, 200, completion(text, **more))
 
 
+def answers(body):
+    """A step: this body, whatever it is."""
+    return lambda handler, _: send(handler, 200, body)
+
+
 def html(handler, _):
     """A step: a page where a completion belongs."""
     send(handler, 200, b"<html>welcome</html>", content_type="text/html")

@@ -11,7 +11,7 @@ from datasets_build.settings import Settings
 from datasets_build.teachers.chat import ChatModel
 from datasets_build.teachers.model import Ask, ModelError, Prompt, Reply
 from datasets_build.teachers.settings import ChatConfig, TeachersConfig
-from tests.teachers.server import KEY, cut, dripping, hang_up, html, says, serving, slow, status
+from tests.teachers.server import KEY, answers, completion, cut, dripping, hang_up, html, says, serving, slow, status
 
 
 class Word(Reply):
@@ -176,9 +176,10 @@ def test_another_variable_may_hold_the_key(server, monkeypatch):
 
 def test_the_rate_is_kept(server):
     model = model_at(server, requests_per_minute=600.0)
-    for _ in range(4):
+    for _ in range(5):
         model.complete(ASK, attempt=0)
-    gaps = [b - a for a, b in zip(server.times, server.times[1:], strict=False)]
+    # The first one opens the connection, which takes a while of its own.
+    gaps = [b - a for a, b in zip(server.times[1:], server.times[2:], strict=False)]
     assert sum(gaps) >= 0.29, "three gaps of a tenth of a second"
 
 
@@ -212,3 +213,99 @@ def test_an_address_holds_no_secret(url):
 def test_a_model_has_a_name():
     with pytest.raises(ModelError, match=r"teachers\.chat\.model: is empty"):
         ChatModel(TeachersConfig().chat)
+
+
+@pytest.mark.parametrize(
+    "key", ["sk-SECRET\n0123456789", "sk-SECRET 0123456789", "sk-SECRET-\u00e9-0123", "sk-\x01SECRET"]
+)
+def test_what_can_be_no_key_is_told_by_its_variable_alone(server, monkeypatch, key):
+    monkeypatch.setenv("MY_KEY", key)
+    with pytest.raises(ModelError, match="environment variable MY_KEY: holds") as caught:
+        model_at(server, api_key_env="MY_KEY")
+    assert "SECRET" not in repr(caught.value)
+    assert "0123" not in repr(caught.value)
+    assert not server.requests
+
+
+def test_white_space_around_the_key_is_no_part_of_it(server, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", f" {KEY}\n")
+    model_at(server).complete(ASK, attempt=0)
+    assert server.headers[0]["Authorization"] == f"Bearer {KEY}"
+
+
+def test_the_key_stands_in_no_address(server):
+    with pytest.raises(ModelError, match="base_url: holds the key, which belongs into OPENAI_API_KEY") as caught:
+        ChatModel(ChatConfig(base_url=f"{server.url}/{KEY}", model="m"))
+    assert KEY not in str(caught.value)
+    # Another server's key is no secret that this process knows of.
+    hidden = "sk-of-another-account-0123"
+    model = ChatModel(ChatConfig(base_url=f"http://127.0.0.1:9/{hidden}/v1", model="m", max_retries=0))
+    with pytest.raises(ModelError, match=r"at http://127\.0\.0\.1:9/\*\*\*/v1: no connection") as caught:
+        model.complete(ASK, attempt=0)
+    assert hidden not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "spelled",
+    [repr(KEY + "\n"), KEY.replace("-", "\\u002d"), KEY.replace("-", "\\-"), KEY.replace("-", "%2D"), KEY.upper()],
+)
+def test_the_key_is_hidden_however_a_server_spells_it(server, spelled):
+    server.steps = [status(401, message=f"Incorrect key: {spelled}.")]
+    with pytest.raises(ModelError, match=r"Incorrect key: '?\*\*\*") as caught:
+        model_at(server).complete(ASK, attempt=0)
+    assert "the-key-of" not in str(caught.value).lower()
+
+
+def used(**usage):
+    return answers({**completion('{"text": "x"}'), "usage": usage})
+
+
+@pytest.mark.parametrize(
+    ("step", "counted"),
+    [
+        (used(prompt_tokens=None, completion_tokens=None), (0, 0)),
+        (used(prompt_tokens=7), (7, 0)),
+        (used(prompt_tokens=7.0, completion_tokens=2.0, total_tokens=None), (7, 2)),
+        (used(), (0, 0)),
+        (answers({**completion('{"text": "x"}'), "usage": None}), (0, 0)),
+        (says([{"type": "text", "text": '{"text"'}, {"type": "text", "text": ': "x"}'}]), (100, 20)),
+        (says([{"type": "reasoning", "reasoning": "hm"}, {"type": "text", "text": '{"text": "x"}'}]), (100, 20)),
+    ],
+    ids=["null", "half", "floats", "empty", "none", "parts", "reasoning"],
+)
+def test_what_servers_of_the_field_send_is_read(server, step, counted):
+    server.steps = [step]
+    found = model_at(server, max_retries=0).complete(ASK, attempt=0)
+    assert (found.text, found.stop) == ('{"text": "x"}', "said")
+    assert (found.tokens_in, found.tokens_out) == counted
+
+
+@pytest.mark.parametrize("count", [10**30, 1e30, -1, "many"])
+def test_what_can_be_no_count_of_tokens_is_no_completion(server, count):
+    server.steps = [used(prompt_tokens=count, completion_tokens=1)]
+    assert model_at(server).complete(ASK, attempt=0).tokens_in == 100
+    assert len(server.requests) == 2, "asked again"
+
+
+@pytest.mark.parametrize("asked", ["1e9", "inf", "99999999999999999999999"])
+def test_a_server_that_asks_for_ages_ends_the_build(server, asked):
+    server.steps = [status(429, headers=[("Retry-After", asked)])]
+    with pytest.raises(ModelError, match="longer than longest_wait_s"):
+        model_at(server).complete(ASK, attempt=0)
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("asked", ["nan", "-5", "0", "", "2..5", "Wed, 21 Oct 2015 07:28:00 GMT"])
+def test_a_rest_of_no_length_is_none(server, asked):
+    server.steps = [status(429, headers=[("Retry-After", asked)])]
+    assert model_at(server).complete(ASK, attempt=0).stop == "said"
+
+
+def test_the_key_does_not_follow_to_another_host(server):
+    with serving() as other:
+        server.steps = [status(307, headers=[("Location", f"{other.url}/chat/completions")])]
+        assert model_at(server).complete(ASK, attempt=0).stop == "said"
+    assert server.headers[0]["Authorization"] == f"Bearer {KEY}"
+    (headers,) = other.headers
+    assert "Authorization" not in headers
+    assert KEY not in str(headers)

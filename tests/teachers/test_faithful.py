@@ -2,18 +2,24 @@
 
 import random
 import re
+from pathlib import Path
 from typing import get_args
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from datasets_build.core.topics import PICTURE_SET
+from datasets_build.teachers.faithful import LISTS as FILE
 from datasets_build.teachers.faithful import named_words, tokens, unfaithful
 from datasets_build.teachers.teacher import Happening, Intent, Request
+from datasets_build.teachers.template import CHINESE as CHINESE_TEMPLATE
 from datasets_build.teachers.template import load_template
 
 TEMPLATE = load_template()
+LISTS = yaml.safe_load(FILE.read_text(encoding="utf-8"))
+REWORDINGS = yaml.safe_load(Path(__file__).with_name("rewordings.yaml").read_text(encoding="utf-8"))
 HIT = Happening("collide", "world", "red circle and blue star", "The red circle and the blue star collide.")
 PAN = Happening("pan_left", PICTURE_SET, None, "The camera pans to the left.")
 FREE = Happening("caption", "captions", None, "A man throws a ball to a dog.")
@@ -153,3 +159,78 @@ def test_anything_that_a_model_may_send_is_judged(words):
     assert fault is None or isinstance(fault, str)
     if fault is None:
         assert {"red", "circle", "blue", "star", "collided", "yes"} <= set(tokens(words))
+
+
+def fault_of(by_user, draft, filled, words, room=1.6):
+    named = named_words(draft, filled)
+    return unfaithful(draft, words, named, by_user=by_user, most=max(int(len(draft) * room), len(words)))
+
+
+@pytest.mark.parametrize("planted", REWORDINGS["planted"], ids=lambda row: row[3])
+def test_what_says_more_or_less_is_refused(planted):
+    assert fault_of(*planted) is not None
+    by_user, draft, filled, _ = planted
+    assert fault_of(by_user, draft, filled, draft) is None, "the template's own words stand"
+
+
+@pytest.mark.parametrize(("language", "count", "stand"), [("english", 60, 43), ("chinese", 20, 16)])
+def test_a_fair_share_of_ordinary_rewordings_stands(language, count, stand):
+    rows = REWORDINGS[language]
+    assert len(rows) == count
+    stands = [
+        unfaithful(draft, words, named_words(draft, filled), by_user=by_user, most=int(len(draft) * 1.6)) is None
+        for by_user, draft, filled, words in rows
+    ]
+    assert sum(stands) == stand, "docs/teachers.md tells it"
+
+
+@pytest.mark.parametrize(
+    ("draft", "words", "told"),
+    [
+        ("The red circle moves.", "The red circle moves crimson.", "adds crimson"),
+        ("The red circle moves.", "The crimson red circle moves fast.", "adds 2 words: crimson, fast"),
+        ("I have seen the red circle.", "I have the red circle.", "leaves out see"),
+        ("Will do.", "So it is.", "hardly anything"),
+        ("I have seen the red circle.", "The red circle.", "leaves out see"),
+        ("The red circle moves.", "The red circle moves ½.", "marks"),
+        ("The red circle moves.", "Le red circle moves.", "adds le"),
+        ("The red circle moves.", "红 the red circle moves.", "another script"),
+        ("The red circle moves.", "The red circle moves? It is so.", "a question in place of an answer"),
+        ("2 so far.", "-2 so far.", "another number, -2, 2"),
+        ("2 and 3 so far.", "3 and 2 so far.", "another number, 3, 2"),
+    ],
+)
+def test_why_it_is_refused_is_told(draft, words, told):
+    assert told in (fault_of(False, draft, (), words) or "")
+
+
+def test_words_between_what_was_filled_in_say_how_it_belongs_together():
+    draft, filled = "A man throws a ball to a dog.", ("A man throws a ball to a dog.",)
+    assert "in the same way as 'ball'" in fault_of(False, draft, filled, "A man throws a ball at a dog.")
+    assert fault_of(False, draft, filled, "So the man throws this ball to that dog.") is None
+
+
+def test_every_line_that_the_lists_hold_says_the_same_both_ways():
+    for line in LISTS["alike"]:
+        first, *others = [phrase.strip() for phrase in line.split(",")]
+        by_user = not re.search(r"\byou\b", line)
+        for other in others:
+            for one, two in ((first, other), (other, first)):
+                draft, words = (f"{each} moves" if each.isascii() else f"{each}动" for each in (one, two))
+                fault = fault_of(by_user, draft, (), words)
+                assert fault is None or "verdict" in fault, (one, two, fault)
+
+
+def test_numbers_keep_their_sign_and_chinese_is_taken_by_character():
+    assert tokens("-2 and 3rd, - 4.5; 到目前3次") == ["-2", "and", "3rd", "-4.5", "到", "目", "前", "3", "次"]
+    assert tokens("twelve-year-old 12-13") == ["twelve", "year", "old", "12", "-13"]
+
+
+def test_every_chinese_sentence_of_the_template_stands_for_itself():
+    template = load_template(CHINESE_TEMPLATE)
+    about = Happening("leave", "world", "红色圆形", "红色圆形离开画面。")
+    for intent in get_args(Intent):
+        request = Request(intent=intent, about=about, told=(about,), number=3)
+        named = template.filling(request).values()
+        for text in template.phrasings(request):
+            assert fault_of(intent.startswith("ask_"), text, tuple(named), text) is None, text

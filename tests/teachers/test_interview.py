@@ -177,10 +177,34 @@ def test_a_broken_file_of_the_cache_is_named(server, tmp_path, content):
     (path,) = tmp_path.rglob("*.json")
     path.write_bytes(content)
     with (
-        pytest.raises(DataError, match=path.name),
+        pytest.raises(DataError, match=rf"{path.name}.*; delete it to have it asked anew$"),
         interview(model_at(server), tmp_path, attempts=1) as held,
     ):
         held.ask([ask("One.")])
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", "no json", '{"text": 3}', '{"text": "a", "more": 1}', '"text"'])
+def test_an_answer_on_disk_has_the_form_that_was_asked_for(server, tmp_path, text):
+    with interview(model_at(server), tmp_path, attempts=1) as held:
+        held.ask([ask("One.")])
+    (path,) = tmp_path.rglob("*.json")
+    path.write_text(json.dumps({**json.loads(path.read_text()), "text": text}))
+    with (
+        pytest.raises(DataError, match=rf"{path.name}: field .*; delete it to have it asked anew$"),
+        interview(model_at(server), tmp_path, attempts=1) as held,
+    ):
+        held.ask([ask("One.")])
+    path.unlink()
+    with interview(model_at(server), tmp_path, attempts=1) as held:
+        assert held.ask([ask("One.")])[0].outcome == "said"
+
+
+def test_an_answer_on_disk_that_is_none_has_no_form(server, tmp_path):
+    server.steps = [says(None, refusal="never")]
+    with interview(model_at(server), tmp_path, attempts=1) as held:
+        held.ask([ask("One.")])
+    with interview(model_at(server), tmp_path, attempts=1) as held:
+        assert held.ask([ask("One.")])[0].text == ""
 
 
 def test_a_file_under_another_name_is_not_believed(server, tmp_path):
@@ -201,6 +225,15 @@ def test_two_builds_do_not_share_a_folder_at_once(server, tmp_path):
         interview(model_at(server), tmp_path, attempts=1),
     ):
         pass
+
+
+def test_no_file_holds_the_key_however_it_was_spelled(server, tmp_path):
+    spelled = ["".join(f"\\u{ord(character):04x}" for character in KEY), KEY.replace("-", "\\u002D")]
+    server.steps = [says(f'{{"text": "a {each}"}}') for each in spelled]
+    with interview(model_at(server), tmp_path, attempts=1) as held:
+        found = held.ask([ask("One."), ask("Two.")])
+    assert [each.outcome for each in found] == ["said", "said"]
+    assert not any(KEY in json.loads(content)["text"] for content in files(tmp_path).values())
 
 
 def test_no_file_holds_the_key(server, tmp_path):
