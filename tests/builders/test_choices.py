@@ -1,4 +1,4 @@
-"""Options of drafts: how many, in whose words, with a refusal where twins are asked, and counts that are chosen once."""
+"""Options of drafts: how many, in whose words, with a refusal where twins are asked; counts are chosen once."""
 
 import re
 
@@ -6,7 +6,9 @@ import pytest
 
 from datasets_build.builders import counting, questions, twins
 from datasets_build.builders.choices import ChoicesConfig, with_options
+from datasets_build.teachers.template import load_template
 from datasets_build.truth.rivals import folded
+from datasets_build.truth.words import Telling, texts_of
 from tests.builders.asking import act, at, desk
 
 ALL = ChoicesConfig(share=1.0)
@@ -42,7 +44,10 @@ def chosen(make, config=ALL, seeds=30, rows=ROWS, **facts):
 
 
 def refusing(draft):
-    return [text for text in draft.options if re.search(r"no \w+ \w+ |seen no|not .* so far|not .* yet|has not", text)]
+    refusals = (
+        texts_of(load_template(), draft.task, draft.about, Telling(absent=True)) if draft.task == "before" else ()
+    )
+    return [text for text in draft.options if text in refusals]
 
 
 def test_none_all_or_some_have_options():
@@ -102,9 +107,13 @@ def test_an_absent_subject_is_offered_what_others_did():
 
 
 def test_a_count_is_chosen_once():
-    drafts = chosen(lambda made: counting.times_at(made, at(5_000), "move|the red circle"), seeds=200)
+    rows = [does(2_000 * k, 2_000 * k + 500, "move", "red circle", "moves left") for k in range(1, 6)]
+    drafts = chosen(lambda made: counting.times_at(made, at(7_000), "move|the red circle"), rows=rows, seeds=60)
     free, picked = [d for d in drafts if not d.options], [d for d in drafts if d.options]
-    assert free, "too few numbers are below it"
+    assert not free, "three numbers are below it"
+    twice = chosen(lambda made: counting.times_at(made, at(5_000), "move|the red circle"), rows=rows, seeds=60)
+    assert {bool(draft.options) for draft in twice} == {True, False}
+    assert all(len(draft.replies) > 1 for draft in twice if not draft.options), "it is followed then"
     assert {draft.correct_option for draft in picked} == {0, 1, 2, 3}
     for draft in picked:
         assert len(draft.replies) == 1
