@@ -27,9 +27,9 @@ def count_at(desk: Desk, t: int, *, shots: bool | None = None) -> Draft | None:
     line = desk.timeline
     keys = [key for key, track in line.closed.items() if is_form(track.told[0])]
     # Of a video of one shot the answer is one whenever it is asked.
-    has_shots = len(line.shots) > 1
-    use_shots = (not keys or (has_shots and desk.rng.random() < 0.4)) if shots is None else shots
-    if (use_shots and not has_shots) or (not use_shots and not keys):
+    several = len(line.shots) > 1
+    use_shots = several and (not keys or desk.rng.random() < 0.4) if shots is None else shots
+    if not use_shots and not keys:
         return None
     if use_shots:
         return _count(desk, t, line.shots, about=None, matter=About(kind="shots"))

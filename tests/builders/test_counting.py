@@ -105,3 +105,13 @@ def test_counts_of_shots_and_of_one_subject_are_as_they_were():
     made = asking.desk(*ACTS, cuts=[100])
     assert counting.count_at(made, at(3_000), shots=True).about == About(kind="shots", every=True)
     assert {counting.count_at(made, at(8_000), shots=False).about.subject for _ in range(40)} == {"red circle", None}
+
+
+def test_shots_are_counted_only_where_there_are_several():
+    one, two = [
+        {draft.about.kind for _ in range(60) if (draft := counting.count_at(made, at(10_000)))}
+        for made in (asking.desk(*ACTS[:1]), asking.desk(*ACTS[:1], cuts=[100]))
+    ]
+    assert one == {"label"}
+    assert two == {"label", "shots"}
+    assert counting.count_at(asking.desk(), at(10_000)) is None, "nothing but the one shot is there"

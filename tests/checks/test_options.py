@@ -1,5 +1,7 @@
 """Laws of options, steps and places on really built questions: silent on them, and each planted fault is found."""
 
+import re
+
 import pytest
 
 from datasets_build.builders.build import build_events, build_streaming_qa
@@ -12,6 +14,8 @@ from datasets_build.checks.laws import Known
 from datasets_build.checks.walk import Atlas
 from datasets_build.core.records import StreamingQA
 from datasets_build.core.table import read_table
+from datasets_build.teachers.template import load_template
+from datasets_build.truth.words import Telling, texts_of
 from tests.builders.made import MS, Scene, clock_from, said, shots_at, video_of, write_out
 
 CLOCK = clock_from([40] * 1_499)
@@ -91,8 +95,14 @@ def test_no_option_but_of_what_comes_tells_of_what_is_still_to_come(built):
             assert not [text for text in later if text in texts and text not in seen and "again" in text]
 
 
+def refusal_in(row):
+    """The place of the option that refuses, if there is one."""
+    refusals = texts_of(load_template(), row.task, row.about, Telling(absent=True)) if row.task == "before" else ()
+    return next((k for k, text in enumerate(row.options) if text in refusals), None)
+
+
 def one_wrong(row, text):
-    k = next(k for k in range(len(row.options)) if k != row.correct_option)
+    k = next(k for k in range(len(row.options)) if k not in (row.correct_option, refusal_in(row)))
     return row.model_copy(update={"options": (*row.options[:k], text, *row.options[k + 1 :])})
 
 
@@ -122,6 +132,97 @@ def test_options_of_one_twin_alone_are_found(built):
     assert built.broken(row.model_copy(update={"options": (), "correct_option": None})) == {"options_of_twins"}
     other = built.known.questions[row.twin_id]
     assert {row.answers[0].text.startswith("Yes"), other.unanswerable} == {False}
+
+
+def replaced(row, k, text):
+    return row.model_copy(update={"options": (*row.options[:k], text, *row.options[k + 1 :])})
+
+
+def test_all_that_is_asked_like_a_twin_can_be_refused_and_most_of_it_wrongly(built):
+    alike = [
+        row for row in built.rows if row.options and row.task == "before" and row.about.kind in ("subject", "label")
+    ]
+    assert [row for row in alike if refusal_in(row) is None] == []
+    assert any(row.twin_id is None for row in alike)
+    right = sum(refusal_in(row) == row.correct_option for row in alike)
+    assert right == sum(row.unanswerable for row in alike)
+    assert 0 < right <= len(alike) / 2
+    others = [row for row in built.rows if row.options and row.task == "before" and row not in alike]
+    assert others
+    assert [row for row in others if refusal_in(row) is not None] == []
+
+
+def test_a_question_like_a_twin_that_cannot_be_refused_is_found(built):
+    row = built.of("before", lambda row: row.options and not row.unanswerable and refusal_in(row) is not None)
+    k = refusal_in(row)
+    fewer = [text for place, text in enumerate(row.options) if place != k]
+    short = row.model_copy(update={"options": tuple(fewer), "correct_option": fewer.index(row.answers[0].text)})
+    assert "options_refuse" in built.broken(short)
+
+
+def test_a_refusal_where_no_twin_is_asked_is_found(built):
+    row = built.of("before", lambda row: row.options and row.about.kind == "scene")
+    assert built.broken(one_wrong(row, "So far I have seen no pink star.")) == {"options_wrong"}
+
+
+def test_the_same_in_other_letters_and_without_a_stop_is_no_other_option(built):
+    row = built.of("next", lambda row: len(row.options) > 2)
+    again = row.answers[0].text.removesuffix(".").upper()
+    assert built.broken(one_wrong(row, again)) == {"options_fit"}
+
+
+def numbers_of(row):
+    return [int(re.findall(r"\d+", text)[0]) for text in row.options]
+
+
+def test_numbers_are_a_row_of_which_any_place_is_right(built):
+    rows = [row for row in built.rows if row.task == "count_so_far" and row.options]
+    ranks = set()
+    for row in rows:
+        numbers = sorted(numbers_of(row))
+        assert numbers == list(range(numbers[0], numbers[0] + 4))
+        ranks.add(numbers.index(numbers_of(row)[row.correct_option]))
+        assert len(row.answers) == 1, "a number is chosen once, and not followed"
+        assert not row.about.every
+    assert ranks == {0, 1, 2}, "nothing has happened three times, so three numbers are below none"
+
+
+def test_numbers_that_no_seed_gives_are_found(built):
+    """Numbers all above the right one, as they were before anybody drew its place."""
+    row = built.of(
+        "count_so_far", lambda row: row.options and max(numbers_of(row)) != numbers_of(row)[row.correct_option]
+    )
+    low, high = min(numbers_of(row)), max(numbers_of(row))
+    k = next(
+        k
+        for k, number in enumerate(numbers_of(row))
+        if number == (low if low != numbers_of(row)[row.correct_option] else high)
+    )
+    assert built.broken(replaced(row, k, row.options[k].replace(str(numbers_of(row)[k]), str(high + 1)))) & {
+        "options_counted"
+    }
+
+
+def test_a_former_name_of_the_same_thing_is_no_option(tmp_path):
+    """What was pink and is blue now: "the pink circle" is not wrong enough."""
+    video = video_of("turns", CLOCK)
+    rows = [
+        said(video, a * MS, b * MS, f"The {who} {words}.", label=label, subject=who)
+        for a, b, who, words, label in (
+            (1_000, 2_000, "pink circle", "enters", "enter"),
+            (3_000, 4_000, "red star", "enters", "enter"),
+            (5_000, 5_000, "pink circle", "turns blue", "change_colour"),
+            (8_000, 20_000, "blue circle", "moves left", "move"),
+        )
+    ]  # fmt: skip
+    out = write_out(tmp_path / "out", [Scene(video, CLOCK, shots_at(video, CLOCK, []), [], rows)])
+    build_events(out, EventsConfig())
+    build_streaming_qa(out, ALL)
+    made = [row for row in read_table(out / "streaming_qa/qa/train.parquet", StreamingQA) if row.task == "who"]
+    chosen = [row for row in made if row.options and "blue circle" in row.answers[0].text]
+    assert chosen
+    assert {len(row.options) for row in chosen} == {2}
+    assert all("red star" in " ".join(row.options) for row in chosen)
 
 
 def answered(row, k, **update):
