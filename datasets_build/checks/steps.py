@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from datasets_build.checks.chinese import in_english
 from datasets_build.checks.laws import Breach, Known
 from datasets_build.core.records import Answer, StreamingQA
 from datasets_build.truth.due import Due
@@ -43,7 +44,7 @@ def _stands(answer: Answer, stance: Stance) -> Iterator[Breach]:
 
 def place_breaches(text: str, place: str | None) -> Iterator[Breach]:
     """An answer names the quarter that is due, and no other."""
-    found = [each for each in PLACES if each in text.casefold()]
+    found = [each for each in PLACES if each in in_english(text)]
     if found != [place]:
         yield Breach(f"{text!r}, which names {found}", f"{place}, and no other place")
 

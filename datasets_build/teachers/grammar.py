@@ -5,9 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from pydantic import Field
+
 from datasets_build.core.config import Config
 from datasets_build.core.evidence import WORDS_LABELS
-from datasets_build.core.topics import PICTURE_SET, SOMETHING, is_determiner, named, plain, quoted, sentence
+from datasets_build.core.topics import (
+    COMPLETE_SETS,
+    PICTURE_SET,
+    SOMETHING,
+    is_determiner,
+    named,
+    plain,
+    quoted,
+    sentence,
+)
 from datasets_build.teachers.number import is_plural
 from datasets_build.teachers.teacher import Happening
 
@@ -77,21 +88,53 @@ class English:
         return " ".join(told)
 
 
+class Drawn(Config):
+    """Words for what this project draws itself: by colour, by shape, by what a caption says after its subject."""
+
+    colours: dict[str, str] = Field(default_factory=dict)
+    shapes: dict[str, str] = Field(default_factory=dict)
+    acts: dict[str, str] = Field(default_factory=dict)
+
+    def named(self, name: str) -> str | None:
+        """`red circle` in the words of the language."""
+        colour, _, shape = name.partition(" ")
+        known = colour in self.colours and shape in self.shapes
+        return self.colours[colour] + self.shapes[shape] if known else None
+
+    def look(self, who: str) -> dict[str, str]:
+        """The colour and the shape of what `named` gave; nothing of anything else."""
+        found = ((c, who.removeprefix(c)) for c in self.colours.values() if who.startswith(c))
+        return next(({"colour": c, "shape": rest} for c, rest in found if rest in self.shapes.values()), {})
+
+    def does(self, act: str) -> str | None:
+        """What is done: `moves left`, `turns blue`."""
+        verb, _, colour = act.partition(" ")
+        if verb in self.acts and colour in self.colours:
+            return self.acts[verb] + self.colours[colour]
+        return self.acts.get(act)
+
+
 class Chinese:
     """No inflection and no spaces; what a corpus says stays as it is, in quotes. `own` is what the house itself says.
 
     Attributes:
         captions: sentences of the picture's own labels.
         places: where something is, by the English word.
+        drawn: what is drawn here, and what it does.
     """
 
-    def __init__(self, captions: Mapping[str, str], places: Mapping[str, str]) -> None:
-        self.captions, self.places = captions, places
+    def __init__(self, captions: Mapping[str, str], places: Mapping[str, str], drawn: Drawn) -> None:
+        self.captions, self.places, self.drawn = captions, places, drawn
 
     def named(self, subject: str) -> str:
         """In quotes, without `the`, which the words of this house put there: two are joined."""
-        names = [name.removeprefix("the ") for name in named(subject).split(" and ") if name]
-        return "和".join("某个东西" if name == SOMETHING else f"“{name}”" for name in names)
+        return "和".join(self._one(name) for name in named(subject).split(" and ") if name)
+
+    def _one(self, name: str) -> str:
+        if name == SOMETHING:
+            return "有东西"
+        own = self.drawn.named(name.casefold().removeprefix("the ")) if name.casefold().startswith("the ") else None
+        return own or f"“{name.removeprefix('the ')}”"
 
     def filling(self, who: str, form: Form) -> Mapping[str, str]:
         """A verb has one form."""
@@ -102,17 +145,29 @@ class Chinese:
             "participle": form.participle,
             "subject": who,
         }
-        return filling | _look(who.strip("“”"))
+        foreign = {place: f"“{word}”" for place, word in _look(who.strip("“”")).items()}
+        return filling | (self.drawn.look(who) or foreign)
 
     def told(self, happening: Happening) -> str:
-        """The picture's own events and places in Chinese, all else quoted."""
+        """The picture's own events, places and what is drawn here in Chinese, all else quoted."""
         if happening.label_set == PICTURE_SET and happening.label in self.captions:
             return self.captions[happening.label]
         if happening.label == "place" and not happening.label_set:
             place = happening.caption.removesuffix(".").rpartition(" is at the ")[2]
             if place in self.places:
                 return f"{self.named(happening.subject or '')}在画面{self.places[place]}。"
+        if happening.label_set in COMPLETE_SETS and (own := self._drawn(happening)):
+            return own
         return f"“{_told(happening)}”"
+
+    def _drawn(self, happening: Happening) -> str | None:
+        """A caption of ours is its subject and what that does."""
+        subject = happening.subject or ""
+        begins = f"{named(subject)} ".casefold()
+        caption = plain(happening.caption).removesuffix(".").casefold()
+        does = self.drawn.does(caption.removeprefix(begins)) if caption.startswith(begins) else None
+        who = self.named(subject)
+        return f"{who}{does}。" if does and "“" not in who else None
 
     def joined(self, told: Sequence[str]) -> str:
         """Without a space."""

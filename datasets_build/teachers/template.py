@@ -16,7 +16,7 @@ from datasets_build.core.config import Config, load_config
 from datasets_build.core.evidence import WORDS_LABELS
 from datasets_build.core.records import Provenance
 from datasets_build.core.topics import PICTURE_SET, plain
-from datasets_build.teachers.grammar import Chinese, English, Form, Grammar, quote_of
+from datasets_build.teachers.grammar import Chinese, Drawn, English, Form, Grammar, quote_of
 from datasets_build.teachers.phrasings import expanded
 from datasets_build.teachers.teacher import Happening, Intent, Request, Topic
 
@@ -42,6 +42,7 @@ class Phrases(Config):
     tell: Literal["sentence", "form"] = "sentence"
     captions: dict[str, str]
     places: dict[str, str] = Field(default_factory=dict)
+    drawn: Drawn = Field(default_factory=Drawn)
     forms: dict[str, Form]
     absent_subjects: tuple[str, ...]
     parts: dict[str, tuple[str, ...]] = Field(default_factory=dict)
@@ -73,7 +74,7 @@ class Phrases(Config):
     @property
     def grammar(self) -> Grammar:
         """Of its language."""
-        return Chinese(self.captions, self.places) if self.language == "zh" else English()
+        return Chinese(self.captions, self.places, self.drawn) if self.language == "zh" else English()
 
 
 class _Pattern(NamedTuple):

@@ -12,6 +12,9 @@ import yaml
 from datasets_build.builders.build import TEACHERS
 from datasets_build.core.topics import PICTURE_SET, SOMETHING
 from datasets_build.core.wording import absolute_time_in
+from datasets_build.sources.world import WorldConfig, plan
+from datasets_build.sources.world_shapes import COLOURS, OUTLINES
+from datasets_build.sources.world_truth import facts
 from datasets_build.teachers.teacher import Happening, Intent, Request
 from datasets_build.teachers.template import CHINESE, PHRASES, load_template
 from datasets_build.truth.asides import ASIDES, CHINESE_ASIDES, said
@@ -235,32 +238,78 @@ def test_the_same_seed_says_the_same_and_others_spread(language):
         assert entropy > 5, (intent, entropy)
 
 
+def in_chinese(intent, about=None, told=()):
+    return TEMPLATES["zh"].phrasings(Request(intent=intent, about=about, told=told))
+
+
 def test_chinese_keeps_what_a_corpus_says_in_quotes():
     teacher = TEMPLATES["zh"]
-    enter = Happening("enter", "world", "the red circle", "The red circle enters.")
-    pair = Happening("collide", "world", "red circle and blue star", "They collide.")
+    enter = Happening("enter", "corpus", "the brown dog", "The brown dog enters.")
+    pair = Happening("collide", "corpus", "brown dog and Anna", "They collide.")
     pan = Happening("pan_left", PICTURE_SET, None, "The camera pans to the left.")
-    place = Happening("place", "", "red circle", "The red circle is at the top left.")
+    place = Happening("place", "", "brown dog", "The brown dog is at the top left.")
     line = Happening("subtitle", "srt", None, "How are you?")
-
-    def texts(intent, about=None, told=()):
-        return teacher.phrasings(Request(intent=intent, about=about, told=told))
-
-    assert "“red circle”进入画面时，请告诉我。" in texts("ask_tell", enter)
-    assert "对，“red circle”和“blue star”已经相撞了。" in texts("say_yes", pair)
-    assert "镜头现在正在向左摇动吗？" in texts("ask_is_on", pan)
-    assert "不，“red circle”还没有进入画面。" in texts("say_not_yet", enter)
-    assert "某个东西进入画面时，告诉我。" in texts("ask_tell", Happening("enter", "", SOMETHING, ""))
-    assert "镜头向左摇动。“The red circle enters.”" in texts("say_now", told=(pan, enter))
-    assert "“red circle”在画面左上方。" in texts("say_where", told=(place,))
-    assert "“How are you?”这句话已经出现了吗？" in texts("ask_yet", line)
-    assert "它的颜色是“red”。" in texts("say_colour", enter)
-    assert "它的形状是“circle”。" in texts("say_shape", enter)
-    assert texts("say_colour", Happening("enter", "world", "dog", "")) == frozenset()
+    assert "“brown dog”进入画面时，请告诉我。" in in_chinese("ask_tell", enter)
+    assert "对，“brown dog”和“Anna”已经相撞了。" in in_chinese("say_yes", pair)
+    assert "镜头现在正在向左摇动吗？" in in_chinese("ask_is_on", pan)
+    assert "不，“brown dog”还没有进入画面。" in in_chinese("say_not_yet", enter)
+    assert "镜头向左摇动。“The brown dog enters.”" in in_chinese("say_now", told=(pan, enter))
+    assert "“brown dog”在画面左上方。" in in_chinese("say_where", told=(place,))
+    assert "“How are you?”这句话已经出现了吗？" in in_chinese("ask_yet", line)
+    assert "它的颜色是“brown”。" in in_chinese("say_colour", enter)
+    assert "它的形状是“dog”。" in in_chinese("say_shape", enter)
+    assert in_chinese("say_colour", Happening("enter", "world", "dog", "")) == frozenset()
     # "a red circle" and "the red circle" need not be one; both ways of writing the second are.
     other = Happening("enter", "world", "a red circle", "")
-    assert teacher.topic(other) != teacher.topic(enter)
-    assert teacher.topic(enter) == teacher.topic(Happening("enter", "world", "red circle", ""))
+    plain = Happening("enter", "world", "red circle", "")
+    assert teacher.topic(other) != teacher.topic(plain)
+    assert teacher.topic(Happening("enter", "world", "the red circle", "")) == teacher.topic(plain)
+
+
+def test_chinese_has_words_for_what_is_drawn_here():
+    enter = Happening("enter", "world", "the red circle", "The red circle enters from the left.")
+    pair = Happening("collide", "world", "red circle and blue star", "The red circle and the blue star collide.")
+    turn = Happening("change_colour", "lesson", "pink cross", "The pink cross turns white.")
+    place = Happening("place", "", "red circle", "The red circle is at the top left.")
+    assert "红色圆形进入画面时，请告诉我。" in in_chinese("ask_tell", enter)
+    assert "对，红色圆形和蓝色五角星已经相撞了。" in in_chinese("say_yes", pair)
+    assert "红色圆形在画面左上方。" in in_chinese("say_where", told=(place,))
+    assert "它的颜色是红色。" in in_chinese("say_colour", enter)
+    assert "它的形状是圆形。" in in_chinese("say_shape", enter)
+    told = "红色圆形从左侧进入画面。红色圆形和蓝色五角星相撞。粉色十字形变成白色。"
+    assert told in in_chinese("say_order", told=(enter, pair, turn))
+    # Another caption of such a subject, and the same of another set, are a corpus's own.
+    for label_set, caption in (("world", "The red circle sings."), ("corpus", "The red circle stops.")):
+        other = Happening("move", label_set, "red circle", caption)
+        assert f"“{caption}”" in in_chinese("say_last", told=(other,))
+
+
+def test_nobody_is_named_in_natural_chinese():
+    assert "有东西进入画面时，告诉我。" in in_chinese("ask_tell", Happening("enter", "", SOMETHING, ""))
+    stop = Happening("stop", "", SOMETHING, "")
+    assert "最近三次有东西停下，依次各是什么情况？" in in_chinese("ask_order_of", stop)
+    assert "到目前为止有东西一共停下了几次？" in in_chinese("ask_count", stop)
+
+
+def test_every_word_of_the_drawn_worlds_has_one_of_its_own_in_chinese():
+    drawn = CONTENT["zh"]["drawn"]
+    assert drawn["colours"].keys() == COLOURS.keys()
+    assert drawn["shapes"].keys() == OUTLINES.keys()
+    for words in drawn.values():
+        assert len(set(words.values())) == len(words)
+    names = {TEMPLATES["zh"].topic(Happening("move", "", f"{c} {s}", "")).key for c in COLOURS for s in OUTLINES}
+    assert len(names) == len(COLOURS) * len(OUTLINES)
+    assert not [name for name in names if re.search("“|[a-z]+$", name)]
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_all_that_happens_in_a_drawn_world_is_told_in_chinese(number):
+    drawn = plan(WorldConfig(seed=5), number)
+    events = facts(drawn.script, drawn.clock)
+    assert {row.label for row in events} >= {"enter", "move", "stop"}
+    for row in events:
+        told = min(in_chinese("say_last", told=(Happening(row.label, "world", row.subject, row.text),)), key=len)
+        assert re.fullmatch(r"[\u4e00-\u9fff]+。", told), told
 
 
 def test_a_sentence_of_a_corpus_in_chinese_gets_no_second_stop():
