@@ -287,16 +287,20 @@ def test_licences_of_annotations_stand_beside_those_of_videos(tmp_path):
     assert licence_with("CC0", "b.mp4", [one, silent]) == "CC0"
 
 
+def replaced(uri: str):
+    return video().model_copy(update={"id": uri, "video_id": uri, "uri": uri})
+
+
 @pytest.mark.parametrize(
     ("names", "said"),
     [(("v_a", "a"), 1), (("a", "a.mp4"), 1), (("v_a", "b"), 2)],
 )
 def test_what_is_said_of_one_video_by_two_names_stands_once(tmp_path, names, said):
     match = matched(net(tmp_path, captions(*names, times=((1, 2),))), ("a.mp4", "b.mp4"))
-    placed = [placed_of(match, video(uri=uri)) for uri in ("a.mp4", "b.mp4")]
+    placed = [placed_of(match, replaced(uri)) for uri in ("a.mp4", "b.mp4")]
     assert sum(len(each.annotations) for each in placed) == said
     rejects = [each for one in placed for each in one.rejects]
-    assert [each.reason_code for each in rejects] == ["duplicate"] * (2 - said)
+    assert [each.code for each in rejects] == ["duplicate"] * (2 - said)
     ids = [each.id for one in placed for each in one.annotations]
     assert len(set(ids)) == len(ids)
     assert account(match, said)["rejected"] == len(rejects)
@@ -308,11 +312,11 @@ def test_rows_that_stand_twice_in_files_of_whole_clips_stand_once(tmp_path):
     table = "label,youtube_id,time_start,time_end\n" + "surfing,a,1,3\n" * 2 + "surfing,a,4,6\n"
     kinetics = KineticsConfig(file=file(tmp_path, "k.csv", table), clips="untrimmed")
     for match, kept in ((twice, 1), (matched(kinetics, ("a.mp4",)), 2)):
-        placed = placed_of(match, video(uri="a.mp4"))
-        assert (len(placed.annotations), [each.reason_code for each in placed.rejects]) == (kept, ["duplicate"])
+        placed = placed_of(match, replaced("a.mp4"))
+        assert (len(placed.annotations), [each.code for each in placed.rejects]) == (kept, ["duplicate"])
 
 
 @pytest.mark.parametrize("text", ["{}", '{"database": {}}', '{"database": {"a": {"subset": "testing"}}}'])
 def test_a_file_without_a_row_is_told(tmp_path, text):
     (told,) = rejects_of_corpus(matched(net(tmp_path, text), ("a.mp4",)))
-    assert (told.reason_code, "val_1.json: found no row" in told.reason) == ("no_rows", True)
+    assert (told.code, "val_1.json: found no row" in told.reason) == ("no_rows", True)
