@@ -26,6 +26,7 @@ def parse_charades(text: str, config: CharadesConfig) -> Reading:
     Raises:
         DataError: the file is in neither form.
     """
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
     first = next((line for line in text.split("\n") if line.strip()), "")
     if first.lstrip().startswith("{"):
         return parse_moments(text)

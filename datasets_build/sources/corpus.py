@@ -24,6 +24,7 @@ from datasets_build.sources.coin import CoinConfig, read_coin
 from datasets_build.sources.ego4d import Ego4DConfig, read_ego4d
 from datasets_build.sources.entries import Entry, Reading
 from datasets_build.sources.epic_kitchens import EpicKitchensConfig, read_epic_kitchens
+from datasets_build.sources.exact import show
 from datasets_build.sources.kinetics import KineticsConfig, read_kinetics
 from datasets_build.sources.pe_video import PEVideoConfig, read_pe_video
 from datasets_build.sources.qvhighlights import QVHighlightsConfig, read_qvhighlights
@@ -210,6 +211,7 @@ def _meant(entry: Entry, videos: Mapping[str, list[tuple[Parts, str]]], suffixes
 def placed_of(match: Match, video: Video) -> Placed:
     """What a corpus says of a video, on the video's clock, and what of it cannot be."""
     annotations, rejects = list[Annotation](), list[Reject]()
+    said: set[tuple[int, int, str, str, str | None]] = set()
     for entry in match.entries(video.uri):
         fault = entry.misfit and entry.misfit(video.duration_ns)
         if fault:
@@ -217,7 +219,14 @@ def placed_of(match: Match, video: Video) -> Placed:
             rejects += [reject(match.corpus, found) for _ in entry.sheet.rows]
             continue
         placed = place(entry.sheet, match.corpus, video)
-        annotations += placed.annotations
+        for each in placed.annotations:
+            # One video may stand in a file by two names, or twice.
+            if (each.start_ns, each.end_ns, each.kind, each.text, each.label) in said:
+                again = f"{entry.names[0]}: found the words and times of another row again: {show(each.text)}"
+                rejects.append(reject(match.corpus, Fault("duplicate", again)))
+            else:
+                annotations.append(each)
+        said |= {(each.start_ns, each.end_ns, each.kind, each.text, each.label) for each in placed.annotations}
         rejects += placed.rejects
     return Placed(tuple(annotations), tuple(rejects))
 
@@ -226,6 +235,8 @@ def rejects_of_corpus(match: Match) -> Iterator[Reject]:
     """What of a corpus no video's clock decides: unusable rows, absent videos, and notes about the whole file."""
     corpus, entries = match.corpus, match.reading.entries
     yield from (reject(corpus, fault) for fault in (*match.reading.notes, *match.reading.faults))
+    if not match.reading.n_rows:
+        yield reject(corpus, Fault("no_rows", f"{corpus.settings.file.name}: found no row, expected some"))
     for number in sorted({number for numbers in match.of_video.values() for number in numbers}):
         yield from rejects_of(entries[number].sheet, corpus)
     for number, uri in match.left_out.items():

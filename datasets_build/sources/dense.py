@@ -8,6 +8,7 @@ All times are seconds from the start of the video, which both forms' corpora doc
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from pathlib import Path
 from datasets_build.core.files import DataError
 from datasets_build.sources.entries import Collector, Entry, Reading, duration_of, json_object, refused, split_named
 from datasets_build.sources.exact import CaptionError, Value, object_of, show, span_of, string_of
-from datasets_build.sources.said import Kind, Said, Sheet
+from datasets_build.sources.said import Fault, Kind, Said, Sheet
 
 _EXPECTED = "an object of videos, or one under `database`"
 _PREFIX = "v_"
@@ -51,8 +52,20 @@ def parse_dense(text: str, path: Path, form: DatabaseForm) -> Reading:
         database = top["database"]
         if not isinstance(database, dict):
             raise DataError(f"{path}: database: found {show(database)}, expected an object of videos")
-        return Reading(tuple(_database_entry(name, value, form) for name, value in database.items()))
-    return Reading(tuple(_captions_entry(name, value) for name, value in top.items()))
+        entries = tuple(_database_entry(name, value, form) for name, value in database.items())
+        return Reading(entries, notes=_unread(database, path, (form.rows,)))
+    notes = _unread(top, path, ("timestamps", "sentences"))
+    return Reading(tuple(_captions_entry(name, value) for name, value in top.items()), notes=notes)
+
+
+def _unread(videos: Mapping[str, Value], path: Path, known: Collection[str]) -> tuple[Fault, ...]:
+    """One note about the lists that stand beside those that are read: a misspelt key would vanish."""
+    objects = (value for value in videos.values() if isinstance(value, dict))
+    found = Counter(
+        key for value in objects for key, each in value.items() if isinstance(each, list) and key not in known
+    )
+    lists = ", ".join(f"{show(key)} of {count} videos" for key, count in sorted(found.items()))
+    return (Fault("not_kept", f"{path.name} holds lists that are not read: {lists}"),) if found else ()
 
 
 def names_of(name: str) -> tuple[str, ...]:
@@ -62,11 +75,12 @@ def names_of(name: str) -> tuple[str, ...]:
 
 
 def _captions_entry(name: str, value: Value) -> Entry:
-    times = value.get("timestamps") if isinstance(value, dict) else None
+    lists = [value.get(key) for key in ("timestamps", "sentences")] if isinstance(value, dict) else []
     try:
         return Entry(names=names_of(name), sheet=_captions_sheet(name, object_of(value, "timestamps and sentences")))
     except CaptionError as error:
-        return Entry(names=names_of(name), sheet=refused(name, error, len(times) if isinstance(times, list) else 1))
+        count = max((len(each) for each in lists if isinstance(each, list)), default=1)
+        return Entry(names=names_of(name), sheet=refused(name, error, count))
 
 
 def _captions_sheet(name: str, value: Mapping[str, Value]) -> Sheet:
@@ -87,8 +101,8 @@ def _captions_sheet(name: str, value: Mapping[str, Value]) -> Sheet:
 
 
 def _database_entry(name: str, value: Value, form: DatabaseForm) -> Entry:
-    rows = value.get(form.rows) if isinstance(value, dict) else None
-    count = len(rows) if isinstance(rows, list) else 1
+    lists = value.values() if isinstance(value, dict) else ()
+    count = max((len(each) for each in lists if isinstance(each, list)), default=1)
     try:
         content = object_of(value, f"an object with {form.rows}")
         sheet = _database_sheet(name, content, form)
@@ -100,6 +114,8 @@ def _database_entry(name: str, value: Value, form: DatabaseForm) -> Entry:
 def _database_sheet(name: str, value: Mapping[str, Value], form: DatabaseForm) -> Sheet:
     rows, duration_ns, collected = value.get(form.rows), duration_of(value.get("duration")), Collector()
     if rows is None:
+        if other := next((key for key, each in value.items() if isinstance(each, list)), None):
+            raise CaptionError("unknown_key", f"found a list {show(other)}, expected {form.rows}")
         # The test part of a database names its videos and says nothing of them.
         return collected.sheet(duration_ns)
     if not isinstance(rows, list):

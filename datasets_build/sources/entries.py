@@ -185,9 +185,11 @@ def csv_rows(text: str, path: Path, needed: Sequence[str]) -> Iterator[tuple[str
 def decimal_of(text: str, name: str) -> Decimal:
     """A number in a cell of a table. Raises CaptionError."""
     try:
-        return Decimal(text.strip())
+        if "_" not in text:
+            return Decimal(text.strip())
     except InvalidOperation:
-        raise CaptionError("bad_type", f"{name}: found {show(text)}, expected a number") from None
+        pass
+    raise CaptionError("bad_type", f"{name}: found {show(text)}, expected a number")
 
 
 def seconds_of(text: str, name: str) -> int:

@@ -23,6 +23,7 @@ _COLUMNS = ("narration_id", "video_id", "start_timestamp", "stop_timestamp", "st
             "verb", "verb_class", "noun", "noun_class")  # fmt: skip
 _STAMP = re.compile(r"(\d{1,3}):([0-5]\d):([0-5]\d)(\.\d{1,9})?")
 _RATES = (60, 50)
+_MOST_DIGITS = 12
 Classes = Mapping[str, str]
 
 
@@ -88,7 +89,7 @@ def _span(row: Mapping[str, str]) -> tuple[int, int]:
         found = f"{row['start_timestamp']} to {row['stop_timestamp']}"
         raise CaptionError("bad_span", f"found {found}, expected an end after the start")
     frames = row["start_frame"].strip(), row["stop_frame"].strip()
-    if not all(frame.isdecimal() for frame in frames):
+    if not all(frame.isdecimal() and len(frame) <= _MOST_DIGITS for frame in frames):
         raise CaptionError("bad_type", f"frames: found {show(frames)}, expected two whole numbers")
     if not any(all(map(_agrees, map(int, frames), (start_ns, end_ns), (rate, rate))) for rate in _RATES):
         found = f"frames {frames[0]} to {frames[1]} for {row['start_timestamp']} to {row['stop_timestamp']}"
@@ -112,18 +113,26 @@ def _stamp(row: Mapping[str, str], name: str) -> int:
 
 def parse_durations(text: str, path: Path) -> dict[str, int]:
     """Lengths in ns by video, of `EPIC_100_video_info.csv`. Raises DataError for a row without one."""
-    durations = {}
+    durations: dict[str, int] = {}
     for where, row in csv_rows(text, path, ("video_id", "duration")):
         try:
-            durations[row["video_id"]] = seconds_of(row["duration"], "duration")
+            duration_ns = seconds_of(row["duration"], "duration")
         except CaptionError as error:
             raise DataError(f"{path}: {where}: {error}") from error
+        if durations.setdefault(row["video_id"], duration_ns) != duration_ns:
+            found = f"found {duration_ns} ns, expected the {durations[row['video_id']]} ns of an earlier row"
+            raise DataError(f"{path}: {where}: duration of {row['video_id']}: {found}")
     return durations
 
 
 def parse_classes(text: str, path: Path) -> dict[str, str]:
     """Names of classes by their number, of `EPIC_100_verb_classes.csv` or the nouns'. Raises DataError."""
-    return {row["id"]: row["key"] for _, row in csv_rows(text, path, ("id", "key"))}
+    classes: dict[str, str] = {}
+    for where, row in csv_rows(text, path, ("id", "key")):
+        if classes.setdefault(row["id"], row["key"]) != row["key"]:
+            found = f"found {show(row['key'])}, expected {show(classes[row['id']])} of an earlier row"
+            raise DataError(f"{path}: {where}: key of class {row['id']}: {found}")
+    return classes
 
 
 def _classes(path: Path | None) -> Classes | None:

@@ -29,6 +29,7 @@ from datasets_build.sources.exact import CaptionError, ordered, show, string_of
 from datasets_build.sources.said import Fault, Said
 
 _COLUMNS = ("youtube_id", "time_start", "time_end")
+_MOST_DIGITS = 9
 
 
 class KineticsConfig(CorpusConfig):
@@ -108,9 +109,13 @@ def _named(label: str, labels: Sequence[str] | None) -> str:
     if not label.isdecimal():
         return known_label(label, labels)
     if labels is None:
-        raise CaptionError("unknown_label", f"found {label}, expected a name, or a list of classes (setting labels)")
-    if int(label) >= len(labels):
-        raise CaptionError("unknown_label", f"found {label}, expected a number below {len(labels)}")
+        raise CaptionError(
+            "unknown_label", f"found {show(label)}, expected a name, or a list of classes (setting labels)"
+        )
+    if len(label) > _MOST_DIGITS or int(label) >= len(labels):
+        raise CaptionError("unknown_label", f"found {show(label)}, expected a number below {len(labels)}")
+    if not labels[int(label)]:
+        raise CaptionError("unknown_label", f"found {label}, whose line of the list is empty, expected a class")
     return labels[int(label)]
 
 

@@ -7,8 +7,10 @@ unpacked into a folder, or a table of rows (`.parquet`, `.jsonl`, `.json`) with 
 
 from __future__ import annotations
 
+import lzma
 import re
 import tarfile
+import zlib
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from functools import partial
@@ -130,12 +132,24 @@ def _tar_rows(path: Path) -> Iterator[Row]:
     try:
         with tarfile.open(path) as shard:
             for member in shard:
-                content = shard.extractfile(member) if member.name.endswith(".json") else None
-                if content is not None:
-                    key = member.name.removesuffix(".json")
-                    yield f"{path.name}: {member.name}", _keyed(content.read(), key)
-    except (tarfile.TarError, OSError) as error:
-        raise DataError(f"{path}: cannot be read as a tar file ({error})") from error
+                if member.name.endswith(".json") and not member.isdir():
+                    yield f"{path.name}: {member.name}", _member(shard, member)
+    except (tarfile.TarError, OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+        raise DataError(f"{path}: cannot be read as a tar file ({_on_one_line(error)})") from error
+
+
+def _on_one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__
+
+
+def _member(shard: tarfile.TarFile, member: tarfile.TarInfo) -> Value | CaptionError:
+    try:
+        content = shard.extractfile(member)
+    except KeyError:
+        content = None
+    if content is None:
+        return CaptionError("no_content", "found a link to nothing or no plain file, expected a JSON file")
+    return _keyed(content.read(), member.name.removesuffix(".json"))
 
 
 def _keyed(content: bytes, key: str) -> Value | CaptionError:
@@ -157,8 +171,8 @@ def _parquet_rows(path: Path) -> Iterator[Row]:
             (row for batch in table.iter_batches(columns=columns) for row in batch.to_pylist()), 1
         ):
             yield f"{path.name}: row {number}", row
-    except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(f"{path}: cannot be read as Parquet ({error})") from error
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{path}: cannot be read as Parquet ({_on_one_line(error)})") from error
 
 
 def _text_rows(path: Path) -> Iterator[Row]:

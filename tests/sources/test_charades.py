@@ -38,3 +38,13 @@ def test_wrong_lines_cost_themselves():
 def test_another_file_is_an_error():
     with pytest.raises(DataError, match="expected JSON lines or VIDEO start end##sentence"):
         parse_charades("a,b,c\n", CONFIG)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_lines_end_as_any_system_ends_them(end):
+    reading = parse_charades(end.join(["a 1 2##x", "", "b 3 4##y", ""]), CONFIG)
+    assert [(row.text, row.where) for row in rows(reading)] == [("x", "line 1"), ("y", "line 3")]
+
+
+def test_no_number_is_written_with_an_underscore():
+    assert codes(parse_charades("a 1_0 12##x\n", CONFIG)) == {"bad_type": 1}

@@ -25,6 +25,7 @@ from datasets_build.sources.corpus import (
 )
 from datasets_build.sources.epic_kitchens import EpicKitchensConfig
 from datasets_build.sources.index import IndexConfig
+from datasets_build.sources.kinetics import KineticsConfig
 from datasets_build.sources.pe_video import PEVideoConfig
 from datasets_build.sources.video_json import VideoJsonConfig
 from tests.sources.corpora import S, file
@@ -284,3 +285,38 @@ def test_licences_of_annotations_stand_beside_those_of_videos(tmp_path):
     told = "CC0; annotations activitynet:val_1.json: CC BY 4.0"
     assert licence_with("CC0", "a.mp4", [one, silent]) == told
     assert licence_with("CC0", "b.mp4", [one, silent]) == "CC0"
+
+
+def replaced(uri: str):
+    return video().model_copy(update={"id": uri, "video_id": uri, "uri": uri})
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [(("v_a", "a"), 1), (("a", "a.mp4"), 1), (("v_a", "b"), 2)],
+)
+def test_what_is_said_of_one_video_by_two_names_stands_once(tmp_path, names, said):
+    match = matched(net(tmp_path, captions(*names, times=((1, 2),))), ("a.mp4", "b.mp4"))
+    placed = [placed_of(match, replaced(uri)) for uri in ("a.mp4", "b.mp4")]
+    assert sum(len(each.annotations) for each in placed) == said
+    rejects = [each for one in placed for each in one.rejects]
+    assert [each.code for each in rejects] == ["duplicate"] * (2 - said)
+    ids = [each.id for one in placed for each in one.annotations]
+    assert len(set(ids)) == len(ids)
+    assert account(match, said)["rejected"] == len(rejects)
+
+
+def test_rows_that_stand_twice_in_files_of_whole_clips_stand_once(tmp_path):
+    row = json.dumps({"video_id": "a", "human_caption": "A man walks a big dog, and it barks. " * 4})
+    twice = matched(PEVideoConfig(file=file(tmp_path, "a.jsonl", f"{row}\n{row}\n")), ("a.mp4",))
+    table = "label,youtube_id,time_start,time_end\n" + "surfing,a,1,3\n" * 2 + "surfing,a,4,6\n"
+    kinetics = KineticsConfig(file=file(tmp_path, "k.csv", table), clips="untrimmed")
+    for match, kept in ((twice, 1), (matched(kinetics, ("a.mp4",)), 2)):
+        placed = placed_of(match, replaced("a.mp4"))
+        assert (len(placed.annotations), [each.code for each in placed.rejects]) == (kept, ["duplicate"])
+
+
+@pytest.mark.parametrize("text", ["{}", '{"database": {}}', '{"database": {"a": {"subset": "testing"}}}'])
+def test_a_file_without_a_row_is_told(tmp_path, text):
+    (told,) = rejects_of_corpus(matched(net(tmp_path, text), ("a.mp4",)))
+    assert (told.code, "val_1.json: found no row" in told.reason) == ("no_rows", True)

@@ -115,3 +115,24 @@ def test_names_with_and_without_their_prefix():
 
 def test_a_label_list_is_numbered_by_its_lines():
     assert list(label_lines("a b\n c\n\n")) == ["a b", "c"]
+
+
+@pytest.mark.parametrize(("times", "sentences"), [(1, 3), (3, 1)])
+def test_every_row_of_a_video_that_does_not_add_up_is_told(times, sentences):
+    wrong = {**GOOD, "timestamps": [[1, 2]] * times, "sentences": ["x"] * sentences}
+    assert codes(read({"v_a": wrong})) == {"not_captions": 3}
+
+
+def test_a_list_under_another_key_does_not_vanish():
+    reading = read({"v_a": {**GOOD, "timestamps2": [[0, 1]]}, "v_b": GOOD})
+    assert len(rows(reading)) == 4
+    (note,) = reading.notes
+    assert (note.code, 'val.json holds lists that are not read: "timestamps2" of 1 videos' in note.reason) == (
+        "not_kept",
+        True,
+    )
+    assert read({"v_b": GOOD}).notes == ()
+    listed = [{"segment": [1, 2], "label": "Surfing"}] * 2
+    reading = read({"database": {"a": {"annotation_": listed}, "b": {"annotations": listed[:1], "more": []}}})
+    assert codes(reading) == {"unknown_key": 2}
+    assert '"annotation_" of 1 videos, "more" of 1 videos' in reading.notes[0].reason

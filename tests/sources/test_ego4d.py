@@ -10,7 +10,7 @@ from tests.sources.corpora import S, codes, file, reasons, rows
 CONFIG = Ego4DConfig(file=Path("narration.json"))
 
 
-def told(text: str = "#C C picks a cup", t: float = 1.5, frame: int | None = 45) -> dict[str, object]:
+def told(text: str = "#C C picks a cup", t: object = 1.5, frame: object = 45) -> dict[str, object]:
     return {"timestamp_sec": t, "timestamp_frame": frame, "narration_text": text, "annotation_uid": "u"}
 
 
@@ -54,7 +54,12 @@ def test_both_forms_and_both_passes():
         (told(t=-1, frame=-30), "bad_time"),
         (told(t="1.5"), "bad_type"),
         (told(" "), "no_text"),
-        (told("#C  "), None),
+        (told("#C  "), "no_text"),
+        (told("#C"), "no_text"),
+        (told("#Cut the bread"), None),
+        (told(frame=100.0), "frames_disagree"),
+        (told(frame=45.0), None),
+        (told(frame="45"), "bad_type"),
         (7, "bad_type"),
     ],
 )
@@ -79,3 +84,27 @@ def test_another_file_is_an_error():
     for text in ("[]", '{"videos": []}'):
         with pytest.raises(DataError, match=r"narration\.json"):
             parse_ego4d(text, CONFIG)
+
+
+@pytest.mark.parametrize(
+    ("content", "wanted"),
+    [
+        ({"narration_pass_1": [told(), told("#C C sits")]}, {"bad_type": 2}),
+        ({"narration_pass_1": []}, {"bad_type": 1}),
+        ({"narration_pass_1": "text"}, {"bad_type": 1}),
+        ({"narration_pass1": {"narrations": [told()]}}, {"unknown_key": 1}),
+        ({"narration_pass_3": {"narrations": [told()]}}, {"unknown_key": 1}),
+        ({"narrations": [told()]}, {"unknown_key": 1}),
+        ({"narration_pass_1": {"narration": [told()]}}, {"unknown_key": 1}),
+        ({"narration_pass_1": {"narrations": [], "summarys": {"a": 1}}}, {"unknown_key": 1}),
+    ],
+)
+def test_what_lies_under_another_key_or_in_another_form_does_not_vanish(content, wanted):
+    reading = read({"a": content, "b": video(told())})
+    assert (codes(reading), len(rows(reading))) == (wanted, 1)
+    assert all(reason.startswith("a") for reason in reasons(reading))
+
+
+def test_a_pass_that_the_settings_leave_out_is_no_strange_key():
+    config = Ego4DConfig(file=Path("x"), passes=("narration_pass_2",))
+    assert codes(read({"a": {**video(told()), "narration_pass_2": None}}, config)) == {}

@@ -104,3 +104,23 @@ def test_tables_without_their_columns_are_errors():
         parse_durations("video_id,duration\nP01_01,long\n", PATH)
     assert parse_durations("video_id,duration\nP01_01,1652.152817\n", PATH) == {"P01_01": 1_652_152_817_000}
     assert parse_classes("id,key\n0,take\n", PATH) == {"0": "take"}
+
+
+def test_a_frame_of_thousands_of_digits_costs_its_row():
+    assert codes(read(line(), line(1, frames=f"{'9' * 5000},147"))) == {"bad_type": 1}
+
+
+def test_tables_that_say_two_things_of_one_are_errors():
+    head = "video_id,duration\nP01_01,9\n"
+    assert parse_durations(head + "P01_01,9.0\n", PATH) == {"P01_01": 9 * S}
+    with pytest.raises(DataError, match="line 3: duration of P01_01: found 8000000000 ns"):
+        parse_durations(head + "P01_01,8\n", PATH)
+    assert parse_classes("id,key\n0,take\n0,take\n", PATH) == {"0": "take"}
+    with pytest.raises(DataError, match='line 3: key of class 0: found "put"'):
+        parse_classes("id,key\n0,take\n0,put\n", PATH)
+
+
+@pytest.mark.parametrize("value", ["1_0", "\0", "1\x002"])
+def test_what_no_table_writes_is_no_number(value):
+    with pytest.raises(DataError, match="line 2: duration"):
+        parse_durations(f"video_id,duration\nP01_01,{value}\n", PATH)

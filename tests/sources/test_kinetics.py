@@ -67,3 +67,13 @@ def test_numbers_need_the_list_and_another_file_is_an_error(tmp_path):
     config = KineticsConfig(file=file(tmp_path, "list.txt", "a.mp4 1\n"), labels=labels)
     assert [row.label for row in rows(read_kinetics(config))] == ["one"]
     assert set(config.paths()) == {config.file, labels}
+
+
+def test_a_number_of_thousands_of_digits_and_an_empty_line_of_the_list_are_no_class():
+    reading = parse_kinetics(f"a.mp4 {'7' * 5000}\nb.mp4 1\nc.mp4 2\n", CONFIG, list(label_lines("zero\n\ntwo\n")))
+    assert (codes(reading), [row.label for row in rows(reading)]) == ({"unknown_label": 2}, ["two"])
+    assert codes(parse_kinetics(f"a.mp4 {'7' * 5000}\n", CONFIG, None)) == {"unknown_label": 1}
+
+
+def test_a_label_with_a_nul_character_is_refused():
+    assert codes(parse_kinetics("a.mp4,air\0drumming\n", CONFIG, None)) == {"bad_text": 1}

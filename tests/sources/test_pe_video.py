@@ -1,5 +1,8 @@
+import bz2
+import gzip
 import io
 import json
+import lzma
 import tarfile
 from pathlib import Path
 
@@ -121,3 +124,29 @@ def test_copies_that_are_none_are_errors(tmp_path):
         shards(tmp_path / "empty")
     with pytest.raises(ValidationError):
         PEVideoConfig(file=Path("x"), max_s=0)
+
+
+def test_a_shard_that_was_cut_short_is_an_error_on_one_line(tmp_path):
+    whole = shard(tmp_path / "0.tar", {"a": SAID}, video=bytes(range(256)) * 400).read_bytes()
+    packed = tmp_path / "1.tar"
+    for content in (gzip.compress(whole)[:-40], bz2.compress(whole)[:-40], lzma.compress(whole)[:-40], b"x" * 99):
+        packed.write_bytes(content)
+        with pytest.raises(DataError, match=r"1\.tar: cannot be read as a tar file") as caught:
+            read_pe_video(PEVideoConfig(file=packed))
+        assert "\n" not in str(caught.value)
+    table = tmp_path / "a.parquet"
+    table.write_bytes(b"PAR1 no table\nat all PAR1")
+    with pytest.raises(DataError, match=r"a\.parquet: cannot be read as Parquet") as caught:
+        read_pe_video(PEVideoConfig(file=table))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_link_to_nothing_in_a_shard_costs_itself(tmp_path):
+    path = shard(tmp_path / "0.tar", {"a": SAID})
+    with tarfile.open(path, "a") as archive:
+        for name, kind in (("b.json", tarfile.SYMTYPE), ("c.json", tarfile.LNKTYPE), ("d.json", tarfile.FIFOTYPE)):
+            member = tarfile.TarInfo(name)
+            member.type, member.linkname = kind, "nowhere.json"
+            archive.addfile(member)
+    reading = read_pe_video(PEVideoConfig(file=path))
+    assert (codes(reading), len(rows(reading))) == ({"no_content": 3}, 1)

@@ -1,4 +1,5 @@
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -57,3 +58,24 @@ def test_a_query_whose_clips_are_those_of_its_windows_is_kept():
 def test_a_query_whose_saliency_is_of_other_clips_is_refused_whole(change):
     assert codes(read(**change)) == {"bad_saliency": 2}
     assert rows(read(**change)) == []
+
+
+def test_a_window_as_long_as_the_age_of_the_world_costs_itself():
+    start = time.monotonic()
+    change = {"relevant_windows": [[2, 1e9], [0, 4e17]], "relevant_clip_ids": [1], "saliency_scores": [[1, 2, 3]]}
+    assert codes(read(**change)) == {"bad_saliency": 2}
+    assert time.monotonic() - start < 5
+
+
+def test_windows_that_share_a_clip_name_it_once():
+    change = {"relevant_windows": [[2, 5], [4, 8], [8, 10]], "saliency_scores": [[1, 2, 3]] * 4}
+    assert codes(read(**change, relevant_clip_ids=[1, 2, 3, 4])) == {}
+    assert codes(read(**change, relevant_clip_ids=[1, 2, 3, 3])) == {"bad_saliency": 3}
+    assert codes(read(**change, relevant_clip_ids=[True, 2, 3, 4])) == {"bad_saliency": 3}
+
+
+def test_only_queries_that_are_rated_are_counted():
+    bare = {**GOOD, "saliency_scores": None, "relevant_clip_ids": None}
+    assert parse_qvhighlights(json.dumps(bare), CONFIG).notes == ()
+    (note,) = parse_qvhighlights("\n".join(map(json.dumps, (bare, GOOD, bare))), CONFIG).notes
+    assert "clips of 1 queries" in note.reason
