@@ -20,6 +20,8 @@ _FUTURE = re.compile(
     # William's short name begins with a capital, and who is going to the door is under way.
     r"\b(?-i:will|shall|WILL|SHALL)\b|\bwon['’]t\b|\b(?:I|you|he|she|it|we|they)['’]ll\b|\bin\s+the\s+future\b|"
     rf"\b(?:is|are|am|be|['’]s|['’]re|['’]m)\s+(?:about\s+to\b|going\s+to\b{_PLACE})|"
+    r"\bgonna\b|\bbound\s+to\b|\bin\s+the\s+next\s+(?:shot|scene|frame|moment)s?\b|"
+    r"(?:^|[.!?:]\s+)(?:very\s+)?soon\b(?!\s+after)|(?<!\btoo )(?<!\bso )(?<!\bas )\bsoon[.!]?\s*$|"
     r"将会|将要|即将|快要|马上就|待会|稍后|过一会|不久后|接下来会|之后会|最终会",
     re.IGNORECASE,
 )

@@ -74,6 +74,12 @@ def test_yes_and_no(text, verdict):
         "He'll leave",
         "IT WILL FALL",
         "红球即将离开",
+        "It's gonna leave in the next shot.",
+        "In the next scene it leaves.",
+        "Soon it leaves.",
+        "It stands. Very soon it leaves.",
+        "It leaves soon.",
+        "It is bound to fall",
     ],
 )
 def test_words_of_the_future(text):
@@ -92,6 +98,11 @@ def test_words_of_the_future(text):
         "goodwill",
         "红球离开了",
         "still",
+        "As soon as it fell, it stopped.",
+        "Soon after that it fell.",
+        "It ended too soon.",
+        "She soon applied the wallpaper",
+        "The book was bound.",
     ],
 )
 def test_words_that_only_look_so(text):
