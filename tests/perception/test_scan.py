@@ -6,12 +6,12 @@ import pytest
 
 from datasets_build.core.records import Keyframe, Shot, Signals
 from datasets_build.core.table import read_table
+from datasets_build.engines.outcome import ENVIRONMENT
 from datasets_build.perception.clip import SignatureEncoder
 from datasets_build.perception.keyframes import KeyframesConfig
 from datasets_build.perception.scan import SAMPLES_PER_STRETCH, ScanPlan, scan_video
 from datasets_build.perception.shots import ShotsConfig
 from datasets_build.perception.signals import SignalsConfig
-from datasets_build.run import ENVIRONMENT
 from datasets_build.sources.world import WorldConfig, draw_world, read_truth, sidecar
 from datasets_build.video import VideoError, probe
 from tests.core.test_layout import video
