@@ -9,7 +9,7 @@ from pathlib import Path
 import jinja2
 
 from datasets_build.core.config import flatten
-from datasets_build.core.dataset import SPLITS
+from datasets_build.core.dataset import SPLITS, content_digest
 from datasets_build.core.progress import tool_versions
 from datasets_build.core.stage import Fingerprint, Stage, code_digest, output_folder, stage_digest
 from datasets_build.formats import hf, llamafactory, ms_swift, qwen_finetune, stamped, trl, webdataset
@@ -89,6 +89,7 @@ def _write_card(job: Job, form: Format, kind: Dataset, licences: Mapping[str, in
     splits = [split for split in SPLITS if list((job.folder / DATA).glob(f"{split}-*.parquet"))] if has_data else []
     text = template.render(
         configs=[(split, f"{DATA}/{split}-*.parquet") for split in splits],
+        content=content_digest(job.folder),
         dataset=kind,
         name=form.NAME,
         counts=", ".join(f"{number} {what}" for what, number in job.counts.items()) + ".",

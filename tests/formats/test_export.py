@@ -1,6 +1,7 @@
 import json
 import shutil
 
+import pyarrow.parquet as pq
 import pytest
 from datasets import load_dataset
 from PIL import Image
@@ -188,6 +189,18 @@ def test_large_splits_go_into_several_files(exported, out):
     assert len(list(folder.glob("data/train-*.parquet"))) > 2
     assert check_export(folder, out) == []
     assert load_dataset(str(folder), split="train").num_rows == read_json(folder / "manifest.json")["counts"]["train"]
+
+
+def test_exports_of_one_name_and_one_size_do_not_share_a_cache(exported, tmp_path):
+    cards = []
+    for fps in ("1", "2"):
+        folder = tmp_path / fps / "same"
+        shutil.copytree(exported("trl", "streaming_qa", fps=fps), folder)
+        cards.append((folder / "README.md").read_text().split("---")[1])
+        loaded = load_dataset(str(folder), split="train", cache_dir=str(tmp_path / "cache"))
+        rows = [row for path in sorted(folder.glob("data/train-*")) for row in pq.read_table(path).to_pylist()]
+        assert [len(row["images"]) for row in loaded] == [len(row["images"]) for row in rows]
+    assert cards[0] != cards[1]
 
 
 def test_a_push_sends_the_whole_folder(exported, tmp_path):
