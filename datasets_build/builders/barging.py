@@ -47,7 +47,7 @@ def _interrupt(talk: Talk, position: int, reach_ns: int, *, amid_word: bool) -> 
         return "no room"
     user = user_turn(talk, draft).model_copy(update={"interrupts": answer.id})
     reply = assistant_turn(talk, draft.replies[0], said, trigger="interruption", ref=user.id)
-    events = tuple(dict.fromkeys((*victim.events, *events_in(draft.replies[:1]))))
+    events = tuple(dict.fromkeys((*victim.events, *events_in(draft.replies[:1]), *draft.inputs)))
     whole = (victim.held[0][0], said.end_ns)
     return (
         "done" if talk.put(position, Exchange((heard, cut, user, reply), (whole,), events, victim.asks)) else "no room"

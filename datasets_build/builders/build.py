@@ -252,7 +252,7 @@ def _write_questions(stage: Stage, config: StreamingQAConfig, teacher: Teacher, 
         config,
         title="Streaming questions and answers",
         summary="Questions that arrive while a video runs, with what proves each answer and from when it is known.",
-        notes=[_CAUSALITY, _TOPIC, twins, *_not_covered(coverage), *([left_out] if left_out else []), *asked.notes],
+        notes=[_CAUSALITY, _TOPIC, twins, coverage.told(), *([left_out] if left_out else []), *asked.notes],
     )
     reached = {"ovo_bench": coverage.as_json(SPLITS), "mix": shares.mix.as_json(SPLITS)}
     stage.commit(rejects=rejects, counts=counts, tools=tool_versions(*_TOOLS), reached=reached)
@@ -296,14 +296,6 @@ class _Shares:
     def draws(self, split: Split, row: StreamingQA) -> bool:
         """Whether it is needed before people: one that they changed or took away is, to be so again."""
         return self.keeps(split, row) or row.id not in self.seen
-
-
-def _not_covered(coverage: Coverage) -> list[str]:
-    missing = coverage.missing()
-    if not missing:
-        return ["All twelve tasks of OVO-Bench have questions."]
-    told = " ".join(missing.values())
-    return [f"Of the twelve tasks of OVO-Bench these have no question, and why. {told}"]
 
 
 def build_frame_events(out: Path, config: FrameEventsConfig, *, force: bool = False) -> Stage:

@@ -80,6 +80,13 @@ class Coverage:
         there = {task for (task, _), number in self.asked.items() if number}
         return {task: f"{task}: {self._why(task)}." for task in OVO if task not in there}
 
+    def told(self) -> str:
+        """In a sentence, whether all tasks have questions, and why not."""
+        missing = self.missing()
+        if not missing:
+            return "All twelve tasks of OVO-Bench have questions."
+        return f"Of the twelve tasks of OVO-Bench these have no question, and why. {' '.join(missing.values())}"
+
     def _why(self, task: Ovo) -> str:
         if not set(_WAYS[task]) & set(self.tasks):
             ways = ", ".join(f"`{way}`" for way in _WAYS[task])

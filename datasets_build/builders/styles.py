@@ -180,7 +180,7 @@ def _put_behind(talk: Talk, position: int, draft: Draft) -> bool:
     if user.start_ns < answer.end_ns + talk.speech.pause_ns:
         return False
     told = assistant_turn(talk, reply, said, trigger="user_query", ref=user.id)
-    events = tuple(dict.fromkeys((*before.events, *events_in([reply]))))
+    events = tuple(dict.fromkeys((*before.events, *events_in([reply]), *draft.inputs)))
     return talk.put(position, Exchange((heard, answer, user, told), ((before.held[0][0], told.end_ns),), events))
 
 

@@ -93,8 +93,6 @@ def string_of(value: Value, name: str) -> str:
         raise CaptionError("no_text", f"{name}: found empty text, expected some")
     if _is_broken(text):
         raise CaptionError("bad_text", f"{name}: found half of a surrogate pair ({show(value)}), expected text")
-    if "\0" in text:
-        raise CaptionError("bad_text", f"{name}: found a NUL character in {show(value)}, expected text")
     return text
 
 

@@ -84,6 +84,11 @@ def one_more(row):
     )
 
 
+def is_answered(row):
+    """Whether a dialogue has an answer that nobody breaks into."""
+    return any(is_answer(turn) and turn.intended_text is None for turn in row.turns)
+
+
 def talked_into(made):
     """The turns with one user turn that starts in an answer, which goes on."""
     k = next(k for k, turn in enumerate(made) if is_answer(turn) and turn.intended_text is None)

@@ -32,6 +32,7 @@ from tests.checks.planted import (
     good_out,
     has_span,
     is_answer,
+    is_answered,
     is_denied,
     later,
     one_more,
@@ -231,7 +232,7 @@ FAULTS = {
     "keyframe_in_shot": perceived(Keyframe, shot_id="nobody"),
     "signals_sampled": perceived(Signals, t_ns=lambda r: r.t_ns[::-1]),
     "signals_follow": perceived(Signals, ordinal=later("ordinal")),
-    "nobody_talked_over": talk(lambda rows: swap(rows, lambda r: True, turns=lambda r: talked_into(r.turns))),
+    "nobody_talked_over": talk(lambda rows: swap(rows, is_answered, turns=lambda r: talked_into(r.turns))),
     "answered_once": talk(lambda rows: swap(rows, lambda r: True, turns=lambda r: tuple(
         t for t in r.turns if t.id != next(a.id for a in r.turns if is_answer(a))))),
     "answers_founded": of_turn(lambda t: is_answer(t) and t.start_ns > 10**9, evidence=(), answerable_from_ns=0,
