@@ -106,6 +106,9 @@ def _add(
 
 
 def _named(label: str, labels: Sequence[str] | None) -> str:
+    if "\0" in label:
+        # Taking it out would make another class of it.
+        raise CaptionError("bad_text", f"label: found a NUL character in {show(label)}, expected the name of a class")
     if not label.isdecimal():
         return known_label(label, labels)
     if labels is None:
