@@ -1,0 +1,124 @@
+"""How alike the frames of a video are to those before and after them: what the learned shot detector sees.
+
+A frame is a `(27, 48, 3) uint8` BGR miniature. Each frame is held against the frames that lie `LAGS` before it in colour
+(Hellinger similarity of histograms, as in Apostolidis and Mezaris, 2014), in place (mean absolute difference) and in
+layout (normalised correlation, also at small shifts, so that a moving camera keeps it); against the straight line between
+two frames around it, on which the frames of a dissolve lie; and measured alone (light, spread, edges).
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+WIDTH, HEIGHT = 48, 27
+LAGS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
+HALVES = (2, 4, 8, 16, 32)
+# Frames before and after a frame that its numbers depend on.
+REACH = max(LAGS)
+AHEAD = max(HALVES)
+_BLOCKY = 5
+_BINS = 512
+_SHIFTS = tuple((dy, dx) for dy in (-1, 0, 1) for dx in (-2, -1, 0, 1, 2))
+NUMBERS = 4 * len(LAGS) + 2 * _BLOCKY + 3 * len(HALVES) + 5
+UInt8s = npt.NDArray[np.uint8]
+Float32s = npt.NDArray[np.float32]
+
+
+def miniature(image: UInt8s) -> UInt8s:
+    """The `(27, 48, 3) uint8` miniature of a BGR image `(height, width, 3) uint8`."""
+    small: UInt8s = cv2.resize(image, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
+    return small
+
+
+class Descriptions:
+    """What is held of each frame: `(n, ...)` arrays in the order of time."""
+
+    def __init__(self, frames: UInt8s) -> None:
+        """Describe miniatures `(n, 27, 48, 3) uint8`."""
+        n = len(frames)
+        self.colours = _histograms(frames)
+        tiles = frames.reshape(n, 9, 3, 16, 3, 3).mean(axis=(2, 4), dtype=np.float32)
+        self.places: Float32s = tiles.reshape(n, -1) / np.float32(255)
+        gray = tiles.mean(axis=3)
+        self.layouts = _layouts(gray)
+        self.shifted = _shifted_layouts(gray)
+        self.alone = _alone(frames, gray)
+
+
+def _histograms(frames: UInt8s) -> Float32s:
+    """Square roots of colour histograms of the four quarters, `(n, 4, 512)`, each of unit length."""
+    n = len(frames)
+    high = (frames >> 5).astype(np.int32)
+    colour = (high[..., 0] << 6) | (high[..., 1] << 3) | high[..., 2]
+    row = (np.arange(HEIGHT) * 2 // HEIGHT)[:, None] * 2 + (np.arange(WIDTH) * 2 // WIDTH)[None]
+    index = colour + (row * _BINS)[None] + (np.arange(n) * 4 * _BINS)[:, None, None]
+    counts = np.bincount(index.reshape(-1), minlength=n * 4 * _BINS).reshape(n, 4, _BINS)
+    shares = counts / counts.sum(axis=2, keepdims=True)
+    return np.sqrt(shares, dtype=np.float32)
+
+
+def _unit(vectors: Float32s) -> Float32s:
+    free = vectors - vectors.mean(axis=-1, keepdims=True)
+    # The constant keeps a flat picture from correlating with its own noise.
+    return (free / (np.linalg.norm(free, axis=-1, keepdims=True) + np.float32(12))).astype(np.float32)
+
+
+def _layouts(gray: Float32s) -> Float32s:
+    return _unit(gray.reshape(len(gray), -1))
+
+
+def _shifted_layouts(gray: Float32s) -> Float32s:
+    """The inner part of the picture at every shift, `(n, shifts, 84)`; shift 7 is none."""
+    parts = [gray[:, 1 + dy : 8 + dy, 2 + dx : 14 + dx].reshape(len(gray), -1) for dy, dx in _SHIFTS]
+    return _unit(np.stack(parts, axis=1))
+
+
+def _alone(frames: UInt8s, gray: Float32s) -> Float32s:
+    """Light, spread of light, edges, shares of dark and of bright pixels, all about 0..1: `(n, 5)`."""
+    light = frames.max(axis=3)
+    across = np.abs(np.diff(light.astype(np.int16), axis=2)).mean(axis=(1, 2), dtype=np.float32)
+    return np.stack(
+        [
+            gray.mean(axis=(1, 2)) / 255,
+            gray.std(axis=(1, 2)) / 128,
+            across / 32,
+            (light < 24).mean(axis=(1, 2), dtype=np.float32),
+            (light > 232).mean(axis=(1, 2), dtype=np.float32),
+        ],
+        axis=1,
+    ).astype(np.float32)
+
+
+def measure(held: Descriptions, start: int, end: int) -> Float32s:
+    """The numbers of frames `start..end` of what is held, `(end - start, NUMBERS) float32`.
+
+    Where a frame before the first or behind the last would be needed, the first or the last stands in.
+    """
+    n = len(held.places)
+    at = np.arange(start, end)
+    columns: list[Float32s] = []
+    for lag in LAGS:
+        before = np.maximum(at - lag, 0)
+        colour = np.einsum("tbc,tbc->tb", held.colours[start:end], held.colours[before])
+        place = np.abs(held.places[start:end] - held.places[before]).mean(axis=1)
+        layout = np.einsum("tc,tc->t", held.layouts[start:end], held.layouts[before])
+        moved = np.einsum("tsc,tc->ts", held.shifted[before], held.shifted[start:end, len(_SHIFTS) // 2])
+        columns += [colour.mean(axis=1), place, layout, moved.max(axis=1)]
+        if lag in LAGS[:_BLOCKY]:
+            columns += [colour.min(axis=1), colour.max(axis=1)]
+    for half in HALVES:
+        columns += _between(held.places, np.maximum(at - half, 0), at, np.minimum(at + half, n - 1))
+    return np.concatenate([np.stack(columns, axis=1), held.alone[start:end]], axis=1).astype(np.float32)
+
+
+def _between(places: Float32s, before: npt.NDArray[np.int64], at: npt.NDArray[np.int64], after: npt.NDArray[np.int64]) -> list[Float32s]:
+    """How far two frames are apart, where between them a third lies (0..1), and how far it is from their line."""
+    chord = places[after] - places[before]
+    offset = places[at] - places[before]
+    length = np.einsum("tc,tc->t", chord, chord)
+    along = np.clip(np.einsum("tc,tc->t", offset, chord) / (length + np.float32(1e-3)), 0, 1)
+    rest = offset - along[:, None] * chord
+    away = np.sqrt(np.einsum("tc,tc->t", rest, rest) / (length + np.float32(1e-2)))
+    return [np.sqrt(length / places.shape[1]), along, np.minimum(away, 3)]

@@ -1,0 +1,146 @@
+"""Made sequences: shots joined by cuts, dissolves, fades and wipes, and disturbed by what is no transition."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from datasets_build.perception.shot_training.disturbances import disturb, doubled
+from datasets_build.perception.shot_training.material import CLIP_SIZE, Material, UInt8s
+from datasets_build.perception.shot_training.scenes import Pace, shot
+
+_WIDTH, _HEIGHT = CLIP_SIZE
+LENGTH = 256
+Join = Literal["cut", "dissolve", "wipe", "fade"]
+_JOINS: tuple[Join, ...] = ("cut", "dissolve", "wipe", "fade")
+_SHARES = (0.62, 0.16, 0.06, 0.16)
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A sequence `(n, 27, 48, 3) uint8` with its truth.
+
+    `cuts` are the first frames of shots that begin at once, `spans` the first and last frames of gradual transitions.
+    """
+
+    frames: UInt8s
+    cuts: tuple[int, ...]
+    spans: tuple[tuple[int, int], ...]
+
+
+def make_sequence(material: Material, rng: np.random.Generator) -> Made:
+    """Draw one sequence of `LENGTH` frames."""
+    pace = Pace(1.0 if rng.random() < 0.6 else float(np.exp(rng.uniform(0, np.log(14)))))
+    cuts: list[int] = []
+    spans: list[tuple[int, int]] = []
+    film, which = shot(_duration(pace, rng), material, pace, rng)
+    while len(film) < LENGTH:
+        near = which if rng.random() < 0.15 and which >= 0 else None
+        join = _JOINS[rng.choice(4, p=_SHARES)]
+        follow, which = shot(_duration(pace, rng), material, pace, rng, near=near)
+        film = _joined(film, follow, join, pace, rng, cuts=cuts, spans=spans)
+    frames = disturb(film[:LENGTH], pace, rng)
+    if rng.random() < 0.15:
+        at = doubled(LENGTH, rng)
+        frames = frames[at]
+        # The first place that shows a frame of the new shot.
+        cuts = [int(np.searchsorted(at, cut)) for cut in cuts]
+    small = np.stack([cv2.resize(frame, (48, 27), interpolation=cv2.INTER_AREA) for frame in frames])
+    return Made(
+        small,
+        tuple(cut for cut in cuts if cut < LENGTH),
+        tuple((first, min(last, LENGTH - 1)) for first, last in spans if first < LENGTH),
+    )
+
+
+def _duration(pace: Pace, rng: np.random.Generator) -> int:
+    frames = np.exp(rng.normal(np.log(50), 0.9)) / pace.step ** rng.uniform(0.3, 1)
+    return int(np.clip(frames, 3, 400))
+
+
+def _joined(
+    film: UInt8s, follow: UInt8s, join: Join, pace: Pace, rng: np.random.Generator, *, cuts: list[int], spans: list[tuple[int, int]]
+) -> UInt8s:
+    longest = min(len(film), len(follow)) - 1
+    wanted = int(np.exp(rng.uniform(np.log(4), np.log(70))) / pace.step**0.7)
+    steps = min(wanted, longest)
+    at = len(film)
+    if join == "cut" or steps < 2:
+        cuts.append(at)
+        return np.concatenate([film, follow])
+    if join == "fade":
+        return _faded(film, follow, steps, rng, cuts=cuts, spans=spans)
+    mixed = _wiped(film[-steps:], follow[:steps], rng) if join == "wipe" else _dissolved(film[-steps:], follow[:steps], rng)
+    spans.append((at - steps, at - 1))
+    return np.concatenate([film[:-steps], mixed, follow[steps:]])
+
+
+def _dissolved(old: UInt8s, new: UInt8s, rng: np.random.Generator) -> UInt8s:
+    n = len(old)
+    share = ((np.arange(n) + 1) / (n + 1)).astype(np.float32)
+    if rng.random() < 0.3:
+        share = share * share * (3 - 2 * share)
+    share = share[:, None, None, None]
+    return (old * (1 - share) + new * share).astype(np.uint8)
+
+
+def _wiped(old: UInt8s, new: UInt8s, rng: np.random.Generator) -> UInt8s:
+    n = len(old)
+    y, x = np.mgrid[0:_HEIGHT, 0:_WIDTH].astype(np.float32)
+    x, y = x / _WIDTH, y / _HEIGHT
+    kind = int(rng.integers(4))
+    if kind < 2:
+        angle = rng.choice([0, 90, 180, 270]) if kind == 0 else rng.uniform(0, 360)
+        along = np.cos(np.radians(angle)) * (x - 0.5) + np.sin(np.radians(angle)) * (y - 0.5)
+    elif kind == 2:
+        along = np.hypot(x - 0.5, y - 0.5) * rng.choice([-1, 1])
+    else:
+        along = np.arctan2(y - 0.5, x - 0.5)
+    along = (along - along.min()) / np.ptp(along)
+    soft = float(rng.uniform(0.01, 0.3))
+    out = np.empty_like(old)
+    for k in range(n):
+        edge = (k + 1) / (n + 1) * (1 + soft)
+        share = np.clip((edge - along) / soft, 0, 1)[..., None]
+        out[k] = old[k] * (1 - share) + new[k] * share
+    return out
+
+
+def _faded(
+    film: UInt8s, follow: UInt8s, steps: int, rng: np.random.Generator, *, cuts: list[int], spans: list[tuple[int, int]]
+) -> UInt8s:
+    """Out to a colour and in again; at times one half is a cut."""
+    colour = np.zeros(3, np.float32) if rng.random() < 0.8 else np.full(3, 255, np.float32)
+    if rng.random() < 0.05:
+        colour = rng.uniform(0, 255, 3).astype(np.float32)
+    out, into = rng.random() < 0.85, rng.random() < 0.85
+    back = min(max(2, int(steps * rng.uniform(0.5, 1.5))), len(follow) - 1)
+    held = int(rng.choice([0, 1, rng.integers(2, 12), rng.integers(12, 60)], p=[0.35, 0.15, 0.25, 0.25]))
+    if not (out and into):
+        held = max(held, 2)
+    at = len(film)
+    pause = np.broadcast_to(colour, (held, _HEIGHT, _WIDTH, 3)).astype(np.uint8)
+    film, follow = film.copy(), follow.copy()
+    if out:
+        film[-steps:] = _towards(film[-steps:], colour, (np.arange(steps) + 1) / steps, rng)
+        spans.append((at - steps, at - 1))
+    else:
+        cuts.append(at)
+    if into:
+        follow[:back] = _towards(follow[:back], colour, 1 - np.arange(back) / back, rng)
+        spans.append((at + held, at + held + back - 1))
+    else:
+        cuts.append(at + held)
+    return np.concatenate([film, pause, follow])
+
+
+def _towards(
+    frames: UInt8s, colour: npt.NDArray[np.float32], share: npt.NDArray[np.float64], rng: np.random.Generator
+) -> UInt8s:
+    # Faded in linear light or in the signal's own.
+    curve = (share ** rng.choice([1.0, 1.0, 0.5, 2.0])).astype(np.float32)[:, None, None, None]
+    return (frames * (1 - curve) + colour * curve).astype(np.uint8)

@@ -1,0 +1,77 @@
+"""The learned shot detector's network in NumPy: small enough that loading torch would cost more than running it.
+
+A stack of dilated temporal convolutions with residual connections (after Bai et al., 2018) over the numbers of
+`likeness.measure`; two outputs a frame: a new shot begins here, and the frame lies inside a gradual transition.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from datasets_build.core.files import DataError, sha256_file
+from datasets_build.perception.likeness import NUMBERS, Float32s
+
+WEIGHTS = Path(__file__).with_name("transitions.npz")
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    dilation: int
+    taps: Float32s
+    taps_bias: Float32s
+    mix: Float32s
+    mix_bias: Float32s
+
+
+@dataclass(frozen=True, slots=True)
+class TransitionNet:
+    """Weights as `shot_training.fit` writes them; `digest` is the file's SHA-256."""
+
+    mean: Float32s
+    spread: Float32s
+    entry: Float32s
+    entry_bias: Float32s
+    blocks: tuple[_Block, ...]
+    exit: Float32s
+    exit_bias: Float32s
+    digest: str
+
+    @property
+    def reach(self) -> int:
+        """How many frames before and after a frame its outputs depend on."""
+        return sum(block.dilation for block in self.blocks)
+
+    def run(self, numbers: Float32s) -> Float32s:
+        """Chances `(n, 2) float32` of a cut and of a gradual transition for numbers `(n, NUMBERS) float32`."""
+        held = np.maximum((numbers - self.mean) / self.spread @ self.entry + self.entry_bias, 0)
+        n = len(held)
+        for block in self.blocks:
+            padded = np.pad(held, ((block.dilation, block.dilation), (0, 0)))
+            inner = sum(padded[k * block.dilation : k * block.dilation + n] @ block.taps[k] for k in range(3))
+            held = held + np.maximum(inner + block.taps_bias, 0) @ block.mix + block.mix_bias
+        score = np.clip(held @ self.exit + self.exit_bias, -30, 30)
+        return (1 / (1 + np.exp(-score))).astype(np.float32)
+
+
+@lru_cache(maxsize=4)
+def load_net(path: Path = WEIGHTS) -> TransitionNet:
+    """Read weights. Raises DataError when the file is no weights of this network."""
+    try:
+        with np.load(path, allow_pickle=False) as data:
+            held = {name: np.asarray(data[name], np.float32) for name in data.files if name != "dilations"}
+            dilations = [int(value) for value in data["dilations"]]
+        blocks = tuple(
+            _Block(dilation, held[f"taps{k}"], held[f"taps_bias{k}"], held[f"mix{k}"], held[f"mix_bias{k}"])
+            for k, dilation in enumerate(dilations)
+        )
+        names = ("mean", "spread", "entry", "entry_bias", "exit", "exit_bias")
+        mean, spread, entry, entry_bias, leave, leave_bias = (held[name] for name in names)
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        raise DataError(f"{path}: cannot be read as weights of the shot detector ({error})") from error
+    if entry.shape[0] != NUMBERS or leave.shape[1] != 2:
+        raise DataError(f"{path}: is for {entry.shape[0]} numbers a frame, expected {NUMBERS}")
+    return TransitionNet(mean, spread, entry, entry_bias, blocks, leave, leave_bias, sha256_file(path))
