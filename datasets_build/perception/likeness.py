@@ -21,6 +21,8 @@ AHEAD = max(HALVES)
 _BLOCKY = 5
 _BINS = 512
 _SHIFTS = tuple((dy, dx) for dy in (-1, 0, 1) for dx in (-2, -1, 0, 1, 2))
+_QUARTER = ((np.arange(HEIGHT) * 2 // HEIGHT)[:, None] * 2 + (np.arange(WIDTH) * 2 // WIDTH)[None]).astype(np.int32)
+_QUARTER_SIZE = np.bincount(_QUARTER.reshape(-1)).astype(np.float32)[:, None]
 NUMBERS = 4 * len(LAGS) + 2 * _BLOCKY + 3 * len(HALVES) + 5
 UInt8s = npt.NDArray[np.uint8]
 Float32s = npt.NDArray[np.float32]
@@ -38,25 +40,24 @@ class Descriptions:
     def __init__(self, frames: UInt8s) -> None:
         """Describe miniatures `(n, 27, 48, 3) uint8`."""
         n = len(frames)
-        self.colours = _histograms(frames)
-        tiles = frames.reshape(n, 9, 3, 16, 3, 3).mean(axis=(2, 4), dtype=np.float32)
-        self.places: Float32s = tiles.reshape(n, -1) / np.float32(255)
-        gray = tiles.mean(axis=3)
-        self.layouts = _layouts(gray)
+        # All frames as one tall picture: OpenCV needs one call for each step.
+        tall = frames.reshape(n * HEIGHT, WIDTH, 3)
+        tiles = cv2.resize(tall, (WIDTH // 3, n * HEIGHT // 3), interpolation=cv2.INTER_AREA)
+        self.colours = _histograms(tall, n)
+        self.places: Float32s = tiles.reshape(n, -1).astype(np.float32) / np.float32(255)
+        gray = cv2.cvtColor(tiles, cv2.COLOR_BGR2GRAY).reshape(n, HEIGHT // 3, WIDTH // 3).astype(np.float32)
+        self.layouts = _unit(gray.reshape(n, -1))
         self.shifted = _shifted_layouts(gray)
-        self.alone = _alone(frames, gray)
+        self.alone = _alone(cv2.cvtColor(tall, cv2.COLOR_BGR2GRAY), gray)
 
 
-def _histograms(frames: UInt8s) -> Float32s:
-    """Square roots of colour histograms of the four quarters, `(n, 4, 512)`, each of unit length."""
-    n = len(frames)
-    high = (frames >> 5).astype(np.int32)
-    colour = (high[..., 0] << 6) | (high[..., 1] << 3) | high[..., 2]
-    row = (np.arange(HEIGHT) * 2 // HEIGHT)[:, None] * 2 + (np.arange(WIDTH) * 2 // WIDTH)[None]
-    index = colour + (row * _BINS)[None] + (np.arange(n) * 4 * _BINS)[:, None, None]
+def _histograms(tall: UInt8s, n: int) -> Float32s:
+    """Square roots of colour histograms of the four quarters of `n` pictures, `(n, 4, 512)`, each of unit length."""
+    blue, green, red = ((channel >> 5).astype(np.uint16) for channel in cv2.split(tall))
+    colour = (blue << 6 | green << 3 | red).reshape(n, HEIGHT, WIDTH)
+    index = colour + (_QUARTER * _BINS)[None] + (np.arange(n, dtype=np.int32) * 4 * _BINS)[:, None, None]
     counts = np.bincount(index.reshape(-1), minlength=n * 4 * _BINS).reshape(n, 4, _BINS)
-    shares = counts / counts.sum(axis=2, keepdims=True)
-    return np.sqrt(shares, dtype=np.float32)
+    return np.sqrt(counts.astype(np.float32) / _QUARTER_SIZE)
 
 
 def _unit(vectors: Float32s) -> Float32s:
@@ -75,20 +76,25 @@ def _shifted_layouts(gray: Float32s) -> Float32s:
     return _unit(np.stack(parts, axis=1))
 
 
-def _alone(frames: UInt8s, gray: Float32s) -> Float32s:
+def _alone(tall_gray: UInt8s, gray: Float32s) -> Float32s:
     """Light, spread of light, edges, shares of dark and of bright pixels, all about 0..1: `(n, 5)`."""
-    light = frames.max(axis=3)
-    across = np.abs(np.diff(light.astype(np.int16), axis=2)).mean(axis=(1, 2), dtype=np.float32)
-    return np.stack(
-        [
-            gray.mean(axis=(1, 2)) / 255,
-            gray.std(axis=(1, 2)) / 128,
-            across / 32,
-            (light < 24).mean(axis=(1, 2), dtype=np.float32),
-            (light > 232).mean(axis=(1, 2), dtype=np.float32),
-        ],
-        axis=1,
-    ).astype(np.float32)
+    n = len(gray)
+    edges = cv2.absdiff(tall_gray[:, 1:], tall_gray[:, :-1])
+    dark, bright = cv2.compare(tall_gray, 24, cv2.CMP_LT), cv2.compare(tall_gray, 232, cv2.CMP_GT)
+    columns = [
+        gray.mean(axis=(1, 2)) / 255,
+        gray.std(axis=(1, 2)) / 128,
+        _mean(edges, n) / 32,
+        _mean(dark, n) / 255,
+        _mean(bright, n) / 255,
+    ]
+    return np.stack(columns, axis=1).astype(np.float32)
+
+
+def _mean(tall: UInt8s, n: int) -> Float32s:
+    rows = np.ascontiguousarray(tall).reshape(n, -1)
+    means: Float32s = cv2.reduce(rows, 1, cv2.REDUCE_AVG, dtype=cv2.CV_32F)[:, 0]
+    return means
 
 
 def measure(held: Descriptions, start: int, end: int) -> Float32s:
