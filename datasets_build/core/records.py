@@ -170,12 +170,17 @@ class Detector(Part):
 
 
 class Shot(SpanRecord):
-    """A run of frames between two transitions; `transition` says how it begins."""
+    """A run of frames between two transitions; `transition` says how it begins, and in which span it came about.
+
+    The span of a cut is empty. A shot begins in the middle of a gradual one: its span reaches into both shots.
+    """
 
     ordinal: int
     start_frame: int
     end_frame: int
-    transition: Literal["first", "cut", "fade", "dissolve"]
+    transition: Literal["first", "cut", "dissolve", "fade_to_black", "fade_from_black", "fade_through"]
+    transition_start_ns: Ns
+    transition_end_ns: Ns
     score: float
     detector: Detector
 

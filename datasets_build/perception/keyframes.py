@@ -25,6 +25,8 @@ _THUMB = (16, 9)
 _MINUTE_NS = 60 * NS_PER_S
 # A cut is reported two frames late, so a drifted frame waits that long in case it belongs to the next shot.
 _WAIT_FRAMES = 2
+# A jump is a mean change of 0..1, and so many times what the last frames changed.
+_LEAST_JUMP, _JUMP, _FORGET = 0.05, 4.0, 0.25
 _KEPT: dict[Reason, Kept] = {"first": "first", "change": "novelty", "gap": "gap"}
 
 
@@ -137,6 +139,24 @@ class CandidateFinder:
         self._anchor, self._anchor_ns = thumb, frame.t_ns
         self._shot_start = self._drifted = None
         return Candidate(frame.index, frame.t_ns, reason, shrink(frame.full(), self._config.picture_side))
+
+
+class JumpFinder:
+    """Says at once when the picture has jumped: a new shot may have begun, which the shot detector will know later."""
+
+    def __init__(self) -> None:
+        self._before: Picture | None = None
+        self._usual = 0.0
+
+    def feed(self, thumb: Picture) -> bool:
+        """Take the next frame's thumbnail `(9, 16, 3) uint8`."""
+        before, self._before = self._before, thumb
+        if before is None:
+            return False
+        change = cv2.norm(thumb, before, cv2.NORM_L1) / thumb.size / 255
+        jumped = change > max(_LEAST_JUMP, _JUMP * self._usual)
+        self._usual += _FORGET * (change - self._usual)
+        return jumped
 
 
 def thumbnail(image: Picture) -> Picture:

@@ -8,6 +8,8 @@ two frames around it, on which the frames of a dissolve lie; and measured alone 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +26,8 @@ _SHIFTS = tuple((dy, dx) for dy in (-1, 0, 1) for dx in (-2, -1, 0, 1, 2))
 _QUARTER = ((np.arange(HEIGHT) * 2 // HEIGHT)[:, None] * 2 + (np.arange(WIDTH) * 2 // WIDTH)[None]).astype(np.int32)
 _QUARTER_SIZE = np.bincount(_QUARTER.reshape(-1)).astype(np.float32)[:, None]
 NUMBERS = 4 * len(LAGS) + 2 * _BLOCKY + 3 * len(HALVES) + 5
+# Which of the numbers is the picture's mean light.
+LIGHT = NUMBERS - 5
 UInt8s = npt.NDArray[np.uint8]
 Float32s = npt.NDArray[np.float32]
 
@@ -34,21 +38,48 @@ def miniature(image: UInt8s) -> UInt8s:
     return small
 
 
+@dataclass(frozen=True, slots=True)
 class Descriptions:
-    """What is held of each frame: `(n, ...)` arrays in the order of time."""
+    """What is held of each of `n` frames, in the order of time.
 
-    def __init__(self, frames: UInt8s) -> None:
-        """Describe miniatures `(n, 27, 48, 3) uint8`."""
-        n = len(frames)
-        # All frames as one tall picture: OpenCV needs one call for each step.
-        tall = frames.reshape(n * HEIGHT, WIDTH, 3)
-        tiles = cv2.resize(tall, (WIDTH // 3, n * HEIGHT // 3), interpolation=cv2.INTER_AREA)
-        self.colours = _histograms(tall, n)
-        self.places: Float32s = tiles.reshape(n, -1).astype(np.float32) / np.float32(255)
-        gray = cv2.cvtColor(tiles, cv2.COLOR_BGR2GRAY).reshape(n, HEIGHT // 3, WIDTH // 3).astype(np.float32)
-        self.layouts = _unit(gray.reshape(n, -1))
-        self.shifted = _shifted_layouts(gray)
-        self.alone = _alone(cv2.cvtColor(tall, cv2.COLOR_BGR2GRAY), gray)
+    `colours` `(n, 4, 512)`, `places` `(n, 432)`, `shifted` `(n, 15, 84)`, `layouts` `(n, 144)` and `alone` `(n, 5)`.
+    """
+
+    colours: Float32s
+    places: Float32s
+    layouts: Float32s
+    shifted: Float32s
+    alone: Float32s
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def last(self, n: int) -> Descriptions:
+        """The newest `n` frames, or all where there are fewer."""
+        return Descriptions(*(part[-n:] if n else part[:0] for part in self._parts()))
+
+    def then(self, newer: Descriptions) -> Descriptions:
+        """These frames and those that follow them."""
+        return Descriptions(*map(np.concatenate, zip(self._parts(), newer._parts(), strict=True)))
+
+    def _parts(self) -> tuple[Float32s, ...]:
+        return self.colours, self.places, self.layouts, self.shifted, self.alone
+
+
+def describe(frames: UInt8s) -> Descriptions:
+    """Describe miniatures `(n, 27, 48, 3) uint8`."""
+    n = len(frames)
+    # All frames as one tall picture: OpenCV needs one call for each step.
+    tall = frames.reshape(n * HEIGHT, WIDTH, 3)
+    tiles = cv2.resize(tall, (WIDTH // 3, n * HEIGHT // 3), interpolation=cv2.INTER_AREA)
+    gray = cv2.cvtColor(tiles, cv2.COLOR_BGR2GRAY).reshape(n, HEIGHT // 3, WIDTH // 3).astype(np.float32)
+    return Descriptions(
+        colours=_histograms(tall, n),
+        places=tiles.reshape(n, -1).astype(np.float32) / np.float32(255),
+        layouts=_unit(gray.reshape(n, -1)),
+        shifted=_shifted_layouts(gray),
+        alone=_alone(cv2.cvtColor(tall, cv2.COLOR_BGR2GRAY), gray),
+    )
 
 
 def _histograms(tall: UInt8s, n: int) -> Float32s:
@@ -64,10 +95,6 @@ def _unit(vectors: Float32s) -> Float32s:
     free = vectors - vectors.mean(axis=-1, keepdims=True)
     # The constant keeps a flat picture from correlating with its own noise.
     return (free / (np.linalg.norm(free, axis=-1, keepdims=True) + np.float32(12))).astype(np.float32)
-
-
-def _layouts(gray: Float32s) -> Float32s:
-    return _unit(gray.reshape(len(gray), -1))
 
 
 def _shifted_layouts(gray: Float32s) -> Float32s:
@@ -102,7 +129,7 @@ def measure(held: Descriptions, start: int, end: int) -> Float32s:
 
     Where a frame before the first or behind the last would be needed, the first or the last stands in.
     """
-    n = len(held.places)
+    n = len(held)
     at = np.arange(start, end)
     columns: list[Float32s] = []
     for lag in LAGS:

@@ -20,12 +20,14 @@ from datasets_build.perception.clip import Encoder
 from datasets_build.perception.keyframes import (
     Candidate,
     CandidateFinder,
+    JumpFinder,
     KeyframesConfig,
     Selector,
     encode_jpeg,
     thumbnail,
 )
-from datasets_build.perception.shots import Boundary, ShotFinder, ShotsConfig, shots_of
+from datasets_build.perception.shots import ShotsConfig, open_finder, shots_of
+from datasets_build.perception.transitions import Transition
 from datasets_build.perception.signals import Sample, SignalMeter, SignalsConfig, stretch
 from datasets_build.video import analysis_size, scan
 
@@ -130,10 +132,10 @@ def scan_video(
     with TableWriter(to / "signals.parquet", Signals) as signal_file, TableWriter(raw, Keyframe) as keyframe_file:
         signals = _SignalSink(signal_file, video.id)
         keyframes = _KeyframeSink(keyframe_file, video.id, encoder=encoder, config=plan.keyframes)
-        boundaries = _pass(path, video, clock, plan=plan, signals=signals, keyframes=keyframes)
+        found = _pass(path, video, clock, plan=plan, signals=signals, keyframes=keyframes)
         signals.flush()
         keyframes.flush()
-    shots = shots_of(video, clock, boundaries, config=plan.shots, decoder=plan.decoder)
+    shots = shots_of(video, clock, found, config=plan.shots, decoder=plan.decoder)
     write_table(to / "shots.parquet", Shot, shots)
     write_table(to / "keyframes.parquet", Keyframe, _placed(raw, shots), rows_per_group=KEYFRAMES_PER_GROUP)
     raw.unlink()
@@ -142,25 +144,25 @@ def scan_video(
 
 def _pass(
     path: Path, video: Video, clock: FrameClock, *, plan: ScanPlan, signals: _SignalSink, keyframes: _KeyframeSink
-) -> list[Boundary]:
+) -> list[Transition]:
     # The pictures are small and the decoder's threads fill the cores: OpenCV's own would only get in the way.
     cv2.setNumThreads(1)
-    finder = ShotFinder(plan.shots)
+    finder = open_finder(plan.shots)
     meter = SignalMeter(plan.signals)
     candidates = CandidateFinder(plan.keyframes)
-    boundaries: list[Boundary] = []
+    found: list[Transition] = []
+    jumps = JumpFinder()
     size = analysis_size(*video.upright_size, long_side=plan.analysis_side)
     for frame in scan(path, clock, size=size, decoder=plan.decoder):
         image = frame.image
         assert image is not None, "a scan with a size gives images"
         thumb = thumbnail(image)
-        new = finder.feed(frame.index, image, thumb)
-        boundaries.extend(new)
+        found.extend(finder.feed(frame.index, image, thumb))
         signals.add(meter.feed(frame.t_ns, image))
-        keyframes.add(candidates.feed(frame, thumb, new[-1].frame if new else None))
-    boundaries.extend(finder.finish())
+        keyframes.add(candidates.feed(frame, thumb, frame.index if jumps.feed(thumb) else None))
+    found.extend(finder.finish())
     keyframes.add(candidates.finish())
-    return boundaries
+    return found
 
 
 def _placed(raw: Path, shots: Sequence[Shot]) -> Iterator[Keyframe]:

@@ -1,13 +1,12 @@
-"""Shots: PySceneDetect detectors fed by hand, frame by frame, and their cuts turned into spans."""
+"""Shots: the learned detector, or PySceneDetect's, fed by hand frame by frame, and their transitions turned into spans."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from importlib.metadata import version
-from typing import Literal
+from typing import Literal, Protocol
 
 import cv2
 import numpy as np
@@ -18,8 +17,12 @@ from scenedetect.detector import SceneDetector
 from scenedetect.detectors import AdaptiveDetector, ContentDetector, ThresholdDetector
 
 from datasets_build.core.clock import FrameClock
-from datasets_build.core.config import Config
+from datasets_build.core.config import Config, flatten
 from datasets_build.core.records import Detector, Parameter, Shot, Video, derive_id
+from datasets_build.perception.likeness import miniature
+from datasets_build.perception.transition_finder import LearnedConfig, TransitionFinder
+from datasets_build.perception.transition_net import load_net
+from datasets_build.perception.transitions import Transition
 
 # The detectors count frames; the rate only dresses their numbers, so any constant serves.
 _RATE = Fraction(25)
@@ -32,12 +35,14 @@ UInt8s = npt.NDArray[np.uint8]
 class ShotsConfig(Config):
     """How transitions are found.
 
-    `threshold` is the ratio to neighbouring frames (adaptive) or the score (content) that makes a cut, `min_score` the
-    least score of an adaptive cut, `min_frames` the shortest shot, `fade_level` the brightness 0..255 below which the
-    picture counts as black, and `fade_apart_s` how far a fade must be from a cut to be a boundary of its own.
+    `detector` is the project's own learned one, with the settings `learned`, or one of PySceneDetect's: `threshold` is
+    then the ratio to neighbouring frames (adaptive) or the score (content) that makes a cut, `min_score` the least score
+    of an adaptive cut, `min_frames` the shortest shot, `fade_level` the brightness 0..255 below which the picture counts
+    as black, and `fade_apart_s` how far a fade must be from a cut to be a boundary of its own.
     """
 
-    detector: Literal["adaptive", "content"] = "adaptive"
+    detector: Literal["learned", "adaptive", "content"] = "learned"
+    learned: LearnedConfig = LearnedConfig()
     threshold: float = Field(default=3.0, gt=0)
     min_score: float = Field(default=15.0, ge=0)
     min_frames: int = Field(default=2, ge=1)
@@ -45,20 +50,77 @@ class ShotsConfig(Config):
     fade_apart_s: float = Field(default=1.0, ge=0)
 
 
-@dataclass(frozen=True, slots=True)
-class Boundary:
-    """A frame index at which a new shot begins."""
+class ShotFinder(Protocol):
+    """Listens to a decode pass; frames must come in order, without a gap."""
 
-    frame: int
-    transition: Literal["cut", "fade"]
+    def feed(self, index: int, image: UInt8s, thumb: UInt8s) -> list[Transition]:
+        """Take a BGR image `(height, width, 3) uint8` with its thumbnail `(9, 16, 3) uint8`; returns what became certain."""
+        ...
+
+    def finish(self) -> list[Transition]:
+        """Say that the video is over; returns what was still held back."""
+        ...
 
 
-class ShotFinder:
-    """Listens to a decode pass; frames must come in order, without a gap.
+def open_finder(config: ShotsConfig) -> ShotFinder:
+    """The finder that a config asks for."""
+    return LearnedFinder(config.learned) if config.detector == "learned" else PySceneFinder(config)
 
-    `feed` takes a BGR image `(height, width, 3) uint8` with its thumbnail `(9, 16, 3) uint8` and returns the boundaries
-    that became certain with it. A cut is reported two frames late, a fade when the picture has come back.
+
+class LearnedFinder:
+    """The learned detector as a listener; it looks some 220 frames ahead at most, and behind a stretch without rest."""
+
+    def __init__(self, config: LearnedConfig) -> None:
+        self._finder = TransitionFinder(config, load_net())
+
+    def feed(self, index: int, image: UInt8s, thumb: UInt8s) -> list[Transition]:  # noqa: ARG002
+        """Take the next frame."""
+        return self._finder.feed(miniature(image))
+
+    def finish(self) -> list[Transition]:
+        """Say that the video is over."""
+        return self._finder.finish()
+
+
+class LearnedDetector(SceneDetector):  # type: ignore[misc]  # scenedetect has no types
+    """The learned detector behind PySceneDetect's interface: `SceneManager.add_detector(LearnedDetector())`.
+
+    A cut is the first frame of the new shot, a gradual transition its middle frame; `transitions` holds all that were
+    found, with kinds and spans.
     """
+
+    def __init__(self, config: LearnedConfig | None = None) -> None:
+        super().__init__()
+        self._finder = TransitionFinder(config or LearnedConfig(), load_net())
+        self._times: deque[FrameTimecode] = deque()
+        self._first = 0
+        self.transitions: list[Transition] = []
+
+    @property
+    def event_buffer_length(self) -> int:
+        """How many frames late a cut may be told."""
+        return self._finder.longest
+
+    def process_frame(self, timecode: FrameTimecode, frame_img: UInt8s) -> list[FrameTimecode]:
+        """Take the next frame; returns the times of the cuts that became certain."""
+        self._times.append(timecode)
+        return self._told(self._finder.feed(miniature(frame_img)))
+
+    def post_process(self, timecode: FrameTimecode) -> list[FrameTimecode]:  # noqa: ARG002
+        """Say that the video is over."""
+        return self._told(self._finder.finish())
+
+    def _told(self, found: list[Transition]) -> list[FrameTimecode]:
+        self.transitions += found
+        times = [self._times[boundary(each) - self._first] for each in found]
+        while self._first < self._finder.decided:
+            self._times.popleft()
+            self._first += 1
+        return times
+
+
+class PySceneFinder:
+    """PySceneDetect's cuts, and its fades through black: a cut is told two frames late, a fade when the light is back."""
 
     def __init__(self, config: ShotsConfig) -> None:
         self._cuts = _cut_detector(config)
@@ -68,16 +130,17 @@ class ShotFinder:
         self._looks: deque[tuple[int, UInt8s]] = deque(maxlen=8)
         self._last = -1
 
-    def feed(self, index: int, image: UInt8s, thumb: UInt8s) -> list[Boundary]:
+    def feed(self, index: int, image: UInt8s, thumb: UInt8s) -> list[Transition]:
         """Take the next frame."""
         self._last = index
         self._looks.append((index, thumb))
         at = FrameTimecode(index, fps=_RATE)
         frames = [found.frame_num for found in self._cuts.process_frame(at, image)]
-        cuts = [Boundary(frame, "cut") for frame in frames if not self._only_light(frame)]
+        cuts = [_cut(frame) for frame in frames if frame and not self._only_light(frame)]
         # All that a fade is found by is the mean of the picture.
         light = np.array(cv2.mean(image)[:3])
-        return cuts + [Boundary(found.frame_num, "fade") for found in self._fades.process_frame(at, light)]
+        fades = [found.frame_num for found in self._fades.process_frame(at, light)]
+        return cuts + [Transition(frame, frame, "fade_through") for frame in fades]
 
     def _only_light(self, frame: int) -> bool:
         """Whether a cut is a step of a fade: one picture in two lights, or a ramp that ends or begins in the dark."""
@@ -90,12 +153,16 @@ class ShotFinder:
         begins = before.mean() < self._dark and after.mean() < _RAMP * light[-1]
         return bool(ends or begins) or same_but_for_light(before, after, dark=self._dark)
 
-    def finish(self) -> list[Boundary]:
-        """Say that the video is over; returns what was still held back."""
+    def finish(self) -> list[Transition]:
+        """Say that the video is over."""
         if self._last < 0:
             return []
         at = FrameTimecode(self._last, fps=_RATE)
-        return [Boundary(found.frame_num, "cut") for found in self._cuts.post_process(at)]
+        return [_cut(found.frame_num) for found in self._cuts.post_process(at) if found.frame_num]
+
+
+def _cut(frame: int) -> Transition:
+    return Transition(frame, frame, "cut")
 
 
 def same_but_for_light(before: UInt8s, after: UInt8s, *, dark: float) -> bool:
@@ -134,33 +201,44 @@ def _cut_detector(config: ShotsConfig) -> SceneDetector:
     )
 
 
-def merge_boundaries(found: Sequence[Boundary], clock: FrameClock, *, apart_ns: int) -> list[Boundary]:
-    """Sort boundaries, one a frame, inside the video; a fade gives way to a cut nearer than `apart_ns`."""
-    inside = [boundary for boundary in found if 0 < boundary.frame < len(clock)]
-    cut_times = [clock.time_of(boundary.frame) for boundary in inside if boundary.transition == "cut"]
-    kept: dict[int, Boundary] = {}
-    for boundary in sorted(inside, key=lambda item: (item.frame, item.transition)):
-        at = clock.time_of(boundary.frame)
-        shadowed = boundary.transition == "fade" and any(abs(at - cut) < apart_ns for cut in cut_times)
-        if not shadowed:
-            kept.setdefault(boundary.frame, boundary)
+def boundary(found: Transition) -> int:
+    """The frame at which a new shot begins: of a gradual transition, the middle one."""
+    return (found.first + found.last + 1) // 2
+
+
+def merge_transitions(found: Sequence[Transition], clock: FrameClock, *, apart_ns: int) -> list[Transition]:
+    """Sort transitions, one a boundary, inside the video; a fade of unknown span gives way to a cut nearer than `apart_ns`."""
+    inside = [each for each in found if 0 < boundary(each) < len(clock)]
+    cut_times = [clock.time_of(each.first) for each in inside if each.kind == "cut"]
+    kept: dict[int, Transition] = {}
+    for each in sorted(inside, key=lambda item: (boundary(item), item.kind)):
+        at = clock.time_of(boundary(each))
+        unknown = each.kind != "cut" and each.first == each.last
+        if not (unknown and any(abs(at - cut) < apart_ns for cut in cut_times)):
+            kept.setdefault(boundary(each), each)
     return list(kept.values())
 
 
+def _described(config: ShotsConfig, decoder: str) -> Detector:
+    if config.detector == "learned":
+        settings = {name: float(value) for name, value in flatten(config.learned).items()}
+        net = load_net()
+        name, release = "streamvl/learned", net.digest[:16]
+    else:
+        names = ("threshold", "min_score", "min_frames", "fade_level", "fade_apart_s")
+        settings = {name: float(getattr(config, name)) for name in names}
+        name, release = f"scenedetect/{config.detector}+threshold", version("scenedetect-headless")
+    parameters = tuple(Parameter(name=key, value=value) for key, value in settings.items())
+    return Detector(name=name, version=release, decoder=decoder, parameters=parameters)
+
+
 def shots_of(
-    video: Video, clock: FrameClock, boundaries: Sequence[Boundary], *, config: ShotsConfig, decoder: str
+    video: Video, clock: FrameClock, found: Sequence[Transition], *, config: ShotsConfig, decoder: str
 ) -> list[Shot]:
-    """Turn boundaries into shots that tile the whole video; every video has at least one."""
-    names = ("threshold", "min_score", "min_frames", "fade_level", "fade_apart_s")
-    detector = Detector(
-        name=f"scenedetect/{config.detector}+threshold",
-        version=version("scenedetect-headless"),
-        decoder=decoder,
-        parameters=tuple(Parameter(name=name, value=float(getattr(config, name))) for name in names),
-    )
-    merged = merge_boundaries(boundaries, clock, apart_ns=int(config.fade_apart_s * 1e9))
-    starts = [0, *(boundary.frame for boundary in merged)]
-    kinds: list[Literal["first", "cut", "fade"]] = ["first", *(boundary.transition for boundary in merged)]
+    """Turn transitions into shots that tile the whole video; every video has at least one."""
+    detector = _described(config, decoder)
+    merged = merge_transitions(found, clock, apart_ns=int(config.fade_apart_s * 1e9))
+    starts = [0, *(boundary(each) for each in merged)]
     ends = [*starts[1:], len(clock)]
     return [
         Shot(
@@ -171,9 +249,11 @@ def shots_of(
             ordinal=ordinal,
             start_frame=start,
             end_frame=end,
-            transition=kind,
-            score=1.0,
+            transition=into.kind if into else "first",
+            transition_start_ns=clock.time_of(into.first if into else 0),
+            transition_end_ns=clock.time_of(min(len(clock), into.last + (into.kind != "cut")) if into else 0),
+            score=into.score if into else 1.0,
             detector=detector,
         )
-        for ordinal, (start, end, kind) in enumerate(zip(starts, ends, kinds, strict=True))
+        for ordinal, (start, end, into) in enumerate(zip(starts, ends, [None, *merged], strict=True))
     ]

@@ -1,7 +1,8 @@
 """The learned shot detector's network in NumPy: small enough that loading torch would cost more than running it.
 
 A stack of dilated temporal convolutions with residual connections (after Bai et al., 2018) over the numbers of
-`likeness.measure`; two outputs a frame: a new shot begins here, and the frame lies inside a gradual transition.
+`likeness.measure`; four outputs a frame: a new shot begins here; the frame lies
+inside a gradual transition; inside one that goes out to a colour; inside one that comes in from a colour.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 from datasets_build.core.files import DataError, sha256_file
 from datasets_build.perception.likeness import NUMBERS, Float32s
 
+OUTPUTS = ("cut", "gradual", "out", "in")
 WEIGHTS = Path(__file__).with_name("transitions.npz")
 
 
@@ -46,7 +48,7 @@ class TransitionNet:
         return sum(block.dilation for block in self.blocks)
 
     def run(self, numbers: Float32s) -> Float32s:
-        """Chances `(n, 2) float32` of a cut and of a gradual transition for numbers `(n, NUMBERS) float32`."""
+        """Chances `(n, 4) float32`, in the order of `OUTPUTS`, for numbers `(n, NUMBERS) float32`."""
         held = np.maximum((numbers - self.mean) / self.spread @ self.entry + self.entry_bias, 0)
         n = len(held)
         for block in self.blocks:
@@ -72,6 +74,6 @@ def load_net(path: Path = WEIGHTS) -> TransitionNet:
         mean, spread, entry, entry_bias, leave, leave_bias = (held[name] for name in names)
     except (OSError, ValueError, KeyError, EOFError) as error:
         raise DataError(f"{path}: cannot be read as weights of the shot detector ({error})") from error
-    if entry.shape[0] != NUMBERS or leave.shape[1] != 2:
+    if entry.shape[0] != NUMBERS or leave.shape[1] != len(OUTPUTS):
         raise DataError(f"{path}: is for {entry.shape[0]} numbers a frame, expected {NUMBERS}")
     return TransitionNet(mean, spread, entry, entry_bias, blocks, leave, leave_bias, sha256_file(path))

@@ -17,7 +17,12 @@ def disturb(film: UInt8s, pace: Pace, rng: np.random.Generator) -> UInt8s:
     frames = film.copy()
     if rng.random() < 0.3:
         for _ in range(int(rng.integers(1, 12))):
-            _flash(frames, pace, rng)
+            _flash(frames, pace, int(rng.integers(len(frames))), rng)
+    if rng.random() < 0.08:
+        # Shots of a gun: flashes one behind the other.
+        start = int(rng.integers(len(frames)))
+        for k in range(start, min(len(frames), start + int(rng.integers(6, 40))), int(rng.integers(2, 6))):
+            _flash(frames, pace, k, rng)
     if rng.random() < 0.12:
         _explosion(frames, pace, rng)
     if rng.random() < 0.25:
@@ -28,15 +33,38 @@ def disturb(film: UInt8s, pace: Pace, rng: np.random.Generator) -> UInt8s:
     frames = _graded(frames, rng)
     if rng.random() < 0.25:
         _bars(frames, rng)
+    return _inset(frames, rng) if rng.random() < 0.1 else frames
+
+
+def recorded(small: UInt8s, rng: np.random.Generator) -> UInt8s:
+    """What a sensor and an encoder do to miniatures `(n, 27, 48, 3) uint8`: noise, and sharpness that comes and goes."""
+    if rng.random() < 0.15:
+        every, lost = int(rng.integers(8, 60)), rng.uniform(0.5, 1.5)
+        for k in range(len(small)):
+            if k % every:
+                small[k] = cv2.GaussianBlur(small[k], (0, 0), 0.2 + lost * (k % every) / every)
     if rng.random() < 0.6:
-        noise = rng.normal(0, rng.choice([1.0, 3.0, 8.0]), (8, _HEIGHT, _WIDTH, 3))
-        frames = np.clip(frames + noise[rng.integers(0, 8, len(frames))], 0, 255).astype(np.uint8)
-    return frames
+        noise = rng.normal(0, rng.choice([0.5, 1.5, 4.0]), (8, *small.shape[1:])).astype(np.int16)
+        small = np.clip(small + noise[rng.integers(0, 8, len(small))], 0, 255).astype(np.uint8)
+    return small
 
 
-def _flash(frames: UInt8s, pace: Pace, rng: np.random.Generator) -> None:
+def _inset(frames: UInt8s, rng: np.random.Generator) -> UInt8s:
+    """The film in a part of the picture, beside what stands still or moves on its own."""
+    wide, high = int(_WIDTH * rng.uniform(0.45, 0.95)), int(_HEIGHT * rng.uniform(0.5, 1.0))
+    left, top = int(rng.integers(_WIDTH - wide + 1)), int(rng.integers(_HEIGHT - high + 1))
+    beside = cv2.resize(rng.integers(0, 256, (6, 10, 3)).astype(np.uint8), CLIP_SIZE, interpolation=int(rng.integers(2)))
+    if rng.random() < 0.4:
+        beside[:] = rng.integers(0, 256, 3)
+    out = np.repeat(beside[None], len(frames), axis=0)
+    write(out, 0, len(out), rng)
+    for k, frame in enumerate(frames):
+        out[k, top : top + high, left : left + wide] = cv2.resize(frame, (wide, high), interpolation=cv2.INTER_AREA)
+    return out
+
+
+def _flash(frames: UInt8s, pace: Pace, start: int, rng: np.random.Generator) -> None:
     """A photographer's flash, lightning or a muzzle: all of the picture or a spot of it, for a few frames."""
-    start = int(rng.integers(len(frames)))
     length = max(1, round(rng.integers(1, 6) / pace.step))
     power = rng.uniform(30, 255) * np.array(rng.uniform(0.7, 1, 3))
     spot = np.ones((_HEIGHT, _WIDTH), np.float32)

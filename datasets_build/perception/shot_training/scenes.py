@@ -33,7 +33,7 @@ def shot(n: int, material: Material, pace: Pace, rng: np.random.Generator, *, ne
         return _card(n, rng), -1
     which = near if near is not None and near >= 0 else int(rng.integers(len(material.photos)))
     frames = _filmed(n, material.photos[which], pace, rng)
-    for _ in range(int(rng.choice(6, p=[0.35, 0.25, 0.18, 0.1, 0.07, 0.05]))):
+    for _ in range(int(rng.choice(6, p=[0.3, 0.25, 0.18, 0.12, 0.08, 0.07]))):
         _pass_by(frames, material, pace, rng)
     return frames, which
 
@@ -191,9 +191,9 @@ def _pass_by(frames: UInt8s, material: Material, pace: Pace, rng: np.random.Gene
                 [sin, cos, where[k, 1] * _HEIGHT - sin * _WIDTH / 2 - cos * _HEIGHT / 2],
             ]
         )
-        share = cv2.warpAffine(mask, matrix, CLIP_SIZE)[..., None]
+        share = cv2.warpAffine(mask, matrix, CLIP_SIZE)
         thing = cv2.warpAffine(look, matrix, CLIP_SIZE)
-        frames[k] = (frames[k] * (1 - share) + thing * share).astype(np.uint8)
+        frames[k] = cv2.blendLinear(frames[k], thing, 1 - share, share)
 
 
 def _blob(rng: np.random.Generator) -> npt.NDArray[np.float32]:

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from datasets_build.perception.shot_training.disturbances import disturb, doubled
+from datasets_build.perception.shot_training.disturbances import disturb, doubled, recorded
 from datasets_build.perception.shot_training.material import CLIP_SIZE, Material, UInt8s
 from datasets_build.perception.shot_training.scenes import Pace, shot
 
@@ -21,22 +21,31 @@ _SHARES = (0.62, 0.16, 0.06, 0.16)
 
 
 @dataclass(frozen=True, slots=True)
+class Gradual:
+    """First and last frame of a gradual transition, and its kind: a mix of two shots, out to a colour, in from one."""
+
+    first: int
+    last: int
+    kind: Literal["mix", "out", "in"]
+
+
+@dataclass(frozen=True, slots=True)
 class Made:
     """A sequence `(n, 27, 48, 3) uint8` with its truth.
 
-    `cuts` are the first frames of shots that begin at once, `spans` the first and last frames of gradual transitions.
+    `cuts` are the first frames of shots that begin at once, `spans` the gradual transitions.
     """
 
     frames: UInt8s
     cuts: tuple[int, ...]
-    spans: tuple[tuple[int, int], ...]
+    spans: tuple[Gradual, ...]
 
 
 def make_sequence(material: Material, rng: np.random.Generator) -> Made:
     """Draw one sequence of `LENGTH` frames."""
     pace = Pace(1.0 if rng.random() < 0.6 else float(np.exp(rng.uniform(0, np.log(14)))))
     cuts: list[int] = []
-    spans: list[tuple[int, int]] = []
+    spans: list[Gradual] = []
     film, which = shot(_duration(pace, rng), material, pace, rng)
     while len(film) < LENGTH:
         near = which if rng.random() < 0.15 and which >= 0 else None
@@ -51,9 +60,9 @@ def make_sequence(material: Material, rng: np.random.Generator) -> Made:
         cuts = [int(np.searchsorted(at, cut)) for cut in cuts]
     small = np.stack([cv2.resize(frame, (48, 27), interpolation=cv2.INTER_AREA) for frame in frames])
     return Made(
-        small,
+        recorded(small, rng),
         tuple(cut for cut in cuts if cut < LENGTH),
-        tuple((first, min(last, LENGTH - 1)) for first, last in spans if first < LENGTH),
+        tuple(Gradual(span.first, min(span.last, LENGTH - 1), span.kind) for span in spans if span.first < LENGTH),
     )
 
 
@@ -63,7 +72,7 @@ def _duration(pace: Pace, rng: np.random.Generator) -> int:
 
 
 def _joined(
-    film: UInt8s, follow: UInt8s, join: Join, pace: Pace, rng: np.random.Generator, *, cuts: list[int], spans: list[tuple[int, int]]
+    film: UInt8s, follow: UInt8s, join: Join, pace: Pace, rng: np.random.Generator, *, cuts: list[int], spans: list[Gradual]
 ) -> UInt8s:
     longest = min(len(film), len(follow)) - 1
     wanted = int(np.exp(rng.uniform(np.log(4), np.log(70))) / pace.step**0.7)
@@ -71,12 +80,24 @@ def _joined(
     at = len(film)
     if join == "cut" or steps < 2:
         cuts.append(at)
-        return np.concatenate([film, follow])
+        return _cut(film, follow, rng)
     if join == "fade":
         return _faded(film, follow, steps, rng, cuts=cuts, spans=spans)
     mixed = _wiped(film[-steps:], follow[:steps], rng) if join == "wipe" else _dissolved(film[-steps:], follow[:steps], rng)
-    spans.append((at - steps, at - 1))
+    spans.append(Gradual(at - steps, at - 1, "mix"))
     return np.concatenate([film[:-steps], mixed, follow[steps:]])
+
+
+def _cut(old: UInt8s, new: UInt8s, rng: np.random.Generator) -> UInt8s:
+    """Side by side; at times a change of rate has mixed the two frames, or a flash hides them."""
+    film = np.concatenate([old, new])
+    at, how = len(old), rng.random()
+    if how < 0.05:
+        film[at] = cv2.addWeighted(old[-1], 0.5, new[0], 0.5, 0)
+    elif how < 0.1:
+        for k in range(max(0, at - int(rng.integers(0, 3))), min(len(film), at + int(rng.integers(1, 4)))):
+            film[k] = cv2.addWeighted(film[k], 0.3, np.full_like(film[k], 255), 0.7, 0)
+    return film
 
 
 def _dissolved(old: UInt8s, new: UInt8s, rng: np.random.Generator) -> UInt8s:
@@ -111,7 +132,7 @@ def _wiped(old: UInt8s, new: UInt8s, rng: np.random.Generator) -> UInt8s:
 
 
 def _faded(
-    film: UInt8s, follow: UInt8s, steps: int, rng: np.random.Generator, *, cuts: list[int], spans: list[tuple[int, int]]
+    film: UInt8s, follow: UInt8s, steps: int, rng: np.random.Generator, *, cuts: list[int], spans: list[Gradual]
 ) -> UInt8s:
     """Out to a colour and in again; at times one half is a cut."""
     colour = np.zeros(3, np.float32) if rng.random() < 0.8 else np.full(3, 255, np.float32)
@@ -127,12 +148,12 @@ def _faded(
     film, follow = film.copy(), follow.copy()
     if out:
         film[-steps:] = _towards(film[-steps:], colour, (np.arange(steps) + 1) / steps, rng)
-        spans.append((at - steps, at - 1))
+        spans.append(Gradual(at - steps, at - 1, "out"))
     else:
         cuts.append(at)
     if into:
         follow[:back] = _towards(follow[:back], colour, 1 - np.arange(back) / back, rng)
-        spans.append((at + held, at + held + back - 1))
+        spans.append(Gradual(at + held, at + held + back - 1, "in"))
     else:
         cuts.append(at + held)
     return np.concatenate([film, pause, follow])

@@ -1,0 +1,181 @@
+"""Transitions found in a stream of miniatures: numbers, network and decoding in steps, with bounded look-ahead.
+
+Steps begin at the first frame and have one length, so the result does not depend on how frames are handed in, and is that
+of the whole video at once.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from datasets_build.core.config import Config
+from datasets_build.perception.likeness import AHEAD, LIGHT, NUMBERS, REACH, Float32s, UInt8s, describe, measure
+from datasets_build.perception.transition_net import OUTPUTS, TransitionNet
+from datasets_build.perception.transitions import Kind, Transition
+
+STEP = 128
+# A stretch without a quiet place is decoded all the same, so that memory stays bounded.
+_LONGEST = 4096
+_QUIET = 12
+_CUT, _GRADUAL, _OUT, _IN = range(len(OUTPUTS))
+_LIGHT = len(OUTPUTS)
+# Mean light, 0..1, below which a picture is the black of a fade.
+_BLACK = 0.16
+
+
+class LearnedConfig(Config):
+    """How chances become transitions.
+
+    `cut` is the least chance of a cut and `gradual` that of a gradual transition, which reaches as far as `edge` and lasts
+    `min_gradual` frames at least. A fade out and the fade in behind it are one transition up to `through` frames.
+    """
+
+    cut: float = Field(default=0.5, gt=0, lt=1)
+    gradual: float = Field(default=0.5, gt=0, lt=1)
+    edge: float = Field(default=0.3, gt=0, lt=1)
+    min_gradual: int = Field(default=3, ge=2)
+    through: int = Field(default=30, ge=0)
+
+
+class TransitionFinder:
+    """Takes miniatures `(27, 48, 3) uint8` in order and returns the transitions that became certain."""
+
+    def __init__(self, config: LearnedConfig, net: TransitionNet) -> None:
+        self._config, self._net = config, net
+        self._pending: list[UInt8s] = []
+        self._held = describe(np.zeros((0, 27, 48, 3), np.uint8))
+        self._taken = self._measured = 0
+        self._numbers = np.zeros((0, NUMBERS), np.float32)
+        self._scored = self._decoded = 0
+        self._tracks = np.zeros((0, len(OUTPUTS) + 1), np.float32)
+
+    @property
+    def decided(self) -> int:
+        """How many frames from the first on have had their say: no transition that is still to come begins before."""
+        return self._decoded
+
+    @property
+    def longest(self) -> int:
+        """How many frames a transition may be told late at most."""
+        return _LONGEST + 2 * STEP + AHEAD + self._net.reach
+
+    def feed(self, small: UInt8s) -> list[Transition]:
+        """Take the next frame."""
+        self._pending.append(small)
+        return self._step(final=False) if len(self._pending) == STEP else []
+
+    def finish(self) -> list[Transition]:
+        """Say that the video is over."""
+        return self._step(final=True)
+
+    def _step(self, *, final: bool) -> list[Transition]:
+        if self._pending:
+            self._held = self._held.then(describe(np.stack(self._pending)))
+            self._taken += len(self._pending)
+            self._pending = []
+        self._measure(self._taken if final else self._taken - AHEAD)
+        self._score(self._measured if final else self._measured - self._net.reach)
+        return self._decode(final=final)
+
+    def _measure(self, end: int) -> None:
+        first = self._taken - len(self._held)
+        if end > self._measured:
+            new = measure(self._held, self._measured - first, end - first)
+            self._numbers = np.concatenate([self._numbers, new])
+            self._measured = end
+        self._held = self._held.last(REACH + self._taken - self._measured)
+
+    def _score(self, end: int) -> None:
+        first = self._measured - len(self._numbers)
+        if end > self._scored:
+            part = slice(self._scored - first, end - first)
+            new = np.concatenate([self._net.run(self._numbers)[part], self._numbers[part, LIGHT : LIGHT + 1]], axis=1)
+            self._tracks = np.concatenate([self._tracks, new])
+            self._scored = end
+        keep = self._measured - self._scored + self._net.reach
+        self._numbers = self._numbers[-keep:]
+
+    def _decode(self, *, final: bool) -> list[Transition]:
+        """Decode up to the last quiet place: what comes behind it changes nothing before it."""
+        end = len(self._tracks) if final else self._quiet_end()
+        found = decode(self._tracks[:end], self._config)
+        found = [Transition(first=t.first + self._decoded, last=t.last + self._decoded, kind=t.kind, score=t.score) for t in found]
+        self._tracks = self._tracks[end:]
+        self._decoded += end
+        return found
+
+    def _quiet_end(self) -> int:
+        config = self._config
+        quiet = (self._tracks[:, _CUT] <= config.cut) & (self._tracks[:, _GRADUAL] <= config.edge)
+        need = max(_QUIET, config.through)
+        loud = np.flatnonzero(~quiet)
+        if len(self._tracks) - (loud[-1] + 1 if len(loud) else 0) >= need:
+            # The frame before the first of the next stretch must be known to be no neighbour of a cut.
+            return len(self._tracks) - 1
+        runs = np.diff(loud)
+        wide = np.flatnonzero(runs > need)
+        if len(wide):
+            return int(loud[wide[-1] + 1]) - 1
+        return len(self._tracks) if len(self._tracks) > _LONGEST else 0
+
+
+def decode(tracks: Float32s, config: LearnedConfig) -> list[Transition]:
+    """Transitions in order, none inside another, of `(n, 5) float32`: the chances of `OUTPUTS`, and mean light 0..1."""
+    gradual = _through(_graduals(tracks, config), config.through)
+    inside = np.zeros(len(tracks) + 1, bool)
+    for span in gradual:
+        inside[span.first : span.last + 2] = True
+    cut = tracks[:, _CUT]
+    found = [*gradual]
+    for at in np.flatnonzero(cut > config.cut):
+        if at > 0 and not inside[at] and cut[at] == cut[at - 1 : at + 2].max():
+            found.append(Transition(first=int(at), last=int(at), kind="cut", score=float(cut[at])))
+    return sorted(found, key=lambda transition: transition.first)
+
+
+def _graduals(tracks: Float32s, config: LearnedConfig) -> list[Transition]:
+    found = []
+    for first, end in _runs(tracks[:, _GRADUAL] > config.edge):
+        ways = _ways(tracks[first:end])
+        turns = [0, *(np.flatnonzero(np.diff(ways)) + 1), end - first]
+        for start, stop in pairwise(int(turn) + first for turn in turns):
+            score = float(tracks[start:stop, _GRADUAL].max())
+            if stop - start >= config.min_gradual and score > config.gradual:
+                kind = _kind(int(ways[start - first]), tracks[start:stop, _LIGHT])
+                found.append(Transition(first=start, last=stop - 1, kind=kind, score=score))
+    return found
+
+
+def _ways(tracks: Float32s) -> npt.NDArray[np.int64]:
+    """What each frame of a gradual run belongs to, `_GRADUAL` (a mix), `_OUT` or `_IN`; the most said of five around it."""
+    half = tracks[:, _GRADUAL] / 2
+    said = np.select([np.maximum(tracks[:, _OUT], tracks[:, _IN]) < half, tracks[:, _OUT] >= tracks[:, _IN]], [_GRADUAL, _OUT], _IN)
+    votes = np.stack([np.convolve(said == way, np.ones(5), "same") for way in (_GRADUAL, _OUT, _IN)])
+    return votes.argmax(axis=0) + _GRADUAL
+
+
+def _kind(way: int, light: Float32s) -> Kind:
+    if way == _OUT and light[-1] < _BLACK:
+        return "fade_to_black"
+    return "fade_from_black" if way == _IN and light[0] < _BLACK else "dissolve"
+
+
+def _runs(flags: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8)))
+    return [(int(first), int(end)) for first, end in zip(edges[::2], edges[1::2], strict=True)]
+
+
+def _through(found: list[Transition], frames: int) -> list[Transition]:
+    """Join a short fade out to the fade in that follows it."""
+    joined: list[Transition] = []
+    for new in found:
+        old = joined[-1] if joined else None
+        if old and old.kind == "fade_to_black" and new.kind == "fade_from_black" and new.last - old.first < frames:
+            joined[-1] = Transition(first=old.first, last=new.last, kind="fade_through", score=max(old.score, new.score))
+        else:
+            joined.append(new)
+    return joined
