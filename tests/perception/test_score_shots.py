@@ -254,6 +254,12 @@ def test_the_examples_of_transnetv2(tolerance, begin, hit):
     assert match_in_order([Mark.cut(begin)], [Mark.cut(6)], tolerance) == ([(0, 0)] if hit else [])
 
 
+def test_of_two_that_do_not_meet_the_earlier_is_left_behind():
+    early, late = Mark.cut(5), Mark.cut(6)
+    assert match_in_order([late], [early, late], 0) == [(0, 1)]
+    assert match_in_order([early, late], [late], 0) == [(1, 0)]
+
+
 def test_a_gradual_transition_is_widened_at_both_ends():
     truth = film(gradual=[(20, 30)])
     hits = {frame: transnet2(truth, film([frame])).gradual.hits for frame in (17, 18, 33, 34)}
