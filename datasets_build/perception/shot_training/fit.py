@@ -7,6 +7,7 @@ material, settings and versions of the libraries give the same weights.
 from __future__ import annotations
 
 import logging
+import multiprocessing
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ from datasets_build.perception.shot_training.material import Material, load_mate
 from datasets_build.perception.shot_training.sequences import Made, make_sequence
 from datasets_build.perception.transition_net import OUTPUTS
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("datasets_build.perception.shot_training.fit")
 DILATIONS = (1, 2, 4, 8, 16, 32, 1)
 _WIDTH, _DROPOUT = 64, 0.1
 _BATCH, _RATE, _DECAY = 32, 3e-3, 1e-2
@@ -126,7 +127,9 @@ def _drawn_up(number: int, *, seed: int) -> Lesson:
 
 def draw_up(material: Material, numbers: range, *, seed: int, workers: int) -> list[Lesson]:
     """Make and measure sequences; which ones depends on `numbers` and `seed` alone."""
-    with ProcessPoolExecutor(workers, initializer=_hold, initargs=(material,)) as pool:
+    # A forked process would inherit OpenCV's threads half way through their work.
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=spawn, initializer=_hold, initargs=(material,)) as pool:
         made = pool.map(partial(_drawn_up, seed=seed), numbers, chunksize=8)
         return list(track(made, total=len(numbers), label="make sequences"))
 
@@ -152,7 +155,7 @@ def fit(taught: Lessons, seen: Lessons, *, epochs: int, seed: int) -> Net:
             nn.utils.clip_grad_norm_(net.parameters(), 1.0)
             optimizer.step()
             schedule.step()
-            total += float(loss)
+            total += loss.item()
         net.eval()
         with torch.inference_mode():
             scores = net(seen.numbers.float())
