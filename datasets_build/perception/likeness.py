@@ -1,9 +1,9 @@
 """How alike the frames of a video are to those before and after them: what the learned shot detector sees.
 
-A frame is a `(27, 48, 3) uint8` BGR miniature. Each frame is held against the frames that lie `LAGS` before it in colour
-(Hellinger similarity of histograms, as in Apostolidis and Mezaris, 2014), in place (mean absolute difference) and in
-layout (normalised correlation, also at small shifts, so that a moving camera keeps it); against the straight line between
-two frames around it, on which the frames of a dissolve lie; and measured alone (light, spread, edges).
+A frame is a `(27, 48, 3) uint8` BGR miniature. Each frame is held against the frames that lie `LAGS` before it in
+colour (Hellinger similarity of histograms, as in Apostolidis and Mezaris, 2014), in place (mean absolute difference)
+and in layout (normalised correlation, also at small shifts, so that a moving camera keeps it); against the straight
+line between two frames around it, on which the frames of a dissolve lie; and measured alone (light, spread, edges).
 """
 
 from __future__ import annotations
@@ -152,7 +152,9 @@ def measure(held: Descriptions, start: int, end: int) -> Float32s:
     return np.concatenate([np.stack(columns, axis=1), held.alone[start:end]], axis=1).astype(np.float32)
 
 
-def _between(places: Float32s, before: npt.NDArray[np.int64], at: npt.NDArray[np.int64], after: npt.NDArray[np.int64]) -> list[Float32s]:
+def _between(
+    places: Float32s, before: npt.NDArray[np.int64], at: npt.NDArray[np.int64], after: npt.NDArray[np.int64]
+) -> list[Float32s]:
     """How far two frames are apart, where between them a third lies (0..1), and how far it is from their line."""
     chord = places[after] - places[before]
     offset = places[at] - places[before]

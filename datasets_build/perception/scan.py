@@ -27,8 +27,8 @@ from datasets_build.perception.keyframes import (
     thumbnail,
 )
 from datasets_build.perception.shots import ShotsConfig, open_finder, shots_of
-from datasets_build.perception.transitions import Transition
 from datasets_build.perception.signals import Sample, SignalMeter, SignalsConfig, stretch
+from datasets_build.perception.transitions import Transition
 from datasets_build.video import analysis_size, scan
 
 SAMPLES_PER_STRETCH = 480

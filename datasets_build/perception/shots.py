@@ -1,4 +1,4 @@
-"""Shots: the learned detector, or PySceneDetect's, fed by hand frame by frame, and their transitions turned into spans."""
+"""Shots: the learned detector or PySceneDetect's, fed frame by frame, and their transitions turned into spans."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ class ShotsConfig(Config):
     """How transitions are found.
 
     `detector` is the project's own learned one, with the settings `learned`, or one of PySceneDetect's: `threshold` is
-    then the ratio to neighbouring frames (adaptive) or the score (content) that makes a cut, `min_score` the least score
-    of an adaptive cut, `min_frames` the shortest shot, `fade_level` the brightness 0..255 below which the picture counts
-    as black, and `fade_apart_s` how far a fade must be from a cut to be a boundary of its own.
+    then the ratio to neighbouring frames (adaptive) or the score (content) that makes a cut, `min_score` the least
+    score of an adaptive cut, `min_frames` the shortest shot, `fade_level` the brightness 0..255 below which the picture
+    counts as black, and `fade_apart_s` how far a fade must be from a cut to be a boundary of its own.
     """
 
     detector: Literal["learned", "adaptive", "content"] = "learned"
@@ -54,7 +54,7 @@ class ShotFinder(Protocol):
     """Listens to a decode pass; frames must come in order, without a gap."""
 
     def feed(self, index: int, image: UInt8s, thumb: UInt8s) -> list[Transition]:
-        """Take a BGR image `(height, width, 3) uint8` with its thumbnail `(9, 16, 3) uint8`; returns what became certain."""
+        """Take a BGR image `(height, width, 3) uint8` with its thumbnail `(9, 16, 3) uint8`; returns what is sure."""
         ...
 
     def finish(self) -> list[Transition]:
@@ -120,7 +120,7 @@ class LearnedDetector(SceneDetector):  # type: ignore[misc]  # scenedetect has n
 
 
 class PySceneFinder:
-    """PySceneDetect's cuts, and its fades through black: a cut is told two frames late, a fade when the light is back."""
+    """PySceneDetect's cuts and fades through black: a cut is told two frames late, a fade when the light is back."""
 
     def __init__(self, config: ShotsConfig) -> None:
         self._cuts = _cut_detector(config)
@@ -207,7 +207,7 @@ def boundary(found: Transition) -> int:
 
 
 def merge_transitions(found: Sequence[Transition], clock: FrameClock, *, apart_ns: int) -> list[Transition]:
-    """Sort transitions, one a boundary, inside the video; a fade of unknown span gives way to a cut nearer than `apart_ns`."""
+    """Sort transitions, one a boundary, inside the video; a fade of unknown span gives way to a cut in `apart_ns`."""
     inside = [each for each in found if 0 < boundary(each) < len(clock)]
     cut_times = [clock.time_of(each.first) for each in inside if each.kind == "cut"]
     kept: dict[int, Transition] = {}

@@ -1,7 +1,6 @@
 """Transitions found in a stream of miniatures: numbers, network and decoding in steps, with bounded look-ahead.
 
-Steps begin at the first frame and have one length, so the result does not depend on how frames are handed in, and is that
-of the whole video at once.
+Steps begin at the first frame and have one length, so the result is that of the whole video at once, whoever feeds it.
 """
 
 from __future__ import annotations
@@ -13,7 +12,17 @@ import numpy.typing as npt
 from pydantic import Field
 
 from datasets_build.core.config import Config
-from datasets_build.perception.likeness import AHEAD, LIGHT, NUMBERS, REACH, Descriptions, Float32s, UInt8s, describe, measure
+from datasets_build.perception.likeness import (
+    AHEAD,
+    LIGHT,
+    NUMBERS,
+    REACH,
+    Descriptions,
+    Float32s,
+    UInt8s,
+    describe,
+    measure,
+)
 from datasets_build.perception.transition_net import OUTPUTS, TransitionNet
 from datasets_build.perception.transitions import Kind, Transition
 
@@ -32,8 +41,8 @@ _FADING = 0.4
 class LearnedConfig(Config):
     """How chances become transitions.
 
-    `cut` is the least chance of a cut and `gradual` that of a gradual transition, which reaches as far as `edge` and lasts
-    `min_gradual` frames at least. A fade out and the fade in behind it are one transition up to `through` frames.
+    `cut` is the least chance of a cut and `gradual` that of a gradual transition, which reaches as far as `edge` and
+    lasts `min_gradual` frames at least. A fade out and the fade in behind it are one transition up to `through` frames.
     """
 
     cut: float = Field(default=0.5, gt=0, lt=1)
@@ -105,7 +114,10 @@ class TransitionFinder:
         """Decode up to the last quiet place: what comes behind it changes nothing before it."""
         end = len(self._tracks) if final else self._quiet_end()
         found = decode(self._tracks[:end], self._config)
-        found = [Transition(first=t.first + self._decoded, last=t.last + self._decoded, kind=t.kind, score=t.score) for t in found]
+        found = [
+            Transition(first=t.first + self._decoded, last=t.last + self._decoded, kind=t.kind, score=t.score)
+            for t in found
+        ]
         self._tracks = self._tracks[end:]
         self._decoded += end
         return found
@@ -133,9 +145,11 @@ def decode(tracks: Float32s, config: LearnedConfig) -> list[Transition]:
         inside[span.first : span.last + 2] = True
     cut = tracks[:, _CUT]
     found = [*gradual]
-    for at in np.flatnonzero(cut > config.cut):
-        if at > 0 and not inside[at] and cut[at] == cut[at - 1 : at + 2].max():
-            found.append(Transition(first=int(at), last=int(at), kind="cut", score=float(cut[at])))
+    found += [
+        Transition(first=int(at), last=int(at), kind="cut", score=float(cut[at]))
+        for at in np.flatnonzero(cut > config.cut)
+        if at > 0 and not inside[at] and cut[at] == cut[at - 1 : at + 2].max()
+    ]
     return sorted(found, key=lambda transition: transition.first)
 
 
@@ -190,7 +204,9 @@ def _through(found: list[Transition], frames: int) -> list[Transition]:
     for new in found:
         old = joined[-1] if joined else None
         if old and old.kind == "fade_to_black" and new.kind == "fade_from_black" and new.last - old.first < frames:
-            joined[-1] = Transition(first=old.first, last=new.last, kind="fade_through", score=max(old.score, new.score))
+            joined[-1] = Transition(
+                first=old.first, last=new.last, kind="fade_through", score=max(old.score, new.score)
+            )
         else:
             joined.append(new)
     return joined

@@ -1,3 +1,5 @@
+import itertools
+
 import cv2
 import numpy as np
 import pytest
@@ -59,7 +61,7 @@ def test_there_are_as_many_numbers_as_it_says_and_none_is_lost():
 def test_frames_taken_in_parts_have_the_numbers_of_the_whole(cuts):
     edges = [0, *sorted(cuts), 200]
     held = Descriptions.none()
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in itertools.pairwise(edges):
         held = held.then(describe(FRAMES[start:end])) if end > start else held
     assert np.array_equal(measure(held, 0, 200), WHOLE)
 

@@ -75,7 +75,10 @@ def tracks(n, **parts):
     out[:, LIGHT] = 0.5
     for name, values in parts.items():
         for where, value in values.items():
-            out[where if isinstance(where, int) else slice(*where), {"cut": 0, "gradual": 1, "out": 2, "into": 3, "light": 4}[name]] = value
+            out[
+                where if isinstance(where, int) else slice(*where),
+                {"cut": 0, "gradual": 1, "out": 2, "into": 3, "light": 4}[name],
+            ] = value
     return out
 
 
@@ -98,14 +101,20 @@ def test_a_gradual_transition_reaches_as_far_as_its_edges_and_must_be_sure_and_l
     assert decode(tracks(40, gradual={(8, 10): 0.9}), CONFIG) == []
 
 
-@pytest.mark.parametrize(("held", "expected"), [
-    (5, [(10, 34, "fade_through")]),
-    (60, [(10, 19, "fade_to_black"), (80, 89, "fade_from_black")]),
-])
+@pytest.mark.parametrize(
+    ("held", "expected"),
+    [
+        (5, [(10, 34, "fade_through")]),
+        (60, [(10, 19, "fade_to_black"), (80, 89, "fade_from_black")]),
+    ],
+)
 def test_out_and_in_are_one_fade_when_they_are_short(held, expected):
     back = 20 + held
     made = tracks(
-        120, gradual={(10, 20): 0.9, (back, back + 10): 0.9}, out={(10, 20): 0.9}, into={(back, back + 10): 0.9},
+        120,
+        gradual={(10, 20): 0.9, (back, back + 10): 0.9},
+        out={(10, 20): 0.9},
+        into={(back, back + 10): 0.9},
         light={(19, back + 1): 0.02},
     )
     assert kinds(decode(made, CONFIG)) == expected

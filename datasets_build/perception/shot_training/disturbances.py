@@ -37,7 +37,7 @@ def disturb(film: UInt8s, pace: Pace, rng: np.random.Generator) -> UInt8s:
 
 
 def recorded(small: UInt8s, rng: np.random.Generator) -> UInt8s:
-    """What a sensor and an encoder do to miniatures `(n, 27, 48, 3) uint8`: noise, and sharpness that comes and goes."""
+    """What a sensor and an encoder do to miniatures `(n, 27, 48, 3) uint8`: noise, and sharpness that varies."""
     if rng.random() < 0.15:
         every, lost = int(rng.integers(8, 60)), rng.uniform(0.5, 1.5)
         for k in range(len(small)):
@@ -53,7 +53,9 @@ def _inset(frames: UInt8s, rng: np.random.Generator) -> UInt8s:
     """The film in a part of the picture, beside what stands still or moves on its own."""
     wide, high = int(_WIDTH * rng.uniform(0.45, 0.95)), int(_HEIGHT * rng.uniform(0.5, 1.0))
     left, top = int(rng.integers(_WIDTH - wide + 1)), int(rng.integers(_HEIGHT - high + 1))
-    beside = cv2.resize(rng.integers(0, 256, (6, 10, 3)).astype(np.uint8), CLIP_SIZE, interpolation=int(rng.integers(2)))
+    beside = cv2.resize(
+        rng.integers(0, 256, (6, 10, 3)).astype(np.uint8), CLIP_SIZE, interpolation=int(rng.integers(2))
+    )
     if rng.random() < 0.4:
         beside[:] = rng.integers(0, 256, 3)
     out = np.repeat(beside[None], len(frames), axis=0)

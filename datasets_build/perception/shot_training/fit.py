@@ -31,7 +31,7 @@ from datasets_build.perception.transition_net import OUTPUTS
 
 log = logging.getLogger("datasets_build.perception.shot_training.fit")
 DILATIONS = (1, 2, 4, 8, 16, 32, 1)
-_WIDTH, _DROPOUT = 64, 0.1
+_WIDTH, _DROPOUT = 80, 0.1
 _BATCH, _RATE, _DECAY = 32, 3e-3, 1e-2
 # A cut is one frame among fifty.
 _WEIGHTS = (4.0, 1.0, 1.0, 1.0)
@@ -56,6 +56,7 @@ class Net(nn.Module):
         self.exit = nn.Conv1d(_WIDTH, len(OUTPUTS), 1)
 
     def forward(self, numbers: torch.Tensor) -> torch.Tensor:
+        """Scores before the sigmoid."""
         held = torch.relu(self.entry(((numbers - self.mean) / self.spread).transpose(1, 2)))
         for taps, mix in zip(self.taps, self.mixes, strict=True):
             held = held + mix(self.dropout(torch.relu(taps(held))))
@@ -92,7 +93,8 @@ class Lessons:
     def of(cls, films: Sequence[Lesson]) -> Lessons:
         """Stack lessons of one length."""
         return cls(
-            torch.from_numpy(np.stack([film[0] for film in films])), torch.from_numpy(np.stack([film[1] for film in films]))
+            torch.from_numpy(np.stack([film[0] for film in films])),
+            torch.from_numpy(np.stack([film[1] for film in films])),
         )
 
 
@@ -160,24 +162,32 @@ def fit(taught: Lessons, seen: Lessons, *, epochs: int, seed: int) -> Net:
         with torch.inference_mode():
             scores = net(seen.numbers.float())
         said = _f1(scores > 0, seen.truth > 0.5)
-        log.info("epoch %d: loss %.4f, unseen %.4f, F1 of frames %s", epoch, total / steps, loss_of(scores, seen.truth), said)
+        log.info(
+            "epoch %d: loss %.4f, unseen %.4f, F1 of frames %s", epoch, total / steps, loss_of(scores, seen.truth), said
+        )
     return net
 
 
 def _f1(found: torch.Tensor, true: torch.Tensor) -> str:
     both = (found & true).sum(dim=(0, 1))
     all_of = found.sum(dim=(0, 1)) + true.sum(dim=(0, 1))
-    return ", ".join(f"{name} {2 * int(b) / max(1, int(a)):.3f}" for name, b, a in zip(OUTPUTS, both, all_of, strict=True))
+    return ", ".join(
+        f"{name} {2 * int(b) / max(1, int(a)):.3f}" for name, b, a in zip(OUTPUTS, both, all_of, strict=True)
+    )
 
 
 def main(
     to: Annotated[Path, typer.Option("--to", help="The file of weights that is written.")],
     photos: Annotated[Path | None, typer.Option("--photos", help="A folder tree of photographs.")] = None,
-    clips: Annotated[list[Path] | None, typer.Option("--clip", help="A video of a single shot; repeat for more.")] = None,
+    clips: Annotated[
+        list[Path] | None, typer.Option("--clip", help="A video of a single shot; repeat for more.")
+    ] = None,
     drawn: Annotated[list[Path] | None, typer.Option("--drawn", help="A folder that `draw` made; repeat.")] = None,
     sequences: Annotated[int, typer.Option("--sequences", min=64, help="How many sequences are made.")] = 4000,
     epochs: Annotated[int, typer.Option("--epochs", min=1, help="How often each is learned from.")] = 10,
-    textures: Annotated[int, typer.Option("--textures", min=8, help="Pictures that are drawn beside photographs.")] = 60,
+    textures: Annotated[
+        int, typer.Option("--textures", min=8, help="Pictures that are drawn beside photographs.")
+    ] = 60,
     seed: Annotated[int, typer.Option("--seed", help="Other sequences, another start.")] = 0,
     workers: Annotated[int, typer.Option("--workers", min=1, help="Processes that make sequences.")] = 2,
 ) -> None:
@@ -204,7 +214,7 @@ def save(net: Net, to: Path) -> None:
     if not to.parent.is_dir():
         raise DataError(f"{to.parent}: no such folder")
     with whole_file(to) as path, path.open("wb") as file:
-        np.savez(file, **{name: value for name, value in net.weights().items()})
+        np.savez(file, **net.weights())
 
 
 if __name__ == "__main__":

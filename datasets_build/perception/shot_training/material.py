@@ -93,7 +93,16 @@ def _shape(picture: UInt8s, rng: np.random.Generator) -> None:
     centre = int(rng.integers(0, width)), int(rng.integers(0, height))
     size = int(rng.integers(10, 160))
     if rng.random() < 0.5:
-        cv2.ellipse(picture, centre, (size, max(4, size // int(rng.integers(1, 4)))), int(rng.integers(0, 180)), 0, 360, colour, -1)
+        cv2.ellipse(
+            picture,
+            centre,
+            (size, max(4, size // int(rng.integers(1, 4)))),
+            int(rng.integers(0, 180)),
+            0,
+            360,
+            colour,
+            -1,
+        )
     else:
         box = cv2.boxPoints((centre, (size * 2, size), float(rng.integers(0, 180)))).astype(np.int32)
         cv2.fillPoly(picture, [box], colour)

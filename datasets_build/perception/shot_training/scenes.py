@@ -22,7 +22,9 @@ class Pace:
     step: float
 
 
-def shot(n: int, material: Material, pace: Pace, rng: np.random.Generator, *, near: int | None = None) -> tuple[UInt8s, int]:
+def shot(
+    n: int, material: Material, pace: Pace, rng: np.random.Generator, *, near: int | None = None
+) -> tuple[UInt8s, int]:
     """`n` frames `(n, 54, 96, 3) uint8` of one shot, and the photograph it shows (-1: none).
 
     With `near`, another view of that photograph: a cut inside one place.
@@ -139,7 +141,12 @@ def _filmed(n: int, photo: UInt8s, pace: Pace, rng: np.random.Generator) -> UInt
     x, y = rng.uniform(0.3, 0.7, 2)
     path = _wander(n, pace, rng)
     states = np.stack(
-        [x + path[:, 0] * scale * _WIDTH / width, y + path[:, 1] * scale * _WIDTH / height, scale * np.exp(path[:, 2]), path[:, 3]],
+        [
+            x + path[:, 0] * scale * _WIDTH / width,
+            y + path[:, 1] * scale * _WIDTH / height,
+            scale * np.exp(path[:, 2]),
+            path[:, 3],
+        ],
         axis=1,
     )
     states[:, 2] = np.clip(states[:, 2], 0.3, 2 * widest)
@@ -178,7 +185,10 @@ def _pass_by(frames: UInt8s, material: Material, pace: Pace, rng: np.random.Gene
     seconds = np.arange(n) * pace.step / 25
     start = rng.uniform(-0.3, 1.3, 2)
     if rng.random() < 0.5:
-        where = start + rng.normal(size=2) * rng.choice([0.1, 0.5, 2.0]) * (seconds - rng.uniform(0, seconds[-1] + 0.1))[:, None]
+        where = (
+            start
+            + rng.normal(size=2) * rng.choice([0.1, 0.5, 2.0]) * (seconds - rng.uniform(0, seconds[-1] + 0.1))[:, None]
+        )
     else:
         rate = rng.uniform(0.3, 4)
         swing = np.sin(2 * np.pi * rate * seconds + rng.uniform(0, 6))[:, None]

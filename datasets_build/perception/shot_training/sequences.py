@@ -45,6 +45,8 @@ class Made:
 
 def make_sequence(material: Material, rng: np.random.Generator) -> Made:
     """Draw one sequence of `LENGTH` frames."""
+    if rng.random() < 0.03:
+        return _plain_fades(rng)
     pace = Pace(1.0 if rng.random() < 0.6 else float(np.exp(rng.uniform(0, np.log(14)))))
     cuts: list[int] = []
     spans: list[Gradual] = []
@@ -74,8 +76,27 @@ def make_sequence(material: Material, rng: np.random.Generator) -> Made:
     )
 
 
+def _plain_fades(rng: np.random.Generator) -> Made:
+    """One plain colour that comes in from black and goes out again, over and over."""
+    light: list[float] = [0.0] * int(rng.integers(1, 20))
+    spans: list[Gradual] = []
+    ways: tuple[tuple[Literal["in", "out"], float, float], ...] = (("in", 0.0, 1.0), ("out", 1.0, 0.0))
+    while len(light) < LENGTH:
+        for kind, low, high in ways:
+            steps = int(rng.integers(10, 60))
+            spans.append(Gradual(len(light), len(light) + steps - 1, kind))
+            light += [*np.linspace(low, high, steps), *[high] * int(rng.choice([0, 2, rng.integers(0, 25)]))]
+    colour = np.full(3, rng.integers(120, 256)) if rng.random() < 0.6 else rng.integers(40, 256, 3)
+    frames = (np.array(light[:LENGTH])[:, None, None, None] * colour).astype(np.uint8)
+    small = recorded(np.repeat(np.repeat(frames, 27, axis=1), 48, axis=2), rng)
+    inside = [span for span in spans if span.first < LENGTH]
+    return Made(small, (), tuple(Gradual(span.first, min(span.last, LENGTH - 1), span.kind) for span in inside))
+
+
 def _differs(small: UInt8s, before: int, after: int) -> bool:
-    one, other = (cv2.resize(small[np.clip(k, 0, LENGTH - 1)], (16, 9), interpolation=cv2.INTER_AREA) for k in (before, after))
+    one, other = (
+        cv2.resize(small[np.clip(k, 0, LENGTH - 1)], (16, 9), interpolation=cv2.INTER_AREA) for k in (before, after)
+    )
     return float(cv2.absdiff(one, other).mean()) > _VISIBLE
 
 
@@ -85,7 +106,14 @@ def _duration(pace: Pace, rng: np.random.Generator) -> int:
 
 
 def _joined(
-    film: UInt8s, follow: UInt8s, join: Join, pace: Pace, rng: np.random.Generator, *, cuts: list[int], spans: list[Gradual]
+    film: UInt8s,
+    follow: UInt8s,
+    join: Join,
+    pace: Pace,
+    rng: np.random.Generator,
+    *,
+    cuts: list[int],
+    spans: list[Gradual],
 ) -> UInt8s:
     longest = min(len(film), len(follow)) - 1
     wanted = int(np.exp(rng.uniform(np.log(4), np.log(70))) / pace.step**0.7)
@@ -96,7 +124,9 @@ def _joined(
         return _cut(film, follow, rng)
     if join == "fade":
         return _faded(film, follow, steps, rng, cuts=cuts, spans=spans)
-    mixed = _wiped(film[-steps:], follow[:steps], rng) if join == "wipe" else _dissolved(film[-steps:], follow[:steps], rng)
+    mixed = (
+        _wiped(film[-steps:], follow[:steps], rng) if join == "wipe" else _dissolved(film[-steps:], follow[:steps], rng)
+    )
     spans.append(Gradual(at - steps, at - 1, "mix"))
     return np.concatenate([film[:-steps], mixed, follow[steps:]])
 
