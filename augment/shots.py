@@ -10,7 +10,8 @@ import numpy as np
 from augment.events import AGENT, VERSION
 from augment.seams import Verdict, is_told
 from augment.view import View
-from datasets_build.core.records import Detector, Event, Keyframe, Shot, derive_id
+from datasets_build.core.perceived import Detector, Keyframe, Shot
+from datasets_build.core.records import Event, derive_id
 from datasets_build.core.topics import PICTURE_SET
 
 _SLOW = frozenset({"fade", "dissolve"})

@@ -26,7 +26,8 @@ from datasets_build.builders.curves import (
 )
 from datasets_build.core.clock import FrameClock, Span
 from datasets_build.core.config import Config
-from datasets_build.core.records import Annotation, Event, Provenance, Reject, Shot, Signals, Video, derive_id
+from datasets_build.core.perceived import Shot, Signals
+from datasets_build.core.records import Annotation, Event, Provenance, Reject, Video, derive_id
 from datasets_build.core.topics import ACTS, PICTURE_SET
 from datasets_build.teachers.settings import ModelName
 from datasets_build.teachers.template import load_template

@@ -13,7 +13,8 @@ from datasets_build.checks.timing import INSIDE, ORDERED, TIME_LAWS
 from datasets_build.checks.walk import Atlas, Group, Names, walk
 from datasets_build.core.clock import FrameClock
 from datasets_build.core.layout import table_path
-from datasets_build.core.records import Annotation, Keyframe, Part, Record, Shot, Signals
+from datasets_build.core.perceived import Keyframe, Shot, Signals
+from datasets_build.core.records import Annotation, Part, Record
 
 R = TypeVar("R", bound=Record)
 TILE = ("shots_tile", "shots follow each other without a gap, from the first frame to the last")

@@ -9,7 +9,8 @@ from datasets_build.checks.laws import Breach
 from datasets_build.checks.parents import content_of
 from datasets_build.checks.remade import Remade, is_inside
 from datasets_build.core.augmentation import AUGMENTED
-from datasets_build.core.records import Event, Keyframe, Shot, derive_id
+from datasets_build.core.perceived import Keyframe, Shot
+from datasets_build.core.records import Event, derive_id
 from datasets_build.core.topics import PICTURE_SET
 
 Found = Iterator[tuple[str, list[Breach]]]

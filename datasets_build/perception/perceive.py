@@ -18,8 +18,9 @@ from datasets_build.core.clock import NS_PER_S
 from datasets_build.core.config import Config
 from datasets_build.core.files import DataError, sha256_file
 from datasets_build.core.layout import clock_of, read_videos, video_path
+from datasets_build.core.perceived import Keyframe, Shot, Signals
 from datasets_build.core.progress import tool_versions, track
-from datasets_build.core.records import Keyframe, Reject, Shot, Signals, Video
+from datasets_build.core.records import Reject, Video
 from datasets_build.core.stage import Fingerprint, Stage, code_digest, collect_rejects, stage_digest
 from datasets_build.core.table import concat_tables, count_rows
 from datasets_build.core.worker import Worker, WorkerError

@@ -14,7 +14,8 @@ from pathlib import Path
 import cv2
 
 from datasets_build.core.clock import FrameClock
-from datasets_build.core.records import Keyframe, Shot, Signals, Video, derive_id
+from datasets_build.core.perceived import Keyframe, Shot, Signals
+from datasets_build.core.records import Video, derive_id
 from datasets_build.core.table import TableWriter, read_table, write_table
 from datasets_build.perception.clip import Encoder
 from datasets_build.perception.keyframes import (
@@ -27,8 +28,8 @@ from datasets_build.perception.keyframes import (
     thumbnail,
 )
 from datasets_build.perception.shots import ShotsConfig, open_finder, shots_of
-from datasets_build.perception.transitions import Transition
 from datasets_build.perception.signals import Sample, SignalMeter, SignalsConfig, stretch
+from datasets_build.perception.transitions import Transition
 from datasets_build.video import analysis_size, scan
 
 SAMPLES_PER_STRETCH = 480

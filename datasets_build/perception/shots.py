@@ -18,7 +18,8 @@ from scenedetect.detectors import AdaptiveDetector, ContentDetector, ThresholdDe
 
 from datasets_build.core.clock import FrameClock
 from datasets_build.core.config import Config, flatten
-from datasets_build.core.records import Detector, Parameter, Shot, Video, derive_id
+from datasets_build.core.perceived import Detector, Shot
+from datasets_build.core.records import Parameter, Video, derive_id
 from datasets_build.perception.likeness import miniature
 from datasets_build.perception.transition_finder import LearnedConfig, TransitionFinder
 from datasets_build.perception.transition_net import load_net

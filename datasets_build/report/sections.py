@@ -12,7 +12,8 @@ from markupsafe import Markup
 from datasets_build.core.clock import format_ns
 from datasets_build.core.dataset import SPLITS
 from datasets_build.core.layout import table_path
-from datasets_build.core.records import Keyframe, Record, Reject, Shot, Split, Video
+from datasets_build.core.perceived import Keyframe, Shot
+from datasets_build.core.records import Record, Reject, Split, Video
 from datasets_build.core.stage import STAGES
 from datasets_build.core.table import count_rows
 from datasets_build.report.balance import hours

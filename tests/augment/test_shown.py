@@ -11,7 +11,7 @@ from augment.events import move_events
 from augment.shots import move_shots
 from augment.temporal import reverse
 from augment.view import View
-from datasets_build.core.records import Detector, Shot
+from datasets_build.core.perceived import Detector, Shot
 from tests.augment.test_events import CLOCK, MS, START, picture, without
 from tests.augment.views import changed
 from tests.laws import examples

@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 from datasets_build.builders.events import EventsConfig, events_of
 from datasets_build.core.clock import FrameClock
-from datasets_build.core.records import Event, Shot
+from datasets_build.core.perceived import Shot
+from datasets_build.core.records import Event
 from datasets_build.sources.lesson_script import LABELS, write_lesson
 from datasets_build.sources.world import VFR_PACES, VFR_TIME_BASE
 from datasets_build.sources.world_draw import scene_at

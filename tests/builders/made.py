@@ -13,19 +13,8 @@ import numpy as np
 
 from datasets_build.core.clock import NS_PER_S, FrameClock
 from datasets_build.core.files import write_json
-from datasets_build.core.records import (
-    Annotation,
-    Detector,
-    Embedder,
-    Keyframe,
-    Provenance,
-    Reject,
-    Shot,
-    Signals,
-    Split,
-    Video,
-    derive_id,
-)
+from datasets_build.core.perceived import Detector, Embedder, Keyframe, Shot, Signals
+from datasets_build.core.records import Annotation, Provenance, Reject, Split, Video, derive_id
 from datasets_build.core.stage import Fingerprint, Stage
 from datasets_build.core.table import write_table
 

@@ -7,7 +7,8 @@ import pytest
 from datasets_build.checks.laws import Known, Ledger
 from datasets_build.checks.tables import KEYFRAME_LAWS, SHOT_LAWS, SIGNAL_LAWS, TableRun, follow_breaches, tile_breaches
 from datasets_build.checks.walk import Atlas
-from datasets_build.core.records import Annotation, Keyframe, Shot, Signals
+from datasets_build.core.perceived import Keyframe, Shot, Signals
+from datasets_build.core.records import Annotation
 from tests.builders.made import MS, bare, clock_from, keyframes_at, lively, shots_at, signals_of, video_of, write_out
 from tests.checks.planted import edit, swap, within
 

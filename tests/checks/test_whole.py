@@ -12,7 +12,8 @@ from datasets_build.checks.seen import begins_video
 from datasets_build.checks.whole import is_own_twin
 from datasets_build.core.augmentation import Augmentation, Knot, Look, seal_of, sealed
 from datasets_build.core.decisions import decisions_on
-from datasets_build.core.records import Detector, Parameter
+from datasets_build.core.perceived import Detector
+from datasets_build.core.records import Parameter
 from datasets_build.core.views import parse_grid
 from tests.augment.test_unanswerable import clip as coming_and_going
 from tests.checks.remaking import Held, drawn, remade, spoken

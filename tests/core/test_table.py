@@ -10,15 +10,8 @@ from hypothesis import strategies as st
 from datasets_build.core import table
 from datasets_build.core.dataset import from_hf, hf_features, to_hf
 from datasets_build.core.kinds import KINDS
-from datasets_build.core.records import (
-    Answer,
-    Evidence,
-    Provenance,
-    Record,
-    Shot,
-    Signals,
-    StreamingQA,
-)
+from datasets_build.core.perceived import Shot, Signals
+from datasets_build.core.records import Answer, Evidence, Provenance, Record, StreamingQA
 from datasets_build.core.table import (
     TableError,
     TableWriter,

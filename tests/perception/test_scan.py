@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from datasets_build.core.records import Keyframe, Shot, Signals
+from datasets_build.core.perceived import Keyframe, Shot, Signals
 from datasets_build.core.table import read_table
 from datasets_build.engines.outcome import ENVIRONMENT
 from datasets_build.perception.clip import SignatureEncoder

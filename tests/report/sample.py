@@ -12,23 +12,19 @@ import numpy as np
 from PIL import Image
 
 from datasets_build.core.clock import NS_PER_S
+from datasets_build.core.perceived import Detector, Embedder, Keyframe, Shot, Signals
 from datasets_build.core.records import (
     Answer,
     Audio,
     DecisionRun,
     DecisionTrack,
     DecoderTrust,
-    Detector,
     Dialogue,
-    Embedder,
     Event,
     Evidence,
-    Keyframe,
     Problem,
     Provenance,
     Reject,
-    Shot,
-    Signals,
     StreamingQA,
     Turn,
     Video,

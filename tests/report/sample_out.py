@@ -9,16 +9,14 @@ from pathlib import Path
 from datasets_build.core.clock import NS_PER_S
 from datasets_build.core.dataset import SPLITS, Subset, write_split
 from datasets_build.core.files import write_json
+from datasets_build.core.perceived import Keyframe, Shot, Signals
 from datasets_build.core.records import (
     Annotation,
     Dialogue,
     Event,
     FrameLabel,
-    Keyframe,
     Record,
     Reject,
-    Shot,
-    Signals,
     StreamingQA,
     Video,
     derive_id,
