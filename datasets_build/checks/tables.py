@@ -32,6 +32,21 @@ def _shot_frames(shot: Shot, known: Known) -> Iterator[Breach]:
             yield Breach(f"{name}_ns {t_ns} at {name}_frame {frame}", f"{known.clock.time_of(frame)} ns")
 
 
+def _transition(shot: Shot, known: Known) -> Iterator[Breach]:
+    start, end = shot.transition_start_ns, shot.transition_end_ns
+    span = f"transition span [{start}, {end})"
+    if not 0 <= start <= shot.start_ns <= end <= known.clock.end_ns:
+        yield Breach(f"{span} of a shot at {shot.start_ns}", f"one around it, inside [0, {known.clock.end_ns})")
+    if shot.transition in ("first", "cut") and start != end:
+        yield Breach(f"{span} of a {shot.transition}", "none")
+    # Of a fade whose span nobody found only the instant is known.
+    if shot.transition not in ("first", "cut", "fade_through") and start == end:
+        yield Breach(f"an empty {span} of a {shot.transition}", "one with a frame")
+    for name, t_ns in (("transition_start_ns", start), ("transition_end_ns", end)):
+        if t_ns != known.clock.end_ns and not known.clock.on_grid(t_ns):
+            yield Breach(f"{name} {t_ns}", "a frame's time or the video's end")
+
+
 def tile_breaches(shots: Sequence[Shot], clock: FrameClock) -> Iterator[tuple[str, list[Breach]]]:
     """Each shot's id with what keeps it from its place: its number, its kind, and where it begins and ends."""
     at = 0
@@ -86,6 +101,7 @@ def follow_breaches(rows: Iterable[Signals]) -> Iterator[tuple[str, list[Breach]
 
 SHOT_LAWS: tuple[Law[Shot], ...] = (
     Law("shot_frames", "a shot has frames, and its frames and times name the same instants", _shot_frames),
+    Law("shot_transition", "a gradual transition's frames lie around the shot's start, a cut has none", _transition),
 )
 KEYFRAME_LAWS: tuple[Law[Keyframe], ...] = (
     Law("keyframe_in_shot", "a keyframe's index and time name one frame, which its shot contains", _keyframe),

@@ -252,7 +252,7 @@ def shots_of(
             end_frame=end,
             transition=into.kind if into else "first",
             transition_start_ns=clock.time_of(into.first if into else 0),
-            transition_end_ns=clock.time_of(min(len(clock), into.last + (into.kind != "cut")) if into else 0),
+            transition_end_ns=clock.time_of(min(len(clock), into.last + (into.first < into.last)) if into else 0),
             score=into.score if into else 1.0,
             detector=detector,
         )

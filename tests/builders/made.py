@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
@@ -77,8 +78,17 @@ def video_of(
     )
 
 
-def shots_at(video: Video, clock: FrameClock, frames: Sequence[int], kinds: Sequence[str] = ()) -> list[Shot]:
-    """Shots that tile the video, a new one at each of the frames; `kinds` are their transitions, cuts unless given."""
+def shots_at(
+    video: Video,
+    clock: FrameClock,
+    frames: Sequence[int],
+    kinds: Sequence[str] = (),
+    spans: Mapping[int, tuple[int, int]] = MappingProxyType({}),
+) -> list[Shot]:
+    """Shots that tile the video, a new one at each of the frames; `kinds` are their transitions, cuts unless given.
+
+    `spans` are the frames, by that at which the shot begins, that a gradual one changes: the first, and that behind it.
+    """
     starts = [0, *frames]
     ends = [*frames, len(clock)]
     names = ["first", *(kinds or ["cut"] * len(frames))]
@@ -92,6 +102,8 @@ def shots_at(video: Video, clock: FrameClock, frames: Sequence[int], kinds: Sequ
             start_frame=start,
             end_frame=end,
             transition=kind,
+            transition_start_ns=clock.time_of(spans.get(start, (start, start))[0]),
+            transition_end_ns=clock.time_of(spans.get(start, (start, start))[1]),
             score=1.0,
             detector=Detector(name="made", version="1", decoder="none"),
         )
@@ -171,7 +183,7 @@ def lively(name: str, *, seconds: float = 30.0, seed: int = 0, split: Split = "t
     clock = steady(seconds, rng.choice([Fraction(25), Fraction(30_000, 1001)]))
     video = video_of(name, clock, split=split, group=group)
     cuts = sorted(rng.sample(range(1, len(clock)), k=min(len(clock) - 1, max(1, int(seconds / 6)))))
-    shots = shots_at(video, clock, cuts, [rng.choice(["cut", "cut", "fade"]) for _ in cuts])
+    shots = shots_at(video, clock, cuts, [rng.choice(["cut", "cut", "fade_through"]) for _ in cuts])
     frames = list(range(0, len(clock), 3))
     luma, pan = [0.5] * len(frames), [0.0] * len(frames)
     motion = [0.05] * len(frames)

@@ -57,11 +57,17 @@ def column(name, change):
 @pytest.mark.parametrize(
     ("model", "update", "laws"),
     [
-        (Shot, {"start_ns": lambda r: r.start_ns + 1}, {"time_on_grid", "shot_frames", "keyframe_in_shot"}),
+        (
+            Shot,
+            {"start_ns": lambda r: r.start_ns + 1},
+            {"time_on_grid", "shot_frames", "keyframe_in_shot", "shot_transition"},
+        ),
         (Shot, {"start_frame": lambda r: r.start_frame + 1}, {"shot_frames", "shots_tile"}),
         (Shot, {"end_ns": lambda r: r.start_ns}, {"shot_frames", "keyframe_in_shot"}),
         (Shot, {"ordinal": 7}, {"shots_tile"}),
         (Shot, {"transition": "first"}, {"shots_tile"}),
+        (Shot, {"transition": "dissolve"}, {"shot_transition"}),
+        (Shot, {"transition_end_ns": lambda r: r.end_ns}, {"shot_transition"}),
         (Keyframe, {"t_ns": lambda r: r.t_ns + 10**12}, {"time_inside", "keyframe_in_shot"}),
         (Keyframe, {"frame_index": lambda r: r.frame_index + 1}, {"keyframe_in_shot"}),
         (Keyframe, {"shot_id": "nobody"}, {"keyframe_in_shot"}),
@@ -125,8 +131,41 @@ def test_shots_that_do_not_tile(shots, faulty):
     ],
 )
 def test_frames_and_times_of_a_shot_agree(update, count):
-    (law,) = SHOT_LAWS
+    law = next(law for law in SHOT_LAWS if law.name == "shot_frames")
     assert len(list(law.breaches(SHOTS[1].model_copy(update=update), KNOWN))) == count
+
+
+SLOW = SHOTS[1].model_copy(
+    update={"transition": "dissolve", "transition_start_ns": 80 * MS, "transition_end_ns": 200 * MS}
+)
+
+
+@pytest.mark.parametrize(
+    ("shot", "update", "found"),
+    [
+        (SLOW, {}, []),
+        (SLOW, {"transition": "fade_through"}, []),
+        (SLOW, {"transition_end_ns": SLOW.start_ns}, []),
+        (SLOW, {"transition_end_ns": 400 * MS}, []),
+        (SLOW, {"transition_end_ns": 440 * MS}, ["inside", "440000000"]),
+        (SLOW, {"transition_start_ns": 200 * MS}, ["around", "an empty"]),
+        (SLOW, {"transition_end_ns": 120 * MS}, ["around"]),
+        (SLOW, {"transition_start_ns": 81 * MS}, ["transition_start_ns 81000000"]),
+        (SLOW, {"transition_end_ns": 201 * MS}, ["transition_end_ns 201000000"]),
+        (SLOW, {"transition": "cut"}, ["of a cut"]),
+        (SLOW, {"transition": "first"}, ["of a first"]),
+        (SHOTS[1], {}, []),
+        (SHOTS[1], {"transition": "fade_through"}, []),
+        (SHOTS[1], {"transition": "fade_to_black"}, ["an empty transition span"]),
+        (SHOTS[1], {"transition_start_ns": 120 * MS, "transition_end_ns": 120 * MS}, ["around"]),
+    ],
+)
+def test_the_span_of_a_transition_lies_around_the_beginning_of_its_shot(shot, update, found):
+    law = next(law for law in SHOT_LAWS if law.name == "shot_transition")
+    breaches = list(law.breaches(shot.model_copy(update=update), KNOWN))
+    assert len(breaches) == len(found)
+    for breach, words in zip(breaches, found, strict=True):
+        assert words in f"{breach.found}, expected {breach.expected}"
 
 
 @pytest.mark.parametrize(

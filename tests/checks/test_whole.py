@@ -179,7 +179,9 @@ def test_a_shot_that_is_lost_moved_or_other_is_found():
         assert "start_ns" in found_by(held, "shot")
         for field, wrong in (
             ("start_ns", inner[0].start_ns + 1),
-            ("transition", "dissolve" if inner[0].transition != "dissolve" else "fade"),
+            ("transition", "dissolve" if inner[0].transition != "dissolve" else "fade_through"),
+            ("transition_start_ns", inner[0].transition_start_ns - 1),
+            ("transition_end_ns", inner[0].transition_end_ns + 1),
             ("score", 0.4242),
             ("detector", Detector(name="nobody", version="1", decoder="")),
             ("id", "f" * 20),

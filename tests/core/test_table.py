@@ -194,6 +194,8 @@ def test_a_row_that_breaks_the_schema_is_named(tmp_path):
         "start_frame": 0,
         "end_frame": 1,
         "transition": "cut",
+        "transition_start_ns": 5,
+        "transition_end_ns": 5,
         "score": 1.0,
         "detector": {"name": "d", "version": "1", "decoder": "pyav", "parameters": []},
     }
