@@ -15,7 +15,7 @@ from datasets_build.builders.build import build_dialogue, build_events, build_fr
 from datasets_build.checks.check import run_checks
 from datasets_build.checks.exported import Exports
 from datasets_build.core.config import flatten, load_config
-from datasets_build.core.files import DataError, read_rejects
+from datasets_build.core.files import DataError, read_rejects, write_json
 from datasets_build.core.progress import print_header, set_up_logging, tool_versions
 from datasets_build.core.stage import STAGES, Stage, output_folder, package_version, stale_inputs
 from datasets_build.core.worker import NO_SPACE
@@ -29,6 +29,8 @@ from datasets_build.formats.loss import Losses
 from datasets_build.formats.row_export import export_rows
 from datasets_build.formats.verify import check_export
 from datasets_build.perception.perceive import perceive as perceive_stage
+from datasets_build.perception.score_shots import RuleName
+from datasets_build.perception.shot_report import score_files
 from datasets_build.report.build import build_report
 from datasets_build.report.show import show as show_folder
 from datasets_build.run import EngineName, open_engine
@@ -188,6 +190,21 @@ def build(
         _say(build_streaming_qa(out, settings.streaming_qa, teachers=settings.teachers, force=force))
         _say(build_frame_events(out, settings.frame_events, force=force))
         _say(build_dialogue(out, settings.dialogue, teachers=settings.teachers, force=force))
+
+
+@app.command()
+def score_shots(
+    truth: Annotated[Path, typer.Argument(metavar="TRUTH", parser=_path, help="JSON file of true transitions.")],
+    predictions: Annotated[Path, typer.Argument(metavar="PREDICTIONS", parser=_path, help="JSON file of found ones.")],
+    rule: Annotated[RuleName, typer.Option("--rule", help="Whose published figures to compare with.")],
+    skip: Annotated[list[str] | None, typer.Option("--skip", metavar="NAME", help="A video to leave out.")] = None,
+    to: Annotated[Path | None, typer.Option("--json", metavar="FILE", parser=_path, help="Also write it here.")] = None,
+) -> None:
+    """Score shot boundaries, hard cuts and gradual transitions apart; docs/shots.md has the rules and the forms."""
+    report = score_files(truth, predictions, rule, skip=skip or ())
+    print("\n".join(report.lines()))
+    if to:
+        write_json(to, report.as_json())
 
 
 def _builds(settings: Settings, like: Path) -> Mapping[str, Callable[[Path], Stage]]:

@@ -57,7 +57,7 @@ def out(built, tmp_path):
 def test_every_verb_answers_help():
     listing = cli("--help")
     assert listing.returncode == 0
-    for verb in (*VERBS, "draw", "show", "summary", "demo-videos"):
+    for verb in (*VERBS, "draw", "show", "summary", "demo-videos", "score-shots"):
         assert verb in listing.stdout
         done = CliRunner().invoke(app, [verb, "--help"])
         assert done.exit_code == 0

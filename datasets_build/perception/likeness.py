@@ -51,6 +51,12 @@ class Descriptions:
     shifted: Float32s
     alone: Float32s
 
+    @classmethod
+    def none(cls) -> Descriptions:
+        """No frames."""
+        shapes = (4, _BINS), (432,), (144,), (len(_SHIFTS), 84), (5,)
+        return cls(*(np.zeros((0, *shape), np.float32) for shape in shapes))
+
     def __len__(self) -> int:
         return len(self.places)
 
@@ -67,7 +73,7 @@ class Descriptions:
 
 
 def describe(frames: UInt8s) -> Descriptions:
-    """Describe miniatures `(n, 27, 48, 3) uint8`."""
+    """Describe miniatures `(n, 27, 48, 3) uint8`, at least one."""
     n = len(frames)
     # All frames as one tall picture: OpenCV needs one call for each step.
     tall = frames.reshape(n * HEIGHT, WIDTH, 3)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from datasets_build.core.config import Config
-from datasets_build.perception.likeness import AHEAD, LIGHT, NUMBERS, REACH, Float32s, UInt8s, describe, measure
+from datasets_build.perception.likeness import AHEAD, LIGHT, NUMBERS, REACH, Descriptions, Float32s, UInt8s, describe, measure
 from datasets_build.perception.transition_net import OUTPUTS, TransitionNet
 from datasets_build.perception.transitions import Kind, Transition
 
@@ -47,7 +47,7 @@ class TransitionFinder:
     def __init__(self, config: LearnedConfig, net: TransitionNet) -> None:
         self._config, self._net = config, net
         self._pending: list[UInt8s] = []
-        self._held = describe(np.zeros((0, 27, 48, 3), np.uint8))
+        self._held = Descriptions.none()
         self._taken = self._measured = 0
         self._numbers = np.zeros((0, NUMBERS), np.float32)
         self._scored = self._decoded = 0
