@@ -113,7 +113,7 @@ def _shot(made: Remade, shot: Shot, olds: Sequence[Shot], ways: set[_Way], *, is
 
 
 def _told(way: _Way) -> str:
-    return f"transition {way.transition} over [{way.start_ns}, {way.end_ns})"
+    return f"transition {way.transition}, transition_start_ns {way.start_ns}, transition_end_ns {way.end_ns}"
 
 
 def keyframe_breaches(

@@ -1,4 +1,4 @@
-"""The records of what is seen in a video: shots, keyframes and signals, and what found them."""
+"""The records of what is seen in a video: shots, scenes, keyframes and signals, and what found them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datasets_build.core.records import Float32, Many, Ns, Parameter, Part, Reco
 
 
 class Detector(Part):
-    """What found a shot, with its setting and the decoder that fed it."""
+    """What found a shot or a scene, with its setting and the decoder that fed it."""
 
     name: str
     version: str
@@ -33,12 +33,23 @@ class Shot(SpanRecord):
 
 
 class Embedder(Part):
-    """What measured novelty: a CLIP model, or the perceptual signature that knows no meaning."""
+    """What measured novelty and likeness: a CLIP model, or the perceptual signature that knows no meaning."""
 
     name: str
     weights: str
     weights_sha256: str | None = None
     is_semantic: bool
+
+
+class Scene(SpanRecord):
+    """Shots in a row that show one continuous scene; `embedder` and `detector` say by what they were joined."""
+
+    ordinal: int
+    start_frame: int
+    end_frame: int
+    shot_ids: Many[str]
+    embedder: Embedder
+    detector: Detector
 
 
 class Keyframe(Record):

@@ -15,6 +15,7 @@ import numpy as np
 from datasets_build.core.clock import NS_PER_S, FrameClock
 from datasets_build.core.files import write_json
 from datasets_build.core.perceived import Detector, Embedder, Keyframe, Shot, Signals
+from datasets_build.core.perceived import Scene as SceneRecord
 from datasets_build.core.records import Annotation, Provenance, Reject, Split, Video, derive_id
 from datasets_build.core.stage import Fingerprint, Stage
 from datasets_build.core.table import write_table
@@ -108,6 +109,26 @@ def shots_at(
             detector=Detector(name="made", version="1", decoder="none"),
         )
         for k, (start, end, kind) in enumerate(zip(starts, ends, names, strict=True))
+    ]
+
+
+def scenes_at(shots: Sequence[Shot]) -> list[SceneRecord]:
+    """Scenes of two shots each; the last may have one."""
+    pairs = [shots[k : k + 2] for k in range(0, len(shots), 2)]
+    return [
+        SceneRecord(
+            id=derive_id("scene", pair[0].video_id, k),
+            video_id=pair[0].video_id,
+            start_ns=pair[0].start_ns,
+            end_ns=pair[-1].end_ns,
+            ordinal=k,
+            start_frame=pair[0].start_frame,
+            end_frame=pair[-1].end_frame,
+            shot_ids=tuple(shot.id for shot in pair),
+            embedder=Embedder(name="made", weights="none", is_semantic=False),
+            detector=pair[0].detector,
+        )
+        for k, pair in enumerate(pairs)
     ]
 
 
@@ -235,6 +256,7 @@ def write_out(out: Path, scenes: Sequence[Scene], *, rejects: Sequence[Reject] =
     index.commit(rejects=rejects, counts={"videos": len(scenes)}, tools={})
     perceive = Stage.open(out, "perceive", Fingerprint({"made": "perceive"}))
     write_table(perceive.final / "shots.parquet", Shot, [row for s in scenes for row in s.shots])
+    write_table(perceive.final / "scenes.parquet", SceneRecord, [row for s in scenes for row in scenes_at(s.shots)])
     write_table(perceive.final / "signals.parquet", Signals, [row for s in scenes for row in s.signals])
     write_table(perceive.final / "keyframes.parquet", Keyframe, [row for s in scenes for row in s.keyframes])
     perceive.commit(rejects=[], counts={"videos": len(scenes)}, tools={})

@@ -10,6 +10,7 @@ from datasets_build.engines.outcome import ENVIRONMENT
 from datasets_build.perception.clip import SignatureEncoder
 from datasets_build.perception.keyframes import KeyframesConfig
 from datasets_build.perception.scan import SAMPLES_PER_STRETCH, ScanPlan, scan_video
+from datasets_build.perception.scenes import ScenesConfig
 from datasets_build.perception.shots import ShotsConfig
 from datasets_build.perception.signals import SignalsConfig
 from datasets_build.sources.world import WorldConfig, draw_world, read_truth, sidecar
@@ -17,7 +18,7 @@ from datasets_build.video import VideoError, probe
 from tests.core.test_layout import video
 from tests.drawn import LongSpec, VideoSpec, draw_long, draw_video
 
-PLAN = ScanPlan(ShotsConfig(), SignalsConfig(), KeyframesConfig(), analysis_side=128, decoder="pyav")
+PLAN = ScanPlan(ShotsConfig(), ScenesConfig(), SignalsConfig(), KeyframesConfig(), analysis_side=128, decoder="pyav")
 
 
 def scan(path, to, plan=PLAN):

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from datasets_build.core.clock import NS_PER_S
-from datasets_build.core.perceived import Detector, Embedder, Keyframe, Shot, Signals
+from datasets_build.core.perceived import Detector, Embedder, Keyframe, Scene, Shot, Signals
 from datasets_build.core.records import (
     Answer,
     Audio,
@@ -30,6 +30,7 @@ from datasets_build.core.records import (
     Video,
     derive_id,
 )
+from tests.builders.made import scenes_at
 
 RULE = Provenance(kind="rule", agent="sample", version="1", inputs=("a", "b"))
 TEMPLATE = Provenance(kind="template", agent="template/plain", version="1", seed=7)
@@ -86,6 +87,7 @@ class Made:
 
     videos: list[Video]
     shots: list[Shot] = field(default_factory=list)
+    scenes: list[Scene] = field(default_factory=list)
     keyframes: list[Keyframe] = field(default_factory=list)
     signals: list[Signals] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
@@ -104,6 +106,7 @@ def make_records(videos: Sequence[Video], picture: Picture = plain_picture, *, s
         frames = [k * 40_000_000 for k in range(video.n_frames)]
         made.shots += make_shots(video, frames, rng)
         own = [shot for shot in made.shots if shot.video_id == video.id]
+        made.scenes += scenes_at(own)
         made.keyframes += [make_keyframe(video, shot, picture(video, shot.start_ns)) for shot in own]
         made.signals += make_signals(video, frames)
         made.events += make_events(video, frames, rng)

@@ -60,6 +60,7 @@ def test_a_dataset_is_counted_by_split_and_subset(out: Path, name: str, rows: li
 def test_a_stage_is_counted_by_table(out: Path) -> None:
     assert rows_of(printed(out / "perceive", rows=0)) == [
         ["shots", str(len(MADE.shots))],
+        ["scenes", str(len(MADE.scenes))],
         ["keyframes", str(len(MADE.keyframes))],
         ["signals", str(len(MADE.signals))],
     ]
