@@ -25,6 +25,8 @@ _CUT, _GRADUAL, _OUT, _IN = range(len(OUTPUTS))
 _LIGHT = len(OUTPUTS)
 # Mean light, 0..1, below which a picture is the black of a fade.
 _BLACK = 0.16
+# The share of a run's frames that must go out or come in for it to be a fade.
+_FADING = 0.4
 
 
 class LearnedConfig(Config):
@@ -143,19 +145,32 @@ def _graduals(tracks: Float32s, config: LearnedConfig) -> list[Transition]:
         ways = _ways(tracks[first:end])
         turns = [0, *(np.flatnonzero(np.diff(ways)) + 1), end - first]
         for start, stop in pairwise(int(turn) + first for turn in turns):
-            score = float(tracks[start:stop, _GRADUAL].max())
+            score = _sureness(tracks[start:stop, _GRADUAL])
             if stop - start >= config.min_gradual and score > config.gradual:
                 kind = _kind(int(ways[start - first]), tracks[start:stop, _LIGHT])
                 found.append(Transition(first=start, last=stop - 1, kind=kind, score=score))
     return found
 
 
+def _sureness(chances: Float32s) -> float:
+    """The mean over the surest half of a run, so that one frame alone makes no transition."""
+    return float(np.sort(chances)[len(chances) // 2 :].mean())
+
+
 def _ways(tracks: Float32s) -> npt.NDArray[np.int64]:
-    """What each frame of a gradual run belongs to, `_GRADUAL` (a mix), `_OUT` or `_IN`; the most said of five around it."""
+    """What each frame of a gradual run belongs to: all of it is a mix, or its frames go out or come in.
+
+    Each frame says what its five around it say most; one that says neither says what the nearest that does.
+    """
     half = tracks[:, _GRADUAL] / 2
-    said = np.select([np.maximum(tracks[:, _OUT], tracks[:, _IN]) < half, tracks[:, _OUT] >= tracks[:, _IN]], [_GRADUAL, _OUT], _IN)
-    votes = np.stack([np.convolve(said == way, np.ones(5), "same") for way in (_GRADUAL, _OUT, _IN)])
-    return votes.argmax(axis=0) + _GRADUAL
+    sure = np.maximum(tracks[:, _OUT], tracks[:, _IN]) >= half
+    is_out = tracks[:, _OUT] >= tracks[:, _IN]
+    if sure.mean() < _FADING:
+        return np.full(len(tracks), _GRADUAL)
+    votes = np.convolve(np.where(sure, np.where(is_out, 1, -1), 0), np.ones(5), "same")
+    said = np.flatnonzero(votes)
+    nearest = said[np.abs(np.arange(len(tracks))[:, None] - said[None]).argmin(axis=1)]
+    return np.where(votes[nearest] > 0, _OUT, _IN)
 
 
 def _kind(way: int, light: Float32s) -> Kind:

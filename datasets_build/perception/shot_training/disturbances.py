@@ -33,7 +33,7 @@ def disturb(film: UInt8s, pace: Pace, rng: np.random.Generator) -> UInt8s:
     frames = _graded(frames, rng)
     if rng.random() < 0.25:
         _bars(frames, rng)
-    return _inset(frames, rng) if rng.random() < 0.1 else frames
+    return _inset(frames, rng) if rng.random() < 0.12 else frames
 
 
 def recorded(small: UInt8s, rng: np.random.Generator) -> UInt8s:

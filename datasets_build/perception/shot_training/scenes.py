@@ -71,11 +71,15 @@ def _card(n: int, rng: np.random.Generator) -> UInt8s:
 
 
 def write(frames: UInt8s, start: int, end: int, rng: np.random.Generator) -> None:
-    """A line of text that stands, or comes and goes, in frames `start..end`."""
-    text = "".join(rng.choice(list("abcdefgh iklmnopr stuvw")) for _ in range(int(rng.integers(4, 16))))
+    """Lines of text or a sign that stand, or come and go, in frames `start..end`."""
     layer = np.zeros((_HEIGHT, _WIDTH), np.uint8)
-    at = int(rng.integers(2, 30)), int(rng.integers(12, _HEIGHT - 2))
-    cv2.putText(layer, text, at, cv2.FONT_HERSHEY_SIMPLEX, rng.uniform(0.25, 0.9), 255, int(rng.integers(1, 3)))
+    left, size, thick = int(rng.integers(2, 30)), rng.uniform(0.25, 1.2), int(rng.integers(1, 4))
+    for line in range(int(rng.integers(1, 4))):
+        text = "".join(rng.choice(list("abcdefgh iklmnopr stuvw")) for _ in range(int(rng.integers(4, 16))))
+        low = int(rng.integers(10, 30)) + int(line * 26 * size)
+        cv2.putText(layer, text, (left, low), cv2.FONT_HERSHEY_SIMPLEX, size, 255, thick)
+    if rng.random() < 0.15:
+        layer = (_blob(rng) * 255).astype(np.uint8)
     colour = np.array([255, 255, 255] if rng.random() < 0.7 else rng.integers(0, 256, 3), np.float32)
     soft = int(rng.integers(1, 30)) if rng.random() < 0.6 else 1
     for k in range(start, end):

@@ -17,6 +17,8 @@ _WIDTH, _HEIGHT = CLIP_SIZE
 LENGTH = 256
 Join = Literal["cut", "dissolve", "wipe", "fade"]
 _JOINS: tuple[Join, ...] = ("cut", "dissolve", "wipe", "fade")
+# Mean difference of two pictures, of 255, below which nobody sees a cut between them.
+_VISIBLE = 5.0
 _SHARES = (0.62, 0.16, 0.06, 0.16)
 
 
@@ -59,11 +61,22 @@ def make_sequence(material: Material, rng: np.random.Generator) -> Made:
         # The first place that shows a frame of the new shot.
         cuts = [int(np.searchsorted(at, cut)) for cut in cuts]
     small = np.stack([cv2.resize(frame, (48, 27), interpolation=cv2.INTER_AREA) for frame in frames])
+    small = recorded(small, rng)
+    # What nobody can see is no transition: black to black, or a shot and itself.
     return Made(
-        recorded(small, rng),
-        tuple(cut for cut in cuts if cut < LENGTH),
-        tuple(Gradual(span.first, min(span.last, LENGTH - 1), span.kind) for span in spans if span.first < LENGTH),
+        small,
+        tuple(cut for cut in cuts if cut < LENGTH and _differs(small, cut - 1, cut)),
+        tuple(
+            Gradual(span.first, min(span.last, LENGTH - 1), span.kind)
+            for span in spans
+            if span.first < LENGTH and _differs(small, span.first - 1, span.last + (span.kind == "mix"))
+        ),
     )
+
+
+def _differs(small: UInt8s, before: int, after: int) -> bool:
+    one, other = (cv2.resize(small[np.clip(k, 0, LENGTH - 1)], (16, 9), interpolation=cv2.INTER_AREA) for k in (before, after))
+    return float(cv2.absdiff(one, other).mean()) > _VISIBLE
 
 
 def _duration(pace: Pace, rng: np.random.Generator) -> int:
