@@ -68,6 +68,14 @@ def test_a_stage_is_counted_by_table(out: Path) -> None:
     assert "uri: a.mp4" in printed(out / "index", rows=1)
 
 
+def test_a_span_beside_a_field_of_its_name_is_told_apart() -> None:
+    slow = next(shot for shot in MADE.shots if shot.transition_start_ns < shot.transition_end_ns)
+    lines = list(lines_of(slow))
+    assert f"transition: {slow.transition}" in lines
+    (when,) = (line for line in lines if line.startswith("transition when: "))
+    assert " – " in when
+
+
 def test_as_many_records_as_asked_for_are_shown(out: Path) -> None:
     for rows in (0, 1, 3):
         text = printed(out / "streaming_qa", rows=rows)
