@@ -131,7 +131,7 @@ def draw_up(material: Material, numbers: range, *, seed: int, workers: int) -> l
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=spawn, initializer=_hold, initargs=(material,)) as pool:
         made = pool.map(partial(_drawn_up, seed=seed), numbers, chunksize=8)
-        return list(track(made, total=len(numbers), label="make sequences"))
+        return list(track(made, total=len(numbers), label="make sequences", unit="sequences"))
 
 
 def fit(taught: Lessons, seen: Lessons, *, epochs: int, seed: int) -> Net:

@@ -29,7 +29,7 @@ def shot(n: int, material: Material, pace: Pace, rng: np.random.Generator, *, ne
     """
     if near is None and material.clips and rng.random() < 0.3:
         return _piece(n, material, pace, rng), -1
-    if near is None and rng.random() < 0.06:
+    if near is None and rng.random() < 0.09:
         return _card(n, rng), -1
     which = near if near is not None and near >= 0 else int(rng.integers(len(material.photos)))
     frames = _filmed(n, material.photos[which], pace, rng)
@@ -64,8 +64,9 @@ def _zoomed(frames: UInt8s, rng: np.random.Generator) -> UInt8s:
 def _card(n: int, rng: np.random.Generator) -> UInt8s:
     """Black, or one colour, at times with a line of text."""
     frames = np.empty((n, _HEIGHT, _WIDTH, 3), np.uint8)
-    frames[:] = 0 if rng.random() < 0.7 else rng.integers(0, 256, 3)
-    if rng.random() < 0.6:
+    look = rng.random()
+    frames[:] = 0 if look < 0.4 else int(rng.integers(60, 256)) if look < 0.7 else rng.integers(0, 256, 3)
+    if rng.random() < 0.45:
         write(frames, 0, n, rng)
     return frames
 
@@ -91,19 +92,19 @@ def write(frames: UInt8s, start: int, end: int, rng: np.random.Generator) -> Non
 def _wander(n: int, pace: Pace, rng: np.random.Generator) -> Floats:
     """Camera states `(n, 4)`: position x and y in picture widths, zoom (log), roll in radians."""
     seconds = np.arange(n) * pace.step / 25
-    kind = rng.choice(5, p=[0.3, 0.3, 0.2, 0.1, 0.1])
-    speed = [0.0, 0.06, 0.3, 0.15, 0.1][kind]
+    kind = rng.choice(6, p=[0.28, 0.26, 0.18, 0.1, 0.09, 0.09])
+    speed = [0.0, 0.06, 0.3, 0.15, 0.1, 0.9][kind]
     path = np.zeros((n, 4))
     path[:, 0] = rng.normal() * speed * seconds
-    path[:, 1] = rng.normal() * speed * 0.4 * seconds
-    path[:, 2] = rng.normal() * speed * 0.5 * seconds
+    path[:, 1] = rng.normal() * speed * (0.4 if rng.random() < 0.7 else 1.2) * seconds
+    path[:, 2] = rng.normal() * min(speed, 0.3) * 0.5 * seconds
     if kind == 3:
         # A whip pan: the view flies by within a few frames.
         middle, width = rng.uniform(0, seconds[-1] + 1e-6), rng.uniform(0.04, 0.25)
         fly = 1 / (1 + np.exp(-np.clip((seconds - middle) / width, -30, 30)))
         path[:, 0] += rng.choice([-1, 1]) * rng.uniform(0.5, 2.5) * fly
         path[:, 1] += rng.normal() * 0.3 * fly
-    shake = [0.0, 0.004, 0.008, 0.008, 0.05][kind] * rng.uniform(0, 1.5)
+    shake = [0.0, 0.004, 0.008, 0.008, 0.05, 0.02][kind] * rng.uniform(0, 1.5)
     path[:, :2] += _smooth(rng.normal(size=(n, 2)), 3 / pace.step) * shake
     path[:, 3] += _smooth(rng.normal(size=(n, 1)), 3 / pace.step)[:, 0] * shake * 0.5
     return path
