@@ -22,7 +22,7 @@ class Standby:
 
 
 class StandbyPictures:
-    """Listens to a decode pass and keeps the pictures of the last seconds, so many a second: its memory is bounded."""
+    """Listens to a decode pass and keeps so many pictures a second of the last seconds: its memory is bounded."""
 
     def __init__(self, *, per_s: float = 4.0, seconds: float = 15.0, side: int = 224) -> None:
         """Keep pictures whose long side is at most `side`, taken from a scan's small images where these are as large."""
