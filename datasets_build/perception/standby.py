@@ -25,7 +25,7 @@ class StandbyPictures:
     """Listens to a decode pass and keeps so many pictures a second of the last seconds: its memory is bounded."""
 
     def __init__(self, *, per_s: float = 4.0, seconds: float = 15.0, side: int = 224) -> None:
-        """Keep pictures whose long side is at most `side`, taken from a scan's small images where these are as large."""
+        """Keep pictures whose long side is at most `side`, from a scan's small images where these are as large."""
         self._step_ns, self._reach_ns = int(NS_PER_S / per_s), int(NS_PER_S * seconds)
         self._side = side
         self._held: deque[Standby] = deque()
