@@ -104,7 +104,7 @@ def fixed(row: StreamingQA, verdict: QuestionVerdict, film: Film) -> StreamingQA
             "answers": answers,
             "options": options,
             "correct_option": correct,
-            "test_points": tuple(_probes(row, answers, known)),
+            "test_points": tuple(_probes(row, answers, known, ask)),
         }
     )
 
@@ -189,13 +189,13 @@ def _options(row: StreamingQA, text: str) -> tuple[tuple[str, ...], int | None]:
     return options, row.correct_option
 
 
-def _probes(row: StreamingQA, answers: Sequence[Answer], known_ns: int) -> list[Probe]:
+def _probes(row: StreamingQA, answers: Sequence[Answer], known_ns: int, ask_ns: int) -> list[Probe]:
     """Test points at which one answer is right, and what it says then; the others are dropped.
 
-    Those that ask whether it can be told yet stay.
+    Those that ask whether it can be told yet stay, but for what lies before the question.
     """
     found = []
-    for probe in row.test_points:
+    for probe in (probe for probe in row.test_points if probe.t_ns >= ask_ns):
         if probe.kind == "known":
             found.append(probe.model_copy(update={"expected": "yes" if probe.t_ns >= known_ns else "no"}))
             continue

@@ -12,7 +12,8 @@ from annotate.tasks import Kind, Sheet
 from datasets_build.core.clock import FrameClock, Span
 from datasets_build.core.files import read_json
 from datasets_build.core.layout import by_video, clock_of, dataset_rows, read_videos, table_path, video_path
-from datasets_build.core.records import Dialogue, Event, Keyframe, StreamingQA, Video
+from datasets_build.core.perceived import Keyframe
+from datasets_build.core.records import Dialogue, Event, StreamingQA, Video
 from datasets_build.core.table import read_table
 
 STAGES: dict[Kind, str] = {"events": "events", "qa": "streaming_qa", "dialogue": "dialogue"}

@@ -8,17 +8,8 @@ from dataclasses import dataclass
 from augment.view import View
 from datasets_build.core.augmentation import Augmentation, Look
 from datasets_build.core.clock import FrameClock
-from datasets_build.core.records import (
-    Annotation,
-    Dialogue,
-    Event,
-    Keyframe,
-    Reject,
-    Shot,
-    Signals,
-    StreamingQA,
-    Video,
-)
+from datasets_build.core.perceived import Keyframe, Shot, Signals
+from datasets_build.core.records import Annotation, Dialogue, Event, Reject, StreamingQA, Video
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -28,21 +28,10 @@ from datasets_build.core.dataset import Subset
 from datasets_build.core.files import read_json, write_json
 from datasets_build.core.hierarchy import HIERARCHY, Level, levels_of
 from datasets_build.core.layout import video_path, video_root
+from datasets_build.core.perceived import Keyframe, Shot, Signals
 from datasets_build.core.progress import log, tool_versions, track
 from datasets_build.core.publish import Publisher, publish_card
-from datasets_build.core.records import (
-    Annotation,
-    Dialogue,
-    Event,
-    FrameLabel,
-    Keyframe,
-    Part,
-    Reject,
-    Shot,
-    Signals,
-    StreamingQA,
-    Video,
-)
+from datasets_build.core.records import Annotation, Dialogue, Event, FrameLabel, Part, Reject, StreamingQA, Video
 from datasets_build.core.stage import (
     STAGES,
     Fingerprint,

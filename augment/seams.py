@@ -28,7 +28,8 @@ import numpy as np
 from augment.clip import Clip
 from augment.seen import is_new_shot
 from augment.view import View
-from datasets_build.core.records import Event, Signals
+from datasets_build.core.perceived import Signals
+from datasets_build.core.records import Event
 from datasets_build.core.topics import ACTS, PICTURE_SET
 
 Verdict = Literal["seen", "alike", "unsure", "unmeasured"]

@@ -4,17 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 
 from augment.events import AGENT, VERSION
 from augment.seams import Verdict, is_told
 from augment.view import View
-from datasets_build.core.records import Detector, Event, Keyframe, Shot, derive_id
+from datasets_build.core.clock import Span
+from datasets_build.core.perceived import Detector, Keyframe, Shot
+from datasets_build.core.records import Event, derive_id
 from datasets_build.core.topics import PICTURE_SET
 
-_SLOW = frozenset({"fade", "dissolve"})
+_BACKWARDS: Mapping[str, str] = {"fade_to_black": "fade_from_black", "fade_from_black": "fade_to_black"}
 _SEAM = Detector(name=AGENT, version=VERSION, decoder="")
+
+
+class _Begin(NamedTuple):
+    """A shot of a source that begins in a piece, by the piece's place."""
+
+    shot: Shot
+    place: int
 
 
 def move_shots(
@@ -32,10 +42,10 @@ def move_shots(
     """
     if not all(sources[piece.source] for piece in view.pieces):
         return []
-    begins: dict[int, Shot | None] = {}
+    begins: dict[int, _Begin | None] = {}
     for source, shots in sources.items():
         for shot in shots:
-            begins |= dict.fromkeys(_begins(view, source, shot.start_ns), shot)
+            begins |= {at: _Begin(shot, place) for place, at in _begins(view, source, shot.start_ns)}
     # A seam is a cut of its own; the beginning is that of the first shot.
     first, *later = _seams(view)
     begins.setdefault(first)
@@ -46,30 +56,30 @@ def move_shots(
             begins.pop(at, None)
     times = [*sorted(begins), view.end_ns]
     return [
-        _shot(view, ordinal, start, end, video_id=video_id, old=begins[start])
+        _shot(view, ordinal, start, end, video_id=video_id, begin=begins[start])
         for ordinal, (start, end) in enumerate(pairwise(times))
     ]
 
 
 def shots_as_seen(shots: Sequence[Shot], events: Sequence[Event]) -> list[Shot]:
-    """The shots of a view with transitions as its events have them: of a fade without a frame a cut is seen.
+    """The shots of a view; a fade of unknown span is the cut that is seen where no event tells of a frame of it.
 
     Args:
         shots: of the view.
         events: of the view.
     """
     # People may have moved one.
-    slow = [event for event in events if event.label_set == PICTURE_SET and event.label in _SLOW]
+    slow = [event for event in events if event.label_set == PICTURE_SET and event.label == "fade"]
     found = []
     for shot in shots:
-        seen = any(event.label == shot.transition and event.start_ns <= shot.start_ns <= event.end_ns for event in slow)
-        jumped = shot.transition in _SLOW and not seen
-        found.append(shot.model_copy(update={"transition": "cut"}) if jumped else shot)
+        unknown = shot.transition == "fade_through" and shot.transition_start_ns == shot.transition_end_ns
+        seen = any(event.start_ns <= shot.start_ns <= event.end_ns for event in slow)
+        found.append(shot.model_copy(update={"transition": "cut"}) if unknown and not seen else shot)
     return found
 
 
-def _begins(view: View, source: str, t_ns: int) -> Iterator[int]:
-    """When a shot of a source is seen to begin: at the first frame of it where one of the shot before was shown.
+def _begins(view: View, source: str, t_ns: int) -> Iterator[tuple[int, int]]:
+    """In which piece and when a shot is seen to begin: at the first frame of it where one of the shot before was shown.
 
     The first shot of all begins with its first frame.
     """
@@ -80,27 +90,48 @@ def _begins(view: View, source: str, t_ns: int) -> Iterator[int]:
         is_first = place == 0 and (low < t_ns <= high if piece.is_reversed else low <= t_ns < high)
         frame = piece.shows_at(t_ns)
         if (0 if is_first else 1) <= frame < len(piece.frames):
-            yield view.shown_ns(place, frame)
+            yield place, view.shown_ns(place, frame)
 
 
 def _seams(view: View) -> list[int]:
     return [view.shown_ns(place, 0) for place in range(len(view.pieces))]
 
 
-def _shot(view: View, ordinal: int, start_ns: int, end_ns: int, *, video_id: str, old: Shot | None) -> Shot:
+def _shot(view: View, ordinal: int, start_ns: int, end_ns: int, *, video_id: str, begin: _Begin | None) -> Shot:
     index = view.clock.index_at(start_ns)
-    return Shot(
-        id=derive_id("shot", video_id, start_ns),
-        video_id=video_id,
-        start_ns=start_ns,
-        end_ns=end_ns,
-        ordinal=ordinal,
-        start_frame=index,
-        end_frame=len(view.clock) if end_ns == view.end_ns else view.clock.index_at(end_ns),
-        transition="first" if ordinal == 0 else old.transition if old and old.transition != "first" else "cut",
-        score=old.score if old else 1.0,
-        detector=old.detector if old else _SEAM,
-    )
+    kind, span = _transition(view, start_ns, begin) if ordinal else ("first", _no_span(start_ns))
+    fields = {
+        "id": derive_id("shot", video_id, start_ns),
+        "video_id": video_id,
+        "start_ns": start_ns,
+        "end_ns": end_ns,
+        "ordinal": ordinal,
+        "start_frame": index,
+        "end_frame": len(view.clock) if end_ns == view.end_ns else view.clock.index_at(end_ns),
+        "transition": kind,
+        "transition_start_ns": span.start_ns,
+        "transition_end_ns": span.end_ns,
+        "score": begin.shot.score if begin else 1.0,
+        "detector": begin.shot.detector if begin else _SEAM,
+    }
+    return Shot.model_validate(fields)
+
+
+def _transition(view: View, at_ns: int, begin: _Begin | None) -> tuple[str, Span]:
+    """How a shot is seen to begin, and the frames of the transition that its piece shows; of one without any, a cut."""
+    if begin is None or begin.shot.transition in ("first", "cut"):
+        return "cut", _no_span(at_ns)
+    shot, piece = begin.shot, view.pieces[begin.place]
+    kind = _BACKWARDS.get(shot.transition, shot.transition) if piece.is_reversed else shot.transition
+    span = Span(start_ns=shot.transition_start_ns, end_ns=shot.transition_end_ns)
+    if span.duration_ns == 0:
+        return kind, _no_span(at_ns)
+    shown = next((moved for moved in view.spans(piece.source, span) if moved.piece == begin.place), None)
+    return (kind, Span(start_ns=shown.start_ns, end_ns=shown.end_ns)) if shown else ("cut", _no_span(at_ns))
+
+
+def _no_span(at_ns: int) -> Span:
+    return Span(start_ns=at_ns, end_ns=at_ns)
 
 
 def move_keyframes(

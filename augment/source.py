@@ -13,7 +13,8 @@ from augment.clip import Clip
 from augment.errors import AugmentError
 from datasets_build.core.files import read_json
 from datasets_build.core.layout import VideoRows, by_video, clock_of, dataset_rows, read_videos, table_path
-from datasets_build.core.records import Annotation, Dialogue, Event, Keyframe, Record, Shot, Signals, StreamingQA, Video
+from datasets_build.core.perceived import Keyframe, Shot, Signals
+from datasets_build.core.records import Annotation, Dialogue, Event, Record, StreamingQA, Video
 from datasets_build.core.stage import lost_files, stale_inputs, verb_of
 
 R = TypeVar("R", bound=Record)

@@ -54,6 +54,8 @@ ABOUT = {
     "recipes/configs/qwen3_vl_4b.yaml": "Qwen3-VL-4B",
     "recipes/configs/tiny.yaml": "a Qwen2.5-VL of 2 million parameters from nothing, on drawn lessons",
     "recipes/configs/tiny_qwen3_vl.yaml": "the same with the architecture of Qwen3-VL",
+    "docs/perception.md": "kinds and spans of transitions, the events that are made of them, scenes",
+    "datasets_build/perception/transitions.npz": "the weights of the learned shot detector",
     "docs/cluster.md": "index and perceive on a Ray cluster: how to start, what is demanded, what happens on faults",
     "docs/checks.md": "what `check` proves: time, causality, truth, leaks; what a failure means",
     "docs/annotation.md": "rounds of human work: servers, screens, rounds, what stands, what is merged",

@@ -41,21 +41,10 @@ from datasets_build.core.dataset import SPLITS, Subset
 from datasets_build.core.files import DataError, Rejects
 from datasets_build.core.hierarchy import HIERARCHY, Level, levels_of
 from datasets_build.core.layout import VideoRows, clock_of, count_videos, each_video, table_path
+from datasets_build.core.perceived import Keyframe, Shot, Signals
 from datasets_build.core.progress import tool_versions, track
 from datasets_build.core.publish import Publisher, publish_card
-from datasets_build.core.records import (
-    Annotation,
-    Dialogue,
-    Event,
-    FrameLabel,
-    Keyframe,
-    Reject,
-    Shot,
-    Signals,
-    Split,
-    StreamingQA,
-    Video,
-)
+from datasets_build.core.records import Annotation, Dialogue, Event, FrameLabel, Reject, Split, StreamingQA, Video
 from datasets_build.core.stage import Fingerprint, Stage, code_digest, collect_rejects, stage_digest
 from datasets_build.core.table import write_table
 from datasets_build.core.views import frames_subset

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from datasets_build.builders.captions import CaptionsConfig, Look, caption_of, looks_at
 from datasets_build.core.layout import VideoRows, clock_of, table_path
-from datasets_build.core.records import Event, Keyframe, Reject, Shot, Video
+from datasets_build.core.perceived import Keyframe, Shot
+from datasets_build.core.records import Event, Reject, Video
 from datasets_build.teachers.interview import Interview, Kept
 
 _VIDEOS_AT_ONCE = 32

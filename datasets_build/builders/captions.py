@@ -9,7 +9,8 @@ from pydantic import Field
 
 from datasets_build.core.clock import FrameClock
 from datasets_build.core.config import Config
-from datasets_build.core.records import Event, Keyframe, Provenance, Reject, Shot, Video, derive_id
+from datasets_build.core.perceived import Keyframe, Shot
+from datasets_build.core.records import Event, Provenance, Reject, Video, derive_id
 from datasets_build.core.wording import absolute_time_in
 from datasets_build.teachers.interview import Kept
 from datasets_build.teachers.model import Ask, Model, Prompt, Reply

@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 from datasets_build.core.clock import NS_PER_S, FrameClock, Int64s, Span
 from datasets_build.core.config import Config
 from datasets_build.core.files import DataError
-from datasets_build.core.records import Signals
+from datasets_build.core.perceived import Signals
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]

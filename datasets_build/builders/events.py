@@ -26,13 +26,14 @@ from datasets_build.builders.curves import (
 )
 from datasets_build.core.clock import FrameClock, Span
 from datasets_build.core.config import Config
-from datasets_build.core.records import Annotation, Event, Provenance, Reject, Shot, Signals, Video, derive_id
+from datasets_build.core.perceived import Shot, Signals
+from datasets_build.core.records import Annotation, Event, Provenance, Reject, Video, derive_id
 from datasets_build.core.topics import ACTS, PICTURE_SET
 from datasets_build.teachers.settings import ModelName
 from datasets_build.teachers.template import load_template
 from datasets_build.truth.places import shares_of
 
-RULES_VERSION = "2"
+RULES_VERSION = "3"
 SUBTITLE_ORIGINS = frozenset({"srt", "vtt", "ass", "ssa", "sub", "ttml", "subtitles"})
 _MS = 1_000_000
 _NO_BOX = "expected 'left top width height' inside the picture, as shares of its sides from 0 to 1, found"
@@ -42,9 +43,10 @@ class EventsConfig(Config):
     """Thresholds; times in ns, brightness and change 0..1, camera movement in pictures per second.
 
     `recognise_ns` is how long a viewer looks at something before it can be told what it is. Instants (cuts) are known
-    at once, subtitles when they start. `fade_reach_ns` bounds a fade on both sides of its darkest point. Without
-    `signals` nothing that was measured makes an event: cuts, fades and what is told remain. With a `teacher` a model
-    looks at the keyframes of every shot and says what is seen in it.
+    at once, subtitles when they start. A fade out and the fade in behind it are one with at most `fade_reach_ns` of
+    black between them; of a fade whose span nobody found it bounds both sides of the darkest point. Without `signals`
+    nothing that was measured makes an event: cuts, fades and what is told remain. With a `teacher` a model looks at the
+    keyframes of every shot and says what is seen in it.
     """
 
     signals: bool = True
@@ -130,30 +132,48 @@ def _from_shots(
     first = [shot.id for shot in shots[:1]]
     yield _picture_event(video, _instant("video_start", 0), source="shot", inputs=first)
     for before, shot in pairwise(shots):
-        if shot.transition in ("fade", "dissolve"):
-            run = _gradual(clock, before, shot, curves=curves, config=config)
+        # Of a fade to black no new shot is seen: what follows the black tells it, and the signals tell the black.
+        if shot.transition == "fade_to_black":
+            continue
+        of = [before, shot] if _is_fade(before, shot, config) else [shot]
+        if shot.transition == "fade_through" and shot.transition_start_ns == shot.transition_end_ns:
+            run = _by_brightness(clock, before, shot, curves=curves, config=config)
         else:
-            run = _instant("shot_start", clock.snap_up(shot.start_ns))
-        certainty = min(1.0, max(0.0, shot.score))
-        yield _picture_event(video, run, source="shot", inputs=[shot.id], confidence=certainty)
+            run = _as_found(clock, of)
+        certainty = min(1.0, max(0.0, min(each.score for each in of)))
+        yield _picture_event(video, run, source="shot", inputs=[each.id for each in of], confidence=certainty)
 
 
-def _gradual(clock: FrameClock, before: Shot, shot: Shot, *, curves: Curves, config: EventsConfig) -> Run:
-    """A fade or dissolve: the gap between two shots where there is one, else what the brightness says."""
-    at, measured = shot.start_ns, None
-    if before.end_ns < at:
-        measured = Span(start_ns=before.end_ns, end_ns=at)
-    elif shot.transition == "fade":
-        low, high = max(before.start_ns, at - config.fade_reach_ns), min(shot.end_ns, at + config.fade_reach_ns)
-        within = Span(start_ns=low, end_ns=high)
-        measured = fade_span(curves, clock, at, within=within, dark_level=config.fade_level)
+def _is_fade(dark: Shot, shot: Shot, config: EventsConfig) -> bool:
+    """Whether a shot comes back out of the black that the one before it is, soon enough to be one fade."""
+    both = (dark.transition, shot.transition) == ("fade_to_black", "fade_from_black")
+    return both and shot.transition_start_ns - dark.transition_end_ns <= config.fade_reach_ns
+
+
+def _as_found(clock: FrameClock, shots: Sequence[Shot]) -> Run:
+    """How the last of some shots comes to be seen; of two the first is the black of a fade."""
+    shot = shots[-1]
+    if shot.transition == "cut":
+        return _instant("shot_start", clock.snap_up(shot.start_ns))
+    label = "fade" if shot.transition == "fade_through" or len(shots) > 1 else "dissolve"
+    span = clock.snap_span(Span(start_ns=shots[0].transition_start_ns, end_ns=shot.transition_end_ns))
+    # Neither has been seen before the new shot is there.
+    return Run(label, span.start_ns, span.end_ns, span.end_ns, 0, 0)
+
+
+def _by_brightness(clock: FrameClock, before: Shot, shot: Shot, *, curves: Curves, config: EventsConfig) -> Run:
+    """A fade of which only the darkest point is known."""
+    at = shot.start_ns
+    low, high = max(before.start_ns, at - config.fade_reach_ns), min(shot.end_ns, at + config.fade_reach_ns)
+    within = Span(start_ns=low, end_ns=high)
+    measured = fade_span(curves, clock, at, within=within, dark_level=config.fade_level)
     # Where nothing was measured the new shot is believed once it has been looked at.
     span = clock.snap_span(measured or Span(start_ns=at, end_ns=min(shot.end_ns, at + max(1, config.recognise_ns))))
     if span.duration_ns == 0:
         span = clock.snap_span(Span(start_ns=at, end_ns=at + 1))
     # "Fades out and in again" has been seen only when the new shot is there.
     gaps = (_sample_gap(curves, span.start_ns), _sample_gap(curves, span.end_ns)) if measured else (0, 0)
-    return Run(shot.transition, span.start_ns, span.end_ns, span.end_ns, *gaps)
+    return Run("fade", span.start_ns, span.end_ns, span.end_ns, *gaps)
 
 
 def _sample_gap(curves: Curves, t_ns: int) -> int:

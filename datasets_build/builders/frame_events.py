@@ -11,7 +11,8 @@ from pydantic import model_validator
 
 from datasets_build.core.clock import FrameClock
 from datasets_build.core.config import Config
-from datasets_build.core.records import Event, FrameLabel, Keyframe, Shot, Video
+from datasets_build.core.perceived import Keyframe, Shot
+from datasets_build.core.records import Event, FrameLabel, Video
 from datasets_build.core.views import frame_labels, frames_subset, parse_grid
 
 

@@ -53,8 +53,8 @@ def _absent_marker(desk: Desk, t: int) -> tuple[Draft, Draft] | None:
         twin = _refuse(desk, t, about, ask="ask_before", say="say_not_happened")
     else:
         seen = desk.timeline.picture_labels
-        # A fade also darkens the picture, whatever the thresholds made of it.
-        unsure = _LIGHT if seen & {"fade", "dissolve"} else frozenset()
+        # A fade also darkens the picture, whatever the thresholds made of it; black may have come by one.
+        unsure = _LIGHT if seen & {"fade", "dissolve", "black"} else frozenset()
         absent = [label for label in _ABSENT_LABELS if label not in seen | unsure]
         if not absent:
             return None

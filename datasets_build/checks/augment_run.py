@@ -51,7 +51,8 @@ from datasets_build.checks.walk import Ahead, Atlas, Group, Names, walk
 from datasets_build.core.augmentation import AUGMENTED, Augmentation
 from datasets_build.core.files import read_json
 from datasets_build.core.layout import TABLES, table_path
-from datasets_build.core.records import Annotation, Dialogue, Event, Keyframe, Record, Shot, StreamingQA
+from datasets_build.core.perceived import Keyframe, Shot
+from datasets_build.core.records import Annotation, Dialogue, Event, Record, StreamingQA
 from datasets_build.core.table import TableError
 
 R = TypeVar("R", bound=Record)

@@ -44,18 +44,8 @@ from datasets_build.core.dataset import SPLITS
 from datasets_build.core.files import write_json
 from datasets_build.core.hierarchy import HIERARCHY, Level, levels_of
 from datasets_build.core.layout import VideoRows, table_path
-from datasets_build.core.records import (
-    Dialogue,
-    Event,
-    FrameLabel,
-    Json,
-    Keyframe,
-    Record,
-    Shot,
-    Split,
-    StreamingQA,
-    Video,
-)
+from datasets_build.core.perceived import Keyframe, Shot
+from datasets_build.core.records import Dialogue, Event, FrameLabel, Json, Record, Split, StreamingQA, Video
 from datasets_build.core.stage import STAGES, stage_digest
 from datasets_build.core.views import frame_labels, subset_grid
 

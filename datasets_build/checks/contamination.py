@@ -22,7 +22,8 @@ from datasets_build.checks.shingles import code_of, shingles_of, words_of
 from datasets_build.core.config import Config
 from datasets_build.core.files import DataError
 from datasets_build.core.layout import read_videos, table_path
-from datasets_build.core.records import Keyframe, Video
+from datasets_build.core.perceived import Keyframe
+from datasets_build.core.records import Video
 from datasets_build.teachers.template import CHINESE, PHRASES, TERSE
 
 SAME_PICTURES = ("split_by_pictures", "no video of another split shows the pictures of one to learn from")

@@ -10,7 +10,8 @@ from typing import Generic, NamedTuple, TypeVar
 
 from datasets_build.checks.figures import Figure
 from datasets_build.core.clock import FrameClock
-from datasets_build.core.records import Annotation, Event, Part, Shot, StreamingQA, Video
+from datasets_build.core.perceived import Shot
+from datasets_build.core.records import Annotation, Event, Part, StreamingQA, Video
 from datasets_build.truth.grounds import Grounds
 
 R = TypeVar("R", bound=Part)

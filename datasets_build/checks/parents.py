@@ -11,18 +11,8 @@ from typing import NamedTuple, TypeVar
 
 from datasets_build.core.clock import FrameClock
 from datasets_build.core.layout import clock_of, dataset_rows, read_videos, table_path
-from datasets_build.core.records import (
-    Annotation,
-    Dialogue,
-    Event,
-    Keyframe,
-    Provenance,
-    Record,
-    Shot,
-    StreamingQA,
-    Turn,
-    Video,
-)
+from datasets_build.core.perceived import Keyframe, Shot
+from datasets_build.core.records import Annotation, Dialogue, Event, Provenance, Record, StreamingQA, Turn, Video
 from datasets_build.core.table import read_table
 
 R = TypeVar("R", bound=Record)

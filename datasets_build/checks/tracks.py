@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from datasets_build.checks.laws import Breach
+from datasets_build.checks.moved import Moved
 from datasets_build.checks.parents import content_of
 from datasets_build.checks.remade import Remade, is_inside
 from datasets_build.core.augmentation import AUGMENTED
-from datasets_build.core.records import Event, Keyframe, Shot, derive_id
+from datasets_build.core.perceived import Keyframe, Shot
+from datasets_build.core.records import Event, derive_id
 from datasets_build.core.topics import PICTURE_SET
 
 Found = Iterator[tuple[str, list[Breach]]]
 """Ids of records, each with what is wrong with it."""
-_SLOW = frozenset({"fade", "dissolve"})
+_BACKWARDS = {"fade_to_black": "fade_from_black", "fade_from_black": "fade_to_black"}
 SHOTS = ("shots_are_mapped", "shots of an augmented video begin where those of its parents do, or with a piece")
 KEYFRAMES = (
     "keyframes_are_mapped",
@@ -43,7 +46,25 @@ def shot_breaches(
                 [Breach(f"a shot at start_ns {shot.start_ns}", "none, since those of a parent are not known")],
             )
         return
-    begins: defaultdict[int, list[Shot]] = defaultdict(list)
+    begins = _begins(made, cuts)
+    seams = {0, *(piece.begin_ns for piece in made.pieces)}
+    there = {shot.start_ns for shot in shots}
+    fades = [event for event in events if event.label_set == PICTURE_SET and event.label == "fade"]
+    for shot in shots:
+        olds, is_seam = begins.get(shot.start_ns, ()), shot.start_ns in seams
+        ways = {_as_seen(old, piece, shot.start_ns, fades) for old, piece in olds if shot.start_ns}
+        if is_seam:
+            ways.add(_Way("cut" if shot.start_ns else "first", shot.start_ns, shot.start_ns))
+        yield shot.id, list(_shot(made, shot, [old for old, _ in olds], ways, is_seam=is_seam))
+    for at, found in begins.items():
+        if at < made.clock.end_ns and at not in seams:
+            lost = Breach(f"no shot of video {made.video.id} at start_ns {at}", "one, where that of its parent begins")
+            yield found[0][0].id, [] if at in there else [lost]
+
+
+def _begins(made: Remade, cuts: Mapping[str, Sequence[Shot]]) -> Mapping[int, list[tuple[Shot, Moved]]]:
+    """The shots of parents by the time at which a piece shows that they begin."""
+    found: defaultdict[int, list[tuple[Shot, Moved]]] = defaultdict(list)
     for source in made.sources:
         for old in cuts[source]:
             for place, _, piece in made.of_source(source):
@@ -51,40 +72,48 @@ def shot_breaches(
                 # With the first frame of a piece nothing of the shot before is shown; the first shot begins with it.
                 is_first = place == 0 and is_inside(piece, old.start_ns)
                 if at < piece.end_ns and (is_first or at > piece.begin_ns):
-                    begins[at].append(old)
-    seams = {0, *(piece.begin_ns for piece in made.pieces)}
-    there = {shot.start_ns for shot in shots}
-    slow = [event for event in events if event.label_set == PICTURE_SET and event.label in _SLOW]
-    for shot in shots:
-        olds, is_seam = begins.get(shot.start_ns, ()), shot.start_ns in seams
-        kinds = {_as_seen(old.transition, shot.start_ns, slow) for old in olds} | ({"cut"} if is_seam else set())
-        yield shot.id, list(_shot(made, shot, olds, kinds, is_seam=is_seam))
-    for at, found in begins.items():
-        if at < made.clock.end_ns and at not in seams:
-            lost = Breach(f"no shot of video {made.video.id} at start_ns {at}", "one, where that of its parent begins")
-            yield found[0].id, [] if at in there else [lost]
+                    found[at].append((old, piece))
+    return found
 
 
-def _as_seen(transition: str, at_ns: int, slow: Sequence[Event]) -> str:
-    """How a shot of a parent begins where it is shown."""
-    if transition not in _SLOW:
-        return "cut"
-    return transition if any(e.label == transition and e.start_ns <= at_ns <= e.end_ns for e in slow) else "cut"
+class _Way(NamedTuple):
+    """How a shot begins: its transition, and the transition's span."""
+
+    transition: str
+    start_ns: int
+    end_ns: int
 
 
-def _shot(made: Remade, shot: Shot, olds: Sequence[Shot], kinds: set[str], *, is_seam: bool) -> Iterator[Breach]:
+def _as_seen(old: Shot, piece: Moved, at_ns: int, fades: Sequence[Event]) -> _Way:
+    """How a shot of a parent begins where a piece shows it."""
+    cut = _Way("cut", at_ns, at_ns)
+    if old.transition in ("first", "cut"):
+        return cut
+    kind = _BACKWARDS.get(old.transition, old.transition) if piece.is_reversed else old.transition
+    if old.transition_start_ns == old.transition_end_ns:
+        seen = any(event.start_ns <= at_ns <= event.end_ns for event in fades)
+        return _Way(kind, at_ns, at_ns) if seen else cut
+    first, last = sorted((piece.at(old.transition_start_ns), piece.at(old.transition_end_ns)))
+    return _Way(kind, first, last) if first < last else cut
+
+
+def _shot(made: Remade, shot: Shot, olds: Sequence[Shot], ways: set[_Way], *, is_seam: bool) -> Iterator[Breach]:
     if not olds and not is_seam:
         yield Breach(f"a shot at start_ns {shot.start_ns}", "one where a shot of a parent or a piece begins")
         return
     if shot.id != (wanted := derive_id("shot", made.video.id, shot.start_ns)):
         yield Breach(f"id {shot.id}", wanted)
-    if shot.start_ns and shot.transition not in kinds:
-        yield Breach(f"transition {shot.transition}", " or ".join(sorted(kinds)))
+    if (way := _Way(shot.transition, shot.transition_start_ns, shot.transition_end_ns)) not in ways:
+        yield Breach(_told(way), " or ".join(_told(each) for each in sorted(ways)))
     by_parent = any((shot.score, shot.detector) == (old.score, old.detector) for old in olds)
     by_seam = is_seam and (shot.score, shot.detector.name) == (1.0, AUGMENTED)
     if not by_parent and not by_seam:
         told = ", ".join(f"{old.score} of {old.detector.name}" for old in olds[:2])
         yield Breach(f"score, detector: {shot.score} of {shot.detector.name}", told or f"1.0 of {AUGMENTED}")
+
+
+def _told(way: _Way) -> str:
+    return f"transition {way.transition}, transition_start_ns {way.start_ns}, transition_end_ns {way.end_ns}"
 
 
 def keyframe_breaches(

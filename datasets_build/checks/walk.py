@@ -14,7 +14,8 @@ from datasets_build.checks.laws import Breach, Ledger
 from datasets_build.core.clock import FrameClock
 from datasets_build.core.files import DataError
 from datasets_build.core.layout import clock_of, read_videos, table_path
-from datasets_build.core.records import Annotation, Event, Record, Shot, Split, Video
+from datasets_build.core.perceived import Shot
+from datasets_build.core.records import Annotation, Event, Record, Split, Video
 from datasets_build.core.table import TableError, read_table
 
 R = TypeVar("R", bound=Record)

@@ -5,20 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from datasets_build.core.augmentation import Augmentation
-from datasets_build.core.records import (
-    Annotation,
-    Dialogue,
-    Event,
-    FrameLabel,
-    Json,
-    Keyframe,
-    Part,
-    Record,
-    Shot,
-    Signals,
-    StreamingQA,
-    Video,
-)
+from datasets_build.core.perceived import Keyframe, Scene, Shot, Signals
+from datasets_build.core.records import Annotation, Dialogue, Event, FrameLabel, Json, Part, Record, StreamingQA, Video
 
 
 def json_schema(model: type[Part]) -> Mapping[str, Json]:
@@ -30,6 +18,7 @@ def json_schema(model: type[Part]) -> Mapping[str, Json]:
 KINDS: dict[str, type[Record]] = {
     "video": Video,
     "shot": Shot,
+    "scene": Scene,
     "keyframe": Keyframe,
     "signals": Signals,
     "annotation": Annotation,

@@ -16,7 +16,8 @@ import numpy as np
 from datasets_build.core.clock import NS_PER_S, FrameClock, TimeError
 from datasets_build.core.dataset import SPLITS
 from datasets_build.core.files import DataError, read_json
-from datasets_build.core.records import Annotation, Event, Keyframe, Record, Shot, Signals, Video
+from datasets_build.core.perceived import Keyframe, Scene, Shot, Signals
+from datasets_build.core.records import Annotation, Event, Record, Video
 from datasets_build.core.table import TableError, count_rows, read_table
 
 R = TypeVar("R", bound=Record)
@@ -24,6 +25,7 @@ TABLES: dict[type[Record], str] = {
     Video: "index/videos.parquet",
     Annotation: "index/annotations.parquet",
     Shot: "perceive/shots.parquet",
+    Scene: "perceive/scenes.parquet",
     Keyframe: "perceive/keyframes.parquet",
     Signals: "perceive/signals.parquet",
     Event: "events/events.parquet",

@@ -15,7 +15,8 @@ from fractions import Fraction
 
 from datasets_build.core.clock import FrameClock
 from datasets_build.core.files import DataError
-from datasets_build.core.records import Event, FrameLabel, Shot, derive_id
+from datasets_build.core.perceived import Shot
+from datasets_build.core.records import Event, FrameLabel, derive_id
 
 NATIVE = "native"
 

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from datasets_build.core.config import Config
 from datasets_build.core.files import DataError, sha256_file
-from datasets_build.core.records import Embedder
+from datasets_build.core.perceived import Embedder
 
 Picture = npt.NDArray[np.uint8]
 Embeddings = npt.NDArray[np.float32]

@@ -17,6 +17,7 @@ from pydantic import Field
 from datasets_build.core.clock import NS_PER_S
 from datasets_build.core.config import Config
 from datasets_build.perception.clip import Embeddings, Picture
+from datasets_build.perception.standby import shrink
 from datasets_build.video import ScanFrame
 
 Reason = Literal["first", "change", "gap"]
@@ -209,17 +210,6 @@ class Selector:
             return False
         self._spent.append(candidate.t_ns)
         return True
-
-
-def shrink(picture: Picture, side: int) -> Picture:
-    """Scale a picture down so that its long side is at most `side`; a smaller one stays as it is."""
-    height, width = picture.shape[:2]
-    scale = side / max(height, width)
-    if scale >= 1:
-        return picture
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    small: Picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
-    return small
 
 
 def encode_jpeg(picture: Picture, quality: int = 80) -> bytes:

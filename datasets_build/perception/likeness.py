@@ -94,13 +94,15 @@ def _histograms(tall: UInt8s, n: int) -> Float32s:
     colour = (blue << 6 | green << 3 | red).reshape(n, HEIGHT, WIDTH)
     index = colour + (_QUARTER * _BINS)[None] + (np.arange(n, dtype=np.int32) * 4 * _BINS)[:, None, None]
     counts = np.bincount(index.reshape(-1), minlength=n * 4 * _BINS).reshape(n, 4, _BINS)
-    return np.sqrt(counts.astype(np.float32) / _QUARTER_SIZE)
+    roots: Float32s = np.sqrt(counts.astype(np.float32) / _QUARTER_SIZE)
+    return roots
 
 
 def _unit(vectors: Float32s) -> Float32s:
     free = vectors - vectors.mean(axis=-1, keepdims=True)
     # The constant keeps a flat picture from correlating with its own noise.
-    return (free / (np.linalg.norm(free, axis=-1, keepdims=True) + np.float32(12))).astype(np.float32)
+    unit: Float32s = free / (np.linalg.norm(free, axis=-1, keepdims=True) + np.float32(12))
+    return unit
 
 
 def _shifted_layouts(gray: Float32s) -> Float32s:

@@ -18,8 +18,9 @@ from datasets_build.core.clock import NS_PER_S
 from datasets_build.core.config import Config
 from datasets_build.core.files import DataError, sha256_file
 from datasets_build.core.layout import clock_of, read_videos, video_path
+from datasets_build.core.perceived import Keyframe, Scene, Shot, Signals
 from datasets_build.core.progress import tool_versions, track
-from datasets_build.core.records import Keyframe, Reject, Shot, Signals, Video
+from datasets_build.core.records import Reject, Video
 from datasets_build.core.stage import Fingerprint, Stage, code_digest, collect_rejects, stage_digest
 from datasets_build.core.table import concat_tables, count_rows
 from datasets_build.core.worker import Worker, WorkerError
@@ -34,6 +35,7 @@ from datasets_build.perception.clip import (
 )
 from datasets_build.perception.keyframes import KeyframesConfig
 from datasets_build.perception.scan import ScanPlan, scan_video
+from datasets_build.perception.scenes import ScenesConfig
 from datasets_build.perception.shots import ShotsConfig
 from datasets_build.perception.signals import SignalsConfig
 from datasets_build.run import Engine
@@ -42,8 +44,9 @@ log = logging.getLogger(__name__)
 DecoderName = Literal["pyav", "decord", "torchcodec"]
 _LOAD_CLIP_S = 1800.0
 _HASH_S = 3600.0
-_TABLES: tuple[tuple[str, type[Shot] | type[Keyframe] | type[Signals]], ...] = (
+_TABLES: tuple[tuple[str, type[Shot] | type[Scene] | type[Keyframe] | type[Signals]], ...] = (
     ("shots", Shot),
+    ("scenes", Scene),
     ("keyframes", Keyframe),
     ("signals", Signals),
 )
@@ -63,6 +66,7 @@ class PerceiveConfig(Config):
     deadline_per_s: float = Field(default=4.0, ge=0)
     analysis_side: int = Field(default=128, ge=32)
     shots: ShotsConfig = ShotsConfig()
+    scenes: ScenesConfig = ScenesConfig()
     signals: SignalsConfig = SignalsConfig()
     keyframes: KeyframesConfig = KeyframesConfig()
     clip: ClipConfig = ClipConfig()
@@ -103,14 +107,14 @@ def perceive_one(task: Task) -> None:
 
 def _scan_into(folder: Path, task: Task) -> None:
     config = task.config
-    plan = ScanPlan(config.shots, config.signals, config.keyframes, config.analysis_side, task.decoder)
+    plan = ScanPlan(config.shots, config.scenes, config.signals, config.keyframes, config.analysis_side, task.decoder)
     path = video_path(task.out, task.video)
     clock = clock_of(task.out, task.video)
     scan_video(path, task.video, clock, plan=plan, encoder=_encoder(config.clip), to=folder)
 
 
 def perceive(out: Path, config: PerceiveConfig, *, engine: Engine, force: bool = False) -> Stage:
-    """Make `OUT/perceive` from `OUT/index`: shots, signals and keyframes of every video.
+    """Make `OUT/perceive` from `OUT/index`: shots, scenes, signals and keyframes of every video.
 
     Raises:
         StageError: there is no index, or the folder belongs to other settings.

@@ -1,4 +1,4 @@
-"""The one decode pass over a video: shots, signals and keyframe candidates all listen to it.
+"""The one decode pass over a video: shots, scenes, signals and keyframe candidates all listen to it.
 
 Memory does not grow with the length of the video: signals and keyframes go to their files as they come, and only the
 shot boundaries are held.
@@ -13,8 +13,9 @@ from pathlib import Path
 
 import cv2
 
-from datasets_build.core.clock import FrameClock
-from datasets_build.core.records import Keyframe, Shot, Signals, Video, derive_id
+from datasets_build.core.clock import NS_PER_S, FrameClock
+from datasets_build.core.perceived import Keyframe, Scene, Shot, Signals
+from datasets_build.core.records import Video, derive_id
 from datasets_build.core.table import TableWriter, read_table, write_table
 from datasets_build.perception.clip import Encoder
 from datasets_build.perception.keyframes import (
@@ -26,13 +27,17 @@ from datasets_build.perception.keyframes import (
     encode_jpeg,
     thumbnail,
 )
+from datasets_build.perception.scenes import ScenesConfig, SidesFinder, scenes_of
 from datasets_build.perception.shots import ShotsConfig, open_finder, shots_of
 from datasets_build.perception.signals import Sample, SignalMeter, SignalsConfig, stretch
+from datasets_build.perception.standby import StandbyPictures
 from datasets_build.perception.transitions import Transition
 from datasets_build.video import analysis_size, scan
 
 SAMPLES_PER_STRETCH = 480
 KEYFRAMES_PER_GROUP = 64
+# A transition is told some 220 frames late at most, and may itself be long.
+_LATE_FRAMES = 320
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +45,7 @@ class ScanPlan:
     """How to look at a video: the settings of all listeners, the size they look at, and who decodes."""
 
     shots: ShotsConfig
+    scenes: ScenesConfig
     signals: SignalsConfig
     keyframes: KeyframesConfig
     analysis_side: int
@@ -51,6 +57,7 @@ class ScanCounts:
     """What a pass found."""
 
     shots: int
+    scenes: int
     keyframes: int
     candidates: int
     samples: int
@@ -123,7 +130,7 @@ class _KeyframeSink:
 def scan_video(
     path: Path, video: Video, clock: FrameClock, *, plan: ScanPlan, encoder: Encoder, to: Path
 ) -> ScanCounts:
-    """Decode a video once and write `shots.parquet`, `signals.parquet` and `keyframes.parquet` into the folder `to`.
+    """Decode a video once and write the tables of its shots, scenes, signals and keyframes into the folder `to`.
 
     Raises:
         VideoError: the decoder fails, or gives other frames than the clock names.
@@ -132,19 +139,41 @@ def scan_video(
     with TableWriter(to / "signals.parquet", Signals) as signal_file, TableWriter(raw, Keyframe) as keyframe_file:
         signals = _SignalSink(signal_file, video.id)
         keyframes = _KeyframeSink(keyframe_file, video.id, encoder=encoder, config=plan.keyframes)
-        found = _pass(path, video, clock, plan=plan, signals=signals, keyframes=keyframes)
+        pictures = _standby(clock, plan, encoder)
+        sides = SidesFinder(pictures, encoder, inset=round(plan.scenes.inset_s * NS_PER_S / _frame_ns(clock)))
+        found = _pass(path, video, clock, plan=plan, sinks=_Sinks(signals, keyframes, pictures, sides))
         signals.flush()
         keyframes.flush()
     shots = shots_of(video, clock, found, config=plan.shots, decoder=plan.decoder)
+    scenes = scenes_of(shots, sides.finish(), config=plan.scenes, embedder=encoder.embedder)
     write_table(to / "shots.parquet", Shot, shots)
+    write_table(to / "scenes.parquet", Scene, scenes)
     write_table(to / "keyframes.parquet", Keyframe, _placed(raw, shots), rows_per_group=KEYFRAMES_PER_GROUP)
     raw.unlink()
-    return ScanCounts(len(shots), keyframes.count, keyframes.candidates, signals.count)
+    return ScanCounts(len(shots), len(scenes), keyframes.count, keyframes.candidates, signals.count)
 
 
-def _pass(
-    path: Path, video: Video, clock: FrameClock, *, plan: ScanPlan, signals: _SignalSink, keyframes: _KeyframeSink
-) -> list[Transition]:
+def _standby(clock: FrameClock, plan: ScanPlan, encoder: Encoder) -> StandbyPictures:
+    # What the signature sees in the small image is all that it would see in a larger one.
+    side = plan.keyframes.picture_side if encoder.embedder.is_semantic else plan.analysis_side
+    return StandbyPictures(seconds=_LATE_FRAMES * _frame_ns(clock) / NS_PER_S, side=side)
+
+
+def _frame_ns(clock: FrameClock) -> float:
+    return clock.end_ns / len(clock)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sinks:
+    """What listens beside the shots."""
+
+    signals: _SignalSink
+    keyframes: _KeyframeSink
+    pictures: StandbyPictures
+    sides: SidesFinder
+
+
+def _pass(path: Path, video: Video, clock: FrameClock, *, plan: ScanPlan, sinks: _Sinks) -> list[Transition]:
     # The pictures are small and the decoder's threads fill the cores: OpenCV's own would only get in the way.
     cv2.setNumThreads(1)
     finder = open_finder(plan.shots)
@@ -157,11 +186,16 @@ def _pass(
         image = frame.image
         assert image is not None, "a scan with a size gives images"
         thumb = thumbnail(image)
-        found.extend(finder.feed(frame.index, image, thumb))
-        signals.add(meter.feed(frame.t_ns, image))
-        keyframes.add(candidates.feed(frame, thumb, frame.index if jumps.feed(thumb) else None))
-    found.extend(finder.finish())
-    keyframes.add(candidates.finish())
+        sinks.pictures.feed(frame)
+        new = finder.feed(frame.index, image, thumb)
+        sinks.sides.add(new)
+        found.extend(new)
+        sinks.signals.add(meter.feed(frame.t_ns, image))
+        sinks.keyframes.add(candidates.feed(frame, thumb, frame.index if jumps.feed(thumb) else None))
+    new = finder.finish()
+    sinks.sides.add(new)
+    found.extend(new)
+    sinks.keyframes.add(candidates.finish())
     return found
 
 

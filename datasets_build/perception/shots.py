@@ -18,7 +18,8 @@ from scenedetect.detectors import AdaptiveDetector, ContentDetector, ThresholdDe
 
 from datasets_build.core.clock import FrameClock
 from datasets_build.core.config import Config, flatten
-from datasets_build.core.records import Detector, Parameter, Shot, Video, derive_id
+from datasets_build.core.perceived import Detector, Shot
+from datasets_build.core.records import Parameter, Video, derive_id
 from datasets_build.perception.likeness import miniature
 from datasets_build.perception.transition_finder import LearnedConfig, TransitionFinder
 from datasets_build.perception.transition_net import load_net
@@ -251,7 +252,7 @@ def shots_of(
             end_frame=end,
             transition=into.kind if into else "first",
             transition_start_ns=clock.time_of(into.first if into else 0),
-            transition_end_ns=clock.time_of(min(len(clock), into.last + (into.kind != "cut")) if into else 0),
+            transition_end_ns=clock.time_of(min(len(clock), into.last + (into.first < into.last)) if into else 0),
             score=into.score if into else 1.0,
             detector=detector,
         )

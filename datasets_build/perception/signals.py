@@ -14,7 +14,8 @@ from pydantic import Field
 
 from datasets_build.core.clock import NS_PER_S
 from datasets_build.core.config import Config
-from datasets_build.core.records import Signals, derive_id
+from datasets_build.core.perceived import Signals
+from datasets_build.core.records import derive_id
 
 _SIDE = 128
 _HALF = _SIDE // 2
@@ -45,7 +46,7 @@ class SignalsConfig(Config):
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Signals of one frame; see `records.Signals` for units."""
+    """Signals of one frame; see `perceived.Signals` for units."""
 
     t_ns: int
     luma: float

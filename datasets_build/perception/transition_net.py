@@ -56,7 +56,8 @@ class TransitionNet:
             inner = sum(padded[k * block.dilation : k * block.dilation + n] @ block.taps[k] for k in range(3))
             held = held + np.maximum(inner + block.taps_bias, 0) @ block.mix + block.mix_bias
         score = np.clip(held @ self.exit + self.exit_bias, -30, 30)
-        return (1 / (1 + np.exp(-score))).astype(np.float32)
+        chances: Float32s = (1 / (1 + np.exp(-score))).astype(np.float32)
+        return chances
 
 
 @lru_cache(maxsize=4)

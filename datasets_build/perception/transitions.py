@@ -14,8 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from datasets_build.core.files import DataError, read_json, write_json
 from datasets_build.core.records import Json
 
-Kind = Literal["cut", "dissolve", "wipe", "fade_to_black", "fade_from_black", "fade_through"]
-"""How one shot becomes the next. A flash is none."""
+Kind = Literal["cut", "dissolve", "fade_to_black", "fade_from_black", "fade_through"]
+"""How one shot becomes the next; a wipe counts as a dissolve. A flash is none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,18 +19,8 @@ from datasets_build.core.clock import format_ns
 from datasets_build.core.config import Config
 from datasets_build.core.files import write_bytes
 from datasets_build.core.layout import read_videos, table_path
-from datasets_build.core.records import (
-    SCHEMA_VERSION,
-    Dialogue,
-    Event,
-    Keyframe,
-    Record,
-    Shot,
-    Signals,
-    Split,
-    StreamingQA,
-    Video,
-)
+from datasets_build.core.perceived import Keyframe, Shot, Signals
+from datasets_build.core.records import SCHEMA_VERSION, Dialogue, Event, Record, Split, StreamingQA, Video
 from datasets_build.core.stage import package_version, stage_digest
 from datasets_build.report.balance import Table, count_dialogues, count_events, count_questions, video_table, view_table
 from datasets_build.report.checks import Checked, read_check

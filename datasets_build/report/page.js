@@ -17,10 +17,10 @@ function madeBy(provenance) {
 }
 
 function describeShot(shot) {
-  const when = [shot.start_ns, shot.end_ns];
+  const when = [shot.start_ns, shot.end_ns], change = [shot.transition_start_ns, shot.transition_end_ns];
   return {
     seek: shot.start_ns, bands: [], label: `Shot ${shot.ordinal}, ${shot.transition}, ${spanText(...when)}`, title: `Shot ${shot.ordinal}`,
-    rows: [["when", when], ["begins with", shot.transition], ["score", String(shot.score ?? "–")], ["frames", `${shot.start_frame} – ${shot.end_frame}`]],
+    rows: [["when", when], ["begins with", shot.transition], ["transition", change], ["score", String(shot.score ?? "–")], ["frames", `${shot.start_frame} – ${shot.end_frame}`]],
   };
 }
 

@@ -15,7 +15,8 @@ from urllib.parse import quote
 from PIL import Image, UnidentifiedImageError
 
 from datasets_build.core.layout import video_path
-from datasets_build.core.records import Dialogue, Event, Keyframe, Many, Part, Shot, Signals, StreamingQA, Video
+from datasets_build.core.perceived import Keyframe, Shot, Signals
+from datasets_build.core.records import Dialogue, Event, Many, Part, StreamingQA, Video
 
 P = TypeVar("P", bound=Part)
 CURVE_POINTS = 600

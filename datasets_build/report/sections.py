@@ -12,7 +12,8 @@ from markupsafe import Markup
 from datasets_build.core.clock import format_ns
 from datasets_build.core.dataset import SPLITS
 from datasets_build.core.layout import table_path
-from datasets_build.core.records import Keyframe, Record, Reject, Shot, Split, Video
+from datasets_build.core.perceived import Keyframe, Scene, Shot
+from datasets_build.core.records import Record, Reject, Split, Video
 from datasets_build.core.stage import STAGES
 from datasets_build.core.table import count_rows
 from datasets_build.report.balance import hours
@@ -59,8 +60,11 @@ def video_tiles(videos: Sequence[Video]) -> Iterator[Tile]:
 
 
 def perceive_tiles(out: Path, *, finished: bool) -> Iterator[Tile]:
-    """How many shots and keyframes there are, from the tables' footers."""
-    kinds: dict[str, type[Record]] = {"shots": Shot, "keyframes": Keyframe}
+    """How many shots, scenes and keyframes there are, from the tables' footers."""
+    kinds: dict[str, type[Record]] = {"shots": Shot, "scenes": Scene, "keyframes": Keyframe}
+    if finished and not table_path(out, Scene).is_file():
+        # Of augmented videos no scenes are told.
+        del kinds["scenes"]
     for name, model in kinds.items():
         yield Tile(name, f"{count_rows(table_path(out, model), model):,}") if finished else Tile(name, "–", NOT_BUILT)
 

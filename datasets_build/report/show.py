@@ -148,7 +148,8 @@ def lines_of(part: BaseModel, indent: str = "") -> Iterator[str]:
         if value is None or value in ((), "") or start is not None:
             continue
         if isinstance(value, int) and isinstance(end, int):
-            yield f"{indent}{name.removesuffix('start_ns').strip('_') or 'when'}: {_span(value, end)}"
+            of = name.removesuffix("start_ns").strip("_")
+            yield f"{indent}{f'{of} when' if of in fields else of or 'when'}: {_span(value, end)}"
         elif isinstance(value, BaseModel):
             yield f"{indent}{name}:"
             yield from lines_of(value, indent + "  ")

@@ -208,6 +208,12 @@ def test_test_points_say_what_is_right_or_go():
     assert [p.expected for p in made.test_points] == ["Yes, it hops.", "yes"]
 
 
+def test_whether_it_can_be_told_is_not_asked_before_the_question():
+    points = tuple(Probe(t_ns=k * F, kind="known", expected="no") for k in (70, 89, 90, 95))
+    made = fixed(qa(**TELL | {"test_points": points}), ask_ns=90)
+    assert [probe.t_ns for probe in made.test_points] == [90 * F, 95 * F]
+
+
 def test_windows_that_contradict_each_other_change_nothing():
     where = film()
     one, other = item_of(where, "qa"), item_of(where, "qa", (200 * F, 300 * F))

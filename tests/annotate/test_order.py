@@ -13,7 +13,8 @@ from annotate.order import Candidate, OrderConfig, candidate, order
 from annotate.source import Film
 from datasets_build.core.clock import Span
 from datasets_build.core.config import load_config
-from datasets_build.core.records import Embedder, Event, Keyframe, Provenance
+from datasets_build.core.perceived import Embedder, Keyframe
+from datasets_build.core.records import Event, Provenance
 from tests.annotate.people import S
 
 NONE = {"uncertain": 0.0, "diverse": 0.0, "disputed": 0.0, "random": 0.0}

@@ -23,7 +23,8 @@ from augment.source import Source, by_size
 from datasets_build.checks.check import CheckConfig, run_checks
 from datasets_build.core.files import DataError, read_rejects
 from datasets_build.core.layout import clock_of, read_videos, table_path
-from datasets_build.core.records import Annotation, Dialogue, Event, Keyframe, Shot, StreamingQA
+from datasets_build.core.perceived import Keyframe, Shot
+from datasets_build.core.records import Annotation, Dialogue, Event, StreamingQA
 from datasets_build.core.stage import StageError, output_folder
 from datasets_build.core.table import read_table
 from tests.augment.folders import applied, finished, maps_of, stamps, stopped_after, tree

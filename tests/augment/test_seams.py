@@ -11,7 +11,8 @@ from augment.clip import Clip
 from augment.seams import DETAIL, LIGHT, STILL, is_told, judge_seams
 from augment.temporal import concat, crop, loop, reverse, skip
 from augment.view import View
-from datasets_build.core.records import Event, Provenance, Signals
+from datasets_build.core.perceived import Signals
+from datasets_build.core.records import Event, Provenance
 from datasets_build.core.topics import PICTURE_SET
 from datasets_build.perception.signals import SignalMeter, SignalsConfig, stretch
 from tests.augment.views import views

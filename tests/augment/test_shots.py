@@ -10,16 +10,18 @@ from augment.settings import Pipeline, Skip
 from augment.shots import move_keyframes, move_shots, shots_as_seen
 from augment.temporal import concat, crop, loop, reverse, skip
 from augment.view import View
+from datasets_build.checks.laws import Known
 from datasets_build.checks.tables import SHOT_LAWS, tile_breaches
 from tests.augment.clips import clip
 from tests.augment.views import views
 from tests.builders.made import clock_from, keyframes_at, shots_at, video_of
+from tests.builders.worlds import transitions_at
 from tests.laws import examples
 
 MS = 1_000_000
 CLOCK = clock_from([100] * 39, last_ms=100)
 VIDEO = video_of("a", CLOCK)
-SHOTS = shots_at(VIDEO, CLOCK, [10, 25], ["cut", "fade"])
+SHOTS = shots_at(VIDEO, CLOCK, [10, 25], ["cut", "fade_through"])
 WHOLE = View.whole("a", CLOCK)
 
 
@@ -61,8 +63,55 @@ def test_backwards_a_shot_begins_where_it_ended():
     assert [row[:2] for row in told(moved(reverse(WHOLE)))] == [(0, 15), (15, 30), (30, 40)]
 
 
+SLOW = shots_at(
+    VIDEO, CLOCK, [10, 20, 30], ["dissolve", "fade_to_black", "fade_from_black"],
+    {10: (8, 13), 20: (18, 23), 30: (25, 34)},
+)  # fmt: skip
+
+
+def slowly(view):
+    """The shots of a view with the spans of their transitions, in frames."""
+    return [
+        (shot.start_frame, shot.transition, view.clock.index_at(shot.transition_start_ns), ends(view, shot))
+        for shot in moved(view, SLOW)
+    ]
+
+
+def ends(view, shot):
+    end = shot.transition_end_ns
+    return len(view.clock) if end == view.clock.end_ns else view.clock.index_at(end)
+
+
+def test_a_transition_keeps_its_span():
+    assert slowly(WHOLE) == [
+        (0, "first", 0, 0), (10, "dissolve", 8, 13), (20, "fade_to_black", 18, 23), (30, "fade_from_black", 25, 34),
+    ]  # fmt: skip
+
+
+def test_of_a_transition_only_the_frames_that_a_piece_shows_count():
+    assert slowly(crop(WHOLE, 9, 21)) == [(0, "first", 0, 0), (1, "dissolve", 0, 4), (11, "fade_to_black", 9, 12)]
+    thin = skip(WHOLE, np.array([*range(9), *range(11, 40)]))
+    assert slowly(thin)[1] == (9, "dissolve", 8, 11)
+
+
+def test_a_transition_of_which_no_frame_is_shown_is_a_cut():
+    thin = skip(WHOLE, np.array([*range(8), *range(13, 18), *range(23, 40)]))
+    assert slowly(thin)[1:3] == [(8, "cut", 8, 8), (13, "cut", 13, 13)]
+
+
+def test_backwards_a_fade_to_black_comes_out_of_black():
+    assert slowly(reverse(WHOLE)) == [
+        (0, "first", 0, 0), (10, "fade_to_black", 6, 15), (20, "fade_from_black", 17, 22), (30, "dissolve", 27, 32),
+    ]  # fmt: skip
+
+
+def test_a_seam_inside_a_transition_is_a_cut():
+    twice = concat([crop(WHOLE, 0, 9), crop(WHOLE, 11, 15)])
+    assert slowly(twice) == [(0, "first", 0, 0), (9, "cut", 9, 9)]
+
+
 def faded(clips):
-    return [name for name in clips if any(shot.transition == "fade" for shot in clip(name).shots)]
+    return [name for name in clips if any(shot.transition == "fade_through" for shot in clip(name).shots)]
 
 
 def test_a_fade_of_which_no_frame_is_left_is_the_cut_that_is_seen():
@@ -75,9 +124,11 @@ def test_a_fade_of_which_no_frame_is_left_is_the_cut_that_is_seen():
             made = Maker(pipeline=Pipeline(operations=(Skip(form="every", n=n),))).make(parent, 0)
             seen = [event.span for event in made.clip.events if event.label == "fade"]
             for shot in made.clip.shots:
-                if shot.transition == "fade":
+                if shot.transition == "fade_through":
                     assert [span for span in seen if span.start_ns <= shot.start_ns <= span.end_ns]
-            fades = [sum(shot.transition == "fade" for shot in shots) for shots in (parent.shots, made.clip.shots)]
+            fades = [
+                sum(shot.transition == "fade_through" for shot in shots) for shots in (parent.shots, made.clip.shots)
+            ]
             kept, lost = kept + fades[1], lost + fades[0] - fades[1]
     assert kept
     assert lost
@@ -106,12 +157,14 @@ def test_shots_of_any_view_tile_it(view, data):
     for name in dict.fromkeys(piece.source for piece in view.pieces):
         clock = next(piece.clock for piece in view.pieces if piece.source == name)
         cuts = sorted(data.draw(st.sets(st.integers(1, len(clock) - 1), max_size=3))) if len(clock) > 1 else []
-        sources[name] = shots_at(video_of(name, clock), clock, cuts)
+        kinds, spans = data.draw(transitions_at(cuts, len(clock)))
+        sources[name] = shots_at(video_of(name, clock), clock, cuts, kinds, spans)
     shots = move_shots(view, sources, video_id="v")
     assert [found for _, found in tile_breaches(shots, view.clock)] == [[]] * len(shots)
     assert all(view.clock.time_of(s.start_frame) == s.start_ns for s in shots)
     assert all(view.clock.time_of(s.end_frame) == s.end_ns for s in shots)
-    assert SHOT_LAWS
+    known = Known(video_of("v", view.clock), view.clock, {})
+    assert [breach for law in SHOT_LAWS for shot in shots for breach in law.breaches(shot, known)] == []
     starts = {shot.start_ns for shot in shots}
     assert {int(view.clock.t_ns[int(np.searchsorted(view.piece_of, k))]) for k in range(len(view.pieces))} <= starts
     assert len({shot.id for shot in shots}) == len(shots)

@@ -11,7 +11,7 @@ from augment.events import move_events
 from augment.shots import move_shots
 from augment.temporal import reverse
 from augment.view import View
-from datasets_build.core.records import Detector, Shot
+from datasets_build.core.perceived import Detector, Shot
 from tests.augment.test_events import CLOCK, MS, START, picture, without
 from tests.augment.views import changed
 from tests.laws import examples
@@ -66,7 +66,8 @@ def test_a_shot_begins_where_the_picture_cuts(view, frame):
     at = 100 * frame * MS
     shots = [
         Shot(id=f"s{k}", video_id="a", start_ns=start, end_ns=end, ordinal=k, start_frame=first, end_frame=stop,
-             transition="cut" if k else "first", score=1.0, detector=detector)
+             transition="cut" if k else "first", transition_start_ns=start, transition_end_ns=start, score=1.0,
+             detector=detector)
         for k, (start, end, first, stop) in enumerate([(0, at, 0, frame), (at, CLOCK.end_ns, frame, len(CLOCK))])
     ]  # fmt: skip
     begins = {shot.start_ns for shot in move_shots(view, {"a": shots}, video_id="v")}

@@ -14,7 +14,8 @@ from datasets_build.builders.build import build_events, build_streaming_qa
 from datasets_build.builders.events import EventsConfig
 from datasets_build.builders.streaming_qa import StreamingQAConfig
 from datasets_build.core.layout import clock_of, read_videos
-from datasets_build.core.records import Dialogue, Event, Signals, StreamingQA
+from datasets_build.core.perceived import Signals
+from datasets_build.core.records import Dialogue, Event, StreamingQA
 from datasets_build.core.table import read_table
 from tests.augment.folders import finished
 from tests.builders.made import lively, write_out

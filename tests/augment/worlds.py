@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 from datasets_build.builders.events import EventsConfig, events_of
 from datasets_build.core.clock import FrameClock
-from datasets_build.core.records import Event, Shot
+from datasets_build.core.perceived import Shot
+from datasets_build.core.records import Event
 from datasets_build.sources.lesson_script import LABELS, write_lesson
 from datasets_build.sources.world import VFR_PACES, VFR_TIME_BASE
 from datasets_build.sources.world_draw import scene_at
@@ -69,13 +70,11 @@ def staged(script, clock, name, *, style):
 
 
 def _shots(video, clock, joins) -> list[Shot]:
-    """Shots, between which a fade leaves a gap, so that its event has the drawer's span."""
-    shots = shots_at(video, clock, [join.end_frame for join in joins], [join.kind for join in joins])
-    ends = [*(join.start_frame for join in joins), len(clock)]
-    return [
-        shot.model_copy(update={"end_frame": end, "end_ns": clock.time_of(end)})
-        for shot, end in zip(shots, ends, strict=True)
-    ]
+    """Shots that begin with cuts and in the middle of fades, whose spans are the drawer's."""
+    middle = {(join.start_frame + join.end_frame) // 2: join for join in joins}
+    kinds = ["fade_through" if join.kind == "fade" else "cut" for join in joins]
+    spans = {at: (join.start_frame, join.end_frame) for at, join in middle.items()}
+    return shots_at(video, clock, list(middle), kinds, spans)
 
 
 class Shown(NamedTuple):

@@ -24,6 +24,7 @@ from scenedetect import AdaptiveDetector, detect
 from datasets_build.perception.clip import SignatureEncoder
 from datasets_build.perception.keyframes import KeyframesConfig
 from datasets_build.perception.scan import ScanPlan, scan_video
+from datasets_build.perception.scenes import ScenesConfig
 from datasets_build.perception.shots import ShotsConfig
 from datasets_build.perception.signals import SignalsConfig
 from datasets_build.video import probe
@@ -37,7 +38,7 @@ REAL = {
     "real 720p h264": "los_sintel_trailer-720p.mp4",
     "real 360p h264": "derived_known_edit.mp4",
 }
-PLAN = ScanPlan(ShotsConfig(), SignalsConfig(), KeyframesConfig(), analysis_side=128, decoder="pyav")
+PLAN = ScanPlan(ShotsConfig(), ScenesConfig(), SignalsConfig(), KeyframesConfig(), analysis_side=128, decoder="pyav")
 
 
 def draw(path: Path, size: tuple[int, int], frames: int = 300) -> None:

@@ -18,7 +18,8 @@ import numpy as np
 
 from datasets_build.core.files import write_json
 from datasets_build.core.layout import TABLES
-from datasets_build.core.records import Annotation, Keyframe, Record, Shot, Signals, Split, Video
+from datasets_build.core.perceived import Keyframe, Shot, Signals
+from datasets_build.core.records import Annotation, Record, Split, Video
 from datasets_build.core.stage import Fingerprint, Stage
 from datasets_build.core.table import TableWriter
 from tests.builders.made import MS, SUBJECTS, WORLD, Scene, keyframes_at, said, shots_at, signals_of, steady, video_of

@@ -10,7 +10,8 @@ import pytest
 from datasets_build.builders.build import build_events
 from datasets_build.builders.events import EventsConfig
 from datasets_build.core.layout import clock_of, each_video
-from datasets_build.core.records import Annotation, Keyframe, Shot, Signals
+from datasets_build.core.perceived import Keyframe, Shot, Signals
+from datasets_build.core.records import Annotation
 from datasets_build.core.table import count_rows, read_table
 from tests.augment.folders import tree
 from tests.bench import scaling

@@ -4,28 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
 from datasets_build.core.clock import NS_PER_S, FrameClock
 from datasets_build.core.files import write_json
-from datasets_build.core.records import (
-    Annotation,
-    Detector,
-    Embedder,
-    Keyframe,
-    Provenance,
-    Reject,
-    Shot,
-    Signals,
-    Split,
-    Video,
-    derive_id,
-)
+from datasets_build.core.perceived import Detector, Embedder, Keyframe, Shot, Signals
+from datasets_build.core.perceived import Scene as SceneRecord
+from datasets_build.core.records import Annotation, Provenance, Reject, Split, Video, derive_id
 from datasets_build.core.stage import Fingerprint, Stage
 from datasets_build.core.table import write_table
 
@@ -88,8 +79,17 @@ def video_of(
     )
 
 
-def shots_at(video: Video, clock: FrameClock, frames: Sequence[int], kinds: Sequence[str] = ()) -> list[Shot]:
-    """Shots that tile the video, a new one at each of the frames; `kinds` are their transitions, cuts unless given."""
+def shots_at(
+    video: Video,
+    clock: FrameClock,
+    frames: Sequence[int],
+    kinds: Sequence[str] = (),
+    spans: Mapping[int, tuple[int, int]] = MappingProxyType({}),
+) -> list[Shot]:
+    """Shots that tile the video, a new one at each of the frames; `kinds` are their transitions, cuts unless given.
+
+    `spans` are the frames, by that at which the shot begins, that a gradual one changes: the first, and that behind it.
+    """
     starts = [0, *frames]
     ends = [*frames, len(clock)]
     names = ["first", *(kinds or ["cut"] * len(frames))]
@@ -103,10 +103,32 @@ def shots_at(video: Video, clock: FrameClock, frames: Sequence[int], kinds: Sequ
             start_frame=start,
             end_frame=end,
             transition=kind,
+            transition_start_ns=clock.time_of(spans.get(start, (start, start))[0]),
+            transition_end_ns=clock.time_of(spans.get(start, (start, start))[1]),
             score=1.0,
             detector=Detector(name="made", version="1", decoder="none"),
         )
         for k, (start, end, kind) in enumerate(zip(starts, ends, names, strict=True))
+    ]
+
+
+def scenes_at(shots: Sequence[Shot]) -> list[SceneRecord]:
+    """Scenes of two shots each; the last may have one."""
+    pairs = [shots[k : k + 2] for k in range(0, len(shots), 2)]
+    return [
+        SceneRecord(
+            id=derive_id("scene", pair[0].video_id, k),
+            video_id=pair[0].video_id,
+            start_ns=pair[0].start_ns,
+            end_ns=pair[-1].end_ns,
+            ordinal=k,
+            start_frame=pair[0].start_frame,
+            end_frame=pair[-1].end_frame,
+            shot_ids=tuple(shot.id for shot in pair),
+            embedder=Embedder(name="made", weights="none", is_semantic=False),
+            detector=pair[0].detector,
+        )
+        for k, pair in enumerate(pairs)
     ]
 
 
@@ -182,7 +204,7 @@ def lively(name: str, *, seconds: float = 30.0, seed: int = 0, split: Split = "t
     clock = steady(seconds, rng.choice([Fraction(25), Fraction(30_000, 1001)]))
     video = video_of(name, clock, split=split, group=group)
     cuts = sorted(rng.sample(range(1, len(clock)), k=min(len(clock) - 1, max(1, int(seconds / 6)))))
-    shots = shots_at(video, clock, cuts, [rng.choice(["cut", "cut", "fade"]) for _ in cuts])
+    shots = shots_at(video, clock, cuts, [rng.choice(["cut", "cut", "fade_through"]) for _ in cuts])
     frames = list(range(0, len(clock), 3))
     luma, pan = [0.5] * len(frames), [0.0] * len(frames)
     motion = [0.05] * len(frames)
@@ -234,6 +256,7 @@ def write_out(out: Path, scenes: Sequence[Scene], *, rejects: Sequence[Reject] =
     index.commit(rejects=rejects, counts={"videos": len(scenes)}, tools={})
     perceive = Stage.open(out, "perceive", Fingerprint({"made": "perceive"}))
     write_table(perceive.final / "shots.parquet", Shot, [row for s in scenes for row in s.shots])
+    write_table(perceive.final / "scenes.parquet", SceneRecord, [row for s in scenes for row in scenes_at(s.shots)])
     write_table(perceive.final / "signals.parquet", Signals, [row for s in scenes for row in s.signals])
     write_table(perceive.final / "keyframes.parquet", Keyframe, [row for s in scenes for row in s.keyframes])
     perceive.commit(rejects=[], counts={"videos": len(scenes)}, tools={})

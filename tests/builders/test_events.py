@@ -1,9 +1,14 @@
 """Events from shots, signals and annotations: right labels, exact spans, known when they can be, nothing lost."""
 
+from itertools import pairwise
+from typing import get_args
+
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from datasets_build.builders.events import ACTS, EventsConfig, events_of
+from datasets_build.core.perceived import Shot
 from datasets_build.core.records import Event, Provenance
 from datasets_build.core.topics import PICTURE_SET
 from datasets_build.truth.places import shares_of
@@ -14,6 +19,7 @@ CONFIG = EventsConfig()
 CLOCK = clock_from([40] * 249)
 VIDEO = video_of("v", CLOCK)
 FRAMES = range(0, 250, 2)
+KINDS = [kind for kind in get_args(Shot.model_fields["transition"].annotation) if kind != "first"]
 
 
 def found(shots=None, signals=(), annotations=(), config=CONFIG, clock=CLOCK, video=VIDEO):
@@ -61,7 +67,7 @@ def test_a_cut_is_an_instant_known_at_once():
 
 def test_a_fade_is_the_span_that_the_brightness_shows():
     luma = [0.5] * 20 + [0.5 - 0.05 * k for k in range(1, 10)] + [0.02] * 3 + [0.1 * k for k in range(1, 6)] + [0.5] * 5
-    shots = shots_at(VIDEO, CLOCK, [60], ["fade"])
+    shots = shots_at(VIDEO, CLOCK, [60], ["fade_through"])
     part = signals_of(VIDEO, CLOCK, FRAMES, luma=[*luma, *([0.5] * (len(FRAMES) - len(luma)))])
     events = found(shots, [part]).events
     fade = only(events, "fade")
@@ -74,26 +80,118 @@ def test_a_fade_is_the_span_that_the_brightness_shows():
 
 
 def test_a_fade_that_was_not_measured_is_believed_once_it_was_looked_at():
-    fade = only(found(shots_at(VIDEO, CLOCK, [60], ["fade"])).events, "fade")
+    fade = only(found(shots_at(VIDEO, CLOCK, [60], ["fade_through"])).events, "fade")
     assert fade.start_ns == CLOCK.time_of(60)
     assert fade.end_ns == fade.known_from_ns == CLOCK.time_of(70)
 
 
-def test_a_dissolve_between_two_shots_is_the_gap():
-    before, after = shots_at(VIDEO, CLOCK, [60], ["dissolve"])
-    before = before.model_copy(update={"end_ns": CLOCK.time_of(50)})
-    event = only(found([before, after]).events, "dissolve")
-    assert (event.start_ns, event.end_ns, event.known_from_ns) == (
-        CLOCK.time_of(50),
-        CLOCK.time_of(60),
-        CLOCK.time_of(60),
-    )
+def gradual(*transitions, clock=CLOCK, video=VIDEO, signals=()):
+    """The events of shots that begin in the middle of transitions: `(kind, first, end)` in frames, or a cut's frame."""
+    starts = [row if isinstance(row, int) else (row[1] + row[2]) // 2 for row in transitions]
+    kinds = ["cut" if isinstance(row, int) else row[0] for row in transitions]
+    spans = {at: row[1:] for at, row in zip(starts, transitions, strict=True) if not isinstance(row, int)}
+    shots = shots_at(video, clock, starts, kinds, spans)
+    return shots, found(shots, signals, clock=clock, video=video).events
+
+
+def told(events):
+    """Label and first and last frame of what is no beginning."""
+    return [
+        (event.label, CLOCK.index_at(event.start_ns), CLOCK.index_at(event.end_ns))
+        for event in events
+        if event.label != "video_start"
+    ]
+
+
+@pytest.mark.parametrize(("kind", "label"), [("dissolve", "dissolve"), ("fade_through", "fade")])
+def test_a_gradual_transition_is_told_over_the_span_that_was_found(kind, label):
+    shots, events = gradual((kind, 50, 60))
+    assert told(events) == [(label, 50, 60)]
+    event = only(events, label)
+    assert event.known_from_ns == event.end_ns, "the new shot is there"
+    assert event.onset_uncertainty_ns == event.offset_uncertainty_ns == 0
+    assert event.provenance.inputs == (shots[1].id,)
+    assert (event.source, event.is_point) == ("shot", False)
+
+
+def test_a_found_span_is_kept_whatever_the_brightness_says():
+    luma = [0.5] * 20 + [0.5 - 0.05 * k for k in range(1, 10)] + [0.02] * 3 + [0.1 * k for k in range(1, 6)]
+    part = signals_of(VIDEO, CLOCK, FRAMES, luma=[*luma, *([0.5] * (len(FRAMES) - len(luma)))])
+    _, events = gradual(("fade_through", 44, 70), signals=[part])
+    assert told(events)[0] == ("fade", 44, 70)
+
+
+def test_a_fade_out_and_the_fade_in_behind_it_are_one_fade():
+    shots, events = gradual(("fade_to_black", 40, 60), ("fade_from_black", 80, 90))
+    assert told(events) == [("fade", 40, 90)]
+    fade = only(events, "fade")
+    assert fade.known_from_ns == fade.end_ns
+    assert fade.provenance.inputs == (shots[1].id, shots[2].id), "the black shot is part of it"
+
+
+def test_one_fade_is_as_sure_as_the_less_sure_half():
+    shots, _ = gradual(("fade_to_black", 40, 60), ("fade_from_black", 80, 90))
+    scores = [shot.model_copy(update={"score": score}) for shot, score in zip(shots, (1.0, 0.9, 0.6), strict=True)]
+    assert only(found(scores).events, "fade").confidence == 0.6
+
+
+@pytest.mark.parametrize(("black", "labels_told"), [(75, [("fade", 40, 145)]), (76, [("dissolve", 136, 146)])])
+def test_only_so_much_black_belongs_to_one_fade(black, labels_told):
+    """3 s of black are 75 frames; behind more of it the picture comes in by itself."""
+    _, events = gradual(("fade_to_black", 40, 60), ("fade_from_black", 60 + black, 70 + black))
+    assert told(events) == labels_told
+
+
+def test_a_fade_to_black_alone_is_no_new_shot():
+    assert told(gradual(("fade_to_black", 200, 240))[1]) == []
+    assert told(gradual(("fade_to_black", 40, 60), 100)[1]) == [("shot_start", 100, 100)]
+    both = gradual(("fade_to_black", 40, 60), ("fade_to_black", 90, 100), ("fade_from_black", 110, 120))
+    assert told(both[1]) == [("fade", 90, 120)]
+
+
+def test_the_black_behind_a_fade_to_black_is_told_by_the_signals():
+    frames = range(0, 250, 2)
+    luma = [0.5 if k < 40 else max(0.01, 0.5 - 0.025 * (k - 40)) for k in frames]
+    dark = [0.3 if k < 60 else 0.01 for k in frames]
+    part = signals_of(VIDEO, CLOCK, frames, luma=luma, contrast=dark)
+    _, events = gradual(("fade_to_black", 40, 60), signals=[part])
+    assert {"black", "light_down"} <= set(labels(events))
+    assert not {"shot_start", "fade", "dissolve"} & set(labels(events))
+
+
+def test_a_picture_that_comes_out_of_black_alone_is_a_dissolve():
+    assert told(gradual(("fade_from_black", 0, 20))[1]) == [("dissolve", 0, 20)]
+    assert told(gradual(60, ("fade_from_black", 90, 100))[1]) == [("shot_start", 60, 60), ("dissolve", 90, 100)]
+    assert told(gradual(("fade_to_black", 40, 60), 100, ("fade_from_black", 110, 120))[1]) == [
+        ("shot_start", 100, 100), ("dissolve", 110, 120),
+    ]  # fmt: skip
+
+
+@given(st.lists(st.tuples(st.sampled_from(KINDS), st.integers(3, 30), st.integers(1, 40)), min_size=1, max_size=4))
+def test_every_shot_is_told_once_but_the_black_of_a_fade(drawn):
+    at, rows = 0, []
+    for kind, length, after in drawn:
+        at += after
+        rows.append(at + length // 2 if kind == "cut" else (kind, at, at + length))
+        at += length
+    shots, events = gradual(*rows)
+    mine = [event for event in events if event.source == "shot" and event.label != "video_start"]
+    inputs = [name for event in mine for name in event.provenance.inputs]
+    assert len(set(inputs)) == len(inputs)
+    quiet = {shot.id for shot in shots if shot.transition in ("first", "fade_to_black")}
+    assert {shot.id for shot in shots} - set(inputs) <= quiet
+    for event in mine:
+        assert event.known_from_ns == event.end_ns
+        assert CLOCK.on_grid(event.start_ns)
+        assert CLOCK.on_grid(event.end_ns)
+    for first, second in pairwise(mine):
+        assert first.end_ns <= second.start_ns
 
 
 def test_a_gradual_transition_into_a_last_frame_keeps_it():
     clock = clock_from([40] * 4)
     video = video_of("short", clock)
-    event = only(found(shots_at(video, clock, [4], ["fade"]), clock=clock, video=video).events, "fade")
+    event = only(found(shots_at(video, clock, [4], ["fade_through"]), clock=clock, video=video).events, "fade")
     assert (event.start_ns, event.end_ns) == (clock.time_of(4), clock.end_ns)
 
 
@@ -316,15 +414,16 @@ def test_no_annotation_vanishes(scene):
 def test_every_new_shot_is_an_event(scene):
     result = events_of(scene.video, scene.clock, scene.shots, scene.signals, scene.annotations, CONFIG)
     new = [event for event in result.events if event.source == "shot"]
-    assert len(new) == len(scene.shots)
-    for shot in scene.shots[1:]:
-        event = next(event for event in new if event.provenance.inputs == (shot.id,))
+    seen = [shot for shot in scene.shots if shot.transition != "fade_to_black"]
+    assert len(new) == len(seen)
+    for shot in seen[1:]:
+        (event,) = (event for event in new if event.provenance.inputs[-1] == shot.id)
         assert event.start_ns <= shot.start_ns <= event.end_ns
         assert isinstance(event, Event)
 
 
 def test_without_signals_cuts_fades_and_what_is_told_remain():
-    shots = shots_at(VIDEO, CLOCK, [50, 90], ["cut", "fade"])
+    shots = shots_at(VIDEO, CLOCK, [50, 90], ["cut", "fade_through"])
     part = signals_of(VIDEO, CLOCK, FRAMES, motion=[0.001] * len(FRAMES))
     rows = [act(3_000, 4_000, "enter")]
     every = labels(found(shots, [part], rows).events)

@@ -40,7 +40,7 @@ class TestShotsAreEventsToo:
         assert questions.last_at(desk(ENTERS, cuts=[frame]), at(5_000)) is None
 
     def test_nothing_is_last_during_a_fade(self):
-        assert questions.last_at(desk(ENTERS, cuts=[120], kinds=["fade"]), at(5_000)) is None
+        assert questions.last_at(desk(ENTERS, cuts=[120], kinds=["fade_through"]), at(5_000)) is None
 
     @pytest.mark.parametrize("frame", [30, 50, 60])
     def test_what_is_next_is_not_asked_where_a_new_shot_comes_first(self, frame):
@@ -50,7 +50,7 @@ class TestShotsAreEventsToo:
         assert questions.next_at(desk(ENTERS, cuts=[25, 80]), at(1_000)) is not None
 
     def test_what_is_next_is_not_asked_during_a_fade(self):
-        assert questions.next_at(desk(ENTERS, cuts=[24], kinds=["fade"]), at(1_000)) is None
+        assert questions.next_at(desk(ENTERS, cuts=[24], kinds=["fade_through"]), at(1_000)) is None
 
     def test_before_something_a_new_shot_may_not_lie(self):
         for seed in range(10):

@@ -11,7 +11,8 @@ from datasets_build.builders.build import build_dialogue, build_events, build_fr
 from datasets_build.checks.check import CheckConfig, run_checks
 from datasets_build.core.config import load_config
 from datasets_build.core.layout import read_videos, table_path, video_path
-from datasets_build.core.records import Dialogue, Event, Shot, StreamingQA
+from datasets_build.core.perceived import Shot
+from datasets_build.core.records import Dialogue, Event, StreamingQA
 from datasets_build.core.table import read_table
 from datasets_build.engines.local import Local
 from datasets_build.perception.perceive import perceive

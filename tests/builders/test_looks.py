@@ -112,7 +112,7 @@ def test_nothing_is_asked_where_it_is_not_certain_what_is_there(rows):
 
 def test_what_enters_across_a_cut_or_is_there_during_a_fade_is_not_certain():
     assert looks.alone_at(desk(WHOLE[0], cuts=[60]).timeline, at(5_000)) is None
-    made = desk(WHOLE[0], cuts=[110], kinds=["fade"])
+    made = desk(WHOLE[0], cuts=[110], kinds=["fade_through"])
     assert looks.alone_at(made.timeline, at(4_000)) is not None
     assert looks.alone_at(made.timeline, at(4_420)) is None
 

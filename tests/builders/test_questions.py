@@ -280,7 +280,7 @@ class TestCount:
         assert draft.replies[1].t_ns == at(8_000)
 
     def test_shots_are_counted_from_one(self):
-        made = desk(cuts=[100, 200], kinds=["cut", "fade"])
+        made = desk(cuts=[100, 200], kinds=["cut", "fade_through"])
         draft = counting.count_at(made, at(1_000), shots=True)
         assert [re.findall(r"\d+", r.text) for r in draft.replies] == [["1"], ["2"], ["3"]]
         assert draft.replies[1].t_ns == CLOCK.time_of(100)
@@ -305,7 +305,7 @@ class TestCount:
             assert probe.expected == str(done)
 
     def test_every_video_bears_the_opening_question(self):
-        draft = counting.opening(desk(cuts=[1], kinds=["fade"]))
+        draft = counting.opening(desk(cuts=[1], kinds=["fade_through"]))
         assert draft.ask_ns == draft.answerable_from_ns == 0
         assert re.findall(r"\d+", draft.replies[0].text) == ["1"]
         assert draft.replies[0].valid_until_ns > 0

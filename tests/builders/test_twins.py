@@ -30,7 +30,7 @@ class TestTwins:
 
     def test_after_a_fade_nobody_says_that_it_was_never_dark(self):
         for seed in range(40):
-            made = desk(signals=[pan(200, 260)], cuts=[100], kinds=["fade"], seed=seed)
+            made = desk(signals=[pan(200, 260)], cuts=[100], kinds=["fade_through"], seed=seed)
             pair = twins.twins_at(made, at(12_000))
             assert pair is None or not re.search("black|brighter|darker", pair[1].question)
 

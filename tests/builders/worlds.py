@@ -16,6 +16,7 @@ from datasets_build.checks.timing import TIME_LAWS
 from tests.builders.made import MS, SUBJECTS, WORLD, Scene, clock_from, said, shots_at, signals_of, video_of
 
 TEACHER = TEACHERS["template"]()
+GRADUAL = ("dissolve", "fade_to_black", "fade_from_black", "fade_through")
 SENTENCES = ("A man throws a ball.", "She laughs", 'He says "stop".', "At 0:12 it falls.", "Rain 3 s long.", "")
 
 
@@ -72,13 +73,29 @@ def annotations_on(draw, video, clock):
 
 
 @st.composite
+def transitions_at(draw, cuts, count):
+    """Kinds for shots that begin at some frames, and the spans of the gradual ones, which do not meet."""
+    kinds, spans, low = [], {}, 0
+    for at, high in zip(cuts, [*cuts, count][1:], strict=True):
+        kind = draw(st.sampled_from(["cut", "cut", *GRADUAL]))
+        kinds.append(kind)
+        # Of a fade through black the span may not be known.
+        if kind in GRADUAL and (kind != "fade_through" or draw(st.booleans())):
+            spans[at] = draw(st.integers(low, at)), draw(st.integers(at + 1, high))
+            low = spans[at][1]
+        else:
+            low = at
+    return kinds, spans
+
+
+@st.composite
 def scenes(draw):
     """One video with everything that the earlier stages could say about it."""
     clock = draw(clocks())
     video = video_of("drawn", clock)
     frames = st.integers(1, max(1, len(clock) - 1))
     cuts = sorted(draw(st.sets(frames, max_size=min(6, len(clock) - 1)))) if len(clock) > 1 else []
-    kinds = [draw(st.sampled_from(["cut", "cut", "fade", "dissolve"])) for _ in cuts]
+    kinds, spans = draw(transitions_at(cuts, len(clock)))
     sampled = list(range(0, len(clock), draw(st.integers(1, 4))))
     levels = st.lists(st.sampled_from([-0.3, 0.0, 0.0, 0.1, 0.3]), min_size=1, max_size=8)
     lights = draw(st.lists(st.sampled_from([0.0, 0.02, 0.3, 0.5, 0.9]), min_size=1, max_size=8))
@@ -89,7 +106,7 @@ def scenes(draw):
         name: [values[k // hold % len(values)] for k in range(len(sampled))] for name, values in curves.items()
     }
     signals = [signals_of(video, clock, sampled, **stretched)] if draw(st.booleans()) else []
-    return Scene(video, clock, shots_at(video, clock, cuts, kinds), signals, draw(annotations_on(video, clock)))
+    return Scene(video, clock, shots_at(video, clock, cuts, kinds, spans), signals, draw(annotations_on(video, clock)))
 
 
 def events_in(scene, config=None):

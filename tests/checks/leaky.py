@@ -14,7 +14,8 @@ from datasets_build.builders.streaming_qa import StreamingQAConfig
 from datasets_build.checks.balance import BalanceConfig
 from datasets_build.checks.blind import BlindConfig
 from datasets_build.checks.check import CheckConfig
-from datasets_build.core.records import Answer, Dialogue, Keyframe, Split, StreamingQA
+from datasets_build.core.perceived import Keyframe
+from datasets_build.core.records import Answer, Dialogue, Split, StreamingQA
 from datasets_build.core.table import read_table
 from tests.builders.made import lively, write_out
 from tests.checks.planted import edit, within

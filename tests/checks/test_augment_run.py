@@ -11,7 +11,8 @@ from augment.settings import Loop, Skip, Speed
 from datasets_build.checks.check import CheckConfig, run_checks
 from datasets_build.core.augmentation import Augmentation, sealed
 from datasets_build.core.layout import TABLES, read_videos
-from datasets_build.core.records import Annotation, Event, Keyframe, Shot, StreamingQA
+from datasets_build.core.perceived import Keyframe, Shot
+from datasets_build.core.records import Annotation, Event, StreamingQA
 from datasets_build.core.table import read_table
 from tests.augment.folders import applied, finished
 from tests.checks.planted import edit, reseal, swap

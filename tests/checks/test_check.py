@@ -8,6 +8,7 @@ import pytest
 
 from datasets_build.checks.check import CheckConfig, run_checks
 from datasets_build.core.files import DataError
+from datasets_build.core.perceived import Keyframe, Shot, Signals
 from datasets_build.core.records import (
     About,
     DecisionRun,
@@ -15,10 +16,7 @@ from datasets_build.core.records import (
     Event,
     Evidence,
     FrameLabel,
-    Keyframe,
     Probe,
-    Shot,
-    Signals,
     StreamingQA,
     Turn,
     Video,

@@ -7,7 +7,9 @@ import pytest
 from datasets_build.checks.laws import Known, Ledger
 from datasets_build.checks.tables import KEYFRAME_LAWS, SHOT_LAWS, SIGNAL_LAWS, TableRun, follow_breaches, tile_breaches
 from datasets_build.checks.walk import Atlas
-from datasets_build.core.records import Annotation, Keyframe, Shot, Signals
+from datasets_build.core.perceived import Keyframe, Scene, Shot, Signals
+from datasets_build.core.records import Annotation
+from datasets_build.core.table import read_table
 from tests.builders.made import MS, bare, clock_from, keyframes_at, lively, shots_at, signals_of, video_of, write_out
 from tests.checks.planted import edit, swap, within
 
@@ -45,7 +47,11 @@ def broken(out):
 def test_good_tables_break_nothing(good):
     ledger = judged(good)
     assert ledger.violations == []
-    laws = {law.name for law in (*SHOT_LAWS, *KEYFRAME_LAWS, *SIGNAL_LAWS)} | {"shots_tile", "signals_follow"}
+    laws = {law.name for law in (*SHOT_LAWS, *KEYFRAME_LAWS, *SIGNAL_LAWS)} | {
+        "shots_tile",
+        "scenes_tile",
+        "signals_follow",
+    }
     assert laws | {"time_inside", "time_ordered", "time_on_grid", "ids_unique"} <= set(ledger.checked)
 
 
@@ -56,11 +62,25 @@ def column(name, change):
 @pytest.mark.parametrize(
     ("model", "update", "laws"),
     [
-        (Shot, {"start_ns": lambda r: r.start_ns + 1}, {"time_on_grid", "shot_frames", "keyframe_in_shot"}),
+        (
+            Shot,
+            {"start_ns": lambda r: r.start_ns + 1},
+            {"time_on_grid", "shot_frames", "keyframe_in_shot", "shot_transition"},
+        ),
         (Shot, {"start_frame": lambda r: r.start_frame + 1}, {"shot_frames", "shots_tile"}),
-        (Shot, {"end_ns": lambda r: r.start_ns}, {"shot_frames", "keyframe_in_shot"}),
+        (Shot, {"end_ns": lambda r: r.start_ns}, {"shot_frames", "keyframe_in_shot", "scenes_tile"}),
         (Shot, {"ordinal": 7}, {"shots_tile"}),
         (Shot, {"transition": "first"}, {"shots_tile"}),
+        (Shot, {"transition": "dissolve"}, {"shot_transition"}),
+        (Shot, {"transition_end_ns": lambda r: r.end_ns}, {"shot_transition"}),
+        (Scene, {"start_ns": lambda r: r.start_ns + 1}, {"time_on_grid", "scenes_tile"}),
+        (Scene, {"end_ns": 10**13}, {"time_inside", "scenes_tile"}),
+        (Scene, {"start_frame": lambda r: r.start_frame + 1}, {"scenes_tile"}),
+        (Scene, {"end_frame": lambda r: r.end_frame + 1}, {"scenes_tile"}),
+        (Scene, {"ordinal": 7}, {"scenes_tile"}),
+        (Scene, {"shot_ids": ()}, {"scenes_tile"}),
+        (Scene, {"shot_ids": lambda r: (*r.shot_ids[:-1], "nobody")}, {"scenes_tile"}),
+        (Scene, {"shot_ids": lambda r: (*r.shot_ids, r.shot_ids[0])}, {"scenes_tile"}),
         (Keyframe, {"t_ns": lambda r: r.t_ns + 10**12}, {"time_inside", "keyframe_in_shot"}),
         (Keyframe, {"frame_index": lambda r: r.frame_index + 1}, {"keyframe_in_shot"}),
         (Keyframe, {"shot_id": "nobody"}, {"keyframe_in_shot"}),
@@ -73,7 +93,7 @@ def column(name, change):
 def test_a_planted_fault_is_found_in_its_file(out, model, update, laws):
     file = {
         Shot: "perceive/shots.parquet", Keyframe: "perceive/keyframes.parquet", Signals: "perceive/signals.parquet",
-        Annotation: "index/annotations.parquet",
+        Annotation: "index/annotations.parquet", Scene: "perceive/scenes.parquet",
     }[model]  # fmt: skip
     edit(out, file, model, lambda rows: swap(rows, lambda r: model is not Shot or r.ordinal == 1, **update))
     ledger = judged(out)
@@ -90,6 +110,27 @@ def test_a_lost_shot_a_second_row_and_a_stranger_are_found(out):
     assert {"ids_unique", "signals_follow"} <= broken(out)
     edit(out, "index/annotations.parquet", Annotation, lambda rows: [rows[0].model_copy(update={"video_id": "x"})])
     assert "references_resolve" in broken(out)
+
+
+def test_lost_joined_and_strange_scenes_are_found(good, tmp_path):
+    """One that is gone, of the first, the last and the only one; one whose shots another has; one of another video."""
+    file, rows = "perceive/scenes.parquet", list(read_table(good / "perceive/scenes.parquet", Scene))
+    alone = next(k for k, row in enumerate(rows) if sum(other.video_id == row.video_id for other in rows) == 1)
+    for k in (0, alone, len(rows) - 1):
+        out = shutil.copytree(good, tmp_path / f"{k}")
+        edit(out, file, Scene, lambda rows, k=k: [*rows[:k], *rows[k + 1 :]])
+        assert broken(out) == {"scenes_tile"}
+    out = shutil.copytree(good, tmp_path / "twice")
+    edit(out, file, Scene, lambda rows: [rows[0], *rows])
+    assert broken(out) == {"ids_unique", "scenes_tile"}
+    out = shutil.copytree(good, tmp_path / "strange")
+    edit(out, file, Scene, lambda rows: [rows[0].model_copy(update={"video_id": "x"}), *rows[1:]])
+    assert broken(out) == {"references_resolve", "scenes_tile"}
+
+
+def test_a_folder_without_scenes_breaks_nothing(out):
+    (out / "perceive/scenes.parquet").unlink()
+    assert judged(out).violations == []
 
 
 def test_a_table_that_cannot_be_read_is_found(out):
@@ -124,8 +165,41 @@ def test_shots_that_do_not_tile(shots, faulty):
     ],
 )
 def test_frames_and_times_of_a_shot_agree(update, count):
-    (law,) = SHOT_LAWS
+    law = next(law for law in SHOT_LAWS if law.name == "shot_frames")
     assert len(list(law.breaches(SHOTS[1].model_copy(update=update), KNOWN))) == count
+
+
+SLOW = SHOTS[1].model_copy(
+    update={"transition": "dissolve", "transition_start_ns": 80 * MS, "transition_end_ns": 200 * MS}
+)
+
+
+@pytest.mark.parametrize(
+    ("shot", "update", "found"),
+    [
+        (SLOW, {}, []),
+        (SLOW, {"transition": "fade_through"}, []),
+        (SLOW, {"transition_end_ns": SLOW.start_ns}, []),
+        (SLOW, {"transition_end_ns": 400 * MS}, []),
+        (SLOW, {"transition_end_ns": 440 * MS}, ["inside", "440000000"]),
+        (SLOW, {"transition_start_ns": 200 * MS}, ["around", "an empty"]),
+        (SLOW, {"transition_end_ns": 120 * MS}, ["around"]),
+        (SLOW, {"transition_start_ns": 81 * MS}, ["transition_start_ns 81000000"]),
+        (SLOW, {"transition_end_ns": 201 * MS}, ["transition_end_ns 201000000"]),
+        (SLOW, {"transition": "cut"}, ["of a cut"]),
+        (SLOW, {"transition": "first"}, ["of a first"]),
+        (SHOTS[1], {}, []),
+        (SHOTS[1], {"transition": "fade_through"}, []),
+        (SHOTS[1], {"transition": "fade_to_black"}, ["an empty transition span"]),
+        (SHOTS[1], {"transition_start_ns": 120 * MS, "transition_end_ns": 120 * MS}, ["around"]),
+    ],
+)
+def test_the_span_of_a_transition_lies_around_the_beginning_of_its_shot(shot, update, found):
+    law = next(law for law in SHOT_LAWS if law.name == "shot_transition")
+    breaches = list(law.breaches(shot.model_copy(update=update), KNOWN))
+    assert len(breaches) == len(found)
+    for breach, words in zip(breaches, found, strict=True):
+        assert words in f"{breach.found}, expected {breach.expected}"
 
 
 @pytest.mark.parametrize(

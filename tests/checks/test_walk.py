@@ -7,7 +7,8 @@ from datasets_build.builders.events import EventsConfig
 from datasets_build.checks.laws import Ledger
 from datasets_build.checks.walk import Atlas, Names, existing, walk
 from datasets_build.core.files import DataError
-from datasets_build.core.records import Event, Shot
+from datasets_build.core.perceived import Shot
+from datasets_build.core.records import Event
 from datasets_build.core.table import read_table, write_table
 from tests.builders.made import bare, lively, write_out
 

@@ -12,9 +12,11 @@ from datasets_build.checks.seen import begins_video
 from datasets_build.checks.whole import is_own_twin
 from datasets_build.core.augmentation import Augmentation, Knot, Look, seal_of, sealed
 from datasets_build.core.decisions import decisions_on
-from datasets_build.core.records import Detector, Parameter
+from datasets_build.core.perceived import Detector
+from datasets_build.core.records import Parameter
 from datasets_build.core.views import parse_grid
 from tests.augment.test_unanswerable import clip as coming_and_going
+from tests.builders.made import shots_at
 from tests.checks.remaking import Held, drawn, remade, spoken
 from tests.laws import examples
 
@@ -178,13 +180,44 @@ def test_a_shot_that_is_lost_moved_or_other_is_found():
         assert "start_ns" in found_by(held, "shot")
         for field, wrong in (
             ("start_ns", inner[0].start_ns + 1),
-            ("transition", "dissolve" if inner[0].transition != "dissolve" else "fade"),
+            ("transition", "dissolve" if inner[0].transition != "dissolve" else "fade_through"),
+            ("transition_start_ns", inner[0].transition_start_ns - 1),
+            ("transition_end_ns", inner[0].transition_end_ns + 1),
             ("score", 0.4242),
             ("detector", Detector(name="nobody", version="1", decoder="")),
             ("id", "f" * 20),
         ):
             other = held_of(pipeline)
             changed(other, "shots", lambda s, name=inner[0].id: s.id == name, **{field: wrong})
+            assert field in found_by(other, "shot")
+
+
+def slow_shots(parent):
+    """Shots whose transitions are of every kind, with spans."""
+    count = len(parent.clock)
+    starts = [count * k // 6 for k in range(1, 6)]
+    kinds = ["dissolve", "fade_to_black", "fade_from_black", "fade_through", "dissolve"]
+    spans = {at: (at - 9, at + 8) for at in starts}
+    return replace(parent, shots=shots_at(parent.video, parent.clock, starts, kinds, spans), keyframes=())
+
+
+@pytest.mark.parametrize(
+    "pipeline", [AGAIN, *ONCE, Pipeline(operations=(Reverse(),)), Pipeline(operations=(Skip(form="every", n=7),))]
+)
+def test_a_transition_that_is_clipped_moved_or_of_another_kind_is_found(pipeline):
+    held = held_of(pipeline, slow_shots(spoken("a")), slow_shots(spoken("b")))
+    assert [row for row in held.broken() if row[0] == "shot"] == []
+    slow = [shot for shot in held.rows["shots"] if shot.transition_start_ns < shot.transition_end_ns]
+    assert len(slow) >= 3
+    mirrored = {"fade_to_black": "fade_from_black", "fade_from_black": "fade_to_black", "dissolve": "fade_through"}
+    for shot in slow:
+        for field, wrong in (
+            ("transition", mirrored.get(shot.transition, "dissolve")),
+            ("transition_start_ns", shot.start_ns if shot.start_ns > shot.transition_start_ns else 0),
+            ("transition_end_ns", held.found.clip.clock.end_ns + 1),
+        ):
+            other = held_of(pipeline, slow_shots(spoken("a")), slow_shots(spoken("b")))
+            changed(other, "shots", lambda s, name=shot.id: s.id == name, **{field: wrong})
             assert field in found_by(other, "shot")
 
 

@@ -5,8 +5,9 @@ import pytest
 
 from datasets_build.builders.events import EventsConfig
 from datasets_build.core.dataset import Subset
+from datasets_build.core.perceived import Keyframe
 from datasets_build.core.publish import VIDEOS, Publisher, publish_card
-from datasets_build.core.records import Keyframe, Part, Video
+from datasets_build.core.records import Part, Video
 from datasets_build.core.stage import Fingerprint, Stage
 from datasets_build.core.table import ROWS_PER_GROUP, read_table
 from tests.builders.made import clock_from, keyframes_at, shots_at, video_of

@@ -10,15 +10,8 @@ from hypothesis import strategies as st
 from datasets_build.core import table
 from datasets_build.core.dataset import from_hf, hf_features, to_hf
 from datasets_build.core.kinds import KINDS
-from datasets_build.core.records import (
-    Answer,
-    Evidence,
-    Provenance,
-    Record,
-    Shot,
-    Signals,
-    StreamingQA,
-)
+from datasets_build.core.perceived import Shot, Signals
+from datasets_build.core.records import Answer, Evidence, Provenance, Record, StreamingQA
 from datasets_build.core.table import (
     TableError,
     TableWriter,
@@ -201,6 +194,8 @@ def test_a_row_that_breaks_the_schema_is_named(tmp_path):
         "start_frame": 0,
         "end_frame": 1,
         "transition": "cut",
+        "transition_start_ns": 5,
+        "transition_end_ns": 5,
         "score": 1.0,
         "detector": {"name": "d", "version": "1", "decoder": "pyav", "parameters": []},
     }

@@ -17,7 +17,6 @@ from datasets_build.perception.keyframes import (
     Selector,
     drifted,
     encode_jpeg,
-    shrink,
     thumbnail,
 )
 
@@ -176,11 +175,6 @@ def test_drift_by_a_shortcut_is_drift_by_definition(seed, by):
     after = np.clip(before + rng.normal(0, 255 * by / 2, before.shape), 0, 255).astype(np.uint8)
     change = np.sort(np.abs(after.astype(float) - before).max(axis=2).reshape(-1))
     assert drifted(after, before, by=by) == (change[-14:].mean() >= by * 255)
-
-
-@pytest.mark.parametrize(("shape", "expected"), [((400, 800), (112, 224)), ((10, 20), (10, 20)), ((1, 1000), (1, 224))])
-def test_pictures_shrink_and_never_grow(shape, expected):
-    assert shrink(np.zeros((*shape, 3), np.uint8), 224).shape == (*expected, 3)
 
 
 def test_a_jpeg_comes_back_with_its_colours():

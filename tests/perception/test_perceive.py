@@ -9,7 +9,8 @@ import pytest
 
 from datasets_build.core.files import DataError
 from datasets_build.core.layout import read_videos, table_path
-from datasets_build.core.records import Keyframe, Shot, Signals, Video
+from datasets_build.core.perceived import Keyframe, Shot, Signals
+from datasets_build.core.records import Video
 from datasets_build.core.stage import StageError, output_folder
 from datasets_build.core.table import read_table, write_table
 from datasets_build.engines.local import Local

@@ -1,15 +1,21 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
+import av
+import cv2
+import numpy as np
 import pytest
 
-from datasets_build.core.records import Keyframe, Shot, Signals
+from datasets_build.checks.tables import scene_breaches
+from datasets_build.core.perceived import Keyframe, Scene, Shot, Signals
 from datasets_build.core.table import read_table
 from datasets_build.engines.outcome import ENVIRONMENT
-from datasets_build.perception.clip import SignatureEncoder
+from datasets_build.perception.clip import SIGNATURE, SignatureEncoder
 from datasets_build.perception.keyframes import KeyframesConfig
 from datasets_build.perception.scan import SAMPLES_PER_STRETCH, ScanPlan, scan_video
+from datasets_build.perception.scenes import ScenesConfig
 from datasets_build.perception.shots import ShotsConfig
 from datasets_build.perception.signals import SignalsConfig
 from datasets_build.sources.world import WorldConfig, draw_world, read_truth, sidecar
@@ -17,7 +23,7 @@ from datasets_build.video import VideoError, probe
 from tests.core.test_layout import video
 from tests.drawn import LongSpec, VideoSpec, draw_long, draw_video
 
-PLAN = ScanPlan(ShotsConfig(), SignalsConfig(), KeyframesConfig(), analysis_side=128, decoder="pyav")
+PLAN = ScanPlan(ShotsConfig(), ScenesConfig(), SignalsConfig(), KeyframesConfig(), analysis_side=128, decoder="pyav")
 
 
 def scan(path, to, plan=PLAN):
@@ -62,8 +68,45 @@ def test_tables_agree_with_the_clock_and_each_other(world, tmp_path):
 def test_the_same_video_gives_the_same_bytes(world, tmp_path):
     for name in "ab":
         scan(world[1], tmp_path / name)
-    for name in ("shots", "keyframes", "signals"):
+    for name in ("shots", "scenes", "keyframes", "signals"):
         assert (tmp_path / f"a/{name}.parquet").read_bytes() == (tmp_path / f"b/{name}.parquet").read_bytes()
+
+
+def set_of(number, lean):
+    """A still of a set: coarse shapes; `lean` moves the camera a little."""
+    coarse = np.random.default_rng(number).integers(0, 255, (5, 8, 3)).astype(np.uint8)
+    whole = cv2.resize(coarse, (328, 184), interpolation=cv2.INTER_CUBIC)
+    return whole[lean : lean + 180, lean : lean + 320]
+
+
+def write_film(path, numbers, *, frames=40):
+    with av.open(path, "w") as out:
+        stream = out.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 320, 180, "yuv420p"
+        for k in range(len(numbers) * frames):
+            picture = set_of(numbers[k // frames], (k // 12) % 5)
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")))
+        out.mux(stream.encode())
+    return path
+
+
+@pytest.mark.parametrize("detector", ["learned", "adaptive"])
+def test_shot_and_reverse_shot_of_a_film_are_one_scene(tmp_path, detector):
+    path = write_film(tmp_path / "a.mp4", [1, 2, 1, 2, 3, 4, 4])
+    plan = replace(PLAN, shots=ShotsConfig(detector=detector))
+    found, counts, shots, _, _ = scan(path, tmp_path / "out", plan)
+    scenes = list(read_table(tmp_path / "out/scenes.parquet", Scene))
+    assert [shot.start_frame for shot in shots] == [0, 40, 80, 120, 160, 200]
+    assert [(scene.start_frame, scene.end_frame) for scene in scenes] == [(0, 160), (160, 200), (200, 280)]
+    assert (counts.scenes, scenes[-1].end_ns) == (3, found.clock.end_ns)
+    assert [breaches for _, breaches in scene_breaches(scenes, shots)] == [[]] * 3
+    assert scenes[0].embedder == SIGNATURE
+    # Nothing is near at 0, and nobody is alone at 2.
+    for threshold, count in ((0.0, 6), (2.0, 1)):
+        _, counts, *_ = scan(
+            path, tmp_path / f"at {threshold}", replace(plan, scenes=ScenesConfig(signature=threshold))
+        )
+        assert counts.scenes == count
 
 
 @pytest.mark.parametrize("frames", [1, 2, 3])

@@ -17,7 +17,7 @@ from datasets_build.perception.transitions import (
     write_predictions,
 )
 
-GRADUAL = ("dissolve", "wipe", "fade_to_black", "fade_from_black", "fade_through")
+GRADUAL = ("dissolve", "fade_to_black", "fade_from_black", "fade_through")
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def test_a_cut_is_one_frame():
     [
         (7, 8, "cut", 1.0, "found frames 7 to 8, expected one frame from 1 on"),
         (0, 0, "cut", 1.0, "found frames 0 to 0, expected one frame from 1 on"),
-        (9, 8, "wipe", 1.0, "found frames 9 to 8, expected 0 ≤ first ≤ last"),
+        (9, 8, "fade_through", 1.0, "found frames 9 to 8, expected 0 ≤ first ≤ last"),
         (-1, 8, "dissolve", 1.0, "found frames -1 to 8"),
         (1, 8, "flash", 1.0, "found 'flash', expected one of cut, dissolve"),
         (1, 1, "cut", math.nan, "found nan, expected a finite number"),
@@ -93,7 +93,7 @@ def test_the_shots_on_both_sides():
 
 
 def test_what_a_detector_found_is_put_in_order():
-    found = [Transition(30, 40, "wipe"), Transition(5, 5, "cut"), Transition(0, 3, "fade_from_black")]
+    found = [Transition(30, 40, "fade_through"), Transition(5, 5, "cut"), Transition(0, 3, "fade_from_black")]
     assert film_of(found) == Film(marks=(Mark.gradual(0, 3), Mark.cut(5), Mark.gradual(30, 40)))
 
 
@@ -126,13 +126,13 @@ def test_what_is_written_is_read_again(tmp_path_factory, found):
 
 def test_kinds_and_scores_stand_in_the_file(tmp_path):
     path = tmp_path / "found.json"
-    write_predictions(path, {"a.mp4": [Transition(9, 20, "wipe", 0.25), Transition(3, 3, "cut", 0.75)]})
+    write_predictions(path, {"a.mp4": [Transition(9, 20, "fade_through", 0.25), Transition(3, 3, "cut", 0.75)]})
     assert json.loads(path.read_text()) == {
         "a.mp4": {
             "cuts": [3],
             "cut_scores": [0.75],
             "gradual": [[9, 20]],
-            "gradual_kinds": ["wipe"],
+            "gradual_kinds": ["fade_through"],
             "gradual_scores": [0.25],
         }
     }

@@ -12,32 +12,30 @@ import numpy as np
 from PIL import Image
 
 from datasets_build.core.clock import NS_PER_S
+from datasets_build.core.perceived import Detector, Embedder, Keyframe, Scene, Shot, Signals
 from datasets_build.core.records import (
     Answer,
     Audio,
     DecisionRun,
     DecisionTrack,
     DecoderTrust,
-    Detector,
     Dialogue,
-    Embedder,
     Event,
     Evidence,
-    Keyframe,
     Problem,
     Provenance,
     Reject,
-    Shot,
-    Signals,
     StreamingQA,
     Turn,
     Video,
     derive_id,
 )
+from tests.builders.made import scenes_at
 
 RULE = Provenance(kind="rule", agent="sample", version="1", inputs=("a", "b"))
 TEMPLATE = Provenance(kind="template", agent="template/plain", version="1", seed=7)
 EMBEDDER = Embedder(name="signature", weights="none", is_semantic=False)
+SLOW = ("fade_through", "dissolve")
 LABELS = {
     "pan_left": "The camera pans to the left.",
     "zoom_in": "The camera zooms in.",
@@ -89,6 +87,7 @@ class Made:
 
     videos: list[Video]
     shots: list[Shot] = field(default_factory=list)
+    scenes: list[Scene] = field(default_factory=list)
     keyframes: list[Keyframe] = field(default_factory=list)
     signals: list[Signals] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
@@ -107,6 +106,7 @@ def make_records(videos: Sequence[Video], picture: Picture = plain_picture, *, s
         frames = [k * 40_000_000 for k in range(video.n_frames)]
         made.shots += make_shots(video, frames, rng)
         own = [shot for shot in made.shots if shot.video_id == video.id]
+        made.scenes += scenes_at(own)
         made.keyframes += [make_keyframe(video, shot, picture(video, shot.start_ns)) for shot in own]
         made.signals += make_signals(video, frames)
         made.events += make_events(video, frames, rng)
@@ -119,13 +119,15 @@ def make_records(videos: Sequence[Video], picture: Picture = plain_picture, *, s
 def make_shots(video: Video, frames: Sequence[int], rng: random.Random) -> list[Shot]:
     count = max(2, video.duration_ns // (5 * NS_PER_S))
     cuts = [0, *sorted(rng.sample(range(1, len(frames)), min(count - 1, len(frames) - 1))), len(frames)]
-    kinds = ["first", *rng.choices(["cut", "fade", "dissolve"], [6, 2, 2], k=len(cuts))]
+    kinds = ["first", *rng.choices(["cut", "fade_through", "dissolve"], [6, 2, 2], k=len(cuts))]
     detector = Detector(name="adaptive", version="1", decoder="pyav")
     times = [*frames, video.duration_ns]
     return [
         Shot(
             id=derive_id("shot", video.id, k), video_id=video.id, start_ns=times[a], end_ns=times[b], ordinal=k,
             start_frame=a, end_frame=b, transition=kinds[k], score=3.5, detector=detector,
+            transition_start_ns=times[max(0, a - 3)] if kinds[k] in SLOW else times[a],
+            transition_end_ns=times[min(b, a + 3)] if kinds[k] in SLOW else times[a],
         )
         for k, (a, b) in enumerate(pairwise(cuts))
     ]  # fmt: skip

@@ -9,16 +9,14 @@ from pathlib import Path
 from datasets_build.core.clock import NS_PER_S
 from datasets_build.core.dataset import SPLITS, Subset, write_split
 from datasets_build.core.files import write_json
+from datasets_build.core.perceived import Keyframe, Scene, Shot, Signals
 from datasets_build.core.records import (
     Annotation,
     Dialogue,
     Event,
     FrameLabel,
-    Keyframe,
     Record,
     Reject,
-    Shot,
-    Signals,
     StreamingQA,
     Video,
     derive_id,
@@ -81,6 +79,7 @@ def write_index(out: Path, root: Path | str, videos: Sequence[Video], rejects: S
 def write_perceive(out: Path, made: Made) -> None:
     def write(folder: Path) -> None:
         write_table(folder / "shots.parquet", Shot, made.shots)
+        write_table(folder / "scenes.parquet", Scene, made.scenes)
         write_table(folder / "keyframes.parquet", Keyframe, made.keyframes)
         write_table(folder / "signals.parquet", Signals, made.signals)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from datasets_build.core.clock import NS_PER_S, format_ns
-from datasets_build.core.records import Event, Keyframe, StreamingQA, Video
+from datasets_build.core.perceived import Keyframe
+from datasets_build.core.records import Event, StreamingQA, Video
 from datasets_build.report.build import ReportConfig, build_report
 from tests.drawn import PAL, VideoSpec, draw_video
 from tests.report.browser import Browser

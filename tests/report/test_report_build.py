@@ -126,11 +126,23 @@ def test_the_counts_at_the_top_are_those_of_the_tables(out: Path) -> None:
     tiles = {tile.name: tile for tile in collect(out, ReportConfig()).tiles}
     assert (tiles["videos"].value, tiles["videos"].note) == ("3", "2 ok, 1 degraded")
     assert tiles["length"].value == "19.0 s"
-    for name in ("shots", "keyframes", "events", "questions", "dialogues"):
+    for name in ("shots", "scenes", "keyframes", "events", "questions", "dialogues"):
         assert tiles[name].value == str(len(getattr(MADE, name)))
     assert tiles["dialogues"].note == "1 train, 1 validation, 1 test"
     assert (tiles["rejected"].value, tiles["rejected"].note) == ("1", "1 at index")
-    assert set(tiles) == {"videos", "length", "shots", "keyframes", "events", "questions", "dialogues", "rejected"}
+    assert set(tiles) == {
+        "videos", "length", "shots", "scenes", "keyframes", "events", "questions", "dialogues", "rejected",
+    }  # fmt: skip
+
+
+def test_of_a_folder_without_scenes_none_are_told(tmp_path: Path) -> None:
+    """As augmented folders are."""
+    for step in STEPS[:2]:
+        step(tmp_path / "out", tmp_path)
+    (tmp_path / "out/perceive/scenes.parquet").unlink()
+    tiles = {tile.name: tile.value for tile in collect(tmp_path / "out", ReportConfig()).tiles}
+    assert "scenes" not in tiles
+    assert tiles["shots"] == str(len(MADE.shots))
 
 
 def test_each_video_gets_its_own_rows(out: Path) -> None:
@@ -181,7 +193,7 @@ def test_a_half_built_folder_says_what_is_missing(tmp_path: Path, done: int) -> 
     titles = ["Events by label", "Questions by task and mode", "Silence, standby, respond", "Per-frame views"]
     assert missing == set(titles[max(0, done - 2) :])
     unbuilt = [tile.name for tile in page.tiles if tile.note == "not built yet"]
-    assert unbuilt == ["shots", "keyframes", "events", "questions", "dialogues"][[0, 2, 3, 4][done - 1] :]
+    assert unbuilt == ["shots", "scenes", "keyframes", "events", "questions", "dialogues"][[0, 3, 4, 5][done - 1] :]
     found = read(build_report(out, ReportConfig()))
     assert "not built yet" in found.text
     for block in map(json.loads, found.data):

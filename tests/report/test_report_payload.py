@@ -18,7 +18,7 @@ from PIL import Image
 
 from datasets_build.core.clock import NS_PER_S
 from datasets_build.core.files import write_json
-from datasets_build.core.records import Signals
+from datasets_build.core.perceived import Signals
 from datasets_build.report.payload import (
     CURVE_POINTS,
     Detail,

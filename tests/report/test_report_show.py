@@ -60,11 +60,20 @@ def test_a_dataset_is_counted_by_split_and_subset(out: Path, name: str, rows: li
 def test_a_stage_is_counted_by_table(out: Path) -> None:
     assert rows_of(printed(out / "perceive", rows=0)) == [
         ["shots", str(len(MADE.shots))],
+        ["scenes", str(len(MADE.scenes))],
         ["keyframes", str(len(MADE.keyframes))],
         ["signals", str(len(MADE.signals))],
     ]
     assert rows_of(printed(out / "index", rows=0)) == [["videos", "3"], ["annotations", "0"]]
     assert "uri: a.mp4" in printed(out / "index", rows=1)
+
+
+def test_a_span_beside_a_field_of_its_name_is_told_apart() -> None:
+    slow = next(shot for shot in MADE.shots if shot.transition_start_ns < shot.transition_end_ns)
+    lines = list(lines_of(slow))
+    assert f"transition: {slow.transition}" in lines
+    (when,) = (line for line in lines if line.startswith("transition when: "))
+    assert " – " in when
 
 
 def test_as_many_records_as_asked_for_are_shown(out: Path) -> None:
