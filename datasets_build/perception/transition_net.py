@@ -17,7 +17,7 @@ from datasets_build.core.files import DataError, sha256_file
 from datasets_build.perception.likeness import NUMBERS, Float32s
 
 OUTPUTS = ("cut", "gradual", "out", "in")
-WEIGHTS = Path(__file__).with_name("transitions.npz")
+WEIGHTS = Path(__file__).with_name("weights") / "transitions.npz"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,24 +1,30 @@
 import itertools
 from fractions import Fraction
 
+import av
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from scenedetect import SceneManager, open_video
 from scenedetect.common import FrameTimecode
 from scenedetect.detectors import AdaptiveDetector, ContentDetector
 
 from datasets_build.core.clock import FrameClock
 from datasets_build.perception.keyframes import thumbnail
 from datasets_build.perception.shots import (
-    Boundary,
+    LearnedDetector,
     QuickAdaptiveDetector,
     QuickContentDetector,
-    ShotFinder,
     ShotsConfig,
-    merge_boundaries,
+    boundary,
+    merge_transitions,
+    open_finder,
     shots_of,
 )
+from datasets_build.perception.transition_finder import LearnedConfig
+from datasets_build.perception.transition_net import load_net
+from datasets_build.perception.transitions import Transition
 from tests.core.test_layout import video
 
 CLOCK = FrameClock.from_pts(range(100), time_base=Fraction(1, 25), last_duration=1)
@@ -31,11 +37,13 @@ def scene(number, light=1.0):
 
 
 def find(pictures, config=None):
-    finder = ShotFinder(config or ShotsConfig())
-    found = [
-        boundary for index, image in enumerate(pictures) for boundary in finder.feed(index, image, thumbnail(image))
-    ]
+    finder = open_finder(config or ShotsConfig())
+    found = [each for index, image in enumerate(pictures) for each in finder.feed(index, image, thumbnail(image))]
     return found + finder.finish()
+
+
+def cuts(pictures, config=None):
+    return [each.first for each in find(pictures, config) if each.kind == "cut"]
 
 
 @pytest.mark.parametrize(
@@ -54,21 +62,69 @@ def test_a_quick_detector_finds_what_the_librarys_own_finds_with_the_same_scores
     assert detectors[0]._last_frame is None
 
 
-@pytest.mark.parametrize("detector", ["adaptive", "content"])
+@pytest.mark.parametrize("detector", ["learned", "adaptive", "content"])
 @given(st.lists(st.integers(6, 20), min_size=2, max_size=5))
+@settings(max_examples=20)
 def test_hard_cuts_are_found_to_the_frame(detector, lengths):
-    config = ShotsConfig(detector=detector, threshold=3.0 if detector == "adaptive" else 27.0)
+    config = ShotsConfig(detector=detector, threshold=27.0 if detector == "content" else 3.0)
     pictures = [scene(number) for number, length in enumerate(lengths) for _ in range(length)]
-    starts = np.cumsum(lengths)[:-1].tolist()
-    assert [boundary.frame for boundary in find(pictures, config) if boundary.transition == "cut"] == starts
+    assert cuts(pictures, config) == np.cumsum(lengths)[:-1].tolist()
 
 
-def test_a_fade_through_black_is_one_boundary_in_its_dark_middle():
-    ramp = [*[1.0] * 20, *np.linspace(1, 0, 15), *[0.0] * 6, *np.linspace(0, 1, 15), *[1.0] * 20]
-    pictures = [scene(0 if k < 38 else 1, light) for k, light in enumerate(ramp)]
-    fades = [boundary for boundary in find(pictures) if boundary.transition == "fade"]
-    assert len(fades) == 1
-    assert pictures[fades[0].frame].max() <= 30
+@pytest.mark.parametrize("detector", ["learned", "adaptive"])
+def test_a_fade_through_black_is_one_transition_around_its_dark_middle(detector):
+    ramp = [*[1.0] * 40, *np.linspace(1, 0, 12), *[0.0] * 4, *np.linspace(0, 1, 12), *[1.0] * 40]
+    pictures = [scene(0 if k < 54 else 1, light) for k, light in enumerate(ramp)]
+    fades = [each for each in find(pictures, ShotsConfig(detector=detector)) if each.kind != "cut"]
+    assert [each.kind for each in fades] == ["fade_through"]
+    assert pictures[boundary(fades[0])].max() <= 30
+
+
+def test_a_dissolve_is_found_with_its_span():
+    shares = np.clip((np.arange(120) - 50) / 20, 0, 1)
+    pictures = [(scene(0) * (1 - s) + scene(1) * s).astype(np.uint8) for s in shares]
+    (found,) = find(pictures)
+    assert found.kind == "dissolve"
+    assert abs(found.first - 51) <= 4
+    assert abs(found.last - 69) <= 4
+
+
+def test_a_flash_is_no_transition():
+    pictures = [scene(0)] * 100
+    pictures[50] = np.clip(scene(0) + 150.0, 0, 255).astype(np.uint8)
+    assert find(pictures) == []
+
+
+def test_pyscenedetect_takes_the_learned_detector():
+    lengths, detector = (40, 60, 50), LearnedDetector()
+    pictures = [scene(number) for number, length in enumerate(lengths) for _ in range(length)]
+    found = [
+        cut for k, image in enumerate(pictures) for cut in detector.process_frame(FrameTimecode(k, Fraction(25)), image)
+    ]
+    found += detector.post_process(FrameTimecode(len(pictures) - 1, Fraction(25)))
+    assert [cut.frame_num for cut in found] == [40, 100]
+    assert [each.first for each in detector.transitions] == [40, 100]
+
+
+def write_film(path, pictures):
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("libx264", rate=25)
+        stream.height, stream.width = pictures[0].shape[:2]
+        stream.pix_fmt = "yuv420p"
+        for picture in pictures:
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="bgr24")))
+        out.mux(stream.encode(None))
+    return path
+
+
+def test_a_scene_manager_runs_it_on_a_file(tmp_path):
+    path = write_film(
+        tmp_path / "cuts.mp4", [scene(number) for number, length in enumerate((40, 60, 50)) for _ in range(length)]
+    )
+    manager = SceneManager()
+    manager.add_detector(LearnedDetector())
+    manager.detect_scenes(open_video(str(path)))
+    assert [start.frame_num for start, _ in manager.get_scene_list()] == [0, 40, 100]
 
 
 def test_a_still_picture_has_no_boundary():
@@ -76,13 +132,21 @@ def test_a_still_picture_has_no_boundary():
 
 
 def test_no_frames_are_no_boundaries():
-    assert ShotFinder(ShotsConfig()).finish() == []
+    for detector in ("learned", "adaptive", "content"):
+        assert open_finder(ShotsConfig(detector=detector)).finish() == []
 
 
-@given(st.lists(st.tuples(st.integers(-5, 120), st.sampled_from(["cut", "fade"])), max_size=20))
+KINDS = ("cut", "dissolve", "fade_to_black", "fade_from_black", "fade_through")
+
+
+def transition(first, length, kind):
+    return Transition(max(1, first), max(1, first) + (0 if kind == "cut" else length), kind)
+
+
+@given(st.lists(st.builds(transition, st.integers(0, 120), st.integers(0, 30), st.sampled_from(KINDS)), max_size=20))
 def test_shots_tile_the_video(found):
     record = video(n_frames=100)
-    shots = shots_of(record, CLOCK, [Boundary(*item) for item in found], config=ShotsConfig(), decoder="pyav")
+    shots = shots_of(record, CLOCK, found, config=ShotsConfig(), decoder="pyav")
     assert shots[0].start_ns == 0
     assert shots[-1].end_ns == CLOCK.end_ns
     assert shots[-1].end_frame == 100
@@ -92,25 +156,37 @@ def test_shots_tile_the_video(found):
         assert one.end_frame == other.start_frame > one.start_frame
         assert CLOCK.time_of(other.start_frame) == other.start_ns
     assert len({shot.id for shot in shots}) == len(shots)
-    assert {frame for frame, kind in found if kind == "cut" and 0 < frame < 100} <= {shot.start_frame for shot in shots}
+    assert {t.first for t in found if t.kind == "cut" and t.first < 100} <= {shot.start_frame for shot in shots}
+    for shot in shots:
+        assert shot.transition_start_ns <= shot.start_ns <= shot.transition_end_ns <= CLOCK.end_ns
+        if shot.transition in ("first", "cut"):
+            assert shot.transition_start_ns == shot.transition_end_ns
 
 
-def test_a_fade_gives_way_to_a_near_cut():
-    found = [Boundary(50, "fade"), Boundary(60, "cut"), Boundary(10, "fade")]
-    merged = merge_boundaries(found, CLOCK, apart_ns=1_000_000_000)
-    assert [(boundary.frame, boundary.transition) for boundary in merged] == [(10, "fade"), (60, "cut")]
+def test_a_fade_of_unknown_span_gives_way_to_a_near_cut():
+    found = [Transition(50, 50, "fade_through"), Transition(60, 60, "cut"), Transition(10, 10, "fade_through")]
+    merged = merge_transitions(found, CLOCK, apart_ns=1_000_000_000)
+    assert [(each.first, each.kind) for each in merged] == [(10, "fade_through"), (60, "cut")]
+    known = [Transition(45, 55, "dissolve"), Transition(60, 60, "cut")]
+    assert merge_transitions(known, CLOCK, apart_ns=1_000_000_000) == known
 
 
 def test_the_record_says_what_found_it():
-    shots = shots_of(video(), CLOCK, [], config=ShotsConfig(threshold=2.5), decoder="decord")
+    config = ShotsConfig(detector="adaptive", threshold=2.5)
+    shots = shots_of(video(), CLOCK, [], config=config, decoder="decord")
     assert shots[0].transition == "first"
     assert shots[0].detector.decoder == "decord"
     assert {parameter.name: parameter.value for parameter in shots[0].detector.parameters}["threshold"] == 2.5
+    (own,) = shots_of(video(), CLOCK, [], config=ShotsConfig(), decoder="pyav")
+    assert own.detector.name == "streamvl/learned"
+    assert load_net().digest.startswith(own.detector.version)
+    assert {parameter.name for parameter in own.detector.parameters} == set(LearnedConfig.model_fields)
 
 
-def test_a_step_of_light_is_no_cut_but_a_change_of_colour_is():
+@pytest.mark.parametrize("detector", ["learned", "adaptive"])
+def test_a_step_of_light_is_no_cut_but_a_change_of_colour_is(detector):
     def cuts(pictures):
-        return [boundary.frame for boundary in find(pictures) if boundary.transition == "cut"]
+        return [each.first for each in find(pictures, ShotsConfig(detector=detector)) if each.kind == "cut"]
 
     bright, dim = scene(0), scene(0, 0.6)
     assert cuts([bright] * 20 + [dim] * 20) == []

@@ -65,20 +65,13 @@ class Net(nn.Module):
 
     def weights(self) -> dict[str, Float32s]:
         """The arrays that `transition_net.load_net` reads."""
-        held = {
-            "dilations": np.array(DILATIONS),
-            "mean": self.mean.numpy(),
-            "spread": self.spread.numpy(),
-            "entry": self.entry.weight.detach()[:, :, 0].T.numpy(),
-            "entry_bias": self.entry.bias.detach().numpy(),
-            "exit": self.exit.weight.detach()[:, :, 0].T.numpy(),
-            "exit_bias": self.exit.bias.detach().numpy(),
-        }
-        for k, (taps, mix) in enumerate(zip(self.taps, self.mixes, strict=True)):
-            held[f"taps{k}"] = taps.weight.detach().permute(2, 1, 0).numpy()
-            held[f"taps_bias{k}"] = taps.bias.detach().numpy()
-            held[f"mix{k}"] = mix.weight.detach()[:, :, 0].T.numpy()
-            held[f"mix_bias{k}"] = mix.bias.detach().numpy()
+        state = {name: part.numpy() for name, part in self.state_dict().items()}
+        held: dict[str, Float32s] = {"mean": state["mean"], "spread": state["spread"]}
+        for name in ("entry", "exit"):
+            held |= {name: state[f"{name}.weight"][:, :, 0].T, f"{name}_bias": state[f"{name}.bias"]}
+        for k in range(len(DILATIONS)):
+            held |= {f"taps{k}": state[f"taps.{k}.weight"].transpose(2, 1, 0), f"taps_bias{k}": state[f"taps.{k}.bias"]}
+            held |= {f"mix{k}": state[f"mixes.{k}.weight"][:, :, 0].T, f"mix_bias{k}": state[f"mixes.{k}.bias"]}
         return held
 
 
@@ -150,7 +143,7 @@ def fit(taught: Lessons, seen: Lessons, *, epochs: int, seed: int) -> Net:
     for epoch in range(epochs):
         order, total = torch.randperm(len(taught.numbers)), 0.0
         net.train()
-        for batch in order[: steps * _BATCH].split(_BATCH):
+        for batch in order[: steps * _BATCH].reshape(-1, _BATCH):
             loss = loss_of(net(taught.numbers[batch].float()), taught.truth[batch])
             optimizer.zero_grad()
             loss.backward()
@@ -214,7 +207,7 @@ def save(net: Net, to: Path) -> None:
     if not to.parent.is_dir():
         raise DataError(f"{to.parent}: no such folder")
     with whole_file(to) as path, path.open("wb") as file:
-        np.savez(file, **net.weights())
+        np.savez(file, allow_pickle=False, dilations=np.array(DILATIONS), **net.weights())
 
 
 if __name__ == "__main__":

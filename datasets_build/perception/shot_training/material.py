@@ -66,7 +66,8 @@ def _clip(path: Path) -> UInt8s:
                     break
     except (av.FFmpegError, IndexError) as error:
         log.warning("%s: ends after %d frames (%s)", path, len(frames), error)
-    return np.stack(frames) if frames else np.zeros((0, CLIP_SIZE[1], CLIP_SIZE[0], 3), np.uint8)
+    clip: UInt8s = np.stack(frames) if frames else np.zeros((0, CLIP_SIZE[1], CLIP_SIZE[0], 3), np.uint8)
+    return clip
 
 
 def texture(rng: np.random.Generator) -> UInt8s:
@@ -81,7 +82,7 @@ def texture(rng: np.random.Generator) -> UInt8s:
     if rng.random() < 0.3:
         field = np.round(field * 4) / 4
     low, high = rng.uniform(0, 255, (2, 3)) * rng.uniform(0.3, 1.0)
-    picture = (low + field[..., None] * (high - low)).astype(np.uint8)
+    picture: UInt8s = (low + field[..., None] * (high - low)).astype(np.uint8)
     for _ in range(int(rng.integers(0, 25))):
         _shape(picture, rng)
     return picture

@@ -156,7 +156,9 @@ def _filmed(n: int, photo: UInt8s, pace: Pace, rng: np.random.Generator) -> UInt
         moved = np.hypot(*(states[k, :2] - before[:2])) * width / states[k, 2]
         # An open shutter smears what moves fast.
         steps = _BLUR_STEPS if moved > 4 else 1
-        shares = [states[k] + (before - states[k]) * 0.5 * j / steps for j in range(steps)]
+        shares: list[list[float]] = [
+            (states[k] + (before - states[k]) * 0.5 * j / steps).tolist() for j in range(steps)
+        ]
         views = [_view(photo, *share) for share in shares]
         frames[k] = views[0] if steps == 1 else np.mean(views, axis=0).astype(np.uint8)
     if rng.random() < 0.5:
@@ -180,7 +182,8 @@ def _pass_by(frames: UInt8s, material: Material, pace: Pace, rng: np.random.Gene
     n = len(frames)
     photo = material.photos[int(rng.integers(len(material.photos)))]
     size = rng.choice([rng.uniform(0.06, 0.25), rng.uniform(0.25, 0.7), rng.uniform(0.7, 1.6)], p=[0.45, 0.4, 0.15])
-    look = _view(photo, *rng.uniform(0.2, 0.8, 2), rng.uniform(0.4, 2.0), 0.0)
+    x, y = rng.uniform(0.2, 0.8, 2).tolist()
+    look = _view(photo, x, y, rng.uniform(0.4, 2.0), 0.0)
     mask = _blob(rng)
     seconds = np.arange(n) * pace.step / 25
     start = rng.uniform(-0.3, 1.3, 2)
@@ -217,4 +220,5 @@ def _blob(rng: np.random.Generator) -> npt.NDArray[np.float32]:
         centre = int(_WIDTH * rng.uniform(0.3, 0.7)), int(_HEIGHT * rng.uniform(0.3, 0.7))
         axes = int(_WIDTH * rng.uniform(0.06, 0.25)), int(_HEIGHT * rng.uniform(0.1, 0.35))
         cv2.ellipse(mask, centre, axes, float(rng.uniform(0, 180)), 0, 360, 1.0, -1)
-    return cv2.GaussianBlur(mask, (0, 0), rng.uniform(0.5, 3))
+    soft: npt.NDArray[np.float32] = cv2.GaussianBlur(mask, (0, 0), rng.uniform(0.5, 3))
+    return soft

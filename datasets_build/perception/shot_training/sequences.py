@@ -85,7 +85,7 @@ def _plain_fades(rng: np.random.Generator) -> Made:
         for kind, low, high in ways:
             steps = int(rng.integers(10, 60))
             spans.append(Gradual(len(light), len(light) + steps - 1, kind))
-            light += [*np.linspace(low, high, steps), *[high] * int(rng.choice([0, 2, rng.integers(0, 25)]))]
+            light += [*np.linspace(low, high, steps), *[high] * _one_of(rng, 0, 2, int(rng.integers(0, 25)))]
     colour = np.full(3, rng.integers(120, 256)) if rng.random() < 0.6 else rng.integers(40, 256, 3)
     frames = (np.array(light[:LENGTH])[:, None, None, None] * colour).astype(np.uint8)
     small = recorded(np.repeat(np.repeat(frames, 27, axis=1), 48, axis=2), rng)
@@ -98,6 +98,10 @@ def _differs(small: UInt8s, before: int, after: int) -> bool:
         cv2.resize(small[np.clip(k, 0, LENGTH - 1)], (16, 9), interpolation=cv2.INTER_AREA) for k in (before, after)
     )
     return float(cv2.absdiff(one, other).mean()) > _VISIBLE
+
+
+def _one_of(rng: np.random.Generator, *numbers: int) -> int:
+    return numbers[int(rng.integers(len(numbers)))]
 
 
 def _duration(pace: Pace, rng: np.random.Generator) -> int:
@@ -183,7 +187,7 @@ def _faded(
         colour = rng.uniform(0, 255, 3).astype(np.float32)
     out, into = rng.random() < 0.85, rng.random() < 0.85
     back = min(max(2, int(steps * rng.uniform(0.5, 1.5))), len(follow) - 1)
-    held = int(rng.choice([0, 1, rng.integers(2, 12), rng.integers(12, 60)], p=[0.35, 0.15, 0.25, 0.25]))
+    held = _one_of(rng, 0, 0, 1, int(rng.integers(2, 12)), int(rng.integers(12, 60)))
     if not (out and into):
         held = max(held, 2)
     at = len(film)
@@ -207,4 +211,5 @@ def _towards(
 ) -> UInt8s:
     # Faded in linear light or in the signal's own.
     curve = (share ** rng.choice([1.0, 1.0, 0.5, 2.0])).astype(np.float32)[:, None, None, None]
-    return (frames * (1 - curve) + colour * curve).astype(np.uint8)
+    faded: UInt8s = (frames * (1 - curve) + colour * curve).astype(np.uint8)
+    return faded
