@@ -12,7 +12,7 @@ from tests.readme_tree import ROOT, readme_with_tree, tracked
 
 PACKAGES = ("datasets_build", "augment", "annotate", "recipes", "models")
 SOURCES = [name for name in tracked() if name.endswith(".py") and name.split("/")[0] in PACKAGES]
-TEXTS = [name for name in tracked() if name != "LICENSE" and not name.endswith((".png", ".gif"))]
+TEXTS = [name for name in tracked() if name != "LICENSE" and not name.endswith((".png", ".gif", ".safetensors"))]
 
 
 def parsed(name):

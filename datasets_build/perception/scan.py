@@ -8,18 +8,23 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import cv2
+import numpy as np
 
 from datasets_build.core.clock import FrameClock
 from datasets_build.core.records import Keyframe, Shot, Signals, Video, derive_id
 from datasets_build.core.table import TableWriter, read_table, write_table
+from datasets_build.perception.batches import Batches, Vector
 from datasets_build.perception.clip import Encoder
 from datasets_build.perception.keyframes import (
     Candidate,
     CandidateFinder,
+    Choice,
     KeyframesConfig,
     Selector,
     encode_jpeg,
@@ -31,6 +36,7 @@ from datasets_build.video import analysis_size, scan
 
 SAMPLES_PER_STRETCH = 480
 KEYFRAMES_PER_GROUP = 64
+_RAW = "keyframes.raw.parquet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +48,16 @@ class ScanPlan:
     keyframes: KeyframesConfig
     analysis_side: int
     decoder: str
+
+
+@dataclass(frozen=True, slots=True)
+class ScanJob:
+    """One video to look at: its file, its record, its frame times, and the folder for its tables."""
+
+    path: Path
+    video: Video
+    clock: FrameClock
+    to: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,44 +94,43 @@ class _SignalSink:
 
 
 class _KeyframeSink:
-    """Embeds candidates in batches, lets the selector choose, and writes the chosen."""
+    """Has candidates embedded, lets the selector choose in the order of time, and writes the chosen."""
 
-    def __init__(self, writer: TableWriter, video_id: str, *, encoder: Encoder, config: KeyframesConfig) -> None:
-        self._writer, self._video_id, self._encoder = writer, video_id, encoder
+    def __init__(self, writer: TableWriter, video_id: str, *, batches: Batches, config: KeyframesConfig) -> None:
+        self._writer, self._video_id, self._batches = writer, video_id, batches
         self._selector = Selector(config)
-        self._batch = config.batch
-        self._held: list[Candidate] = []
+        self._rows: list[Keyframe] = []
         self.candidates = self.count = 0
 
     def add(self, candidates: Sequence[Candidate]) -> None:
-        self._held.extend(candidates)
         self.candidates += len(candidates)
-        if len(self._held) >= self._batch:
+        for candidate in candidates:
+            self._batches.add(candidate.picture, partial(self._choose, candidate))
+
+    def _choose(self, candidate: Candidate, vector: Vector) -> None:
+        self._rows += [self._row(choice) for choice in self._selector.choose([candidate], vector[None])]
+        if len(self._rows) >= KEYFRAMES_PER_GROUP:
             self.flush()
 
+    def _row(self, choice: Choice) -> Keyframe:
+        return Keyframe(
+            id=derive_id("keyframe", self._video_id, choice.candidate.frame_index),
+            video_id=self._video_id,
+            # Fades are found late, so shots are known only when the pass is over.
+            shot_id="",
+            t_ns=choice.candidate.t_ns,
+            frame_index=choice.candidate.frame_index,
+            reason=choice.reason,
+            novelty=choice.novelty,
+            embedder=self._batches.encoder.embedder,
+            embedding=tuple(choice.embedding.astype(np.float16).tolist()),
+            jpeg=encode_jpeg(choice.candidate.picture),
+        )
+
     def flush(self) -> None:
-        if not self._held:
-            return
-        embeddings = self._encoder.encode([candidate.picture for candidate in self._held])
-        rows = [
-            Keyframe(
-                id=derive_id("keyframe", self._video_id, choice.candidate.frame_index),
-                video_id=self._video_id,
-                # Fades are found late, so shots are known only when the pass is over.
-                shot_id="",
-                t_ns=choice.candidate.t_ns,
-                frame_index=choice.candidate.frame_index,
-                reason=choice.reason,
-                novelty=choice.novelty,
-                embedder=self._encoder.embedder,
-                embedding=tuple(choice.embedding.tolist()),
-                jpeg=encode_jpeg(choice.candidate.picture),
-            )
-            for choice in self._selector.choose(self._held, embeddings)
-        ]
-        self._writer.write(rows)
-        self.count += len(rows)
-        self._held = []
+        self._writer.write(self._rows)
+        self.count += len(self._rows)
+        self._rows = []
 
 
 def scan_video(
@@ -126,18 +141,37 @@ def scan_video(
     Raises:
         VideoError: the decoder fails, or gives other frames than the clock names.
     """
-    raw = to / "keyframes.raw.parquet"
-    with TableWriter(to / "signals.parquet", Signals) as signal_file, TableWriter(raw, Keyframe) as keyframe_file:
-        signals = _SignalSink(signal_file, video.id)
-        keyframes = _KeyframeSink(keyframe_file, video.id, encoder=encoder, config=plan.keyframes)
-        boundaries = _pass(path, video, clock, plan=plan, signals=signals, keyframes=keyframes)
-        signals.flush()
-        keyframes.flush()
-    shots = shots_of(video, clock, boundaries, config=plan.shots, decoder=plan.decoder)
-    write_table(to / "shots.parquet", Shot, shots)
-    write_table(to / "keyframes.parquet", Keyframe, _placed(raw, shots), rows_per_group=KEYFRAMES_PER_GROUP)
-    raw.unlink()
-    return ScanCounts(len(shots), keyframes.count, keyframes.candidates, signals.count)
+    (counts,) = scan_videos([ScanJob(path, video, clock, to)], plan=plan, encoder=encoder)
+    return counts
+
+
+def scan_videos(jobs: Sequence[ScanJob], *, plan: ScanPlan, encoder: Encoder) -> list[ScanCounts]:
+    """Do so for several videos, one after the other, whose keyframe candidates share the encoder's batches.
+
+    An embedding depends on its picture alone, so that the tables are those of each video scanned by itself.
+    """
+    batches = Batches(encoder)
+    scans = []
+    with ExitStack() as files:
+        for job in jobs:
+            writer = files.enter_context(TableWriter(job.to / _RAW, Keyframe))
+            keyframes = _KeyframeSink(writer, job.video.id, batches=batches, config=plan.keyframes)
+            with TableWriter(job.to / "signals.parquet", Signals) as signal_file:
+                signals = _SignalSink(signal_file, job.video.id)
+                boundaries = _pass(job.path, job.video, job.clock, plan=plan, signals=signals, keyframes=keyframes)
+                signals.flush()
+            shots = shots_of(job.video, job.clock, boundaries, config=plan.shots, decoder=plan.decoder)
+            scans.append((job.to, keyframes, signals.count, shots))
+        batches.flush()
+        for _, keyframes, _, _ in scans:
+            keyframes.flush()
+    for to, _, _, shots in scans:
+        write_table(to / "shots.parquet", Shot, shots)
+        write_table(to / "keyframes.parquet", Keyframe, _placed(to / _RAW, shots), rows_per_group=KEYFRAMES_PER_GROUP)
+        (to / _RAW).unlink()
+    return [
+        ScanCounts(len(shots), keyframes.count, keyframes.candidates, samples) for _, keyframes, samples, shots in scans
+    ]
 
 
 def _pass(
