@@ -36,7 +36,7 @@ def by_id(row):
 
 def test_a_lost_answer_is_asked_for_again_after_a_while():
     count = 0
-    for row, _ in talks(DroppedAnswer(share=0.7, patience_s=1.5)):
+    for row, _ in talks(DroppedAnswer(share=0.7, patience_s=1.5), seeds=8):
         turns = by_id(row)
         waits = dict(zip([turn.id for turn in row.turns if turn.role == "user"], pending_spans(row.turns), strict=True))
         for again in (turn for turn in row.turns if turn.role == "user" and turn.trigger == "timer"):
@@ -100,7 +100,7 @@ def test_people_barge_in_and_answers_are_taken_up_again(then):
 
 def test_after_a_gap_the_assistant_says_what_it_saw_last():
     count = 0
-    for row, clock in talks(Reconnect(gaps=2, least_s=1.0, most_s=3.0), seeds=4):
+    for row, clock in talks(Reconnect(gaps=2, least_s=1.0, most_s=3.0), seeds=10):
         for turn in row.turns:
             if said(turn.text).aside == "back":
                 count += 1
