@@ -55,6 +55,8 @@ drawn   := --config datasets_build/configs/lessons.yaml
 amount  := $(if $(DRAWN),index.world.videos=$(DRAWN))
 clip   := $(if $(filter out/demo/videos/real/bikes.mp4,$(VIDEO)),out/demo/videos/real/bikes.mp4)
 
+# Tests start programs again and again: what is compiled once is kept, whatever the shell says of its own programs.
+pytest      = PYTHONDONTWRITEBYTECODE= $(PY) -m pytest
 test_studio = STREAMVL_TEST_STUDIO="$(abspath $(VENV))/label-studio"
 round   = test -n "$$STREAMVL_ROUND" || { echo "error: say which round: make $@ ROUND=r1" >&2; exit 1; }
 
@@ -187,13 +189,13 @@ compare: $(VENV)/ready $(tiny) $(clip)  ## one question, four ways: make compare
 	$(PY) -m models compare --ask "$$STREAMVL_ASK" $(ARGS) -- "$$STREAMVL_MODEL" "$$STREAMVL_VIDEO"
 
 test: $(VENV)/studio  ## the tests that take minutes at most
-	$(PY) -m pytest -m "not slow" -n $(WORKERS)
+	$(pytest) -m "not slow" -n $(WORKERS)
 
 test-rounds: $(VENV)/studio $(VENV)/server  ## rounds through a real Label Studio and a real browser (Chromium)
-	$(test_studio) $(PY) -m pytest -m slow tests/annotate/test_round_trip.py
+	$(test_studio) $(pytest) -m slow tests/annotate/test_round_trip.py
 
 test-all: $(VENV)/studio $(VENV)/server  ## every test, slow ones and the rounds too
-	$(test_studio) STREAMVL_THOROUGH=1 $(PY) -m pytest -n $(WORKERS)
+	$(test_studio) STREAMVL_THOROUGH=1 $(pytest) -n $(WORKERS)
 
 check: $(VENV)/ready  ## formatting, lint, types and import directions
 	$(PY) -m ruff format --check .
@@ -201,8 +203,9 @@ check: $(VENV)/ready  ## formatting, lint, types and import directions
 	$(PY) -m mypy
 	$(VENV)/bin/lint-imports
 
-bench: $(VENV)/ready  ## ratios against baselines in the same run: perceive, vision, streaming, training, augmenting, rendering, annotating, scaling
+bench: $(VENV)/ready  ## ratios against baselines in the same run: perceive, embedding, vision, streaming, training, augmenting, rendering, annotating, scaling
 	$(PY) -m tests.bench.perceive
+	$(PY) -m tests.bench.embedding
 	$(PY) -m tests.bench.vision
 	$(PY) -m tests.bench.streaming
 	$(PY) -m tests.bench.training

@@ -1,5 +1,6 @@
 """Shared fixtures: the folder of real videos (where there is one), and no network."""
 
+import gc
 import logging
 import os
 from collections.abc import Iterator
@@ -30,6 +31,17 @@ LONG_FILES = (
 )
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Modules and tests stay to the end: no garbage is looked for among them, now or later."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest files first, in the order above; all others behind them as they were."""
@@ -52,7 +64,8 @@ def real_data() -> Path:
 @pytest.fixture(autouse=True)
 def our_log() -> Iterator[None]:
     """The log as it was: a command that runs in a test's own process sends it to that test's stderr."""
-    root = logging.getLogger("datasets_build")
-    before = root.handlers[:], root.propagate, root.level
+    roots = logging.getLogger("datasets_build"), logging.getLogger("annotate")
+    before = [(root.handlers[:], root.propagate, root.level) for root in roots]
     yield
-    root.handlers[:], root.propagate, root.level = before
+    for root, was in zip(roots, before, strict=True):
+        root.handlers[:], root.propagate, root.level = was

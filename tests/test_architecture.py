@@ -12,7 +12,9 @@ from tests.readme_tree import ROOT, readme_with_tree, tracked
 
 PACKAGES = ("datasets_build", "augment", "annotate", "recipes", "models")
 SOURCES = [name for name in tracked() if name.endswith(".py") and name.split("/")[0] in PACKAGES]
-TEXTS = [name for name in tracked() if name != "LICENSE" and not name.endswith((".png", ".gif", ".npz"))]
+TEXTS = [
+    name for name in tracked() if name != "LICENSE" and not name.endswith((".png", ".gif", ".npz", ".safetensors"))
+]
 
 
 def parsed(name):

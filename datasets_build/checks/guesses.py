@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,11 +30,18 @@ def folds_of(groups: Sequence[str]) -> NDArray[np.int64]:
 
 def features_of(words: Sequence[str]) -> NDArray[np.int64]:
     """The buckets of all single words, pairs and triples, with marks for beginning and end."""
+    return _features(tuple(words))
+
+
+# Questions and options come from few phrasings, so most texts come again.
+@lru_cache(maxsize=4096)
+def _features(words: tuple[str, ...]) -> NDArray[np.int64]:
     framed = ("^", *words, "$")
     runs = (framed[k : k + length] for length in (1, 2, 3) for k in range(len(framed) - length + 1))
     return np.unique(np.array([code_of(run) % _BUCKETS for run in runs], np.int64))
 
 
+@lru_cache(maxsize=4096)
 def marks_of(text: str, *more: str) -> NDArray[np.int64]:
     """The buckets of what a text looks like, whatever its words: its case, its first and last marks, marks in between.
 

@@ -11,7 +11,7 @@ from datasets_build.core.records import About, StreamingQA
 from datasets_build.teachers.template import Template
 from datasets_build.truth.due import Due, due_of, unfit
 from datasets_build.truth.rivals import folded, is_refusable, least_count, numbers_around, place_of, rivals
-from datasets_build.truth.words import Telling, texts_of, writer_of
+from datasets_build.truth.words import Telling, requests_of, texts_of, writer_of
 
 
 def _options(row: StreamingQA, known: Known) -> Iterator[Breach]:
@@ -56,7 +56,8 @@ def _true(row: StreamingQA, due: Due) -> Telling:
 def _suggested(row: StreamingQA, about: About, due: Due, known: Known, writer: Template) -> frozenset[str]:
     tellings = rivals(row.task, about, row.ask_ns, due, known.grounds)
     refusals = _refusals(row, writer) if not row.unanswerable else frozenset()
-    return refusals.union(*(texts_of(writer, row.task, about, telling) for telling in tellings))
+    requests = {request for telling in tellings for request in requests_of(row.task, about, telling)}
+    return refusals.union(*map(writer.phrasings, requests))
 
 
 def _refusals(row: StreamingQA, writer: Template) -> frozenset[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 
 from datasets_build.checks.laws import Breach, Known, Law
 from datasets_build.core.records import FrameLabel, Part
@@ -11,10 +12,20 @@ _LENGTHS = frozenset({"onset_uncertainty_ns", "offset_uncertainty_ns"})
 _INTERVALS = (("start_ns", "end_ns"), ("window_start_ns", "window_end_ns"))
 
 
+@cache
+def _fields(kind: type[Part]) -> tuple[str, ...]:
+    return tuple(kind.model_fields)
+
+
+@cache
+def _instants(kind: type[Part]) -> tuple[str, ...]:
+    return tuple(name for name in _fields(kind) if name.endswith("_ns") and name not in _LENGTHS)
+
+
 def parts_of(record: Part, path: str = "") -> Iterator[tuple[str, Part]]:
     """The record and every part inside it, each with its path (`answers.0.`)."""
     yield path, record
-    for name in type(record).model_fields:
+    for name in _fields(type(record)):
         value = getattr(record, name)
         for k, item in enumerate(value if isinstance(value, tuple) else ()):
             if isinstance(item, Part):
@@ -24,9 +35,8 @@ def parts_of(record: Part, path: str = "") -> Iterator[tuple[str, Part]]:
 def instants_of(record: Part) -> Iterator[tuple[str, int]]:
     """Every instant in a record with its path; lengths of time are none."""
     for path, part in parts_of(record):
-        for name in type(part).model_fields:
-            value = getattr(part, name)
-            if name.endswith("_ns") and name not in _LENGTHS and isinstance(value, int):
+        for name in _instants(type(part)):
+            if isinstance(value := getattr(part, name), int):
                 yield f"{path}{name}", value
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from datasets_build.core.records import Float32, Many, Ns, Parameter, Part, Record, SpanRecord
+from datasets_build.core.records import Float16, Float32, Many, Ns, Parameter, Part, Record, SpanRecord
 
 
 class Detector(Part):
@@ -33,11 +33,13 @@ class Shot(SpanRecord):
 
 
 class Embedder(Part):
-    """What measured novelty and likeness: a CLIP model, or the perceptual signature that knows no meaning."""
+    """What measured novelty and likeness: a CLIP model, how it saw and in what numbers, or the signature."""
 
     name: str
     weights: str
     weights_sha256: str | None = None
+    preprocess_sha256: str | None = None
+    precision: Literal["fp32", "bf16", "int8"] | None = None
     is_semantic: bool
 
 
@@ -61,7 +63,7 @@ class Keyframe(Record):
     reason: Literal["first", "novelty", "change", "gap", "human"]
     novelty: float
     embedder: Embedder
-    embedding: Many[Float32]
+    embedding: Many[Float16]
     jpeg: bytes
 
 

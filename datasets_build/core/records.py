@@ -19,9 +19,9 @@ SCHEMA_VERSION = "1.2.0"
 
 T = TypeVar("T")
 Many = Annotated[tuple[T, ...], Strict(False)]  # also accepts the list that a table hands back
-Float32 = Annotated[float, "float32"]  # tables store it in four bytes
-Ns = Annotated[int, Field(ge=0, lt=2**63)]
-"""Nanoseconds on a video's clock."""
+Float16 = Annotated[float, "float16"]  # tables store it in two bytes
+Float32 = Annotated[float, "float32"]  # in four
+Ns = Annotated[int, Field(ge=0, lt=2**63)]  # nanoseconds on a video's clock
 Split = Literal["train", "validation", "test"]
 Json = str | int | float | bool | None | list["Json"] | dict[str, "Json"]
 _JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))  # made once: that takes longer than encoding
@@ -314,11 +314,9 @@ class DecisionTrack(Part):
     runs: Many[DecisionRun]
 
 
-class Dialogue(Record):
+class Dialogue(SpanRecord):
     """A conversation over a span of video. Silence is not written as turns: it is derived on a grid."""
 
-    start_ns: Ns
-    end_ns: Ns
     system: str
     language: str
     turns: Many[Turn]

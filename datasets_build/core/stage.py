@@ -289,6 +289,17 @@ def stage_digest(out: Path, name: str) -> str:
     return str(content["fingerprint"])
 
 
+def earlier_field(out: Path, name: str, field: str) -> str | None:
+    """A field of the fingerprint of the stage that is there, finished or begun; None where there is none to read."""
+    for path in (out / name / "manifest.json", out / ".work" / name / "fingerprint.json"):
+        content = read_json(path, hook=_unless_file) if path.is_file() else None
+        fields = content.get("fields") if isinstance(content, dict) else None
+        found = fields.get(field) if isinstance(fields, dict) else None
+        if isinstance(found, str):
+            return found
+    return None
+
+
 def _unless_file(row: dict[str, Json]) -> dict[str, Json] | None:
     return None if "sha256" in row else row
 

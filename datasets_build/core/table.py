@@ -26,11 +26,11 @@ _AT_ONCE = 100
 _KIND, _VERSION = b"streamvl.record", b"streamvl.schema_version"
 _SCALARS: dict[object, pa.DataType] = {
     int: pa.int64(),
-    float: pa.float64(),
     str: pa.string(),
     bool: pa.bool_(),
     bytes: pa.binary(),
 }
+_NARROW = {"float32": pa.float32(), "float16": pa.float16()}
 
 
 class TableError(DataError):
@@ -51,8 +51,8 @@ def _arrow_type(annotation: object, marks: Sequence[object] = ()) -> tuple[pa.Da
         return pa.list_(pa.field("item", item, nullable=nullable)), False
     if origin is Literal:
         return pa.string(), False
-    if annotation is float and "float32" in marks:
-        return pa.float32(), False
+    if annotation is float:
+        return next((kind for mark, kind in _NARROW.items() if mark in marks), pa.float64()), False
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return pa.struct(_fields(annotation)), False
     return _SCALARS[annotation], False

@@ -82,6 +82,7 @@ def sentence(text: str) -> str:
     return words if re.search(r"[.!?…。！？][\"')\]”’」』）]*$", words) else f"{words}."
 
 
+@lru_cache(maxsize=4096)
 def quoted(text: str) -> str:
     """A caption as it stands in quotes: a sentence without quotes of its own."""
     return sentence(text).replace('"', "'")

@@ -51,7 +51,6 @@ class KeyframesConfig(Config):
     memory: int = Field(default=64, ge=1)
     per_minute: int = Field(default=20, ge=1)
     picture_side: int = Field(default=224, ge=32)
-    batch: int = Field(default=16, ge=1)
 
 
 @dataclass(frozen=True, slots=True)

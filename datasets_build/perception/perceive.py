@@ -6,11 +6,11 @@ import errno
 import logging
 import shutil
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from pydantic import Field
 
@@ -21,28 +21,41 @@ from datasets_build.core.layout import clock_of, read_videos, video_path
 from datasets_build.core.perceived import Keyframe, Scene, Shot, Signals
 from datasets_build.core.progress import tool_versions, track
 from datasets_build.core.records import Reject, Video
-from datasets_build.core.stage import Fingerprint, Stage, code_digest, collect_rejects, stage_digest
+from datasets_build.core.stage import (
+    Fingerprint,
+    Stage,
+    code_digest,
+    collect_rejects,
+    earlier_field,
+    stage_digest,
+)
 from datasets_build.core.table import concat_tables, count_rows
 from datasets_build.core.worker import Worker, WorkerError
 from datasets_build.engines.outcome import Outcome
 from datasets_build.perception.clip import (
+    PRECISIONS,
     ClipConfig,
     Encoder,
     describe_encoder,
     load_encoder,
     weights_digest,
     weights_files,
+    weights_note,
 )
+from datasets_build.perception.clip_precision import fastest
 from datasets_build.perception.keyframes import KeyframesConfig
-from datasets_build.perception.scan import ScanPlan, scan_video
+from datasets_build.perception.scan import ScanJob, ScanPlan, scan_videos
 from datasets_build.perception.scenes import ScenesConfig
 from datasets_build.perception.shots import ShotsConfig
 from datasets_build.perception.signals import SignalsConfig
 from datasets_build.run import Engine
 
 log = logging.getLogger(__name__)
+O = TypeVar("O")  # noqa: E741 - an answer
 DecoderName = Literal["pyav", "decord", "torchcodec"]
-_LOAD_CLIP_S = 1800.0
+CALLS = 16
+"""Videos share calls where so many calls are left at least: fewer would leave workers idle."""
+_CLIP_S = 1800.0
 _HASH_S = 3600.0
 _TABLES: tuple[tuple[str, type[Shot] | type[Scene] | type[Keyframe] | type[Signals]], ...] = (
     ("shots", Shot),
@@ -91,26 +104,41 @@ def _encoder(config: ClipConfig) -> Encoder:
 
 def perceive_one(task: Task) -> None:
     """Scan one video into `task.to`, which is there when it is whole; runs in a worker process. Raises VideoError."""
-    # In a folder of its own: what still runs on a node that was given up may meet its successor.
-    aside = task.to.with_name(f"{task.to.name}.{uuid.uuid4().hex}")
-    aside.mkdir(parents=True)
+    perceive_together((task,))
+
+
+def perceive_together(tasks: tuple[Task, ...]) -> None:
+    """Scan videos of the same settings, which share the batches of the encoder: all of them, or none is kept."""
+    # Each in a folder of its own: what still runs on a node that was given up may meet its successor.
+    asides = [task.to.with_name(f"{task.to.name}.{uuid.uuid4().hex}") for task in tasks]
     try:
-        _scan_into(aside, task)
-        aside.rename(task.to)
+        for aside in asides:
+            aside.mkdir(parents=True)
+        _scan_into(asides, tasks)
+        for aside, task in zip(asides, tasks, strict=True):
+            _put(aside, task.to)
+    finally:
+        for aside in asides:
+            shutil.rmtree(aside, ignore_errors=True)
+
+
+def _put(aside: Path, to: Path) -> None:
+    try:
+        aside.rename(to)
     except OSError as error:
         # Another was whole first, of the same bytes.
         if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
             raise
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
 
 
-def _scan_into(folder: Path, task: Task) -> None:
-    config = task.config
-    plan = ScanPlan(config.shots, config.scenes, config.signals, config.keyframes, config.analysis_side, task.decoder)
-    path = video_path(task.out, task.video)
-    clock = clock_of(task.out, task.video)
-    scan_video(path, task.video, clock, plan=plan, encoder=_encoder(config.clip), to=folder)
+def _scan_into(folders: Sequence[Path], tasks: Sequence[Task]) -> None:
+    config, decoder = tasks[0].config, tasks[0].decoder
+    plan = ScanPlan(config.shots, config.scenes, config.signals, config.keyframes, config.analysis_side, decoder)
+    jobs = [
+        ScanJob(video_path(task.out, task.video), task.video, clock_of(task.out, task.video), folder)
+        for task, folder in zip(tasks, folders, strict=True)
+    ]
+    scan_videos(jobs, plan=plan, encoder=_encoder(config.clip))
 
 
 def perceive(out: Path, config: PerceiveConfig, *, engine: Engine, force: bool = False) -> Stage:
@@ -123,6 +151,7 @@ def perceive(out: Path, config: PerceiveConfig, *, engine: Engine, force: bool =
     inputs = {"index": stage_digest(out, "index")}
     if config.clip.model:
         inputs["clip_weights"] = weights_digest(config.clip)
+        config = _with_precision(out, config, force=force)
     code = code_digest("video.py", "decoders", "perception")
     stage = Stage.open(out, "perceive", Fingerprint.of(config, code=code, inputs=inputs), force=force)
     if not stage.done:
@@ -145,12 +174,30 @@ def _announce_encoder(config: ClipConfig) -> None:
             "which sees layout and colour but no meaning; every keyframe record says so"
         )
         return
+    embedder = _asked(describe_encoder, config)
+    weights = (embedder.weights_sha256 or "")[:16]
+    log.info("keyframes are chosen by CLIP %s, weights %s, in %s", embedder.name, weights, embedder.precision)
+    if note := weights_note(config):
+        log.warning("CLIP %s says of itself: %s", embedder.name, note)
+
+
+def _asked(question: Callable[[ClipConfig], O], config: ClipConfig) -> O:
+    """What a worker answers who loads the model, which this process has no need of."""
     with Worker() as worker:
         try:
-            embedder = worker.call(_LOAD_CLIP_S, describe_encoder, config)
+            return worker.call(_CLIP_S, question, config)
         except WorkerError as error:
             raise DataError(error.detail) from error
-    log.info("keyframes are chosen by CLIP %s, weights %s", embedder.name, (embedder.weights_sha256 or "")[:16])
+
+
+def _with_precision(out: Path, config: PerceiveConfig, *, force: bool) -> PerceiveConfig:
+    """Settle `auto`: as the run that is there did, finished or not, else by a trial; it is part of the fingerprint."""
+    if config.clip.precision != "auto":
+        return config
+    earlier = None if force else earlier_field(out, "perceive", "config.clip.precision")
+    chosen = next((name for name in PRECISIONS if repr(name) == earlier), None) or _asked(fastest, config.clip)
+    log.info("clip.precision=auto: %s", chosen)
+    return config.model_copy(update={"clip": config.clip.model_copy(update={"precision": chosen})})
 
 
 def _refuse_changed(out: Path, videos: Sequence[Video], *, engine: Engine) -> None:
@@ -202,6 +249,8 @@ def _scan(
         for video in videos
         if not (parts / f"{video.id}.{decoder}").exists()
     ]
+    if config.clip.model and config.clip.precision != "int8":
+        tasks = _scan_together(tasks, config, engine=engine)
     failures = {}
     outcomes = engine.run_each(perceive_one, tasks, deadline_s=config.deadline_s, extra_s=_extra_s)
     for outcome in track(outcomes, total=len(tasks), label=f"perceive ({decoder})"):
@@ -209,6 +258,41 @@ def _scan(
         if error is not None:
             failures[outcome.item.video.id] = error
     return failures
+
+
+def _scan_together(tasks: Sequence[Task], config: PerceiveConfig, *, engine: Engine) -> list[Task]:
+    """Scan short videos several at a time; returns what is left for a call of its own."""
+    # Each video has a candidate, so more of them than a batch has room for gain nothing.
+    most = min(config.clip.batch, len(tasks) // CALLS)
+    groups = short_ones(tasks, together_ns=int(config.clip.together_s * NS_PER_S), most=most)
+    if not groups:
+        return list(tasks)
+    left = {task.video.id: task for task in tasks}
+    outcomes = engine.run_each(
+        perceive_together, groups, deadline_s=config.deadline_s, extra_s=lambda group: sum(map(_extra_s, group))
+    )
+    for outcome in track(outcomes, total=len(groups), label="perceive short videos"):
+        for task in outcome.item:
+            if outcome.error is None:
+                task.to.replace(task.to.with_name(task.to.name.removeprefix(".")))
+                del left[task.video.id]
+            else:
+                # Which of them was at fault, each will tell when it is alone.
+                _clear(task)
+    return list(left.values())
+
+
+def short_ones(tasks: Sequence[Task], *, together_ns: int, most: int) -> list[tuple[Task, ...]]:
+    """Runs of two or more tasks in a row, at most so many, whose videos last at most `together_ns` in all."""
+    groups: list[list[Task]] = [[]]
+    filled = 0
+    for task in tasks:
+        filled += task.video.duration_ns
+        if filled > together_ns or len(groups[-1]) >= most:
+            groups.append([])
+            filled = task.video.duration_ns
+        groups[-1].append(task)
+    return [tuple(group) for group in groups if len(group) > 1]
 
 
 def _extra_s(task: Task) -> float:
@@ -220,10 +304,14 @@ def _settle(outcome: Outcome[Task, None], part: Path) -> WorkerError | None:
     if outcome.error is None:
         task.to.replace(part)
         return None
-    for rest in task.to.parent.glob(f"{task.to.name}*"):
-        shutil.rmtree(rest, ignore_errors=True)
+    _clear(task)
     log.warning("%s: %s %s: %s", task.video.uri, task.decoder, outcome.error.kind, outcome.error.detail)
     return outcome.error
+
+
+def _clear(task: Task) -> None:
+    for rest in task.to.parent.glob(f"{task.to.name}*"):
+        shutil.rmtree(rest, ignore_errors=True)
 
 
 def _reject(video: Video, decoder: str, error: WorkerError, action: str) -> Reject:

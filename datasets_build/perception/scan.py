@@ -8,19 +8,24 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import cv2
+import numpy as np
 
 from datasets_build.core.clock import NS_PER_S, FrameClock
 from datasets_build.core.perceived import Keyframe, Scene, Shot, Signals
 from datasets_build.core.records import Video, derive_id
 from datasets_build.core.table import TableWriter, read_table, write_table
+from datasets_build.perception.batches import Batches, Vector
 from datasets_build.perception.clip import Encoder
 from datasets_build.perception.keyframes import (
     Candidate,
     CandidateFinder,
+    Choice,
     JumpFinder,
     KeyframesConfig,
     Selector,
@@ -38,6 +43,7 @@ SAMPLES_PER_STRETCH = 480
 KEYFRAMES_PER_GROUP = 64
 # A transition is told some 220 frames late at most, and may itself be long.
 _LATE_FRAMES = 320
+_RAW = "keyframes.raw.parquet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +56,16 @@ class ScanPlan:
     keyframes: KeyframesConfig
     analysis_side: int
     decoder: str
+
+
+@dataclass(frozen=True, slots=True)
+class ScanJob:
+    """One video to look at: its file, its record, its frame times, and the folder for its tables."""
+
+    path: Path
+    video: Video
+    clock: FrameClock
+    to: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,44 +103,43 @@ class _SignalSink:
 
 
 class _KeyframeSink:
-    """Embeds candidates in batches, lets the selector choose, and writes the chosen."""
+    """Has candidates embedded, lets the selector choose in the order of time, and writes the chosen."""
 
-    def __init__(self, writer: TableWriter, video_id: str, *, encoder: Encoder, config: KeyframesConfig) -> None:
-        self._writer, self._video_id, self._encoder = writer, video_id, encoder
+    def __init__(self, writer: TableWriter, video_id: str, *, batches: Batches, config: KeyframesConfig) -> None:
+        self._writer, self._video_id, self._batches = writer, video_id, batches
         self._selector = Selector(config)
-        self._batch = config.batch
-        self._held: list[Candidate] = []
+        self._rows: list[Keyframe] = []
         self.candidates = self.count = 0
 
     def add(self, candidates: Sequence[Candidate]) -> None:
-        self._held.extend(candidates)
         self.candidates += len(candidates)
-        if len(self._held) >= self._batch:
+        for candidate in candidates:
+            self._batches.add(candidate.picture, partial(self._choose, candidate))
+
+    def _choose(self, candidate: Candidate, vector: Vector) -> None:
+        self._rows += [self._row(choice) for choice in self._selector.choose([candidate], vector[None])]
+        if len(self._rows) >= KEYFRAMES_PER_GROUP:
             self.flush()
 
+    def _row(self, choice: Choice) -> Keyframe:
+        return Keyframe(
+            id=derive_id("keyframe", self._video_id, choice.candidate.frame_index),
+            video_id=self._video_id,
+            # Fades are found late, so shots are known only when the pass is over.
+            shot_id="",
+            t_ns=choice.candidate.t_ns,
+            frame_index=choice.candidate.frame_index,
+            reason=choice.reason,
+            novelty=choice.novelty,
+            embedder=self._batches.encoder.embedder,
+            embedding=tuple(choice.embedding.astype(np.float16).tolist()),
+            jpeg=encode_jpeg(choice.candidate.picture),
+        )
+
     def flush(self) -> None:
-        if not self._held:
-            return
-        embeddings = self._encoder.encode([candidate.picture for candidate in self._held])
-        rows = [
-            Keyframe(
-                id=derive_id("keyframe", self._video_id, choice.candidate.frame_index),
-                video_id=self._video_id,
-                # Fades are found late, so shots are known only when the pass is over.
-                shot_id="",
-                t_ns=choice.candidate.t_ns,
-                frame_index=choice.candidate.frame_index,
-                reason=choice.reason,
-                novelty=choice.novelty,
-                embedder=self._encoder.embedder,
-                embedding=tuple(choice.embedding.tolist()),
-                jpeg=encode_jpeg(choice.candidate.picture),
-            )
-            for choice in self._selector.choose(self._held, embeddings)
-        ]
-        self._writer.write(rows)
-        self.count += len(rows)
-        self._held = []
+        self._writer.write(self._rows)
+        self.count += len(self._rows)
+        self._rows = []
 
 
 def scan_video(
@@ -135,22 +150,42 @@ def scan_video(
     Raises:
         VideoError: the decoder fails, or gives other frames than the clock names.
     """
-    raw = to / "keyframes.raw.parquet"
-    with TableWriter(to / "signals.parquet", Signals) as signal_file, TableWriter(raw, Keyframe) as keyframe_file:
-        signals = _SignalSink(signal_file, video.id)
-        keyframes = _KeyframeSink(keyframe_file, video.id, encoder=encoder, config=plan.keyframes)
-        pictures = _standby(clock, plan, encoder)
-        sides = SidesFinder(pictures, encoder, inset=round(plan.scenes.inset_s * NS_PER_S / _frame_ns(clock)))
-        found = _pass(path, video, clock, plan=plan, sinks=_Sinks(signals, keyframes, pictures, sides))
-        signals.flush()
-        keyframes.flush()
-    shots = shots_of(video, clock, found, config=plan.shots, decoder=plan.decoder)
-    scenes = scenes_of(shots, sides.finish(), config=plan.scenes, embedder=encoder.embedder)
-    write_table(to / "shots.parquet", Shot, shots)
-    write_table(to / "scenes.parquet", Scene, scenes)
-    write_table(to / "keyframes.parquet", Keyframe, _placed(raw, shots), rows_per_group=KEYFRAMES_PER_GROUP)
-    raw.unlink()
-    return ScanCounts(len(shots), len(scenes), keyframes.count, keyframes.candidates, signals.count)
+    (counts,) = scan_videos([ScanJob(path, video, clock, to)], plan=plan, encoder=encoder)
+    return counts
+
+
+def scan_videos(jobs: Sequence[ScanJob], *, plan: ScanPlan, encoder: Encoder) -> list[ScanCounts]:
+    """Do so for several videos, one after the other, whose keyframe candidates share the encoder's batches.
+
+    An embedding depends on its picture alone, so that the tables are those of each video scanned by itself.
+    """
+    batches = Batches(encoder)
+    scans = []
+    with ExitStack() as files:
+        for job in jobs:
+            writer = files.enter_context(TableWriter(job.to / _RAW, Keyframe))
+            keyframes = _KeyframeSink(writer, job.video.id, batches=batches, config=plan.keyframes)
+            pictures = _standby(job.clock, plan, encoder)
+            inset = round(plan.scenes.inset_s * NS_PER_S / _frame_ns(job.clock))
+            sides = SidesFinder(pictures, batches, inset=inset)
+            with TableWriter(job.to / "signals.parquet", Signals) as signal_file:
+                signals = _SignalSink(signal_file, job.video.id)
+                found = _pass(job, plan, _Sinks(signals, keyframes, pictures, sides))
+                signals.flush()
+            shots = shots_of(job.video, job.clock, found, config=plan.shots, decoder=plan.decoder)
+            scans.append((job.to, keyframes, sides, signals.count, shots))
+        batches.flush()
+        for _, keyframes, *_ in scans:
+            keyframes.flush()
+    counts = []
+    for to, keyframes, sides, samples, shots in scans:
+        scenes = scenes_of(shots, sides.sides(), config=plan.scenes, embedder=encoder.embedder)
+        write_table(to / "shots.parquet", Shot, shots)
+        write_table(to / "scenes.parquet", Scene, scenes)
+        write_table(to / "keyframes.parquet", Keyframe, _placed(to / _RAW, shots), rows_per_group=KEYFRAMES_PER_GROUP)
+        (to / _RAW).unlink()
+        counts.append(ScanCounts(len(shots), len(scenes), keyframes.count, keyframes.candidates, samples))
+    return counts
 
 
 def _standby(clock: FrameClock, plan: ScanPlan, encoder: Encoder) -> StandbyPictures:
@@ -173,7 +208,7 @@ class _Sinks:
     sides: SidesFinder
 
 
-def _pass(path: Path, video: Video, clock: FrameClock, *, plan: ScanPlan, sinks: _Sinks) -> list[Transition]:
+def _pass(job: ScanJob, plan: ScanPlan, sinks: _Sinks) -> list[Transition]:
     # The pictures are small and the decoder's threads fill the cores: OpenCV's own would only get in the way.
     cv2.setNumThreads(1)
     finder = open_finder(plan.shots)
@@ -181,8 +216,8 @@ def _pass(path: Path, video: Video, clock: FrameClock, *, plan: ScanPlan, sinks:
     candidates = CandidateFinder(plan.keyframes)
     found: list[Transition] = []
     jumps = JumpFinder()
-    size = analysis_size(*video.upright_size, long_side=plan.analysis_side)
-    for frame in scan(path, clock, size=size, decoder=plan.decoder):
+    size = analysis_size(*job.video.upright_size, long_side=plan.analysis_side)
+    for frame in scan(job.path, job.clock, size=size, decoder=plan.decoder):
         image = frame.image
         assert image is not None, "a scan with a size gives images"
         thumb = thumbnail(image)
@@ -194,6 +229,7 @@ def _pass(path: Path, video: Video, clock: FrameClock, *, plan: ScanPlan, sinks:
         sinks.keyframes.add(candidates.feed(frame, thumb, frame.index if jumps.feed(thumb) else None))
     new = finder.finish()
     sinks.sides.add(new)
+    sinks.sides.finish()
     found.extend(new)
     sinks.keyframes.add(candidates.finish())
     return found

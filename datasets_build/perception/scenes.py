@@ -10,17 +10,17 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 
 import cv2
-import numpy as np
-import numpy.typing as npt
 from pydantic import Field
 
 from datasets_build.core.config import Config
 from datasets_build.core.perceived import Detector, Embedder, Scene, Shot
 from datasets_build.core.records import Parameter, derive_id
-from datasets_build.perception.clip import Encoder, Picture
+from datasets_build.perception.batches import Batches, Vector
+from datasets_build.perception.clip import Picture
 from datasets_build.perception.keyframes import thumbnail
 from datasets_build.perception.shots import boundary
 from datasets_build.perception.standby import Standby, StandbyPictures
@@ -28,10 +28,8 @@ from datasets_build.perception.transitions import Transition
 
 STITCHING, VERSION = "streamvl/stitching", "1"
 _FARTHEST = 2.0
-_BATCH = 32
 # Spread of brightness, 0..255, over a thumbnail: titles on black stay below, a lamp in the night does not.
 _FLAT = 8.0
-Vector = npt.NDArray[np.float32]
 
 
 class ScenesConfig(Config):
@@ -63,15 +61,14 @@ class Sides:
 class SidesFinder:
     """Embeds a picture on each side of every transition that becomes certain, as long as these are at hand."""
 
-    def __init__(self, pictures: StandbyPictures, encoder: Encoder, *, inset: int) -> None:
+    def __init__(self, pictures: StandbyPictures, batches: Batches, *, inset: int) -> None:
         """Look `inset` frames into both shots."""
-        self._pictures, self._encoder, self._inset = pictures, encoder, inset
+        self._pictures, self._batches, self._inset = pictures, batches, inset
         self._spans: list[tuple[int, int]] = []
         # Transitions behind which the picture that is wanted may be still to come.
         self._open: list[tuple[int, int, int]] = []
         self._before: dict[int, Vector] = {}
         self._behind: dict[int, Vector] = {}
-        self._waiting: list[tuple[dict[int, Vector], int, Picture]] = []
 
     def add(self, found: Sequence[Transition]) -> None:
         """Take the transitions of which a frame made certain, none for most; they may lie before earlier ones."""
@@ -86,11 +83,13 @@ class SidesFinder:
         if self._open:
             self._open = [each for each in self._open if not self._look_behind(*each, final=False)]
 
-    def finish(self) -> Mapping[int, Sides]:
-        """Say that the video is over; returns what was found, by the frame at which the new shot begins."""
+    def finish(self) -> None:
+        """Say that the video is over."""
         for each in self._open:
             self._look_behind(*each, final=True)
-        self._embed()
+
+    def sides(self) -> Mapping[int, Sides]:
+        """What was found, once all is embedded, by the frame at which the new shot begins."""
         return {at: Sides(self._before.get(at), self._behind.get(at)) for at in {*self._before, *self._behind}}
 
     def _look_behind(self, first: int, end: int, at: int, *, final: bool) -> bool:
@@ -104,16 +103,7 @@ class SidesFinder:
 
     def _keep(self, side: dict[int, Vector], at: int, held: Standby | None) -> None:
         if held is not None and not is_flat(held.picture):
-            self._waiting.append((side, at, held.picture))
-        if len(self._waiting) >= _BATCH:
-            self._embed()
-
-    def _embed(self) -> None:
-        if self._waiting:
-            vectors = self._encoder.encode([picture for _, _, picture in self._waiting])
-            for (side, at, _), vector in zip(self._waiting, vectors, strict=True):
-                side[at] = vector
-            self._waiting = []
+            self._batches.add(held.picture, partial(side.__setitem__, at))
 
 
 def is_flat(picture: Picture) -> bool:

@@ -12,6 +12,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 from datasets_build.core.config import Config, load_config
@@ -57,6 +58,12 @@ LISTS_DIGEST = hashlib.sha256(LISTS.read_bytes()).hexdigest()
 
 def tokens(text: str) -> list[str]:
     """Words, Chinese characters and numbers with their sign, in lower case; `isn't` gives `is` and `not`."""
+    return list(_tokens(text))
+
+
+# A template's sentence, and what it fills in, is compared with each of a model's.
+@lru_cache(maxsize=1024)
+def _tokens(text: str) -> tuple[str, ...]:
     found = []
     for word in _TOKEN.findall(text.casefold().replace("’", "'")):
         head, _, tail = word.partition("'")
@@ -68,7 +75,7 @@ def tokens(text: str) -> list[str]:
             found += [head, "will" if tail == "ll" else "would"]
         else:
             found += ["".join(head.split()), *([tail] if tail not in ("s", "m", "re", "ve", "") else [])]
-    return [word for word in found if word]
+    return tuple(word for word in found if word)
 
 
 def _split(phrases: str) -> list[str]:
@@ -159,11 +166,10 @@ def unfaithful(draft: str, words: str, named: Sequence[str], *, by_user: bool, m
     ):
         return "no question any more" if asked else "a question in place of an answer"
     free = _ANSWERING if not by_user else _ASKING if asked else _REQUESTING
-    return (
-        _misnamed(before, after, [word for word in named if word not in quoted])
-        or _changed(_meaning(before), _meaning(after), verdict=not by_user)
-        or _more_or_less(_meaning(before), _meaning(after), _FREE | free)
-    )
+    if misnamed := _misnamed(before, after, [word for word in named if word not in quoted]):
+        return misnamed
+    was, now = _meaning(before), _meaning(after)
+    return _changed(was, now, verdict=not by_user) or _more_or_less(was, now, _FREE | free)
 
 
 def _is_word(character: str) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import permutations, product
+from functools import lru_cache
+from itertools import groupby, permutations, product, repeat
 
 from datasets_build.core.records import About, derive_id
 from datasets_build.core.topics import name_after, named, names_in, quoted
@@ -130,8 +131,9 @@ def _elsewhere(task: str, about: About, ask_ns: int, grounds: Grounds) -> Iterat
         yield from _before_others(about, ask_ns, grounds)
     elif about.kind == "subject":
         for name in _names(task, ask_ns, grounds):
-            for told in _told(task, About(kind="subject", subject=name), marks, grounds):
-                yield _as_if(told, name, about.subject or "")
+            # The answer is that of the instant before at most of them.
+            for told, same in groupby(_told(task, About(kind="subject", subject=name), marks, grounds)):
+                yield from repeat(_as_if(told, name, about.subject or ""), len(list(same)))
     else:
         yield from _told(task, about, marks, grounds)
 
@@ -206,6 +208,8 @@ def _caption(fact: Fact) -> str:
     return folded(fact.event.caption)
 
 
+# What a video shows is compared again for each of its questions.
+@lru_cache(maxsize=1 << 14)
 def folded(text: str) -> str:
     """A text without what makes no other sentence of it: case, spaces and the final stop."""
     return quoted(text).casefold()

@@ -106,7 +106,7 @@ def answer_texts(
 
 def texts_of(writer: Template, task: str, about: About, telling: Telling) -> frozenset[str]:
     """All answers to a question that say one thing."""
-    return frozenset(text for request in requests_of(task, about, telling) for text in writer.phrasings(request))
+    return frozenset[str]().union(*map(writer.phrasings, requests_of(task, about, telling)))
 
 
 def requests_of(task: str, about: About, telling: Telling) -> list[Request]:
@@ -163,8 +163,7 @@ def _all(
     *,
     about: Happening | None = None,
 ) -> frozenset[str]:
-    requests = (Request(intent=intent, about=about) for intent in intents)
-    return frozenset(text for request in requests for text in writer.phrasings(request))
+    return frozenset[str]().union(*(writer.phrasings(Request(intent=intent, about=about)) for intent in intents))
 
 
 def acknowledgements(writer: Template) -> frozenset[str]:

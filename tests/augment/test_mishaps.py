@@ -36,7 +36,7 @@ def by_id(row):
 
 def test_a_lost_answer_is_asked_for_again_after_a_while():
     count = 0
-    for row, _ in talks(DroppedAnswer(share=0.7, patience_s=1.5)):
+    for row, _ in talks(DroppedAnswer(share=0.7, patience_s=1.5), seeds=8):
         turns = by_id(row)
         waits = dict(zip([turn.id for turn in row.turns if turn.role == "user"], pending_spans(row.turns), strict=True))
         for again in (turn for turn in row.turns if turn.role == "user" and turn.trigger == "timer"):
@@ -100,7 +100,7 @@ def test_people_barge_in_and_answers_are_taken_up_again(then):
 
 def test_after_a_gap_the_assistant_says_what_it_saw_last():
     count = 0
-    for row, clock in talks(Reconnect(gaps=2, least_s=1.0, most_s=3.0), seeds=4):
+    for row, clock in talks(Reconnect(gaps=2, least_s=1.0, most_s=3.0), seeds=10):
         for turn in row.turns:
             if said(turn.text).aside == "back":
                 count += 1
@@ -129,9 +129,16 @@ def test_answers_that_come_too_late_follow_the_policy():
     assert all(turn.window_start_ns == turn.start_ns for turn in told)
 
 
+def answer_to(asked, row):
+    question = next(turn for turn in row.turns if turn.role == "user" and turn.text == asked)
+    return next(turn for turn in row.turns if turn.role == "assistant" and turn.trigger_ref == question.id)
+
+
 def test_a_small_delay_moves_answers_and_changes_no_word():
     (plain, clock), (slow, _) = (next(talks(Delay(model=Constant(ms=ms)))) for ms in (0.0, 300.0))
-    firsts = [next(turn for turn in row.turns if turn.role == "assistant") for row in (plain, slow)]
+    # The delay may leave out an exchange whose answer would no longer be true.
+    asked = next(turn for turn in slow.turns if turn.role == "user").text
+    firsts = [answer_to(asked, row) for row in (plain, slow)]
     # One that somebody breaks into is cut at another letter.
     assert len({turn.intended_text or turn.text for turn in firsts}) == 1
     assert firsts[1].start_ns >= clock.snap_up(firsts[0].start_ns + 300_000_000 - clock.time_of(1))

@@ -17,7 +17,7 @@ from tests.builders.test_dialogue import talk
 
 STYLES = StylesConfig(small_talk=0.5, delegate=0.3, follow_up=1.0, correction=1.0, mistake=1.0)
 CONFIG = DialogueConfig(per_minute=6.0, interruptions=0.0, ways=("last", "count", "yet", "subject"), styles=STYLES)
-NAMES = ("a", "b", "c", "d", "e", "f")
+NAMES = ("a", "b", "c", "d", "e", "f", "g", "h", "i", "j")
 
 
 @lru_cache

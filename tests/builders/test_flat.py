@@ -1,7 +1,6 @@
 """What a build holds at a time does not grow with the number of videos; whatever gathers them is found."""
 
 import gc
-from contextlib import contextmanager
 from functools import partial
 
 import pytest
@@ -36,15 +35,10 @@ def folder(out, videos):
     return write_out(out, scenes)
 
 
-@contextmanager
-def new_objects():
-    """Only what is made from here on is looked at: a test session holds a great deal."""
+def pass_over_what_is_there():
+    """Only what is made from here on is looked at: a test session holds a great deal, which it keeps to its end."""
     gc.collect()
     gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
 
 
 def most_held(out, stage, monkeypatch):
@@ -57,7 +51,8 @@ def most_held(out, stage, monkeypatch):
             yield video
 
     watched_walk = build.each_video
-    with monkeypatch.context() as patched, new_objects():
+    pass_over_what_is_there()
+    with monkeypatch.context() as patched:
         patched.setattr(build, "each_video", watched)
         # A file's row group is what may be held of it, however many videos there are.
         patched.setattr(publish, "ROWS_PER_GROUP", 2)

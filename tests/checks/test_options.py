@@ -19,7 +19,7 @@ from datasets_build.truth.words import Telling, texts_of
 from tests.builders.made import MS, Scene, clock_from, said, shots_at, video_of, write_out
 
 CLOCK = clock_from([40] * 1_499)
-ALL = StreamingQAConfig(per_minute=400.0, least=400, most=400, choices=ChoicesConfig(share=1.0))
+ALL = StreamingQAConfig(seed=4, per_minute=400.0, least=400, most=400, choices=ChoicesConfig(share=1.0))
 
 
 def scene():

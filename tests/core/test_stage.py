@@ -14,6 +14,7 @@ from datasets_build.core.stage import (
     StageError,
     code_digest,
     collect_rejects,
+    earlier_field,
     lost_files,
     output_folder,
     stage_digest,
@@ -259,3 +260,22 @@ def test_an_output_that_is_a_file_is_refused(tmp_path):
 def test_code_digests_differ_by_part():
     assert code_digest("perception") == code_digest("perception")
     assert code_digest("perception") != code_digest("sources")
+
+
+def test_a_field_of_an_earlier_run_is_known_whether_it_ended_or_not(tmp_path):
+    name = "config.threshold"
+    assert earlier_field(tmp_path, "perceive", name) is None
+    Stage.open(tmp_path, "perceive", fingerprint(threshold=2.0))
+    assert earlier_field(tmp_path, "perceive", name) == "2.0"
+    finish(tmp_path, mark=fingerprint(threshold=2.0))
+    assert not (tmp_path / ".work/perceive").exists()
+    assert earlier_field(tmp_path, "perceive", name) == "2.0"
+    assert earlier_field(tmp_path, "perceive", "config.other") is None
+    assert earlier_field(tmp_path, "events", name) is None
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", '{"fields": 1}', '{"fields": {"config.threshold": 2}}'])
+def test_a_manifest_that_tells_no_such_field_tells_nothing(tmp_path, content):
+    (tmp_path / "perceive").mkdir()
+    (tmp_path / "perceive/manifest.json").write_text(content)
+    assert earlier_field(tmp_path, "perceive", "config.threshold") is None

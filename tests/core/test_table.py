@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from datasets_build.core import table
 from datasets_build.core.dataset import from_hf, hf_features, to_hf
 from datasets_build.core.kinds import KINDS
-from datasets_build.core.perceived import Shot, Signals
+from datasets_build.core.perceived import Embedder, Keyframe, Shot, Signals
 from datasets_build.core.records import Answer, Evidence, Provenance, Record, StreamingQA
 from datasets_build.core.table import (
     TableError,
@@ -229,3 +229,41 @@ def test_an_empty_writer_makes_a_readable_table(tmp_path):
     with TableWriter(tmp_path / "t", Shot) as writer:
         writer.write([])
     assert list(read_table(tmp_path / "t", Shot)) == []
+
+
+def keyframe(embedding, **embedder):
+    return Keyframe(
+        id="k", video_id="v", shot_id="s", t_ns=0, frame_index=0, reason="first", novelty=0.1,
+        embedder=Embedder(name="n", weights="w", is_semantic=True, **embedder), embedding=embedding, jpeg=b"",
+    )  # fmt: skip
+
+
+@given(st.lists(st.floats(-1, 1, width=16), max_size=8))
+def test_an_embedding_takes_two_bytes_a_number_and_comes_back_as_it_was(tmp_path_factory, values):
+    path = tmp_path_factory.mktemp("t") / "k.parquet"
+    write_table(path, Keyframe, [keyframe(tuple(values))])
+    assert pq.read_schema(path).field("embedding").type.value_type == pa.float16()
+    (back,) = read_table(path, Keyframe)
+    assert back.embedding == tuple(values)
+    # What was read is written again without a loss, as augmentation does.
+    write_table(path, Keyframe, [back])
+    assert next(read_table(path, Keyframe)).embedding == tuple(values)
+
+
+def test_an_embedding_is_rounded_to_the_nearest_of_its_sixteen_bits(tmp_path):
+    write_table(tmp_path / "k.parquet", Keyframe, [keyframe((0.1, -0.7))])
+    (back,) = read_table(tmp_path / "k.parquet", Keyframe)
+    assert back.embedding == (0.0999755859375, -0.7001953125)
+
+
+def test_what_made_an_embedding_is_told_whole(tmp_path):
+    made = keyframe((1.0,), weights_sha256="a" * 64, preprocess_sha256="b" * 64, precision="int8")
+    write_table(tmp_path / "k.parquet", Keyframe, [made])
+    assert next(read_table(tmp_path / "k.parquet", Keyframe)).embedder == made.embedder
+
+
+def test_embeddings_travel_as_a_dataset():
+    rows = [keyframe((0.5, -0.25)), keyframe(())]
+    dataset = to_hf(rows, Keyframe)
+    assert dataset.features["embedding"].feature.dtype == "float16"
+    assert list(from_hf(dataset, Keyframe)) == rows

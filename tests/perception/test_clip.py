@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -63,6 +64,53 @@ def test_batching_does_not_change_an_embedding(folder):
     whole = encoder.encode(pictures(4))
     single = np.concatenate([encoder.encode([one]) for one in pictures(4)])
     assert np.allclose(whole, single, atol=1e-5)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_an_embedding_depends_on_its_picture_alone(precision):
+    encoder = load_encoder(ClipConfig(model="tiny", precision=precision))
+    shown = pictures(21)
+    whole = encoder.encode(shown)
+    assert len(whole) == 21 > encoder.batch
+    assert np.array_equal(whole[5:8], encoder.encode(shown[5:8]))
+    assert np.array_equal(whole[::-1], encoder.encode(shown[::-1]))
+    assert np.array_equal(whole[20:], encoder.encode(shown[20:]))
+
+
+def test_numbers_of_half_the_bytes_stay_near_and_say_what_they_are():
+    full, half = (load_encoder(ClipConfig(model="tiny", precision=name)) for name in ("fp32", "bf16"))
+    cosines = (full.encode(pictures(4)) * half.encode(pictures(4))).sum(axis=1)
+    assert (cosines > 0.99).all()
+    assert (cosines < 1).any()
+    assert (full.embedder.precision, half.embedder.precision) == ("fp32", "bf16")
+    # The weights are those that were loaded, whatever they are computed in.
+    assert full.embedder.weights_sha256 == half.embedder.weights_sha256
+
+
+@pytest.mark.parametrize("precision", ["int8", "auto"])
+def test_what_runs_on_a_processor_only_is_refused_elsewhere(precision):
+    with pytest.raises(ValueError, match=f"precision: found {precision} with device 'cuda', expected device cpu"):
+        ClipConfig(model="ViT-B-32", device="cuda", precision=precision)
+    assert ClipConfig(model="ViT-B-32", device="cuda", precision="bf16").precision == "bf16"
+
+
+def test_float32_is_the_default():
+    assert ClipConfig().precision == "fp32"
+
+
+@pytest.mark.parametrize(
+    "change", [{"mean": [0.4, 0.5, 0.5]}, {"interpolation": "bilinear"}, {"resize_mode": "squash"}, {"std": [0.2] * 3}]
+)
+def test_another_preprocessing_has_another_hash_and_the_same_weights(folder, tmp_path, change):
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    config = json.loads((copy / "open_clip_config.json").read_text())
+    config["preprocess_cfg"] |= change
+    (copy / "open_clip_config.json").write_text(json.dumps(config))
+    one, other = (load_encoder(ClipConfig(model=f"local-dir:{path}")).embedder for path in (folder, copy))
+    assert one.weights_sha256 == other.weights_sha256
+    assert one.preprocess_sha256 != other.preprocess_sha256
+    assert len(one.preprocess_sha256) == 64
 
 
 @pytest.mark.slow

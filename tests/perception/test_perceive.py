@@ -15,10 +15,11 @@ from datasets_build.core.stage import StageError, output_folder
 from datasets_build.core.table import read_table, write_table
 from datasets_build.engines.local import Local
 from datasets_build.perception import perceive as perceive_stage
-from datasets_build.perception.clip import ClipConfig, ClipError
-from datasets_build.perception.perceive import PerceiveConfig, Task, perceive, perceive_one
+from datasets_build.perception.clip import TINY, ClipConfig, ClipError
+from datasets_build.perception.perceive import PerceiveConfig, Task, perceive, perceive_one, short_ones
 from datasets_build.perception.shots import ShotsConfig
 from datasets_build.sources.index import IndexConfig, build_index
+from tests.core.test_layout import video
 from tests.drawn import VideoSpec, draw_video
 from tests.pipeline import tree_bytes
 
@@ -185,3 +186,110 @@ def test_weights_that_cannot_be_loaded_stop_the_run_before_it_starts(out):
     with pytest.raises((ClipError, ValueError), match="cannot be loaded"):
         perceive(out, config, engine=Local(1))
     assert not (out / "perceive").exists()
+
+
+def tasks(*seconds):
+    return [
+        Task(None, video(str(k), duration_ns=int(length * 1e9)), PerceiveConfig(), "pyav", None)
+        for k, length in enumerate(seconds)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "groups"),
+    [
+        ((), []),
+        ((5,), []),
+        ((5, 5, 5), ["012"]),
+        ((30, 30, 30, 30), ["01", "23"]),
+        # A long one is alone, and so is who has no neighbour left.
+        ((20, 90, 20, 20), ["23"]),
+        ((61, 59, 2), []),
+        ((0, 60, 0), ["012"]),
+        # No more than a batch has room for.
+        ((1,) * 9, ["0123", "4567"]),
+    ],
+)
+def test_short_videos_in_a_row_come_together(seconds, groups):
+    found = short_ones(tasks(*seconds), together_ns=60_000_000_000, most=4)
+    assert ["".join(task.video.id for task in group) for group in found] == groups
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
+def test_shared_batches_change_no_byte_of_what_is_published(out, monkeypatch):
+    monkeypatch.setattr(perceive_stage, "CALLS", 1)
+    found, calls = [], []
+    for together_s in (60.0, 0.0):
+        engine = Noting()
+        perceive(out, PerceiveConfig(clip=ClipConfig(model=TINY, together_s=together_s)), engine=engine)
+        calls.append([call for call in engine.calls if call[0].startswith("perceive")])
+        found.append({path.name: path.read_bytes() for path in (out / "perceive").glob("*.parquet")})
+        shutil.rmtree(out / "perceive")
+    assert calls == [[("perceive_together", 1), ("perceive_one", 0)], [("perceive_one", 3)]]
+    assert found[0] == found[1]
+    assert len(found[0]) == 3
+
+
+class Noting:
+    """This machine, with one worker, and what was asked of it."""
+
+    def __init__(self):
+        self.calls, self._engine = [], Local(1)
+
+    def require(self, paths):
+        self._engine.require(paths)
+
+    def run_each(self, function, items, **limits):
+        self.calls.append((function.__name__, len(items)))
+        return self._engine.run_each(function, items, **limits)
+
+
+@pytest.mark.slow
+def test_a_video_that_fails_among_others_costs_them_nothing(out, caplog, monkeypatch):
+    monkeypatch.setattr(perceive_stage, "CALLS", 1)
+    bad = read_videos(out)[1]
+    longer = bad.model_copy(update={"n_frames": bad.n_frames + 5, "duration_ns": bad.duration_ns + 200_000_000})
+    np.save(out / "index" / bad.pts_index, np.arange(longer.n_frames, dtype=np.int64) * 512)
+    rows = [longer if video.id == bad.id else video for video in read_videos(out)]
+    write_table(table_path(out, Video), Video, rows)
+    stage = perceive(out, PerceiveConfig(clip=ClipConfig(model=TINY)), engine=Local(2))
+    assert stage.counts()["videos"] == 2
+    assert {row["item"] for row in rejects(out)} == {bad.uri}
+    # The model says what it does not know, and so does every row.
+    assert "knows nothing of real video" in caplog.text
+    embedders = {row.embedder for row in read_table(table_path(out, Keyframe), Keyframe)}
+    assert {(one.name, one.precision) for one in embedders} == {("tiny-clip-of-drawn-shapes", "fp32")}
+
+
+@pytest.mark.slow
+def test_the_precision_of_auto_is_settled_once_and_stands_in_the_fingerprint(out, monkeypatch):
+    config = PerceiveConfig(clip=ClipConfig(model=TINY, precision="auto"))
+    monkeypatch.setattr(perceive_stage, "fastest", in_bfloat16)
+    perceive(out, config, engine=Local(1))
+    manifest = json.loads((out / "perceive/manifest.json").read_text())
+    assert manifest["fields"]["config.clip.precision"] == "'bf16'"
+    assert {row.embedder.precision for row in read_table(table_path(out, Keyframe), Keyframe)} == {"bf16"}
+    # Another machine would choose otherwise; the folder stays of one kind.
+    monkeypatch.setattr(perceive_stage, "fastest", in_float32)
+    assert perceive(out, config, engine=Local(1)).reused
+    perceive(out, config, engine=Local(1), force=True)
+    assert {row.embedder.precision for row in read_table(table_path(out, Keyframe), Keyframe)} == {"fp32"}
+    with pytest.raises(StageError, match=r"config.clip.precision: 'fp32' → 'bf16'"):
+        perceive(out, PerceiveConfig(clip=ClipConfig(model=TINY, precision="bf16")), engine=Local(1))
+
+
+def in_bfloat16(_config):
+    """A trial that bfloat16 wins; runs in a worker."""
+    return "bf16"
+
+
+def in_float32(_config):
+    return "fp32"
+
+
+@pytest.mark.slow
+def test_without_a_model_the_signature_serves_and_the_log_says_so(out, caplog):
+    perceive(out, PerceiveConfig(), engine=Local(1))
+    assert "no CLIP weights given" in caplog.text
+    assert not any(row.embedder.is_semantic for row in read_table(table_path(out, Keyframe), Keyframe))

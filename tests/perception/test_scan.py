@@ -12,9 +12,9 @@ from datasets_build.checks.tables import scene_breaches
 from datasets_build.core.perceived import Keyframe, Scene, Shot, Signals
 from datasets_build.core.table import read_table
 from datasets_build.engines.outcome import ENVIRONMENT
-from datasets_build.perception.clip import SIGNATURE, SignatureEncoder
+from datasets_build.perception.clip import SIGNATURE, TINY, ClipConfig, SignatureEncoder, load_encoder
 from datasets_build.perception.keyframes import KeyframesConfig
-from datasets_build.perception.scan import SAMPLES_PER_STRETCH, ScanPlan, scan_video
+from datasets_build.perception.scan import SAMPLES_PER_STRETCH, ScanJob, ScanPlan, scan_video, scan_videos
 from datasets_build.perception.scenes import ScenesConfig
 from datasets_build.perception.shots import ShotsConfig
 from datasets_build.perception.signals import SignalsConfig
@@ -107,6 +107,51 @@ def test_shot_and_reverse_shot_of_a_film_are_one_scene(tmp_path, detector):
             path, tmp_path / f"at {threshold}", replace(plan, scenes=ScenesConfig(signature=threshold))
         )
         assert counts.scenes == count
+
+
+class Counting:
+    """An encoder that remembers how many pictures came at a time."""
+
+    def __init__(self, encoder):
+        self.embedder, self.batch, self.calls = encoder.embedder, encoder.batch, []
+        self._encoder = encoder
+
+    def encode(self, pictures):
+        self.calls.append(len(pictures))
+        return self._encoder.encode(pictures)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
+def test_videos_that_share_batches_have_the_tables_of_videos_that_do_not(world, tmp_path):
+    encoder = Counting(load_encoder(ClipConfig(model=TINY)))
+    jobs = []
+    for name, together in (("alone", False), ("together", True)):
+        encoder.calls.clear()
+        found = [probe(path) for path in world]
+        jobs = [
+            ScanJob(
+                path,
+                video(f"v{k}", rotation_deg=0, width=one.width, height=one.height),
+                one.clock,
+                tmp_path / name / str(k),
+            )
+            for k, (path, one) in enumerate(zip(world, found, strict=True))
+        ]
+        for job in jobs:
+            job.to.mkdir(parents=True)
+        if together:
+            counts = scan_videos(jobs, plan=PLAN, encoder=encoder)
+            # Full batches, the last one aside.
+            assert encoder.calls[:-1] == [encoder.batch] * (len(encoder.calls) - 1)
+            assert sum(encoder.calls) == sum(count.candidates for count in counts)
+        else:
+            for job in jobs:
+                scan_videos([job], plan=PLAN, encoder=encoder)
+            assert len(encoder.calls) >= len(jobs)
+    for job in jobs:
+        for path in sorted(job.to.iterdir()):
+            assert path.read_bytes() == (tmp_path / "alone" / job.to.name / path.name).read_bytes(), path
+        assert len(list(job.to.iterdir())) == 3
 
 
 @pytest.mark.parametrize("frames", [1, 2, 3])

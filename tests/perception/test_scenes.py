@@ -12,6 +12,7 @@ from datasets_build.checks.tables import scene_breaches
 from datasets_build.core.clock import NS_PER_S
 from datasets_build.core.records import Parameter
 from datasets_build.decoders.frames import ScanFrame
+from datasets_build.perception.batches import Batches
 from datasets_build.perception.clip import SIGNATURE, SignatureEncoder
 from datasets_build.perception.scenes import (
     STITCHING,
@@ -202,15 +203,22 @@ def picture(number):
     return cv2.resize(rng.integers(0, 255, (5, 8, 3)).astype(np.uint8), (64, 36), interpolation=cv2.INTER_NEAREST)
 
 
+def embedded(finder, batches):
+    finder.finish()
+    batches.flush()
+    return finder.sides()
+
+
 def looked(pictures, transitions, *, late=30, inset=6, per_s=8, seconds=6):
     """The sides of transitions that are told `late` frames after they end."""
     kept = StandbyPictures(per_s=per_s, seconds=seconds, side=64)
-    finder = SidesFinder(kept, SignatureEncoder(), inset=inset)
+    batches = Batches(SignatureEncoder())
+    finder = SidesFinder(kept, batches, inset=inset)
     for index, image in enumerate(pictures):
         kept.feed(ScanFrame(index, index * FRAME_NS, image, lambda image=image: image[:, :, ::-1]))
         finder.add([each for each in transitions if each.last + late == index])
     finder.add([each for each in transitions if each.last + late >= len(pictures)])
-    return finder.finish()
+    return embedded(finder, batches)
 
 
 def near(vector, image):
@@ -249,12 +257,13 @@ def test_a_transition_that_is_told_before_an_earlier_one_changes_nothing():
     one, two, three = picture(1), picture(2), picture(3)
     pictures = film((one, 40), (two, 20), (three, 60))
     kept = StandbyPictures(per_s=8, seconds=60, side=64)
-    finder = SidesFinder(kept, SignatureEncoder(), inset=3)
+    batches = Batches(SignatureEncoder())
+    finder = SidesFinder(kept, batches, inset=3)
     for index, image in enumerate(pictures):
         kept.feed(ScanFrame(index, index * FRAME_NS, image, lambda: None))
     finder.add([Transition(60, 60, "cut")])
     finder.add([Transition(40, 40, "cut")])
-    sides = finder.finish()
+    sides = embedded(finder, batches)
     assert near(sides[60].before, two)
     assert near(sides[40].behind, two)
 
@@ -311,17 +320,17 @@ def test_pictures_are_embedded_in_batches():
             return super().encode(pictures)
 
     kept = StandbyPictures(per_s=25, seconds=100, side=64)
-    finder = SidesFinder(kept, Counting(), inset=1)
+    batches = Batches(Counting())
+    finder = SidesFinder(kept, batches, inset=1)
     for index in range(400):
         image = picture(index // 10)
         kept.feed(ScanFrame(index, index * FRAME_NS, image, lambda: None))
         if index and index % 10 == 0:
             finder.add([Transition(index, index, "cut")])
-    assert len(finder.finish()) == 39
+    assert len(embedded(finder, batches)) == 39
     assert sum(sizes) == 78
-    assert len(sizes) == 3
-    assert max(sizes) == 32
-    assert SidesFinder(kept, Counting(), inset=1).finish() == {}
+    assert sizes[:-1] == [Counting.batch] * (len(sizes) - 1)
+    assert SidesFinder(kept, batches, inset=1).sides() == {}
 
 
 @pytest.mark.parametrize(

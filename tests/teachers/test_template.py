@@ -68,7 +68,7 @@ def test_phrasings_are_all_that_it_may_write(about):
         assert said.get(intent, set()) <= whole
         assert bool(whole) == (intent in said)
     # With very many draws each phrasing comes up, so nothing more is promised than is said.
-    taken = {TEACHER.write(Request(intent="acknowledge"), random.Random(seed)) for seed in range(2000)}
+    taken = {TEACHER.write(Request(intent="acknowledge"), random.Random(seed)) for seed in range(10000)}
     assert taken == TEACHER.phrasings(Request(intent="acknowledge"))
     assert TEACHER.phrasings(Request(intent="ask_yet")) == frozenset(), "nothing to ask after"
 

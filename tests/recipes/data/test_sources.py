@@ -153,17 +153,21 @@ def letter_of(byte):
 LETTERS: dict[int, int] = {}
 
 
+def size_of(example):
+    """A preference needs room for both of its answers."""
+    return example.tokens + (example.rival.tokens if example.rival else 0)
+
+
 @pytest.mark.parametrize("name", [name for name in SOURCES if name != "moments"])
 def test_what_is_too_long_is_cut_or_counted(corpus, name):
     materials = [material for split in sorted(corpus.materials) for material in corpus.materials[split]]
     whole = [example for material in materials for example in make(name, material, desk())]
-    tight = desk(limit=max(1, max(example.tokens for example in whole) // 2 + 60))
+    tight = desk(limit=max(map(size_of, whole)) // 2 + 60)
     parts = [example for material in materials for example in make(name, material, tight)]
     assert parts
     assert len(parts) > len(whole) or tight.left.counts or any(example.cuts for example in parts)
     for example in parts:
-        tokens = example.tokens + (example.rival.tokens if example.rival else 0)
-        assert tokens <= tight.limit or example.cuts
+        assert size_of(example) <= tight.limit or example.cuts
     nothing = desk(limit=10)
     assert [example for material in materials for example in make(name, material, nothing)] == []
     reasons = {reason for source, reason in nothing.left.counts if source == name}
