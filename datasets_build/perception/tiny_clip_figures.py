@@ -12,7 +12,7 @@ import torch
 from PIL.Image import fromarray
 from torch import Tensor
 
-from datasets_build.perception.keyframes import shrink
+from datasets_build.perception.standby import shrink
 from datasets_build.sources.world_draw import Picture
 from datasets_build.sources.world_shapes import COLOURS, OUTLINES
 from datasets_build.sources.world_stills import (
