@@ -1,38 +1,40 @@
 """The one decode pass over a video: shots, signals and keyframe candidates all listen to it.
 
-Memory does not grow with the length of the video: signals and keyframes go to their files as they come, and only the
-shot boundaries are held.
+Memory does not grow with the length of the video: signals and candidates go to their files as they come, and only the
+shot boundaries and the candidates' frames are held (offline, their embeddings too).
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
+import numpy as np
 
-from datasets_build.core.clock import FrameClock
+from datasets_build.core.clock import NS_PER_S, FrameClock
 from datasets_build.core.records import Keyframe, Shot, Signals, Video, derive_id
-from datasets_build.core.table import TableWriter, read_table, write_table
+from datasets_build.core.table import TableWriter, write_table
 from datasets_build.perception.clip import Encoder
 from datasets_build.perception.keyframes import (
     Candidate,
     CandidateFinder,
-    JumpFinder,
     KeyframesConfig,
-    Selector,
     encode_jpeg,
     thumbnail,
 )
+from datasets_build.perception.placing import ShotFiller, select
 from datasets_build.perception.shots import ShotsConfig, open_finder, shots_of
-from datasets_build.perception.transitions import Transition
 from datasets_build.perception.signals import Sample, SignalMeter, SignalsConfig, stretch
+from datasets_build.perception.standby import StandbyPictures
+from datasets_build.perception.transitions import Transition
 from datasets_build.video import analysis_size, scan
 
 SAMPLES_PER_STRETCH = 480
 KEYFRAMES_PER_GROUP = 64
+# A transition is told some 220 frames late at most, and may itself be long.
+_LATE_FRAMES = 320
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,19 +81,18 @@ class _SignalSink:
             self._held = []
 
 
-class _KeyframeSink:
-    """Embeds candidates in batches, lets the selector choose, and writes the chosen."""
+class _CandidateSink:
+    """Embeds candidates in batches and writes all of them, as keyframes without a shot; the choice comes later."""
 
-    def __init__(self, writer: TableWriter, video_id: str, *, encoder: Encoder, config: KeyframesConfig) -> None:
+    def __init__(self, writer: TableWriter, video_id: str, *, encoder: Encoder, batch: int) -> None:
         self._writer, self._video_id, self._encoder = writer, video_id, encoder
-        self._selector = Selector(config)
-        self._batch = config.batch
+        self._batch = batch
         self._held: list[Candidate] = []
-        self.candidates = self.count = 0
+        self.count = 0
 
     def add(self, candidates: Sequence[Candidate]) -> None:
         self._held.extend(candidates)
-        self.candidates += len(candidates)
+        self.count += len(candidates)
         if len(self._held) >= self._batch:
             self.flush()
 
@@ -101,23 +102,31 @@ class _KeyframeSink:
         embeddings = self._encoder.encode([candidate.picture for candidate in self._held])
         rows = [
             Keyframe(
-                id=derive_id("keyframe", self._video_id, choice.candidate.frame_index),
+                id=derive_id("keyframe", self._video_id, candidate.frame_index),
                 video_id=self._video_id,
-                # Fades are found late, so shots are known only when the pass is over.
+                # Transitions are told late, so shots are known only when the pass is over.
                 shot_id="",
-                t_ns=choice.candidate.t_ns,
-                frame_index=choice.candidate.frame_index,
-                reason=choice.reason,
-                novelty=choice.novelty,
+                t_ns=candidate.t_ns,
+                frame_index=candidate.frame_index,
+                reason=candidate.reason,
+                novelty=0.0,
                 embedder=self._encoder.embedder,
-                embedding=tuple(choice.embedding.tolist()),
-                jpeg=encode_jpeg(choice.candidate.picture),
+                embedding=tuple(vector.astype(np.float16).tolist()),
+                jpeg=encode_jpeg(candidate.picture),
             )
-            for choice in self._selector.choose(self._held, embeddings)
+            for candidate, vector in zip(self._held, embeddings, strict=True)
         ]
         self._writer.write(rows)
-        self.count += len(rows)
         self._held = []
+
+
+@dataclass(frozen=True, slots=True)
+class _Sinks:
+    """What listens beside the shots: signals, candidates in order, and those that shots got later, in any order."""
+
+    signals: _SignalSink
+    candidates: _CandidateSink
+    late: _CandidateSink
 
 
 def scan_video(
@@ -128,45 +137,57 @@ def scan_video(
     Raises:
         VideoError: the decoder fails, or gives other frames than the clock names.
     """
-    raw = to / "keyframes.raw.parquet"
-    with TableWriter(to / "signals.parquet", Signals) as signal_file, TableWriter(raw, Keyframe) as keyframe_file:
-        signals = _SignalSink(signal_file, video.id)
-        keyframes = _KeyframeSink(keyframe_file, video.id, encoder=encoder, config=plan.keyframes)
-        found = _pass(path, video, clock, plan=plan, signals=signals, keyframes=keyframes)
-        signals.flush()
-        keyframes.flush()
+    raw, late = to / "candidates.raw.parquet", to / "late.raw.parquet"
+    with (
+        TableWriter(to / "signals.parquet", Signals) as signal_file,
+        TableWriter(raw, Keyframe) as raw_file,
+        TableWriter(late, Keyframe) as late_file,
+    ):
+        sinks = _Sinks(
+            _SignalSink(signal_file, video.id),
+            *(
+                _CandidateSink(file, video.id, encoder=encoder, batch=plan.keyframes.batch)
+                for file in (raw_file, late_file)
+            ),
+        )
+        found = _pass(path, video, clock, plan=plan, sinks=sinks)
+        for sink in (sinks.signals, sinks.candidates, sinks.late):
+            sink.flush()
     shots = shots_of(video, clock, found, config=plan.shots, decoder=plan.decoder)
     write_table(to / "shots.parquet", Shot, shots)
-    write_table(to / "keyframes.parquet", Keyframe, _placed(raw, shots), rows_per_group=KEYFRAMES_PER_GROUP)
+    chosen = select((raw, late), shots, config=plan.keyframes)
+    kept = write_table(to / "keyframes.parquet", Keyframe, chosen, rows_per_group=KEYFRAMES_PER_GROUP)
     raw.unlink()
-    return ScanCounts(len(shots), keyframes.count, keyframes.candidates, signals.count)
+    late.unlink()
+    return ScanCounts(len(shots), kept, sinks.candidates.count + sinks.late.count, sinks.signals.count)
 
 
-def _pass(
-    path: Path, video: Video, clock: FrameClock, *, plan: ScanPlan, signals: _SignalSink, keyframes: _KeyframeSink
-) -> list[Transition]:
+def _pass(path: Path, video: Video, clock: FrameClock, *, plan: ScanPlan, sinks: _Sinks) -> list[Transition]:
     # The pictures are small and the decoder's threads fill the cores: OpenCV's own would only get in the way.
     cv2.setNumThreads(1)
     finder = open_finder(plan.shots)
     meter = SignalMeter(plan.signals)
     candidates = CandidateFinder(plan.keyframes)
+    pictures = StandbyPictures(seconds=_LATE_FRAMES * clock.end_ns / len(clock) / NS_PER_S, side=plan.keyframes.picture_side)
+    filler = ShotFiller(pictures)
     found: list[Transition] = []
-    jumps = JumpFinder()
     size = analysis_size(*video.upright_size, long_side=plan.analysis_side)
     for frame in scan(path, clock, size=size, decoder=plan.decoder):
         image = frame.image
         assert image is not None, "a scan with a size gives images"
         thumb = thumbnail(image)
-        found.extend(finder.feed(frame.index, image, thumb))
-        signals.add(meter.feed(frame.t_ns, image))
-        keyframes.add(candidates.feed(frame, thumb, frame.index if jumps.feed(thumb) else None))
-    found.extend(finder.finish())
-    keyframes.add(candidates.finish())
-    return found
-
-
-def _placed(raw: Path, shots: Sequence[Shot]) -> Iterator[Keyframe]:
-    starts = [shot.start_frame for shot in shots]
-    for keyframe in read_table(raw, Keyframe):
-        shot = shots[bisect_right(starts, keyframe.frame_index) - 1]
-        yield keyframe.model_copy(update={"shot_id": shot.id})
+        pictures.feed(frame)
+        new = finder.feed(frame.index, image, thumb)
+        found.extend(new)
+        sinks.signals.add(meter.feed(frame.t_ns, image))
+        taken = candidates.feed(frame, thumb)
+        sinks.candidates.add(taken)
+        late = filler.feed(taken, new)
+        sinks.late.add(late)
+        for _ in late:
+            candidates.spend()
+    new = finder.finish()
+    taken = candidates.finish()
+    sinks.candidates.add(taken)
+    sinks.late.add(filler.finish(taken, new, frames=len(clock)))
+    return found + new
