@@ -33,8 +33,8 @@ from datasets_build.video import analysis_size, scan
 
 SAMPLES_PER_STRETCH = 480
 KEYFRAMES_PER_GROUP = 64
-# A transition is told some 220 frames late at most, and may itself be long.
-_LATE_FRAMES = 320
+# A transition is told some 220 frames late, and later behind a stretch without rest.
+_LATE_FRAMES = 1200
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ class _CandidateSink:
     """Embeds candidates in batches and writes all of them, as keyframes without a shot; the choice comes later."""
 
     def __init__(self, writer: TableWriter, video_id: str, *, encoder: Encoder, batch: int) -> None:
-        self._writer, self._video_id, self._encoder = writer, video_id, encoder
+        self._writer, self._video_id, self.encoder = writer, video_id, encoder
         self._batch = batch
         self._held: list[Candidate] = []
         self.count = 0
@@ -99,7 +99,7 @@ class _CandidateSink:
     def flush(self) -> None:
         if not self._held:
             return
-        embeddings = self._encoder.encode([candidate.picture for candidate in self._held])
+        embeddings = self.encoder.encode([candidate.picture for candidate in self._held])
         rows = [
             Keyframe(
                 id=derive_id("keyframe", self._video_id, candidate.frame_index),
@@ -110,7 +110,7 @@ class _CandidateSink:
                 frame_index=candidate.frame_index,
                 reason=candidate.reason,
                 novelty=0.0,
-                embedder=self._encoder.embedder,
+                embedder=self.encoder.embedder,
                 embedding=tuple(vector.astype(np.float16).tolist()),
                 jpeg=encode_jpeg(candidate.picture),
             )
@@ -162,13 +162,19 @@ def scan_video(
     return ScanCounts(len(shots), kept, sinks.candidates.count + sinks.late.count, sinks.signals.count)
 
 
+def _standby(clock: FrameClock, plan: ScanPlan, encoder: Encoder) -> StandbyPictures:
+    # What the signature sees in the small image is all that it would see in a larger one.
+    side = plan.keyframes.picture_side if encoder.embedder.is_semantic else plan.analysis_side
+    return StandbyPictures(seconds=_LATE_FRAMES * clock.end_ns / len(clock) / NS_PER_S, side=side)
+
+
 def _pass(path: Path, video: Video, clock: FrameClock, *, plan: ScanPlan, sinks: _Sinks) -> list[Transition]:
     # The pictures are small and the decoder's threads fill the cores: OpenCV's own would only get in the way.
     cv2.setNumThreads(1)
     finder = open_finder(plan.shots)
     meter = SignalMeter(plan.signals)
     candidates = CandidateFinder(plan.keyframes)
-    pictures = StandbyPictures(seconds=_LATE_FRAMES * clock.end_ns / len(clock) / NS_PER_S, side=plan.keyframes.picture_side)
+    pictures = _standby(clock, plan, sinks.candidates.encoder)
     filler = ShotFiller(pictures)
     found: list[Transition] = []
     size = analysis_size(*video.upright_size, long_side=plan.analysis_side)
