@@ -165,7 +165,7 @@ class JumpFinder:
 
     def __init__(self) -> None:
         self._before: Picture | None = None
-        self._usual = 0.0
+        self._usual: float | None = None
 
     def feed(self, thumb: Picture) -> bool:
         """Take the next frame's thumbnail `(9, 16, 3) uint8`."""
@@ -173,8 +173,10 @@ class JumpFinder:
         if before is None:
             return False
         change = _change(thumb, before)
-        jumped = change > max(_LEAST_JUMP, _JUMP * self._usual) and _everywhere(thumb, before, change)
-        self._usual += _FORGET * (change - self._usual)
+        # A video that begins in motion does not begin with a jump.
+        usual = change if self._usual is None else self._usual
+        jumped = change > max(_LEAST_JUMP, _JUMP * usual) and _everywhere(thumb, before, change)
+        self._usual = usual + _FORGET * (change - usual)
         return jumped
 
 
