@@ -1,6 +1,7 @@
-"""Keyframes: cheap candidates from every frame, then greedy novelty on embeddings of the candidates alone.
+"""Candidates for keyframes: frames at which something happens, found in the order of time, under a budget.
 
-Both steps are causal: whether a frame is taken never depends on a frame that comes more than two frames later.
+Whether a frame is a candidate never depends on a frame that comes more than a fifth of a second later. Which of them
+are kept is told by `selection`.
 """
 
 from __future__ import annotations
@@ -11,45 +12,58 @@ from typing import Literal
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field
 
 from datasets_build.core.clock import NS_PER_S
 from datasets_build.core.config import Config
-from datasets_build.perception.clip import Embeddings, Picture
+from datasets_build.perception.activity import LATE_NS, Activity, ActivityMeter
+from datasets_build.perception.clip import Picture
 from datasets_build.perception.standby import shrink
 from datasets_build.video import ScanFrame
 
 Reason = Literal["first", "change", "gap"]
-Kept = Literal["first", "novelty", "gap"]
 _THUMB = (16, 9)
 _MINUTE_NS = 60 * NS_PER_S
-# A cut is reported two frames late, so a drifted frame waits that long in case it belongs to the next shot.
-_WAIT_FRAMES = 2
 # A jump is a mean change of 0..1, and so many times what the last frames changed.
 _LEAST_JUMP, _JUMP, _FORGET = 0.05, 4.0, 0.25
-_KEPT: dict[Reason, Kept] = {"first": "first", "change": "novelty", "gap": "gap"}
+# It changes so large a share of the cells by so many levels over three channels.
+_MOST, _CELL = 0.6, 12
+# Light alone: a gain between these that leaves so little, or so small a share of the change.
+_GAINS, _ONLY_LIGHT = (0.85, 1.18), (0.02, 0.35)
+# Candidates at hand at the start and at most, and how many are left for ends of motion and for firsts.
+_AT_FIRST, _AT_MOST, _RESERVE = 2.0, 8.0, 3.0
+# No more decoded frames than these are held, however fast they follow.
+_HELD = 12
 
 
 class KeyframesConfig(Config):
     """Which frames become keyframes.
 
-    A candidate is a shot's first frame that has settled (`settle` mean change since the frame before, at most
-    `settle_s` after the cut), a frame whose thumbnail drifted from the last candidate's (its most changed tenth by
-    `drift` on average), or one `gap_s` after it. A candidate is kept when its embedding is at least `novelty`
-    (1 - cosine) away from the last `memory` kept ones, when it is its shot's first, or when nothing was kept for
-    `max_gap_s`; no more than `per_minute` in any minute beside the firsts.
+    `spend` candidates a minute are embedded, saved up to 8 while little happens. A candidate is a frame with which a
+    shot may begin, once it has settled (`settle` mean change since the frame before, at most `settle_s` later); where
+    motion ends, if the picture has changed by `same` since the last candidate; where motion begins, and, every
+    `drift_s` while it lasts, a picture changed by `drift` (the most changed tenth, on average); or one `gap_s` later.
+
+    Of these each shot's first is kept, those at least `threshold` (1 - cosine) away from what was kept, and one after
+    `max_gap_s` without any; at most `per_shot` in a shot and, beside the firsts, `per_minute` in any minute. `online`
+    decides in the order of time by the last `memory` kept ones, `offline` knows the whole video.
     """
 
+    spend: float = Field(default=20.0, gt=0)
     settle: float = Field(default=0.02, gt=0)
     settle_s: float = Field(default=0.4, ge=0)
+    same: float = Field(default=0.08, ge=0)
     drift: float = Field(default=0.2, gt=0)
-    min_apart_s: float = Field(default=0.5, ge=0)
-    gap_s: float = Field(default=5.0, gt=0)
-    max_gap_s: float = Field(default=20.0, gt=0)
-    novelty: float = Field(default=0.06, ge=0, le=2)
-    memory: int = Field(default=64, ge=1)
+    drift_s: float = Field(default=1.0, ge=0)
+    min_apart_s: float = Field(default=0.3, ge=0)
+    gap_s: float = Field(default=20.0, gt=0)
+    mode: Literal["online", "offline"] = "online"
+    threshold: float = Field(default=0.06, ge=0, le=2)
     per_minute: int = Field(default=20, ge=1)
+    per_shot: int = Field(default=60, ge=1)
+    first_s: float = Field(default=1.0, ge=0)
+    max_gap_s: float = Field(default=20.0, gt=0)
+    memory: int = Field(default=64, ge=1)
     picture_side: int = Field(default=224, ge=32)
 
 
@@ -63,100 +77,120 @@ class Candidate:
     picture: Picture
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """A kept candidate with its embedding and its distance from what was kept before."""
-
-    candidate: Candidate
-    reason: Kept
-    novelty: float
-    embedding: npt.NDArray[np.float32]
-
-
 class CandidateFinder:
-    """Listens to a decode pass; `feed` returns the candidates that a frame makes certain, in the order of time."""
+    """Listens to a decode pass; `feed` returns the candidates that a frame makes certain, in the order of time.
+
+    The frames of a fifth of a second are held: where something came to rest is known only then.
+    """
 
     def __init__(self, config: KeyframesConfig) -> None:
         self._config = config
-        self._recent: deque[ScanFrame] = deque(maxlen=4)
-        self._previous: Picture | None = None
+        self._activity, self._jumps = ActivityMeter(), JumpFinder()
+        self._recent: deque[tuple[ScanFrame, Picture]] = deque()
         self._anchor: Picture | None = None
-        self._anchor_ns = 0
-        self._shot_start: ScanFrame | None = None
-        self._drifted: tuple[ScanFrame, Picture] | None = None
+        self._anchor_ns = self._now_ns = 0
+        self._shot_start: int | None = None
+        self._left = _AT_FIRST
 
-    def feed(self, frame: ScanFrame, thumb: Picture, boundary: int | None) -> list[Candidate]:
-        """Take a frame with its thumbnail; `boundary` is a shot start (frame index) that it made certain."""
+    def feed(self, frame: ScanFrame, thumb: Picture) -> list[Candidate]:
+        """Take a frame with its thumbnail."""
+        self._left = min(_AT_MOST, self._left + (frame.t_ns - self._now_ns) * self._config.spend / _MINUTE_NS)
+        self._now_ns = frame.t_ns
+        jumped = self._jumps.feed(thumb)
+        found = self._begin_shot(frame) if jumped or self._anchor is None else []
+        self._recent.append((frame, thumb))
+        while self._recent[0][0].t_ns < frame.t_ns - LATE_NS or len(self._recent) > _HELD:
+            self._recent.popleft()
+        activity = self._activity.feed(frame.t_ns, thumb)
         if self._anchor is None:
-            self._shot_start, self._anchor = frame, thumb
-        found = self._close_shot(boundary, frame, thumb) if boundary is not None else []
-        self._recent.append(frame)
-        found += self._settled(frame, thumb) if self._shot_start is not None else self._changed(frame, thumb)
-        self._previous = thumb
-        return found
+            self._anchor = thumb
+        return found + (self._settled() if self._shot_start is not None else self._happened(activity))
 
     def finish(self) -> list[Candidate]:
-        """Say that the video is over: what was still waiting, or a last shot's only candidate."""
-        if self._drifted is not None:
-            return [self._take(*self._drifted, "change")]
-        if self._shot_start is None or self._previous is None:
+        """Say that the video is over: a last shot that had not settled still gets its candidate."""
+        if self._shot_start is None or not self._recent:
             return []
-        return [self._take(self._recent[-1], self._previous, "first")]
+        return [self._take(*self._recent[-1], "first")]
 
-    def _close_shot(self, boundary: int, frame: ScanFrame, thumb: Picture) -> list[Candidate]:
-        found = []
-        if self._drifted is not None and self._drifted[0].index < boundary:
-            found.append(self._take(*self._drifted, "change"))
-        self._drifted = None
-        if self._shot_start is not None and self._shot_start.index < boundary:
-            # The shot before this one ended before it settled: its last frame at hand stands for it.
-            late = [seen for seen in self._recent if self._shot_start.index <= seen.index < boundary]
-            found.append(self._take(late[-1] if late else self._shot_start, thumb, "first"))
-        self._shot_start = next((seen for seen in self._recent if seen.index == boundary), frame)
+    def spend(self) -> None:
+        """Say that a picture was taken by somebody else, on the account of the candidates."""
+        self._left -= 1
+
+    def _begin_shot(self, frame: ScanFrame) -> list[Candidate]:
+        # The shot before this one ended before it settled: its last frame stands for it.
+        waited = self._shot_start is not None and self._left > -_AT_MOST
+        found = [self._take(*self._recent[-1], "first")] if waited else []
+        self._recent.clear()
+        self._activity.reset()
+        self._shot_start = frame.t_ns
         return found
 
-    def _settled(self, frame: ScanFrame, thumb: Picture) -> list[Candidate]:
+    def _settled(self) -> list[Candidate]:
         assert self._shot_start is not None
-        change = 1.0 if self._previous is None else cv2.norm(thumb, self._previous, cv2.NORM_L1) / thumb.size / 255
-        waited = frame.t_ns - self._shot_start.t_ns >= self._config.settle_s * NS_PER_S
-        if change > self._config.settle and not waited:
+        frame, thumb = self._recent[-1]
+        waited = frame.t_ns - self._shot_start >= self._config.settle_s * NS_PER_S
+        if not waited and (len(self._recent) < 2 or _change(thumb, self._recent[-2][1]) > self._config.settle):
+            return []
+        if self._left <= -_AT_MOST:
+            # It jumps all the time. A real shot among these gets a picture that was kept for it.
+            self._shot_start = None
             return []
         return [self._take(frame, thumb, "first")]
 
-    def _changed(self, frame: ScanFrame, thumb: Picture) -> list[Candidate]:
-        if self._drifted is not None:
-            waited = frame.index - self._drifted[0].index >= _WAIT_FRAMES
-            return [self._take(*self._drifted, "change")] if waited else []
-        since = frame.t_ns - self._anchor_ns
-        if since >= self._config.gap_s * NS_PER_S:
-            return [self._take(frame, thumb, "gap")]
+    def _happened(self, activity: Activity) -> list[Candidate]:
         assert self._anchor is not None
-        if since >= self._config.min_apart_s * NS_PER_S and drifted(thumb, self._anchor, by=self._config.drift):
-            self._drifted = (frame, thumb)
-        return []
+        config, (frame, thumb) = self._config, self._recent[-1]
+        then, settled = self._recent[0]
+        apart_ns = config.min_apart_s * NS_PER_S
+        if activity.ended and self._left >= 1 and then.t_ns - self._anchor_ns >= apart_ns:
+            if drifted(settled, self._anchor, by=config.same):
+                return [self._take(then, settled, "change")]
+        since = frame.t_ns - self._anchor_ns
+        if self._left >= 1 + _RESERVE and since >= apart_ns:
+            moved = activity.moves and since >= config.drift_s * NS_PER_S
+            if activity.began or (moved and drifted(thumb, self._anchor, by=config.drift)):
+                return [self._take(frame, thumb, "change")]
+        return [self._take(frame, thumb, "gap")] if since >= config.gap_s * NS_PER_S and self._left >= 1 else []
 
     def _take(self, frame: ScanFrame, thumb: Picture, reason: Reason) -> Candidate:
         self._anchor, self._anchor_ns = thumb, frame.t_ns
-        self._shot_start = self._drifted = None
+        self._shot_start = None
+        self._left -= 1
         return Candidate(frame.index, frame.t_ns, reason, shrink(frame.full(), self._config.picture_side))
 
 
 class JumpFinder:
-    """Says at once when the picture has jumped: a new shot may have begun, which the shot detector will know later."""
+    """Says at once when the whole picture has jumped: a new shot may have begun, which the shots will tell later."""
 
     def __init__(self) -> None:
         self._before: Picture | None = None
-        self._usual = 0.0
+        self._usual: float | None = None
 
     def feed(self, thumb: Picture) -> bool:
         """Take the next frame's thumbnail `(9, 16, 3) uint8`."""
         before, self._before = self._before, thumb
         if before is None:
             return False
-        change = cv2.norm(thumb, before, cv2.NORM_L1) / thumb.size / 255
-        jumped = change > max(_LEAST_JUMP, _JUMP * self._usual)
-        self._usual += _FORGET * (change - self._usual)
+        change = _change(thumb, before)
+        # A video that begins in motion does not begin with a jump.
+        usual = change if self._usual is None else self._usual
+        jumped = change > max(_LEAST_JUMP, _JUMP * usual) and _everywhere(thumb, before, change)
+        self._usual = usual + _FORGET * (change - usual)
         return jumped
+
+
+def _change(thumb: Picture, before: Picture) -> float:
+    return float(cv2.norm(thumb, before, cv2.NORM_L1)) / thumb.size / 255
+
+
+def _everywhere(thumb: Picture, before: Picture, change: float) -> bool:
+    """Whether most of the picture changed, and not by light alone: something large that enters is no jump."""
+    if np.mean(cv2.absdiff(thumb, before).sum(axis=2) > _CELL) <= _MOST:
+        return False
+    old, new = before.reshape(-1).astype(np.float32), thumb.reshape(-1).astype(np.float32)
+    gain = float(old @ new) / max(1.0, float(old @ old))
+    rest = float(np.abs(new - gain * old).mean()) / 255
+    return not (_GAINS[0] < gain < _GAINS[1] and rest < max(_ONLY_LIGHT[0], _ONLY_LIGHT[1] * change))
 
 
 def thumbnail(image: Picture) -> Picture:
@@ -176,39 +210,6 @@ def drifted(thumb: Picture, anchor: Picture, *, by: float) -> bool:
     change = cv2.absdiff(thumb, anchor).max(axis=2).reshape(-1)
     largest = len(change) // 10
     return float(np.partition(change, -largest)[-largest:].mean()) >= by * 255
-
-
-class Selector:
-    """Greedy choice in the order of time, under a budget; keeps the last embeddings only, so its memory is bounded."""
-
-    def __init__(self, config: KeyframesConfig) -> None:
-        self._config = config
-        self._kept: deque[npt.NDArray[np.float32]] = deque(maxlen=config.memory)
-        self._spent: deque[int] = deque()
-        self._last_ns = 0
-
-    def choose(self, candidates: list[Candidate], embeddings: Embeddings) -> list[Choice]:
-        """Decide on candidates in order; `embeddings` `(n, dimensions) float32` are theirs, unit length."""
-        chosen = []
-        for candidate, vector in zip(candidates, embeddings, strict=True):
-            likeness = max((float(vector @ old) for old in self._kept), default=-1.0)
-            novelty = min(2.0, max(0.0, 1.0 - likeness))
-            if self._keep(candidate, novelty):
-                self._kept.append(vector)
-                self._last_ns = candidate.t_ns
-                chosen.append(Choice(candidate, _KEPT[candidate.reason], novelty, vector))
-        return chosen
-
-    def _keep(self, candidate: Candidate, novelty: float) -> bool:
-        if candidate.reason == "first":
-            return True
-        while self._spent and self._spent[0] <= candidate.t_ns - _MINUTE_NS:
-            self._spent.popleft()
-        stale = candidate.t_ns - self._last_ns >= self._config.max_gap_s * NS_PER_S
-        if (novelty < self._config.novelty and not stale) or len(self._spent) >= self._config.per_minute:
-            return False
-        self._spent.append(candidate.t_ns)
-        return True
 
 
 def encode_jpeg(picture: Picture, quality: int = 80) -> bytes:

@@ -1,13 +1,12 @@
 """The one decode pass over a video: shots, scenes, signals and keyframe candidates all listen to it.
 
-Memory does not grow with the length of the video: signals and keyframes go to their files as they come, and only the
-shot boundaries are held.
+Memory does not grow with the length of the video: signals and candidates go to their files as they come, and only the
+shot boundaries and the candidates' frames are held (offline, their embeddings too).
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -19,19 +18,17 @@ import numpy as np
 from datasets_build.core.clock import NS_PER_S, FrameClock
 from datasets_build.core.perceived import Keyframe, Scene, Shot, Signals
 from datasets_build.core.records import Video, derive_id
-from datasets_build.core.table import TableWriter, read_table, write_table
+from datasets_build.core.table import TableWriter, write_table
 from datasets_build.perception.batches import Batches, Vector
 from datasets_build.perception.clip import Encoder
 from datasets_build.perception.keyframes import (
     Candidate,
     CandidateFinder,
-    Choice,
-    JumpFinder,
     KeyframesConfig,
-    Selector,
     encode_jpeg,
     thumbnail,
 )
+from datasets_build.perception.placing import ShotFiller, select
 from datasets_build.perception.scenes import ScenesConfig, SidesFinder, scenes_of
 from datasets_build.perception.shots import ShotsConfig, open_finder, shots_of
 from datasets_build.perception.signals import Sample, SignalMeter, SignalsConfig, stretch
@@ -41,9 +38,9 @@ from datasets_build.video import analysis_size, scan
 
 SAMPLES_PER_STRETCH = 480
 KEYFRAMES_PER_GROUP = 64
-# A transition is told some 220 frames late at most, and may itself be long.
-_LATE_FRAMES = 320
-_RAW = "keyframes.raw.parquet"
+# A transition is told some 220 frames late, and later behind a stretch without rest.
+_LATE_FRAMES = 1200
+_RAW, _LATE = "candidates.raw.parquet", "late.raw.parquet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,44 +99,52 @@ class _SignalSink:
             self._held = []
 
 
-class _KeyframeSink:
-    """Has candidates embedded, lets the selector choose in the order of time, and writes the chosen."""
+class _CandidateSink:
+    """Has candidates embedded and writes all of them, as keyframes without a shot; the choice comes later."""
 
-    def __init__(self, writer: TableWriter, video_id: str, *, batches: Batches, config: KeyframesConfig) -> None:
+    def __init__(self, writer: TableWriter, video_id: str, batches: Batches) -> None:
         self._writer, self._video_id, self._batches = writer, video_id, batches
-        self._selector = Selector(config)
         self._rows: list[Keyframe] = []
-        self.candidates = self.count = 0
+        self.count = 0
 
     def add(self, candidates: Sequence[Candidate]) -> None:
-        self.candidates += len(candidates)
+        self.count += len(candidates)
         for candidate in candidates:
-            self._batches.add(candidate.picture, partial(self._choose, candidate))
+            self._batches.add(candidate.picture, partial(self._take, candidate))
 
-    def _choose(self, candidate: Candidate, vector: Vector) -> None:
-        self._rows += [self._row(choice) for choice in self._selector.choose([candidate], vector[None])]
+    def _take(self, candidate: Candidate, vector: Vector) -> None:
+        self._rows.append(
+            Keyframe(
+                id=derive_id("keyframe", self._video_id, candidate.frame_index),
+                video_id=self._video_id,
+                # Transitions are told late, so shots are known only when the pass is over.
+                shot_id="",
+                t_ns=candidate.t_ns,
+                frame_index=candidate.frame_index,
+                reason=candidate.reason,
+                novelty=0.0,
+                embedder=self._batches.encoder.embedder,
+                embedding=tuple(vector.astype(np.float16).tolist()),
+                jpeg=encode_jpeg(candidate.picture),
+            )
+        )
         if len(self._rows) >= KEYFRAMES_PER_GROUP:
             self.flush()
 
-    def _row(self, choice: Choice) -> Keyframe:
-        return Keyframe(
-            id=derive_id("keyframe", self._video_id, choice.candidate.frame_index),
-            video_id=self._video_id,
-            # Fades are found late, so shots are known only when the pass is over.
-            shot_id="",
-            t_ns=choice.candidate.t_ns,
-            frame_index=choice.candidate.frame_index,
-            reason=choice.reason,
-            novelty=choice.novelty,
-            embedder=self._batches.encoder.embedder,
-            embedding=tuple(choice.embedding.astype(np.float16).tolist()),
-            jpeg=encode_jpeg(choice.candidate.picture),
-        )
-
     def flush(self) -> None:
         self._writer.write(self._rows)
-        self.count += len(self._rows)
         self._rows = []
+
+
+@dataclass(frozen=True, slots=True)
+class _Sinks:
+    """What listens beside the shots: `late` takes the candidates that shots got later, in any order."""
+
+    signals: _SignalSink
+    candidates: _CandidateSink
+    late: _CandidateSink
+    pictures: StandbyPictures
+    sides: SidesFinder
 
 
 def scan_video(
@@ -160,32 +165,41 @@ def scan_videos(jobs: Sequence[ScanJob], *, plan: ScanPlan, encoder: Encoder) ->
     An embedding depends on its picture alone, so that the tables are those of each video scanned by itself.
     """
     batches = Batches(encoder)
-    scans = []
     with ExitStack() as files:
-        for job in jobs:
-            writer = files.enter_context(TableWriter(job.to / _RAW, Keyframe))
-            keyframes = _KeyframeSink(writer, job.video.id, batches=batches, config=plan.keyframes)
-            pictures = _standby(job.clock, plan, encoder)
-            inset = round(plan.scenes.inset_s * NS_PER_S / _frame_ns(job.clock))
-            sides = SidesFinder(pictures, batches, inset=inset)
-            with TableWriter(job.to / "signals.parquet", Signals) as signal_file:
-                signals = _SignalSink(signal_file, job.video.id)
-                found = _pass(job, plan, _Sinks(signals, keyframes, pictures, sides))
-                signals.flush()
-            shots = shots_of(job.video, job.clock, found, config=plan.shots, decoder=plan.decoder)
-            scans.append((job.to, keyframes, sides, signals.count, shots))
+        passes = [_first_pass(job, plan, batches, files) for job in jobs]
         batches.flush()
-        for _, keyframes, *_ in scans:
-            keyframes.flush()
-    counts = []
-    for to, keyframes, sides, samples, shots in scans:
-        scenes = scenes_of(shots, sides.sides(), config=plan.scenes, embedder=encoder.embedder)
-        write_table(to / "shots.parquet", Shot, shots)
-        write_table(to / "scenes.parquet", Scene, scenes)
-        write_table(to / "keyframes.parquet", Keyframe, _placed(to / _RAW, shots), rows_per_group=KEYFRAMES_PER_GROUP)
-        (to / _RAW).unlink()
-        counts.append(ScanCounts(len(shots), len(scenes), keyframes.count, keyframes.candidates, samples))
-    return counts
+        for sinks, _ in passes:
+            sinks.candidates.flush()
+            sinks.late.flush()
+    return [_written(job, plan, sinks, shots, encoder) for job, (sinks, shots) in zip(jobs, passes, strict=True)]
+
+
+def _first_pass(job: ScanJob, plan: ScanPlan, batches: Batches, files: ExitStack) -> tuple[_Sinks, list[Shot]]:
+    """Decode one video; its candidates may still wait for a batch, and their files stay open."""
+    candidates, late = (
+        _CandidateSink(files.enter_context(TableWriter(job.to / name, Keyframe)), job.video.id, batches)
+        for name in (_RAW, _LATE)
+    )
+    pictures = _standby(job.clock, plan, batches.encoder)
+    sides = SidesFinder(pictures, batches, inset=round(plan.scenes.inset_s * NS_PER_S / _frame_ns(job.clock)))
+    with TableWriter(job.to / "signals.parquet", Signals) as signal_file:
+        sinks = _Sinks(_SignalSink(signal_file, job.video.id), candidates, late, pictures, sides)
+        found = _pass(job, plan, sinks)
+        sinks.signals.flush()
+    return sinks, shots_of(job.video, job.clock, found, config=plan.shots, decoder=plan.decoder)
+
+
+def _written(job: ScanJob, plan: ScanPlan, sinks: _Sinks, shots: list[Shot], encoder: Encoder) -> ScanCounts:
+    """Choose among the candidates and write what needs the shots."""
+    scenes = scenes_of(shots, sinks.sides.sides(), config=plan.scenes, embedder=encoder.embedder)
+    write_table(job.to / "shots.parquet", Shot, shots)
+    write_table(job.to / "scenes.parquet", Scene, scenes)
+    raw = [job.to / name for name in (_RAW, _LATE)]
+    chosen = select(raw, shots, config=plan.keyframes)
+    kept = write_table(job.to / "keyframes.parquet", Keyframe, chosen, rows_per_group=KEYFRAMES_PER_GROUP)
+    for path in raw:
+        path.unlink()
+    return ScanCounts(len(shots), len(scenes), kept, sinks.candidates.count + sinks.late.count, sinks.signals.count)
 
 
 def _standby(clock: FrameClock, plan: ScanPlan, encoder: Encoder) -> StandbyPictures:
@@ -198,24 +212,14 @@ def _frame_ns(clock: FrameClock) -> float:
     return clock.end_ns / len(clock)
 
 
-@dataclass(frozen=True, slots=True)
-class _Sinks:
-    """What listens beside the shots."""
-
-    signals: _SignalSink
-    keyframes: _KeyframeSink
-    pictures: StandbyPictures
-    sides: SidesFinder
-
-
 def _pass(job: ScanJob, plan: ScanPlan, sinks: _Sinks) -> list[Transition]:
     # The pictures are small and the decoder's threads fill the cores: OpenCV's own would only get in the way.
     cv2.setNumThreads(1)
     finder = open_finder(plan.shots)
     meter = SignalMeter(plan.signals)
     candidates = CandidateFinder(plan.keyframes)
+    filler = ShotFiller(sinks.pictures)
     found: list[Transition] = []
-    jumps = JumpFinder()
     size = analysis_size(*job.video.upright_size, long_side=plan.analysis_side)
     for frame in scan(job.path, job.clock, size=size, decoder=plan.decoder):
         image = frame.image
@@ -226,17 +230,16 @@ def _pass(job: ScanJob, plan: ScanPlan, sinks: _Sinks) -> list[Transition]:
         sinks.sides.add(new)
         found.extend(new)
         sinks.signals.add(meter.feed(frame.t_ns, image))
-        sinks.keyframes.add(candidates.feed(frame, thumb, frame.index if jumps.feed(thumb) else None))
+        taken = candidates.feed(frame, thumb)
+        sinks.candidates.add(taken)
+        late = filler.feed(taken, new)
+        sinks.late.add(late)
+        for _ in late:
+            candidates.spend()
     new = finder.finish()
     sinks.sides.add(new)
     sinks.sides.finish()
-    found.extend(new)
-    sinks.keyframes.add(candidates.finish())
-    return found
-
-
-def _placed(raw: Path, shots: Sequence[Shot]) -> Iterator[Keyframe]:
-    starts = [shot.start_frame for shot in shots]
-    for keyframe in read_table(raw, Keyframe):
-        shot = shots[bisect_right(starts, keyframe.frame_index) - 1]
-        yield keyframe.model_copy(update={"shot_id": shot.id})
+    taken = candidates.finish()
+    sinks.candidates.add(taken)
+    sinks.late.add(filler.finish(taken, new, frames=len(job.clock)))
+    return found + new

@@ -11,17 +11,17 @@ from datasets_build.core.clock import NS_PER_S
 from datasets_build.decoders.frames import ScanFrame
 from datasets_build.perception.clip import SignatureEncoder
 from datasets_build.perception.keyframes import (
-    Candidate,
     CandidateFinder,
+    JumpFinder,
     KeyframesConfig,
-    Selector,
     drifted,
     encode_jpeg,
     thumbnail,
 )
 
 FRAME_NS = NS_PER_S // 25
-LATE = 2
+# Frames are held so long for where motion ends.
+LATE = 6
 
 
 def picture(number):
@@ -29,13 +29,13 @@ def picture(number):
     return cv2.resize(rng.integers(0, 255, (5, 8, 3)).astype(np.uint8), (64, 40), interpolation=cv2.INTER_NEAREST)
 
 
-def run(pictures, cuts=(), config=None):
-    """Feed frames as the scan does: a cut is known two frames late."""
-    finder = CandidateFinder(config or KeyframesConfig())
+def run(pictures, config=None):
+    """Feed frames as the scan does."""
+    finder = CandidateFinder(config or KeyframesConfig(spend=600))
     found = []
     for index, image in enumerate(pictures):
         frame = ScanFrame(index, index * FRAME_NS, image, lambda image=image: image[:, :, ::-1])
-        found += finder.feed(frame, thumbnail(image), index - LATE if index - LATE in cuts else None)
+        found += finder.feed(frame, thumbnail(image))
     return found + finder.finish()
 
 
@@ -45,7 +45,7 @@ def shots(*lengths):
 
 
 def test_every_shot_gets_its_first_settled_frame():
-    found = run(*shots(30, 30, 30))
+    found = run(shots(30, 30, 30)[0])
     firsts = [candidate for candidate in found if candidate.reason == "first"]
     assert [candidate.frame_index // 30 for candidate in firsts] == [0, 1, 2]
     assert all(candidate.frame_index % 30 <= 3 for candidate in firsts)
@@ -54,7 +54,7 @@ def test_every_shot_gets_its_first_settled_frame():
 
 @given(st.lists(st.integers(3, 40), min_size=1, max_size=8))
 def test_no_shot_goes_without_a_candidate(lengths):
-    found = run(*shots(*lengths))
+    found = run(shots(*lengths)[0])
     edges = np.cumsum([0, *lengths])
     for start, end in itertools.pairwise(edges):
         assert [candidate for candidate in found if start <= candidate.frame_index < end]
@@ -74,86 +74,101 @@ def test_something_new_in_a_still_picture_is_a_candidate():
     with_hand[10:30, 20:34] = 255
     found = run([picture(0)] * 40 + [with_hand] * 40)
     assert [candidate.reason for candidate in found] == ["first", "change"]
-    assert found[1].frame_index == 40
+    # A change is believed when the next frame shows it too.
+    assert found[1].frame_index == 41
 
 
-def test_a_change_that_was_a_cut_is_the_next_shots_matter():
-    pictures, cuts = shots(40, 40)
-    assert [candidate.reason for candidate in run(pictures, cuts)] == ["first", "first"]
-    # Without the cut, the same change is drift.
-    assert [candidate.reason for candidate in run(pictures)] == ["first", "change"]
+def test_a_cut_is_no_change_of_its_shot():
+    assert [candidate.reason for candidate in run(shots(40, 40)[0])] == ["first", "first"]
 
 
 def test_a_still_picture_has_a_candidate_every_few_seconds():
-    found = run([picture(0)] * 25 * 21, config=KeyframesConfig(gap_s=5.0))
+    found = run([picture(0)] * 25 * 21, KeyframesConfig(gap_s=5.0))
     assert [candidate.reason for candidate in found] == ["first", "gap", "gap", "gap", "gap"]
 
 
-def test_candidates_are_causal():
-    pictures, cuts = shots(30, 20, 45)
-    whole = run(pictures, cuts)
-    prefix = run(pictures[:70], cuts)
+def moving(*moves, frames, speed=2):
+    """A white block that moves during `[start, end)` frames, over a picture that rests."""
+    pictures, left = [], 4
+    for k in range(frames):
+        left += speed * any(start <= k < end for start, end in moves)
+        image = picture(0).copy()
+        image[14:26, left : left + 12] = 255
+        pictures.append(image)
+    return pictures
+
+
+def test_motion_has_a_candidate_where_it_begins_and_where_it_ends():
+    found = run(moving((50, 65), frames=120))
+    assert found[0].reason == "first"
+    begin, *_, end = [candidate.frame_index for candidate in found[1:]]
+    assert 50 <= begin <= 54
+    assert 63 <= end <= 67
+
+
+def test_where_nothing_happens_there_is_no_candidate():
+    rng = np.random.default_rng(0)
+    shaking = []
+    for _ in range(400):
+        light, (dx, dy) = 1 + rng.normal(0, 0.02), rng.normal(0, 0.1, 2)
+        moved = cv2.warpAffine(
+            picture(0), np.array([[1, 0, dx], [0, 1, dy]]), (64, 40), borderMode=cv2.BORDER_REPLICATE
+        )
+        shaking.append(np.clip(moved * light + rng.normal(0, 3, moved.shape), 0, 255).astype(np.uint8))
+    assert len(run(shaking)) <= 4
+
+
+@given(st.integers(0, 1000), st.integers(4, 200), st.integers(5, 80))
+def test_candidates_are_causal(seed, cut_off, spend):
+    rng = np.random.default_rng(seed)
+    pictures = [picture(int(k)) for k in np.repeat(rng.integers(0, 5, 40), rng.integers(1, 12, 40))]
+    config = KeyframesConfig(spend=spend)
+    whole = [candidate.frame_index for candidate in run(pictures, config)]
+    prefix = [candidate.frame_index for candidate in run(pictures[:cut_off], config)]
     # Frames that come later change nothing but what is still waiting at the end.
-    settled = [candidate.frame_index for candidate in whole if candidate.frame_index < 70 - LATE - 1]
-    assert [candidate.frame_index for candidate in prefix][: len(settled)] == settled
+    settled = [index for index in whole if index < cut_off - LATE - 1]
+    assert prefix[: len(settled)] == settled
+
+
+@given(st.integers(0, 1000), st.integers(5, 60))
+def test_no_more_candidates_are_taken_than_may_be_spent(seed, spend):
+    rng = np.random.default_rng(seed)
+    pictures = [picture(int(k)) for k in np.repeat(rng.integers(0, 9, 80), rng.integers(1, 9, 80))]
+    found = run(pictures, KeyframesConfig(spend=spend))
+    # Two at hand at the start, eight on credit for firsts, and the video's last.
+    assert len(found) <= 2 + 8 + 1 + len(pictures) / 25 / 60 * spend + 1
+
+
+def test_what_others_take_is_taken_off():
+    pictures = moving(*[(k, k + 10) for k in range(30, 400, 40)], frames=440, speed=1)
+    finders = CandidateFinder(KeyframesConfig(spend=30)), CandidateFinder(KeyframesConfig(spend=30))
+    for _ in range(12):
+        finders[1].spend()
+    counts = []
+    for finder in finders:
+        frames = [ScanFrame(k, k * FRAME_NS, image, lambda image=image: image) for k, image in enumerate(pictures)]
+        counts.append(sum(len(finder.feed(frame, thumbnail(frame.image))) for frame in frames))
+    assert counts[1] < counts[0]
+
+
+def jumps(*pictures):
+    finder = JumpFinder()
+    return [at for at, image in enumerate(pictures) if finder.feed(thumbnail(image))]
+
+
+def test_a_jump_is_of_the_whole_picture_and_not_of_light():
+    assert jumps(*[picture(0)] * 5, *[picture(1)] * 5) == [5]
+    brighter = np.clip(picture(0) * 1.1, 0, 255).astype(np.uint8)
+    assert jumps(*[picture(0)] * 5, brighter, *[picture(0)] * 5) == []
+    half = picture(0).copy()
+    half[:, :28] = 255 - half[:, :28]
+    assert jumps(*[picture(0)] * 5, half) == []
+    assert jumps(*[np.full((40, 64, 3), 60, np.uint8)] * 5, np.full((40, 64, 3), 120, np.uint8)) == [5]
 
 
 def test_a_video_of_one_frame_has_one_candidate():
     assert [candidate.frame_index for candidate in run([picture(0)])] == [0]
     assert CandidateFinder(KeyframesConfig()).finish() == []
-
-
-def candidates(n, reason="change", step_ns=NS_PER_S):
-    return [Candidate(k, k * step_ns, reason, picture(k)) for k in range(n)]
-
-
-def unit(*values):
-    vector = np.array(values, np.float32)
-    return vector / np.linalg.norm(vector)
-
-
-def test_what_was_seen_is_not_kept_again():
-    vectors = np.stack([unit(1, 0), unit(0, 1), unit(1, 0.01), unit(0.01, 1)])
-    chosen = Selector(KeyframesConfig()).choose(candidates(4), vectors)
-    assert [choice.candidate.frame_index for choice in chosen] == [0, 1]
-    assert chosen[0].novelty == 2.0
-    assert chosen[1].novelty == pytest.approx(1.0)
-
-
-def test_a_shots_first_frame_is_always_kept():
-    vectors = np.stack([unit(1, 0)] * 3)
-    chosen = Selector(KeyframesConfig()).choose(candidates(3, "first"), vectors)
-    assert [choice.reason for choice in chosen] == ["first"] * 3
-    assert chosen[2].novelty == pytest.approx(0.0, abs=1e-6)
-
-
-def test_the_budget_holds_in_every_minute():
-    config = KeyframesConfig(per_minute=5, novelty=0.0)
-    rng = np.random.default_rng(0)
-    vectors = np.stack([unit(*rng.normal(size=32)) for _ in range(200)])
-    chosen = Selector(config).choose(candidates(200), vectors)
-    times = np.array([choice.candidate.t_ns for choice in chosen])
-    for start in times:
-        assert ((times >= start) & (times < start + 60 * NS_PER_S)).sum() <= 5
-    assert len(chosen) >= 15
-
-
-def test_a_long_still_stretch_is_not_left_without_a_keyframe():
-    config = KeyframesConfig(max_gap_s=20.0)
-    chosen = Selector(config).choose(candidates(10, "gap", 5 * NS_PER_S), np.stack([unit(1, 0)] * 10))
-    assert [choice.candidate.t_ns // NS_PER_S for choice in chosen] == [0, 20, 40]
-    assert {choice.reason for choice in chosen} == {"gap"}
-
-
-@given(st.integers(1, 7))
-def test_batches_do_not_change_the_choice(size):
-    rng = np.random.default_rng(1)
-    vectors = np.stack([unit(*rng.normal(size=6)) for _ in range(20)])
-    whole = Selector(KeyframesConfig()).choose(candidates(20), vectors)
-    selector, pieces = Selector(KeyframesConfig()), []
-    for at in range(0, 20, size):
-        pieces += selector.choose(candidates(20)[at : at + size], vectors[at : at + size])
-    assert [choice.candidate.frame_index for choice in pieces] == [choice.candidate.frame_index for choice in whole]
 
 
 def test_drift_is_of_the_most_changed_part():
