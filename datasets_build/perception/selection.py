@@ -78,13 +78,17 @@ class Selector:
         return "novelty" if novelty >= config.threshold else "gap"
 
 
-def choose_online(places: Sequence[Place], vectors: npt.NDArray[np.float16], config: KeyframesConfig) -> list[Choice | None]:
+def choose_online(
+    places: Sequence[Place], vectors: npt.NDArray[np.float16], config: KeyframesConfig
+) -> list[Choice | None]:
     """A choice or None for each of `n` candidates in the order of time, `vectors` `(n, dimensions) float16`."""
     selector = Selector(config)
     return [selector.choose(place, vector.astype(np.float32)) for place, vector in zip(places, vectors, strict=True)]
 
 
-def choose_offline(places: Sequence[Place], vectors: npt.NDArray[np.float16], config: KeyframesConfig) -> list[Choice | None]:
+def choose_offline(
+    places: Sequence[Place], vectors: npt.NDArray[np.float16], config: KeyframesConfig
+) -> list[Choice | None]:
     """The same knowing all: again and again the candidate farthest from the chosen ones; of equals the earliest.
 
     A larger `threshold` only ends it sooner, so what it chooses is among what a smaller one chooses. `max_gap_s` and

@@ -149,7 +149,9 @@ def plot(
         minutes = sum(film.end_ns for film in groups[kind]) / NS_PER_S / 60
         marks = {label: pooled(groups[kind], choose) for label, choose in rivals.items() if label != "candidates"}
         for at, (tolerance, axis) in enumerate(zip(TOLERANCES_S, line, strict=True)):
-            axis.plot([n / minutes for n, _ in curves[kind]], [y[at] for _, y in curves[kind]], ".-", label="candidates")
+            axis.plot(
+                [n / minutes for n, _ in curves[kind]], [y[at] for _, y in curves[kind]], ".-", label="candidates"
+            )
             for label, (spent, shares) in marks.items():
                 axis.plot([spent / minutes], [shares[at]], "x", label=label)
             axis.set(title=f"{kind}, ±{tolerance:g} s", xlim=(0, 125), ylim=(0, 1.03))

@@ -41,7 +41,9 @@ def test_the_least_are_enough(events, tolerance):
     assert len(times) == least_pictures(events, tolerance_ns=tolerance)
 
 
-@pytest.mark.parametrize(("fps", "seconds", "expected"), [(2, 3, 6), (1, 3, 3), (0.5, 3, 2), (0.5, 0.1, 1), (2, 3.01, 7)])
+@pytest.mark.parametrize(
+    ("fps", "seconds", "expected"), [(2, 3, 6), (1, 3, 3), (0.5, 3, 2), (0.5, 0.1, 1), (2, 3.01, 7)]
+)
 def test_uniform_sampling_begins_at_zero(fps, seconds, expected):
     times = uniform(int(seconds * NS_PER_S), fps=fps)
     assert len(times) == expected

@@ -187,4 +187,7 @@ def test_the_memory_is_bounded():
 def test_no_candidates_are_no_choices():
     assert choose_offline([], np.zeros((0, 4), np.float16), KeyframesConfig()) == []
     assert Selector(KeyframesConfig()).choose(Place(0, 0, 0), unit(1, 0)) is not None
-    assert all(early <= late for early, late in pairwise(kept(choose_offline(places(9), random_vectors(9, 3), KeyframesConfig()))))
+    assert all(
+        early <= late
+        for early, late in pairwise(kept(choose_offline(places(9), random_vectors(9, 3), KeyframesConfig())))
+    )
