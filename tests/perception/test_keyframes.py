@@ -115,7 +115,10 @@ def test_where_nothing_happens_there_is_no_candidate():
             picture(0), np.array([[1, 0, dx], [0, 1, dy]]), (64, 40), borderMode=cv2.BORDER_REPLICATE
         )
         shaking.append(np.clip(moved * light + rng.normal(0, 3, moved.shape), 0, 255).astype(np.uint8))
-    assert len(run(shaking)) <= 4
+    # It takes a few seconds to learn what a shaking camera changes.
+    found = run(shaking)
+    assert len(found) <= 6
+    assert all(candidate.t_ns < 4 * NS_PER_S for candidate in found)
 
 
 @given(st.integers(0, 1000), st.integers(4, 200), st.integers(5, 80))

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -63,7 +65,7 @@ def test_every_shot_of_a_third_of_a_second_has_a_candidate(lengths, taken, late,
     rng.shuffle(cuts)
     taken = {k for k in taken if k < edges[-1]}
     found = [each.frame_index for each in fill(edges[-1], taken, cuts, late=late)]
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in pairwise(edges):
         assert any(start <= k < end for k in [*taken, *found])
     # A shot that had one gets no second.
     for k in found:
