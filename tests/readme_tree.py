@@ -54,6 +54,8 @@ ABOUT = {
     "recipes/configs/qwen3_vl_4b.yaml": "Qwen3-VL-4B",
     "recipes/configs/tiny.yaml": "a Qwen2.5-VL of 2 million parameters from nothing, on drawn lessons",
     "recipes/configs/tiny_qwen3_vl.yaml": "the same with the architecture of Qwen3-VL",
+    "docs/keyframes.md": "which frames become keyframes, and how many events they cover",
+    "docs/keyframes.svg": "the curve of events covered against embeddings spent",
     "docs/perception.md": "kinds and spans of transitions, the events that are made of them, scenes",
     "datasets_build/perception/weights/transitions.npz": "the weights of the learned shot detector",
     "datasets_build/perception/weights/tiny_clip/figures.json": "what the tiny CLIP has learned, measured",

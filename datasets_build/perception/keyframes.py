@@ -142,9 +142,9 @@ class CandidateFinder:
         config, (frame, thumb) = self._config, self._recent[-1]
         then, settled = self._recent[0]
         apart_ns = config.min_apart_s * NS_PER_S
-        if activity.ended and self._left >= 1 and then.t_ns - self._anchor_ns >= apart_ns:
-            if drifted(settled, self._anchor, by=config.same):
-                return [self._take(then, settled, "change")]
+        may_end = activity.ended and self._left >= 1 and then.t_ns - self._anchor_ns >= apart_ns
+        if may_end and drifted(settled, self._anchor, by=config.same):
+            return [self._take(then, settled, "change")]
         since = frame.t_ns - self._anchor_ns
         if self._left >= 1 + _RESERVE and since >= apart_ns:
             moved = activity.moves and since >= config.drift_s * NS_PER_S

@@ -7,9 +7,11 @@ inside a gradual transition; inside one that goes out to a colour; inside one th
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -30,9 +32,7 @@ class _Block:
 
 
 @dataclass(frozen=True, slots=True)
-class TransitionNet:
-    """Weights as `shot_training.fit` writes them; `digest` is the file's SHA-256."""
-
+class _Member:
     mean: Float32s
     spread: Float32s
     entry: Float32s
@@ -40,15 +40,8 @@ class TransitionNet:
     blocks: tuple[_Block, ...]
     exit: Float32s
     exit_bias: Float32s
-    digest: str
-
-    @property
-    def reach(self) -> int:
-        """How many frames before and after a frame its outputs depend on."""
-        return sum(block.dilation for block in self.blocks)
 
     def run(self, numbers: Float32s) -> Float32s:
-        """Chances `(n, 4) float32`, in the order of `OUTPUTS`, for numbers `(n, NUMBERS) float32`."""
         held = np.maximum((numbers - self.mean) / self.spread @ self.entry + self.entry_bias, 0)
         n = len(held)
         for block in self.blocks:
@@ -60,21 +53,49 @@ class TransitionNet:
         return chances
 
 
+@dataclass(frozen=True, slots=True)
+class TransitionNet:
+    """Networks as `shot_training.fit` writes them, whose mean counts; `digest` is the file's SHA-256."""
+
+    members: tuple[_Member, ...]
+    digest: str
+
+    @property
+    def reach(self) -> int:
+        """How many frames before and after a frame its outputs depend on."""
+        return max(sum(block.dilation for block in member.blocks) for member in self.members)
+
+    def run(self, numbers: Float32s) -> Float32s:
+        """Chances `(n, 4) float32`, in the order of `OUTPUTS`, for numbers `(n, NUMBERS) float32`."""
+        total: Float32s = np.sum([member.run(numbers) for member in self.members], axis=0)
+        return total / np.float32(len(self.members))
+
+
 @lru_cache(maxsize=4)
 def load_net(path: Path = WEIGHTS) -> TransitionNet:
     """Read weights. Raises DataError when the file is no weights of this network."""
     try:
         with np.load(path, allow_pickle=False) as data:
-            held = {name: np.asarray(data[name], np.float32) for name in data.files if name != "dilations"}
-            dilations = [int(value) for value in data["dilations"]]
-        blocks = tuple(
-            _Block(dilation, held[f"taps{k}"], held[f"taps_bias{k}"], held[f"mix{k}"], held[f"mix_bias{k}"])
-            for k, dilation in enumerate(dilations)
-        )
-        names = ("mean", "spread", "entry", "entry_bias", "exit", "exit_bias")
-        mean, spread, entry, entry_bias, leave, leave_bias = (held[name] for name in names)
-    except (OSError, ValueError, KeyError, EOFError) as error:
+            held = {name: np.asarray(data[name], np.float32) for name in data.files}
+        count = len({name.split(".")[0] for name in held})
+        members = tuple(_member({name: held[f"{k}.{name}"] for name in _names(held, k)}) for k in range(count))
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
         raise DataError(f"{path}: cannot be read as weights of the shot detector ({error})") from error
-    if entry.shape[0] != NUMBERS or leave.shape[1] != len(OUTPUTS):
-        raise DataError(f"{path}: is for {entry.shape[0]} numbers a frame, expected {NUMBERS}")
-    return TransitionNet(mean, spread, entry, entry_bias, blocks, leave, leave_bias, sha256_file(path))
+    for member in members:
+        if member.entry.shape[0] != NUMBERS or member.exit.shape[1] != len(OUTPUTS):
+            raise DataError(f"{path}: is for {member.entry.shape[0]} numbers a frame, expected {NUMBERS}")
+    return TransitionNet(members, sha256_file(path))
+
+
+def _names(held: Mapping[str, Float32s], member: int) -> list[str]:
+    return [name.split(".", 1)[1] for name in held if name.startswith(f"{member}.")]
+
+
+def _member(held: Mapping[str, Float32s]) -> _Member:
+    blocks = tuple(
+        _Block(int(dilation), held[f"taps{k}"], held[f"taps_bias{k}"], held[f"mix{k}"], held[f"mix_bias{k}"])
+        for k, dilation in enumerate(held["dilations"])
+    )
+    names = ("mean", "spread", "entry", "entry_bias", "exit", "exit_bias")
+    mean, spread, entry, entry_bias, leave, leave_bias = (held[name] for name in names)
+    return _Member(mean, spread, entry, entry_bias, blocks, leave, leave_bias)

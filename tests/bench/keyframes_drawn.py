@@ -28,7 +28,7 @@ _WIDTH, _HEIGHT = 320, 240
 
 @dataclass(frozen=True, slots=True)
 class Manner:
-    """How a film is made: rests of `rest_s` seconds on average; light by so many parts, noise in levels, shake in pixels."""
+    """How a film is made: rests of `rest_s` seconds on average; light by parts, noise in levels, shake in pixels."""
 
     rest_s: float
     flicker: float = 0.02

@@ -66,7 +66,8 @@ class Net(nn.Module):
     def weights(self) -> dict[str, Float32s]:
         """The arrays that `transition_net.load_net` reads."""
         state = {name: part.numpy() for name, part in self.state_dict().items()}
-        held: dict[str, Float32s] = {"mean": state["mean"], "spread": state["spread"]}
+        dilations = np.array(DILATIONS, np.float32)
+        held: dict[str, Float32s] = {"dilations": dilations, "mean": state["mean"], "spread": state["spread"]}
         for name in ("entry", "exit"):
             held |= {name: state[f"{name}.weight"][:, :, 0].T, f"{name}_bias": state[f"{name}.bias"]}
         for k in range(len(DILATIONS)):
@@ -177,6 +178,7 @@ def main(
     ] = None,
     drawn: Annotated[list[Path] | None, typer.Option("--drawn", help="A folder that `draw` made; repeat.")] = None,
     sequences: Annotated[int, typer.Option("--sequences", min=64, help="How many sequences are made.")] = 4000,
+    members: Annotated[int, typer.Option("--members", min=1, help="Networks of other starts, whose mean counts.")] = 2,
     epochs: Annotated[int, typer.Option("--epochs", min=1, help="How often each is learned from.")] = 10,
     textures: Annotated[
         int, typer.Option("--textures", min=8, help="Pictures that are drawn beside photographs.")
@@ -197,17 +199,19 @@ def main(
     taught = draw_up(shown, range(sequences), seed=seed, workers=workers)
     # Drawn videos are few, and a user's first ones.
     taught += [lesson(made) for folder in drawn or [] for made in load_drawn(folder)] * 2
-    net = fit(Lessons.of(taught), Lessons.of(unseen), epochs=epochs, seed=seed)
-    save(net, to)
-    print(f"{to}: weights of {sum(part.numel() for part in net.parameters()):,} parameters")
+    seen, held_back = Lessons.of(taught), Lessons.of(unseen)
+    nets = [fit(seen, held_back, epochs=epochs, seed=seed + k) for k in range(members)]
+    save(nets, to)
+    print(f"{to}: weights of {sum(part.numel() for net in nets for part in net.parameters()):,} parameters")
 
 
-def save(net: Net, to: Path) -> None:
+def save(nets: Sequence[Net], to: Path) -> None:
     """Write the weights, whole or not at all. Raises DataError where the folder is not there."""
     if not to.parent.is_dir():
         raise DataError(f"{to.parent}: no such folder")
     with whole_file(to) as path, path.open("wb") as file:
-        np.savez(file, allow_pickle=False, dilations=np.array(DILATIONS), **net.weights())
+        arrays = {f"{k}.{name}": part for k, net in enumerate(nets) for name, part in net.weights().items()}
+        np.savez(file, allow_pickle=False, **arrays)
 
 
 if __name__ == "__main__":
