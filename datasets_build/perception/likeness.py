@@ -26,8 +26,8 @@ _SHIFTS = tuple((dy, dx) for dy in (-1, 0, 1) for dx in (-2, -1, 0, 1, 2))
 _QUARTER = ((np.arange(HEIGHT) * 2 // HEIGHT)[:, None] * 2 + (np.arange(WIDTH) * 2 // WIDTH)[None]).astype(np.int32)
 _QUARTER_SIZE = np.bincount(_QUARTER.reshape(-1)).astype(np.float32)[:, None]
 NUMBERS = 4 * len(LAGS) + 2 * _BLOCKY + 3 * len(HALVES) + 5
-# Which of the numbers is the picture's mean light.
-LIGHT = NUMBERS - 5
+# Which of the numbers is the picture's mean light, and which the likeness of its layout to that of the frame before.
+LIGHT, LAYOUT = NUMBERS - 5, 2
 UInt8s = npt.NDArray[np.uint8]
 Float32s = npt.NDArray[np.float32]
 

@@ -28,6 +28,7 @@ from torch.nn.functional import cross_entropy
 from datasets_build.core.files import whole_file, write_json
 from datasets_build.core.records import Json
 from datasets_build.perception.tiny_clip_figures import measure, shown
+from datasets_build.sources.world_shapes import COLOURS
 from datasets_build.sources.world_stills import Sentence, Still, tell, vocabulary, write_still
 
 log = logging.getLogger(__name__)
@@ -58,13 +59,14 @@ PREPROCESS: dict[str, Json] = {
 }
 _WARM_UP, _CLIP, _MOST_SCALE = 100, 1.0, math.log(100)
 _SHIFT = SIDE // 10
+_PALETTES = (1, 2, 4, len(COLOURS))
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """How to train; `held` pictures measure what was learned."""
 
-    steps: int = 700
+    steps: int = 1200
     batch: int = 128
     rate: float = 2e-3
     decay: float = 0.05
@@ -144,7 +146,9 @@ def train(settings: Settings, folder: Path) -> open_clip.CLIP:
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _pace(step, settings.steps))
     model.train()
     for step in range(settings.steps):
-        stills = [write_still(rng) for _ in range(settings.batch)]
+        # Where few colours are about, shape, number and place must tell the pictures of a batch apart.
+        palette = rng.sample(sorted(COLOURS), rng.choice(_PALETTES))
+        stills = [write_still(rng, palette) for _ in range(settings.batch)]
         sentences = [tell(still, rng) for still in stills]
         pictures = (disturbed(drawn(stills), generator) - mean) / std
         with torch.autocast("cpu", torch.bfloat16):

@@ -14,6 +14,7 @@ from pydantic import Field
 from datasets_build.core.config import Config
 from datasets_build.perception.likeness import (
     AHEAD,
+    LAYOUT,
     LIGHT,
     NUMBERS,
     REACH,
@@ -31,7 +32,9 @@ STEP = 128
 _LONGEST = 4096
 _QUIET = 12
 _CUT, _GRADUAL, _OUT, _IN = range(len(OUTPUTS))
-_LIGHT = len(OUTPUTS)
+_LIGHT, _LAYOUT = len(OUTPUTS), len(OUTPUTS) + 1
+# A picture whose layout is so like that of the one before it has changed in light alone.
+_SAME = 0.98
 # Mean light, 0..1, below which a picture is the black of a fade.
 _BLACK = 0.16
 # The share of a run's frames that must go out or come in for it to be a fade.
@@ -62,7 +65,7 @@ class TransitionFinder:
         self._taken = self._measured = 0
         self._numbers = np.zeros((0, NUMBERS), np.float32)
         self._scored = self._decoded = 0
-        self._tracks = np.zeros((0, len(OUTPUTS) + 1), np.float32)
+        self._tracks = np.zeros((0, len(OUTPUTS) + 2), np.float32)
 
     @property
     def decided(self) -> int:
@@ -104,8 +107,7 @@ class TransitionFinder:
         first = self._measured - len(self._numbers)
         if end > self._scored:
             part = slice(self._scored - first, end - first)
-            new = np.concatenate([self._net.run(self._numbers)[part], self._numbers[part, LIGHT : LIGHT + 1]], axis=1)
-            self._tracks = np.concatenate([self._tracks, new])
+            self._tracks = np.concatenate([self._tracks, tracks_of(self._net, self._numbers)[part]])
             self._scored = end
         keep = self._measured - self._scored + self._net.reach
         self._numbers = self._numbers[-keep:]
@@ -137,8 +139,13 @@ class TransitionFinder:
         return len(self._tracks) if len(self._tracks) > _LONGEST else 0
 
 
+def tracks_of(net: TransitionNet, numbers: Float32s) -> Float32s:
+    """What is decoded, `(n, 6) float32`: the chances of `OUTPUTS`, mean light 0..1, likeness of layout to the last."""
+    return np.concatenate([net.run(numbers), numbers[:, [LIGHT, LAYOUT]]], axis=1)
+
+
 def decode(tracks: Float32s, config: LearnedConfig) -> list[Transition]:
-    """Transitions in order, none inside another, of `(n, 5) float32`: the chances of `OUTPUTS`, and mean light 0..1."""
+    """Transitions in order, none inside another, of what `tracks_of` gives."""
     gradual = _through(_graduals(tracks, config), config.through)
     inside = np.zeros(len(tracks) + 1, bool)
     for span in gradual:
@@ -148,7 +155,7 @@ def decode(tracks: Float32s, config: LearnedConfig) -> list[Transition]:
     found += [
         Transition(first=int(at), last=int(at), kind="cut", score=float(cut[at]))
         for at in np.flatnonzero(cut > config.cut)
-        if at > 0 and not inside[at] and cut[at] == cut[at - 1 : at + 2].max()
+        if at > 0 and not inside[at] and tracks[at, _LAYOUT] < _SAME and cut[at] == cut[at - 1 : at + 2].max()
     ]
     return sorted(found, key=lambda transition: transition.first)
 

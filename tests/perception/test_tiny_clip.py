@@ -96,7 +96,7 @@ def far(encoder):
 
 
 def test_it_reacts_to_a_thing_and_not_to_light_noise_or_shaking(far):
-    novelty = KeyframesConfig().novelty
+    novelty = KeyframesConfig().threshold
     for thing in THINGS:
         assert np.mean(far[thing] > novelty) >= 0.8, thing
         for disturbance in DISTURBANCES:
@@ -107,7 +107,7 @@ def test_it_reacts_to_a_thing_and_not_to_light_noise_or_shaking(far):
 
 def test_the_signature_reacts_to_light_and_shaking_as_to_a_thing():
     far = distances(SignatureEncoder())
-    novelty = KeyframesConfig().novelty
+    novelty = KeyframesConfig().threshold
     for disturbance in ("dim", "shake"):
         assert np.mean(far[disturbance] > novelty) >= 0.5, disturbance
         assert np.median(far[disturbance]) > 0.4 * np.median(far["new"]), disturbance
