@@ -34,7 +34,7 @@ _QUIET = 12
 _CUT, _GRADUAL, _OUT, _IN = range(len(OUTPUTS))
 _LIGHT, _LAYOUT = len(OUTPUTS), len(OUTPUTS) + 1
 # A picture whose layout is so like that of the one before it has changed in light alone.
-_SAME = 0.98
+_SAME = 0.93
 # Mean light, 0..1, below which a picture is the black of a fade.
 _BLACK = 0.16
 # The share of a run's frames that must go out or come in for it to be a fade.
