@@ -32,9 +32,10 @@ STEP = 128
 _LONGEST = 4096
 _QUIET = 12
 _CUT, _GRADUAL, _OUT, _IN = range(len(OUTPUTS))
-_LIGHT, _LAYOUT = len(OUTPUTS), len(OUTPUTS) + 1
+_LIGHT, _SPREAD, _LAYOUT = range(len(OUTPUTS), len(OUTPUTS) + 3)
 # A picture whose layout is so like that of the one before it has changed in light alone.
 _SAME = 0.93
+_DARK = 0.05
 # Mean light, 0..1, below which a picture is the black of a fade.
 _BLACK = 0.16
 # The share of a run's frames that must go out or come in for it to be a fade.
@@ -65,7 +66,7 @@ class TransitionFinder:
         self._taken = self._measured = 0
         self._numbers = np.zeros((0, NUMBERS), np.float32)
         self._scored = self._decoded = 0
-        self._tracks = np.zeros((0, len(OUTPUTS) + 2), np.float32)
+        self._tracks = np.zeros((0, len(OUTPUTS) + 3), np.float32)
 
     @property
     def decided(self) -> int:
@@ -140,8 +141,8 @@ class TransitionFinder:
 
 
 def tracks_of(net: TransitionNet, numbers: Float32s) -> Float32s:
-    """What is decoded, `(n, 6) float32`: the chances of `OUTPUTS`, mean light 0..1, likeness of layout to the last."""
-    return np.concatenate([net.run(numbers), numbers[:, [LIGHT, LAYOUT]]], axis=1)
+    """What is decoded, `(n, 7) float32`: chances, mean light 0..1 and its spread, likeness of layout to the last."""
+    return np.concatenate([net.run(numbers), numbers[:, [LIGHT, LIGHT + 1, LAYOUT]]], axis=1)
 
 
 def decode(tracks: Float32s, config: LearnedConfig) -> list[Transition]:
@@ -155,9 +156,14 @@ def decode(tracks: Float32s, config: LearnedConfig) -> list[Transition]:
     found += [
         Transition(first=int(at), last=int(at), kind="cut", score=float(cut[at]))
         for at in np.flatnonzero(cut > config.cut)
-        if at > 0 and not inside[at] and tracks[at, _LAYOUT] < _SAME and cut[at] == cut[at - 1 : at + 2].max()
+        if at > 0 and not inside[at] and cut[at] == cut[at - 1 : at + 2].max() and not _only_light(tracks, at)
     ]
     return sorted(found, key=lambda transition: transition.first)
+
+
+def _only_light(tracks: Float32s, at: int) -> bool:
+    """Whether the picture has changed in light alone, or both are plain black."""
+    return bool(tracks[at, _LAYOUT] > _SAME or tracks[at - 1 : at + 1, _LIGHT : _SPREAD + 1].max() < _DARK)
 
 
 def _graduals(tracks: Float32s, config: LearnedConfig) -> list[Transition]:

@@ -71,7 +71,7 @@ def test_what_is_held_does_not_grow():
 
 
 def tracks(n, **parts):
-    out = np.zeros((n, 6), np.float32)
+    out = np.zeros((n, 7), np.float32)
     out[:, LIGHT] = 0.5
     for name, values in parts.items():
         for where, value in values.items():
@@ -96,8 +96,15 @@ def test_a_cut_inside_a_gradual_transition_is_none():
 
 def test_a_picture_that_keeps_its_layout_has_changed_in_light_alone():
     made = tracks(20, cut={10: 0.9})
-    made[10, 5] = 0.99
+    made[10, 6] = 0.99
     assert decode(made, CONFIG) == []
+
+
+def test_from_black_to_black_nothing_is_cut():
+    made = tracks(20, cut={10: 0.9}, light={(0, 20): 0.03})
+    assert decode(made, CONFIG) == []
+    made[10, 5] = 0.1
+    assert kinds(decode(made, CONFIG)) == [(10, 10, "cut")]
 
 
 def test_a_gradual_transition_reaches_as_far_as_its_edges_and_must_be_sure_and_long():
@@ -139,7 +146,7 @@ def test_a_fade_to_white_is_a_mix_with_white():
 @given(st.integers(0, 10**6), st.integers(2, 300))
 def test_transitions_come_in_order_and_apart(seed, n):
     rng = np.random.default_rng(seed)
-    chances = rng.random((n, 6)).astype(np.float32) ** rng.uniform(0.3, 4)
+    chances = rng.random((n, 7)).astype(np.float32) ** rng.uniform(0.3, 4)
     found = decode(chances, CONFIG)
     for one, other in itertools.pairwise(found):
         assert one.last < other.first
