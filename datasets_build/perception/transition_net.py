@@ -75,7 +75,7 @@ class TransitionNet:
 def load_net(path: Path = WEIGHTS) -> TransitionNet:
     """Read weights. Raises DataError when the file is no weights of this network."""
     try:
-        with np.load(path, allow_pickle=False) as data:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as data:
             held = {name: np.asarray(data[name], np.float32) for name in data.files}
         count = len({name.split(".")[0] for name in held})
         members = tuple(_member({name: held[f"{k}.{name}"] for name in _names(held, k)}) for k in range(count))

@@ -119,7 +119,9 @@ def _joined(
     cuts: list[int],
     spans: list[Gradual],
 ) -> UInt8s:
-    longest = min(len(film), len(follow)) - 1
+    # It may not reach back into the transition before it.
+    since = max([0, *cuts[-1:], *(span.last + 1 for span in spans[-1:])])
+    longest = min(len(film) - since, len(follow)) - 1
     wanted = int(np.exp(rng.uniform(np.log(4), np.log(70))) / pace.step**0.7)
     steps = min(wanted, longest)
     at = len(film)
