@@ -83,7 +83,7 @@ ABOUT = {
     "docs/words.md": "what the teachers without a model say, in English and in Chinese",
     "docs/decoders.md": "which decoder reads which file, measured",
     "docs/dialogue.md": "what people and the assistant do in a dialogue, style by style; states, latency, checks",
-    "docs/shots.md": "how shot boundaries are scored: the rules, the files, the figures",
+    "docs/shots.md": "how shot boundaries are found and scored: the detector, the rules, the files, the figures",
     "docs/performance.md": "speed, memory and set-up, measured, with the commands",
 }
 

@@ -156,7 +156,7 @@ def decode(tracks: Float32s, config: LearnedConfig) -> list[Transition]:
     found += [
         Transition(first=int(at), last=int(at), kind="cut", score=float(cut[at]))
         for at in np.flatnonzero(cut > config.cut)
-        if at > 0 and not inside[at] and cut[at] == cut[at - 1 : at + 2].max() and not _only_light(tracks, at)
+        if at > 0 and not inside[at] and cut[at] == cut[at - 1 : at + 2].max() and not _only_light(tracks, int(at))
     ]
     return sorted(found, key=lambda transition: transition.first)
 

@@ -1,10 +1,14 @@
 import json
+import os
+from pathlib import Path
 
 import pytest
 
 from datasets_build.core.files import DataError
 from datasets_build.perception.detect import Look, detect_shots, transitions_in
+from datasets_build.perception.score_shots import RULES, FilmScore
 from datasets_build.perception.shots import ShotsConfig
+from datasets_build.perception.transitions import read_films
 from tests.perception.test_shots import scene, write_film
 
 
@@ -48,3 +52,18 @@ def test_names_that_do_not_serve_are_refused(films, tmp_path):
     with pytest.raises(DataError, match="not one of 1 videos could be decoded"):
         detect_shots([look(tmp_path / "a.mp4")], tmp_path / "x.json", workers=1)
     assert not (tmp_path / "x.json").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("STREAMVL_DATA" not in os.environ, reason="needs the real films")
+def test_real_films_are_cut_as_people_cut_them(tmp_path):
+    data = Path(os.environ["STREAMVL_DATA"])
+    truth = read_films(data / "annotations/cuts.json").films
+    # A test pattern that cuts on every frame.
+    names = sorted(set(truth) - {"los_test1.mp4"})
+    detect_shots([look(data / "videos" / name) for name in names], tmp_path / "found.json", workers=2)
+    found = read_films(tmp_path / "found.json").films
+    score = sum((RULES["transnet2"](truth[name], found[name]) for name in names), FilmScore())
+    assert (score.cuts.true, score.gradual.true) == (41, 33)
+    assert score.cuts.f1 >= 0.97
+    assert score.gradual.hits >= 28

@@ -47,7 +47,7 @@ def test_a_cut_can_be_seen_and_is_where_it_is_said_to_be():
 
 @pytest.mark.parametrize(("kind", "end"), [("out", "last"), ("in", "first")])
 def test_a_fade_ends_or_begins_in_one_colour(kind, end):
-    whole = [(made, span) for made in MADE for span in made.spans if 0 < span.first and span.last < LENGTH - 1]
+    whole = [(made, span) for made in MADE for span in made.spans if span.first > 0 and span.last < LENGTH - 1]
     ends = [made.frames[getattr(span, end)] for made, span in whole if span.kind == kind]
     flat = [np.median(frame.std(axis=(0, 1))) for frame in ends]
     assert len(flat) > 4
