@@ -38,7 +38,7 @@ def scene(number: int, *, seed: int = 0) -> Scene:
     clock = steady(length_ms / 1000, RATE)
     video = video_of(f"clips/{number // 1000:03d}/{number:06d}", clock, split=rng.choice(_SPLITS))
     cuts = sorted(rng.sample(range(5, len(clock) - 5), k=rng.randrange(3)))
-    shots = shots_at(video, clock, cuts, [rng.choice(["cut", "cut", "fade"]) for _ in cuts])
+    shots = shots_at(video, clock, cuts, [rng.choice(["cut", "cut", "fade_through"]) for _ in cuts])
     frames = range(len(clock))
     pan, motion = [0.0] * len(frames), [0.05] * len(frames)
     first = rng.randrange(len(frames) - 6)
