@@ -141,10 +141,15 @@ def _choose_stream(path: Path, container: InputContainer) -> Source:
 
 def demux(source: Source, walk: Walk) -> Iterator[Packet[VideoStream]]:
     """The stream's packets, the empty one that ends it included; errors are noted and passed over."""
-    for _ in range(MAX_DEMUX_ERRORS):
+    n_errors = 0
+    while n_errors < MAX_DEMUX_ERRORS:
         try:
             yield from source.container.demux(source.stream)
+        except IndexError:
+            # PyAV has no place for a stream that begins in the middle; its packets are not ours.
+            continue
         except av.error.FFmpegError as error:
+            n_errors += 1
             walk.errors.append((None, f"cannot read on: {error.strerror}"))
         else:
             return

@@ -15,6 +15,7 @@ from datasets_build.core.clock import Int64s, pts_to_ns
 from datasets_build.core.records import Problem
 from datasets_build.decoders.container import Source, Walk, last_packet_end_s
 from datasets_build.decoders.frames import Size
+from datasets_build.decoders.structure import broken_at
 from datasets_build.decoders.timing import typical_gap
 
 # Odd, but nothing is lost and nothing is in doubt.
@@ -50,6 +51,7 @@ def find_problems(source: Source, found: Pass, pts: Int64s, last: int) -> tuple[
     return (
         *_errors(found, when),
         *_losses(source, found, when),
+        *_structure(source),
         *_short_end(source, found, pts, last),
         *_times(source, found, pts, when),
         *_shape(found),
@@ -93,6 +95,16 @@ def _losses(source: Source, found: Pass, when: _When) -> Iterator[Problem]:
     if lost:
         text = f"packets that give no frame: {len(lost)}"
         yield Problem(code="lost_frames", detail=text, at_ns=when(lost[0]))
+
+
+def _structure(source: Source) -> Iterator[Problem]:
+    """The demuxer passed over what it could not read, or ended there: nobody knows how many frames were in it."""
+    at = broken_at(source.path, source.format_name, source.stream.id)
+    if at is not None:
+        text = (
+            f"what the file is made of breaks off at byte {at} of {source.path.stat().st_size}; frames may be missing"
+        )
+        yield Problem(code="broken_structure", detail=text)
 
 
 def _short_end(source: Source, found: Pass, pts: Int64s, last: int) -> Iterator[Problem]:

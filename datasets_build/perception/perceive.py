@@ -232,7 +232,8 @@ def _scan_all(stage: Stage, videos: Sequence[Video], config: PerceiveConfig, *, 
     rejects = []
     for video in retry:
         kept = video.id not in again
-        action = f"{config.fallback} decoded it instead" if kept else "left out; repair or convert the file"
+        lost = f"left out with its {video.n_frames} frames; repair or convert the file"
+        action = f"{config.fallback} decoded it instead" if kept else lost
         rejects.append(_reject(video, config.decoder, failures[video.id], action))
         if not kept:
             rejects.append(_reject(video, config.fallback, again[video.id], action))
@@ -331,7 +332,10 @@ def _publish(stage: Stage, videos: Sequence[Video], rejects: Sequence[Reject]) -
     parts = stage.work / "parts"
     found = [next(iter(sorted(parts.glob(f"{video.id}.*"))), None) for video in videos]
     folders = [folder for folder in found if folder is not None]
-    counts = {"videos": len(folders)}
+    # A pass gives every frame of the index, or its video is left out.
+    frames = sum(video.n_frames for video, folder in zip(videos, found, strict=True) if folder is not None)
+    left_out = sum(video.n_frames for video in videos) - frames
+    counts = {"videos": len(folders), "frames": frames, "frames left out": left_out}
     for name, model in _TABLES:
         path = stage.final / f"{name}.parquet"
         counts[name] = concat_tables(path, model, [folder / f"{name}.parquet" for folder in folders])

@@ -34,7 +34,7 @@ from datasets_build.perception.shots import ShotsConfig, open_finder, shots_of
 from datasets_build.perception.signals import Sample, SignalMeter, SignalsConfig, stretch
 from datasets_build.perception.standby import StandbyPictures
 from datasets_build.perception.transitions import Transition
-from datasets_build.video import analysis_size, scan
+from datasets_build.video import VideoError, analysis_size, scan
 
 SAMPLES_PER_STRETCH = 480
 KEYFRAMES_PER_GROUP = 64
@@ -221,7 +221,9 @@ def _pass(job: ScanJob, plan: ScanPlan, sinks: _Sinks) -> list[Transition]:
     filler = ShotFiller(sinks.pictures)
     found: list[Transition] = []
     size = analysis_size(*job.video.upright_size, long_side=plan.analysis_side)
+    n_frames = 0
     for frame in scan(job.path, job.clock, size=size, decoder=plan.decoder):
+        n_frames += 1
         image = frame.image
         assert image is not None, "a scan with a size gives images"
         thumb = thumbnail(image)
@@ -236,6 +238,9 @@ def _pass(job: ScanJob, plan: ScanPlan, sinks: _Sinks) -> list[Transition]:
         sinks.late.add(late)
         for _ in late:
             candidates.spend()
+    # Whoever decodes: no frame of the index goes missing in silence.
+    if n_frames != len(job.clock):
+        raise VideoError("frames_lost", f"{job.path}: {n_frames} frames came, expected the index's {len(job.clock)}")
     new = finder.finish()
     sinks.sides.add(new)
     sinks.sides.finish()

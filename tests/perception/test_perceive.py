@@ -144,11 +144,14 @@ def test_a_video_that_no_decoder_finishes_costs_a_row_and_not_the_run(out):
     rows = [longer if video.id == bad.id else video for video in read_videos(out)]
     write_table(table_path(out, Video), Video, rows)
     stage = perceive(out, PerceiveConfig(), engine=Local(2))
-    assert stage.counts()["videos"] == 2
+    counts = stage.counts()
+    assert counts["videos"] == 2
+    # All frames of the index: those that were decoded, and those that went with their video.
+    assert (counts["frames"], counts["frames left out"]) == (40 + 42, 41 + 5)
     found = rejects(out)
     assert {row["item"] for row in found} == {bad.uri}
     assert [row["reason"].split()[0] for row in found] == ["pyav", "torchcodec"]
-    assert all(row["action"] == "left out; repair or convert the file" for row in found)
+    assert all(row["action"] == "left out with its 46 frames; repair or convert the file" for row in found)
 
 
 def perceive_or_die(task):
