@@ -203,8 +203,9 @@ check: $(VENV)/ready  ## formatting, lint, types and import directions
 	$(PY) -m mypy
 	$(VENV)/bin/lint-imports
 
-bench: $(VENV)/ready  ## ratios against baselines in the same run: perceive, keyframes, embedding, vision, streaming, training, augmenting, rendering, annotating, scaling
+bench: $(VENV)/ready  ## ratios against baselines in the same run: perceive, peers, keyframes, embedding, vision, streaming, training, augmenting, rendering, annotating, scaling
 	$(PY) -m tests.bench.perceive
+	$(PY) -m tests.bench.peers
 	$(PY) -m tests.bench.keyframes
 	$(PY) -m tests.bench.embedding
 	$(PY) -m tests.bench.vision

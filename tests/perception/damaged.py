@@ -208,7 +208,8 @@ def plain_frames(path: Path) -> int:
                 shown.update(frame.pts for frame in next(packets).decode())
             except av.error.EOFError:
                 break
-            except av.error.FFmpegError:
+            except (av.error.FFmpegError, IndexError):
+                # Damage, or a stream that begins in the middle, for which PyAV has no place.
                 packets = container.demux(stream)
             except StopIteration:
                 break

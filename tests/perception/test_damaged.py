@@ -118,6 +118,25 @@ def test_every_real_film_is_perceived_or_rejected_by_name(real_data, tmp_path):
     }
 
 
+# Damaged ones and each container.
+SAMPLE = (
+    *("damaged_rabbit_truncated_60pct.mp4", "damaged_truncated_60pct.mp4", "decord_corrupted.mp4", "mb_no-aud.ts"),
+    *("imageio_newtonscradle.gif", "gradio_b.avi", "tc_av1_video.mkv", "mb_frames.webm", "tc_sine_stereo_mp2.mpg"),
+)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_a_sample_of_real_films_comes_out_the_same_twice(real_data, tmp_path):
+    (tmp_path / "films").mkdir()
+    for name in SAMPLE:
+        shutil.copy(real_data / "videos" / name, tmp_path / "films")
+    for out in ("once", "twice"):
+        perceived(tmp_path / "films", tmp_path / out)
+    assert {fate.uri for fate in fates(tmp_path / "films", tmp_path / "once")} == set(SAMPLE)
+    assert tree_bytes(tmp_path / "once") == tree_bytes(tmp_path / "twice")
+
+
 def test_the_law_finds_what_is_planted(whole, tmp_path):
     shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
     folder, out = tmp_path / "films", tmp_path / "out"
