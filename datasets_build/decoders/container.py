@@ -95,7 +95,9 @@ def open_source(path: Path, *, threads: bool = True) -> Iterator[Source]:
     if not path.is_file():
         raise VideoError("no_such_file", f"{path}: no such file")
     if path.stat().st_size == 0:
-        raise VideoError("empty_file", f"{path}: the file is empty (0 bytes); copy or download it again")
+        raise VideoError(
+            "empty_file", f"{path}: the file is empty (0 bytes), expected a video; copy or download it again"
+        )
     try:
         container = av.open(str(path), metadata_errors="replace")
     except (av.error.FFmpegError, ValueError) as error:
@@ -118,22 +120,25 @@ def _open_error(path: Path, error: Exception) -> VideoError:
     if head[4:8] in (b"ftyp", b"moov", b"mdat", b"free", b"wide", b"skip"):
         return VideoError(
             "moov_missing",
-            f"{path}: an MP4 or MOV file without a readable index (moov box): the recording or copy did not finish",
+            f"{path}: an MP4 or MOV file without a readable index (moov box), expected a whole one: the recording or copy did not finish",
         )
     if isinstance(error, av.error.InvalidDataError):
         return VideoError("not_a_video", f"{path}: no container that FFmpeg knows, expected a video file")
     said = error.strerror if isinstance(error, av.error.FFmpegError) else error
-    return VideoError("cannot_open", f"{path}: FFmpeg cannot open it ({said})")
+    return VideoError("cannot_open", f"{path}: FFmpeg cannot open it ({said}), expected a video file")
 
 
 def _choose_stream(path: Path, container: InputContainer) -> Source:
     shown = [stream for stream in container.streams.video if not stream.disposition & NOT_SHOWN]
     if not shown:
         kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "no stream at all"
-        raise VideoError("no_video_stream", f"{path}: holds no moving picture (found {kinds})")
+        raise VideoError("no_video_stream", f"{path}: holds no moving picture (found {kinds}), expected a video stream")
     stream = shown[0]
     if stream.codec_context is None:
-        raise VideoError("unsupported_codec", f"{path}: this FFmpeg has no decoder for its video stream")
+        raise VideoError(
+            "unsupported_codec",
+            f"{path}: this FFmpeg has no decoder for its video stream, expected a codec that it knows",
+        )
     context, name = stream.codec_context, container.format.name.split(",")[0]
     has_pts = name not in NO_PTS_STORED and not (name in ONE_TIME_STORED and context.has_b_frames)
     return Source(path, container, stream, context.width, context.height, has_pts)
@@ -218,6 +223,9 @@ def _time_of(source: Source, walk: Walk, frame: VideoFrame) -> int:
     guessed = frame.pts is None or not source.has_pts
     pts = slot if guessed else frame.pts
     if pts is None:
-        raise VideoError("no_timestamps", f"{source.path}: a frame has no timestamp; remux or re-encode the file")
+        raise VideoError(
+            "no_timestamps",
+            f"{source.path}: a frame has no timestamp, expected one for each; remux or re-encode the file",
+        )
     walk.n_guessed += guessed
     return pts

@@ -114,9 +114,12 @@ def _decode_all(source: Source, *, strict: bool) -> Pass:
             found.corrupt.append(pts)
     if not found.pts:
         first = found.walk.errors[0][1] if found.walk.errors else "the stream is empty"
-        raise VideoError("no_frames", f"{source.path}: not one frame decodes ({first})")
+        raise VideoError("no_frames", f"{source.path}: not one frame decodes ({first}), expected one at least")
     if found.walk.n_guessed and any(b <= a for a, b in pairwise(found.pts)):
-        raise VideoError("no_timestamps", f"{source.path}: frames lack timestamps, and the order of packets gives none")
+        raise VideoError(
+            "no_timestamps",
+            f"{source.path}: frames lack timestamps, expected one for each, and the order of packets gives none",
+        )
     return found
 
 

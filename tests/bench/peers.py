@@ -5,8 +5,8 @@
 The others are the `scenedetect` command (its adaptive detector, a list of scenes, three images of each) and two
 operators of `py-data-juicer` at their defaults: the split at scenes and the extraction of frames. Each has an
 environment of its own, made in FOLDER where it is not there yet and kept (`out/peers` unless said otherwise); that
-needs a package index. Who cannot be installed or run stands in the table with the reason. What programs take to start is left
-out. Writes no file: paste the table into docs/performance.md.
+needs a package index. Who cannot be installed or run stands in the table with the reason. What programs take to start
+is left out. Writes no file: paste the table into docs/performance.md.
 """
 
 from __future__ import annotations

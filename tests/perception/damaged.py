@@ -152,6 +152,8 @@ def fates(films: Path, out: Path) -> list[Fate]:
         assert not row["code"].endswith(("_crashed", "_hung")), row
         # Unforeseen errors are told by the names of their classes.
         assert row["code"] != "decoder_failed" or "frames" in row["reason"], row
+        # A film that is left out is named, with what was found and what was expected.
+        assert row["stage"] != "index" or (row["reason"].startswith(row["item"]) and "expected" in row["reason"]), row
     refused = {row["item"]: row["code"] for row in rows if row["stage"] == "index"}
     left_out = {row["item"] for row in rows if row["stage"] == "perceive" and row["action"].startswith("left out")}
     videos = {video.uri: video for video in read_videos(out)}
