@@ -120,7 +120,7 @@ def _open_error(path: Path, error: Exception) -> VideoError:
     if head[4:8] in (b"ftyp", b"moov", b"mdat", b"free", b"wide", b"skip"):
         return VideoError(
             "moov_missing",
-            f"{path}: an MP4 or MOV file without a readable index (moov box), expected a whole one: the recording or copy did not finish",
+            f"{path}: an MP4 or MOV file without a readable index (moov box), expected one: the copy did not finish",
         )
     if isinstance(error, av.error.InvalidDataError):
         return VideoError("not_a_video", f"{path}: no container that FFmpeg knows, expected a video file")

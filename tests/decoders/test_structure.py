@@ -135,3 +135,122 @@ def test_rubbish_breaks_and_never_raises(tmp_path_factory, container, rubbish, s
     path.write_bytes(rubbish + random.Random(seed).randbytes(2000))
     place = broken_at(path, container, PID)
     assert place is None or 0 <= place <= path.stat().st_size
+
+
+def element(name, content, size=None):
+    """An element of Matroska; `size` instead of the right one, as eight bytes."""
+    length = len(content) if size is None else size
+    return bytes.fromhex(name) + (1 << 56 | length).to_bytes(8, "big") + content
+
+
+OPEN = (1 << 56) - 1
+TRACKS = element("1654ae6b", element("ae", element("d7", b"\x01") + element("83", b"\x01")))
+SOUND = element("1654ae6b", element("ae", element("d7", b"\x02") + element("83", b"\x02")))
+
+
+def block(track=1, flags=0x80):
+    return element("a3", bytes([0x80 | track, 0, 0, flags]) + b"picture")
+
+
+def film(*clusters, size=None):
+    return element("1a45dfa3", b"about") + element("18538067", TRACKS + b"".join(clusters), size)
+
+
+def test_matroska_may_leave_its_ends_open_as_a_live_recording_does(broken):
+    clusters = [element("1f43b675", element("e7", b"\x00") + block(), OPEN) for _ in range(3)]
+    assert broken(film(*clusters, size=OPEN), "matroska") is None
+    assert broken(film(*clusters), "matroska") is None
+    # A block may not.
+    endless = element("1f43b675", element("a3", b"\x81\x00\x00\x80picture", OPEN))
+    assert broken(film(endless), "matroska") is not None
+
+
+def test_what_stands_behind_a_film_of_matroska_is_nothing_to_it(broken):
+    whole = film(element("1f43b675", block()))
+    assert broken(whole + b"\x00" * 100, "matroska") is None
+    assert broken(whole + b"junk", "matroska") is None
+
+
+def test_an_element_that_reaches_out_of_the_one_around_it_breaks(broken):
+    long = element("a3", b"\x81\x00\x00\x80picture", 5000)
+    cluster = element("1f43b675", block() + long + block())
+    content = film(cluster, element("1f43b675", block() * 300))
+    assert broken(content, "matroska") == content.index(long)
+
+
+@pytest.mark.parametrize(
+    ("name", "holds"), [("e7", True), ("ab", True), ("ec", True), ("bf", True), ("6b", False), ("00", False)]
+)
+def test_a_cluster_holds_what_matroska_knows(broken, name, holds):
+    content = film(element("1f43b675", element(name, b"\x01\x02") + block()))
+    assert (broken(content, "matroska") is None) is holds
+
+
+def test_blocks_are_of_tracks_that_there_are_and_hold_one_picture_each(broken):
+    def place(*blocks, tracks=TRACKS):
+        inside = tracks + element("1f43b675", b"".join(blocks))
+        return broken(element("18538067", inside), "matroska")
+
+    assert place(block(), block()) is None
+    assert place(block(track=2)) is not None
+    assert place(block(flags=0x82)) is not None
+    # Sound may come several at a time.
+    assert place(block(track=2, flags=0x82), tracks=SOUND) is None
+    assert place(element("a0", element("a1", b"\x81\x00\x00\x00picture") + element("9b", b"\x01"))) is None
+    assert place(element("a0", element("a1", b"\x85\x00\x00\x00picture"))) is not None
+    # Where the tracks are told behind the blocks nobody knows yet.
+    late = element("18538067", element("1f43b675", block(track=5)) + TRACKS)
+    assert broken(late, "matroska") is None
+
+
+def gif(*parts, colours=b""):
+    flags = 0x80 if colours else 0
+    return b"GIF89a" + bytes([4, 0, 4, 0, flags, 0, 0]) + colours + b"".join(parts) + b";"
+
+
+def image(*lengths, colours=b""):
+    flags = 0x80 if colours else 0
+    blocks = b"".join(bytes([length]) + b"\x2c" * length for length in lengths)
+    return b"," + bytes([0, 0, 0, 0, 4, 0, 4, 0, flags]) + colours + b"\x02" + blocks + b"\x00"
+
+
+def test_a_gif_has_colours_where_it_says_so(broken):
+    note = b"!\xfe" + b"\x03abc" + b"\x00"
+    for whole in (gif(image(9)), gif(note, image(255, 255, 7), image(3), colours=b"\x2c" * 6), gif(image(1), note)):
+        assert broken(whole, "gif") is None
+    assert broken(gif(image(5, colours=b"\x3b" * 6), image(5)), "gif") is None
+
+
+def test_a_block_of_another_length_inside_an_image_came_from_elsewhere(broken):
+    assert broken(gif(image(255, 9, 255, 3)), "gif") == 13
+    assert broken(gif(image(255, 255)), "gif") is None
+
+
+def packets(counts, *, pid=PID, flags=0x10, head=b""):
+    """Packets of a transport stream with these counts; `head` is what an adaptation field begins with."""
+    made = []
+    for count in counts:
+        start = bytes([0x47, pid >> 8, pid & 255, flags | count % 16]) + head
+        made.append(start + b"\xff" * (188 - len(start)))
+    return made
+
+
+def test_counts_of_the_shown_stream_follow_on_each_other_over_any_length(broken):
+    # More than are read at a time.
+    many = packets(range(40_000))
+    assert broken(b"".join(many), "mpegts") is None
+    del many[16_384]
+    assert broken(b"".join(many), "mpegts") == 16_384 * 188
+    # What says that it jumps, may; what holds nothing does not count.
+    jump = packets([9], flags=0x30, head=b"\x01\x80")
+    clock = packets([4], flags=0x20, head=b"\x07\x10")
+    assert broken(b"".join(packets(range(5)) + jump + packets([10, 11])), "mpegts") is None
+    assert broken(b"".join(packets(range(5)) + clock + packets([5, 6])), "mpegts") is None
+    assert broken(b"".join(packets(range(5)) + packets([9, 10])), "mpegts") == 5 * 188
+
+
+def test_a_packet_that_says_it_is_damaged_is_believed(broken):
+    good, bad = packets(range(8)), packets(range(8))
+    bad[3] = bytes([0x47, bad[3][1] | 0x80, *bad[3][2:]])
+    assert broken(b"".join(good), "mpegts") is None
+    assert broken(b"".join(bad), "mpegts") == 3 * 188
