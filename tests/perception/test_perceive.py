@@ -2,6 +2,8 @@ import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -71,9 +73,9 @@ def test_any_number_of_workers_gives_the_same_bytes(out):
 
 @pytest.mark.slow
 def test_a_changed_setting_is_refused_by_name(out):
-    perceive(out, PerceiveConfig(), engine=Local(2))
+    perceive(out, PerceiveConfig(shots=ShotsConfig(detector="adaptive")), engine=Local(2))
     before = tree_bytes(out)
-    changed = PerceiveConfig(shots=ShotsConfig(threshold=2.5))
+    changed = PerceiveConfig(shots=ShotsConfig(detector="adaptive", threshold=2.5))
     with pytest.raises(StageError, match=r"config\.shots\.threshold: 3\.0 → 2\.5"):
         perceive(out, changed, engine=Local(2))
     assert tree_bytes(out) == before
@@ -296,3 +298,10 @@ def test_without_a_model_the_signature_serves_and_the_log_says_so(out, caplog):
     perceive(out, PerceiveConfig(), engine=Local(1))
     assert "no CLIP weights given" in caplog.text
     assert not any(row.embedder.is_semantic for row in read_table(table_path(out, Keyframe), Keyframe))
+
+
+def test_without_a_model_nobody_loads_torch():
+    # It takes 400 MB and seconds of every worker.
+    code = "import sys, datasets_build.perception.perceive; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
