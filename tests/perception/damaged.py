@@ -157,8 +157,9 @@ def fates(films: Path, out: Path) -> list[Fate]:
     refused = {row["item"]: row["code"] for row in rows if row["stage"] == "index"}
     left_out = {row["item"] for row in rows if row["stage"] == "perceive" and row["action"].startswith("left out")}
     videos = {video.uri: video for video in read_videos(out)}
-    assert {path.name for path in films.iterdir()} == videos.keys() | refused.keys()
-    assert not videos.keys() & refused.keys()
+    unspoken = {path.name for path in films.iterdir()} ^ (videos.keys() | refused.keys())
+    twice = videos.keys() & refused.keys()
+    assert not unspoken | twice, sorted(unspoken | twice)
     shots: dict[str, int] = Counter()
     for shot in read_table(table_path(out, Shot), Shot):
         assert shot.start_frame == shots[shot.video_id], shot
@@ -167,9 +168,9 @@ def fates(films: Path, out: Path) -> list[Fate]:
         assert shots[video.id] == (0 if uri in left_out else video.n_frames), uri
         assert len(np.load(out / "index" / video.pts_index)) == video.n_frames, uri
     counts = json.loads((out / "perceive" / "manifest.json").read_text())["counts"]
-    assert counts["frames"] == sum(shots.values())
-    assert counts["frames left out"] == sum(videos[uri].n_frames for uri in left_out)
-    assert counts["frames"] + counts["frames left out"] == sum(video.n_frames for video in videos.values())
+    assert counts["frames"] == sum(shots.values()), counts
+    assert counts["frames left out"] == sum(videos[uri].n_frames for uri in left_out), counts
+    assert counts["frames"] + counts["frames left out"] == sum(video.n_frames for video in videos.values()), counts
     kept = [Fate(uri, video.n_frames, _status(video)) for uri, video in videos.items()]
     return sorted([*kept, *(Fate(uri, code=code) for uri, code in refused.items())], key=lambda fate: fate.uri)
 

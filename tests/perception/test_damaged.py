@@ -150,7 +150,7 @@ def test_the_law_finds_what_is_planted(whole, tmp_path):
     said = manifest.read_text()
     manifest.write_text(said.replace(f'"frames": {5 * FRAMES}', f'"frames": {5 * FRAMES - 1}'))
     assert manifest.read_text() != said
-    with pytest.raises(AssertionError):
+    with pytest.raises(AssertionError, match="'frames': 199"):
         fates(folder, out)
     manifest.write_text(said)
     # A decoder that took its process down.
