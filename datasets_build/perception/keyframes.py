@@ -6,8 +6,9 @@ are kept is told by `selection`.
 
 from __future__ import annotations
 
+from bisect import insort
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import cv2
@@ -31,7 +32,12 @@ _MOST, _CELL = 0.6, 12
 # Light alone: a gain between these that leaves so little, or so small a share of the change.
 _GAINS, _ONLY_LIGHT = (0.85, 1.18), (0.02, 0.35)
 # Candidates at hand at the start and at most, and how many are left for ends of motion and for firsts.
-_AT_FIRST, _AT_MOST, _RESERVE = 2.0, 8.0, 3.0
+_AT_FIRST, _AT_MOST, _RESERVE, _CREDIT = 1.0, 20.0, 3.0, 8.0
+_DRIFT, _SOME, _AFTER, _MUCH = 0, 1, 2, 3
+_RESERVE = 3.0
+_RICH = 6.0
+_CLOSE_NS = NS_PER_S // 2
+_WAITING = 8
 # No more decoded frames than these are held, however fast they follow.
 _HELD = 12
 
@@ -55,8 +61,9 @@ class KeyframesConfig(Config):
     same: float = Field(default=0.08, ge=0)
     drift: float = Field(default=0.2, gt=0)
     drift_s: float = Field(default=1.0, ge=0)
-    min_apart_s: float = Field(default=0.3, ge=0)
+    min_apart_s: float = Field(default=0.2, ge=0)
     gap_s: float = Field(default=20.0, gt=0)
+    look_ahead_s: float = Field(default=4.0, ge=0)
     mode: Literal["online", "offline"] = "online"
     threshold: float = Field(default=0.06, ge=0, le=2)
     per_minute: int = Field(default=20, ge=1)
@@ -78,17 +85,21 @@ class Candidate:
 
 
 class CandidateFinder:
-    """Listens to a decode pass; `feed` returns the candidates that a frame makes certain, in the order of time.
+    """Listens to a decode pass; `feed` returns the candidates that have become certain, in the order of time.
 
-    The frames of a fifth of a second are held: where something came to rest is known only then.
+    The frames of a fifth of a second are held, since where something came to rest is known only then; and the moments
+    of `look_ahead_s`, since what a picture is worth depends on what comes next.
     """
 
     def __init__(self, config: KeyframesConfig) -> None:
         self._config = config
         self._activity, self._jumps = ActivityMeter(), JumpFinder()
         self._recent: deque[tuple[ScanFrame, Picture]] = deque()
+        self._waiting: list[_Moment] = []
         self._anchor: Picture | None = None
-        self._anchor_ns = self._now_ns = 0
+        self._anchor_ns = self._noted_ns = self._now_ns = 0
+        self._noted: Picture | None = None
+        self._shot, self._shown = -1, -1
         self._shot_start: int | None = None
         self._left = _AT_FIRST
 
@@ -96,67 +107,119 @@ class CandidateFinder:
         """Take a frame with its thumbnail."""
         self._left = min(_AT_MOST, self._left + (frame.t_ns - self._now_ns) * self._config.spend / _MINUTE_NS)
         self._now_ns = frame.t_ns
-        jumped = self._jumps.feed(thumb)
-        found = self._begin_shot(frame) if jumped or self._anchor is None else []
+        if self._jumps.feed(thumb) or self._shot < 0:
+            self._begin_shot(frame)
         self._recent.append((frame, thumb))
         while self._recent[0][0].t_ns < frame.t_ns - LATE_NS or len(self._recent) > _HELD:
             self._recent.popleft()
         activity = self._activity.feed(frame.t_ns, thumb)
-        if self._anchor is None:
-            self._anchor = thumb
-        return found + (self._settled() if self._shot_start is not None else self._happened(activity))
+        if self._shot_start is not None:
+            self._settle()
+        else:
+            self._happened(activity)
+        return self._told() if self._waiting else []
 
     def finish(self) -> list[Candidate]:
         """Say that the video is over: a last shot that had not settled still gets its candidate."""
-        if self._shot_start is None or not self._recent:
-            return []
-        return [self._take(*self._recent[-1], "first")]
+        if self._shot_start is not None and self._recent:
+            self._note(*self._recent[-1], "first", worth=_SOME)
+        return self._told(over=True)
 
     def spend(self) -> None:
         """Say that a picture was taken by somebody else, on the account of the candidates."""
         self._left -= 1
 
-    def _begin_shot(self, frame: ScanFrame) -> list[Candidate]:
-        # The shot before this one ended before it settled: its last frame stands for it.
-        waited = self._shot_start is not None and self._left > -_AT_MOST
-        found = [self._take(*self._recent[-1], "first")] if waited else []
+    def _begin_shot(self, frame: ScanFrame) -> None:
+        if self._shot_start is not None:
+            # The shot before this one ended before it settled: its last frame stands for it.
+            self._note(*self._recent[-1], "first", worth=_SOME)
         self._recent.clear()
         self._activity.reset()
         self._shot_start = frame.t_ns
-        return found
+        self._shot += 1
 
-    def _settled(self) -> list[Candidate]:
+    def _settle(self) -> None:
         assert self._shot_start is not None
         frame, thumb = self._recent[-1]
         waited = frame.t_ns - self._shot_start >= self._config.settle_s * NS_PER_S
-        if not waited and (len(self._recent) < 2 or _change(thumb, self._recent[-2][1]) > self._config.settle):
-            return []
-        if self._left <= -_AT_MOST:
-            # It jumps all the time. A real shot among these gets a picture that was kept for it.
+        if waited or (len(self._recent) >= 2 and _change(thumb, self._recent[-2][1]) <= self._config.settle):
+            self._note(frame, thumb, "first", worth=_SOME)
             self._shot_start = None
-            return []
-        return [self._take(frame, thumb, "first")]
 
-    def _happened(self, activity: Activity) -> list[Candidate]:
-        assert self._anchor is not None
+    def _happened(self, activity: Activity) -> None:
+        assert self._noted is not None
         config, (frame, thumb) = self._config, self._recent[-1]
-        then, settled = self._recent[0]
-        apart_ns = config.min_apart_s * NS_PER_S
-        may_end = activity.ended and self._left >= 1 and then.t_ns - self._anchor_ns >= apart_ns
-        if may_end and drifted(settled, self._anchor, by=config.same):
-            return [self._take(then, settled, "change")]
-        since = frame.t_ns - self._anchor_ns
-        if self._left >= 1 + _RESERVE and since >= apart_ns:
-            moved = activity.moves and since >= config.drift_s * NS_PER_S
-            if activity.began or (moved and drifted(thumb, self._anchor, by=config.drift)):
-                return [self._take(frame, thumb, "change")]
-        return [self._take(frame, thumb, "gap")] if since >= config.gap_s * NS_PER_S and self._left >= 1 else []
+        if activity.ended:
+            then, settled = self._recent[0]
+            self._note(then, settled, "change", worth=_AFTER if activity.entered else _MUCH, by=config.same)
+        since = frame.t_ns - self._noted_ns
+        if activity.began:
+            self._note(frame, thumb, "change", worth=_MUCH if activity.enters else _SOME)
+        elif activity.moves and since >= config.drift_s * NS_PER_S and drifted(thumb, self._noted, by=config.drift):
+            self._note(frame, thumb, "change", worth=_DRIFT)
+        elif since >= config.gap_s * NS_PER_S:
+            self._note(frame, thumb, "gap", worth=_SOME)
 
-    def _take(self, frame: ScanFrame, thumb: Picture, reason: Reason) -> Candidate:
-        self._anchor, self._anchor_ns = thumb, frame.t_ns
-        self._shot_start = None
+    def _note(self, frame: ScanFrame, thumb: Picture, reason: Reason, *, worth: int, by: float = 0.0) -> None:
+        """Have a moment wait for its turn; of two that are almost one the earlier stands for both."""
+        self._noted, self._noted_ns = thumb, max(self._noted_ns, frame.t_ns)
+        moment = _Moment(frame, thumb, reason, worth, by, self._shot)
+        apart_ns = self._config.min_apart_s * NS_PER_S
+        near = [each for each in self._waiting if each.shot == moment.shot and abs(each.frame.t_ns - frame.t_ns) < apart_ns]
+        if near and reason != "first":
+            kept = max([*near, moment], key=lambda each: (each.worth, -each.frame.t_ns))
+            for each in near:
+                self._waiting.remove(each)
+            moment = replace(kept, by=min(each.by for each in (*near, moment)))
+        insort(self._waiting, moment, key=lambda each: each.frame.t_ns)
+        if len(self._waiting) > _WAITING:
+            self._waiting.remove(min(self._waiting, key=lambda each: (each.worth, each.frame.t_ns)))
+
+    def _told(self, *, over: bool = False) -> list[Candidate]:
+        found, hold_ns = [], max(LATE_NS, int(self._config.look_ahead_s * NS_PER_S))
+        while self._waiting:
+            age = self._now_ns - self._waiting[0].frame.t_ns
+            rich = self._left >= len(self._waiting) + _RICH
+            if not over and age <= (LATE_NS if rich else hold_ns):
+                break
+            moment = self._waiting.pop(0)
+            if self._deserves(moment):
+                found.append(self._take(moment))
+        return found
+
+    def _deserves(self, moment: _Moment) -> bool:
+        worth = moment.worth
+        if self._shown < moment.shot and not any(each.shot == moment.shot and each.worth >= _MUCH for each in self._waiting):
+            return self._left > -_CREDIT
+        if self._left < 1 or (self._anchor is not None and moment.frame.t_ns - self._anchor_ns < self._config.min_apart_s * NS_PER_S):
+            return False
+        if moment.by and self._anchor is not None and not drifted(moment.thumb, self._anchor, by=moment.by):
+            return False
+        at_ns = moment.frame.t_ns
+        if at_ns - self._anchor_ns < _CLOSE_NS or any(each.worth > worth and each.frame.t_ns - at_ns < _CLOSE_NS for each in self._waiting):
+            worth = _DRIFT
+        better = sum(each.worth > worth for each in self._waiting)
+        coming = self._config.look_ahead_s * self._config.spend / 60
+        return self._left - 1 + coming >= better + (0 if worth == _MUCH else _RESERVE)
+
+    def _take(self, moment: _Moment) -> Candidate:
+        frame = moment.frame
+        self._anchor, self._anchor_ns = moment.thumb, frame.t_ns
+        self._shown = max(self._shown, moment.shot)
         self._left -= 1
-        return Candidate(frame.index, frame.t_ns, reason, shrink(frame.full(), self._config.picture_side))
+        return Candidate(frame.index, frame.t_ns, moment.reason, shrink(frame.full(), self._config.picture_side))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Moment:
+    """A frame that may become a candidate; `by` is how far it must differ from the last one."""
+
+    frame: ScanFrame
+    thumb: Picture
+    reason: Reason
+    worth: int
+    by: float
+    shot: int
 
 
 class JumpFinder:
