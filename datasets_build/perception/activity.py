@@ -104,23 +104,22 @@ class ActivityMeter:
             return _STILL
         began = cv2.subtract(cooled, cv2.dilate(heat, _AROUND) * 255)
         ended = cv2.subtract(heat, cv2.dilate(cooled, _AROUND) * 255)
-        came = self._came_in(heat, cooled, began)
-        if not cv2.hasNonZero(ended):
-            return Activity(bool(cv2.hasNonZero(began)), ended=False, moves=bool(moves), enters=_at_edge(began))
+        came = self._came_in(cooled, began)
         return Activity(
             began=bool(cv2.hasNonZero(began)),
-            ended=True,
+            ended=bool(cv2.hasNonZero(ended)),
             moves=bool(moves),
             enters=_at_edge(began),
             entered=not cv2.hasNonZero(cv2.subtract(ended, came)),
         )
 
-    def _came_in(self, heat: UInt8s, cooled: UInt8s, began: UInt8s) -> UInt8s:
+    def _came_in(self, moving: UInt8s, began: UInt8s) -> UInt8s:
         """Follow what came in over the edge to where it is now; returns where it was or is, 255 or 0 a cell."""
         before = self._entered
-        now = cv2.bitwise_and(cv2.dilate(cv2.bitwise_or(before, cv2.bitwise_and(began * 255, _EDGE)), _AROUND), cooled * 255)
-        self._entered = now
-        return cv2.bitwise_or(before, now)
+        reach = cv2.dilate(cv2.bitwise_or(before, cv2.bitwise_and(cv2.compare(began, 0, cv2.CMP_GT), _EDGE)), _AROUND)
+        self._entered = cv2.bitwise_and(reach, cv2.compare(moving, 0, cv2.CMP_GT))
+        was_or_is: UInt8s = cv2.bitwise_or(before, self._entered)
+        return was_or_is
 
 
 def _at_edge(cells: UInt8s) -> bool:
