@@ -157,7 +157,10 @@ class CandidateFinder:
         assert self._noted is not None, "a shot that has settled has had a moment"
         since = frame.t_ns - self._noted[0]
         if activity.began:
-            self._note(frame, thumb, "change", Worth.MUCH if activity.enters else Worth.SOME)
+            # It was believed only now, but the frame before shows it too.
+            self._note(
+                *self._recent[max(-2, -len(self._recent))], "change", Worth.MUCH if activity.enters else Worth.SOME
+            )
         elif activity.moves and since >= config.drift_s * NS_PER_S and drifted(thumb, self._noted[1], by=config.drift):
             self._note(frame, thumb, "change", Worth.LITTLE)
         elif since >= config.gap_s * NS_PER_S:
@@ -165,6 +168,8 @@ class CandidateFinder:
 
     def _note(self, frame: ScanFrame, thumb: Picture, reason: Reason, worth: Worth, must_differ: float = 0.0) -> None:
         last_ns, amount = (0, 0.0) if self._noted is None else (self._noted[0], _change(thumb, self._noted[1]))
+        if self._noted is not None and must_differ and drifted(thumb, self._noted[1], by=must_differ):
+            must_differ = 0.0
         self._noted = max(last_ns, frame.t_ns), thumb
         moment = Moment(frame, thumb, reason, worth, self._shot, amount, must_differ)
         self._waiting.add(moment, apart_ns=int(self._config.min_apart_s * NS_PER_S))
@@ -188,7 +193,7 @@ class CandidateFinder:
         since_ns = moment.t_ns - self._anchor[0] if self._anchor else moment.t_ns
         if self._left < 1 or since_ns < self._config.min_apart_s * NS_PER_S:
             return False
-        if self._anchor and moment.must_differ and not drifted(moment.thumb, self._anchor[1], by=moment.must_differ):
+        if moment.must_differ and self._anchor and not drifted(moment.thumb, self._anchor[1], by=moment.must_differ):
             return False
         worth = self._waiting.worth(moment, since_ns=since_ns)
         coming = self._config.look_ahead_s * self._config.spend / 60

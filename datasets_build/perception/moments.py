@@ -77,15 +77,12 @@ class Waiting:
         return self._moments.pop(0)
 
     def add(self, moment: Moment, *, apart_ns: int) -> None:
-        """Have one more wait. Of those of a shot within `apart_ns`, and of too many, the least worthy are dropped."""
+        """Have one more wait. Of those of a shot within `apart_ns` one stays, and of too many the most worthy."""
         if moment.reason != "first":
-            near = [
-                each for each in self._moments if each.shot == moment.shot and abs(each.t_ns - moment.t_ns) <= apart_ns
-            ]
-            best = max([*near, moment], key=lambda each: (each.worth, -each.t_ns))
-            self._moments = [each for each in self._moments if each is best or not any(each is other for other in near)]
-            if best is not moment:
-                return
+            near = [each for each in self._moments if each.shot == moment.shot]
+            near = [each for each in near if abs(each.t_ns - moment.t_ns) <= apart_ns]
+            self._moments = [each for each in self._moments if each not in near]
+            moment = max([*near, moment], key=lambda each: (each.worth, -each.t_ns))
         insort(self._moments, moment, key=lambda each: each.t_ns)
         if len(self._moments) > _MOST:
             self._moments.remove(min(self._moments, key=lambda each: (each.worth, each.t_ns)))
