@@ -29,15 +29,22 @@ _HEAT = 2
 _NEAR = np.ones((3, 3), np.uint8)
 _AROUND = np.ones((5, 7), np.uint8)
 _SUM = np.ones((1, 3), np.float32)
+_EDGE = np.full((9, 16), 255, np.uint8)
+_EDGE[1:-1, 1:-1] = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """What a frame shows: whether a place began to move, one came to rest, and whether anything moves."""
+    """What a frame shows: whether a place began to move, one came to rest, and whether anything moves.
+
+    `enters`: what began touches the picture's edge. `entered`: all that ended had come in over the edge.
+    """
 
     began: bool
     ended: bool
     moves: bool
+    enters: bool = False
+    entered: bool = False
 
 
 # An end is told so long after the frame at which it came about.
@@ -57,7 +64,7 @@ class ActivityMeter:
         """Say that the next frame has nothing to do with the last ones: a new shot."""
         self._sums: deque[tuple[int, npt.NDArray[np.uint16]]] = deque()
         self._before: UInt8s | None = None
-        self._changed = self._heat = np.zeros((9, 16), np.uint8)
+        self._changed = self._heat = self._entered = np.zeros((9, 16), np.uint8)
         self._said = _STILL
         self._next_ns = 0
 
@@ -95,6 +102,25 @@ class ActivityMeter:
         moved, moves = cv2.hasNonZero(heat), cv2.hasNonZero(cooled)
         if not moved and not moves:
             return _STILL
-        began = moves and bool(cv2.hasNonZero(cv2.subtract(cooled, cv2.dilate(heat, _AROUND) * 255)))
-        ended = moved and bool(cv2.hasNonZero(cv2.subtract(heat, cv2.dilate(cooled, _AROUND) * 255)))
-        return Activity(began, ended, bool(moves))
+        began = cv2.subtract(cooled, cv2.dilate(heat, _AROUND) * 255)
+        ended = cv2.subtract(heat, cv2.dilate(cooled, _AROUND) * 255)
+        came = self._came_in(cooled, began)
+        return Activity(
+            began=bool(cv2.hasNonZero(began)),
+            ended=bool(cv2.hasNonZero(ended)),
+            moves=bool(moves),
+            enters=_at_edge(began),
+            entered=not cv2.hasNonZero(cv2.subtract(ended, came)),
+        )
+
+    def _came_in(self, moving: UInt8s, began: UInt8s) -> UInt8s:
+        """Follow what came in over the edge to where it is now; returns where it was or is, 255 or 0 a cell."""
+        before = self._entered
+        reach = cv2.dilate(cv2.bitwise_or(before, cv2.bitwise_and(cv2.compare(began, 0, cv2.CMP_GT), _EDGE)), _AROUND)
+        self._entered = cv2.bitwise_and(reach, cv2.compare(moving, 0, cv2.CMP_GT))
+        was_or_is: UInt8s = cv2.bitwise_or(before, self._entered)
+        return was_or_is
+
+
+def _at_edge(cells: UInt8s) -> bool:
+    return bool(cv2.hasNonZero(cv2.bitwise_and(cells, _EDGE)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -48,3 +48,38 @@ def least_pictures(events: Sequence[tuple[int, int]], *, tolerance_ns: int) -> i
             last = end + tolerance_ns
             count += 1
     return count
+
+
+def most_covered(films: Sequence[Sequence[tuple[int, int]]], *, pictures: int, tolerance_ns: int) -> int:
+    """How many events of several films `pictures` pictures in all could cover, by who knows them: exact.
+
+    Where an event ends is as good a place as any inside it, so only these are tried; from one picture to the next the
+    events count that reach the later one and begin behind the earlier.
+    """
+    events = np.concatenate([np.zeros((0, 2), np.int64), *_one_after_another(films, apart_ns=2 * tolerance_ns + 1)])
+    begin, end = events[:, 0] - tolerance_ns, events[:, 1] + tolerance_ns
+    places = np.unique(end)
+    gain = np.zeros((len(places) + 1, len(places)), np.int64)
+    for at, place in enumerate(places):
+        reached = np.sort(begin[(begin <= place) & (end >= place)])
+        gain[0, at] = len(reached)
+        gain[1:, at] = len(reached) - np.searchsorted(reached, places, side="right")
+    # The most that is covered with the last picture at each place.
+    best = np.zeros(len(places), np.int64)
+    for count in range(min(pictures, len(places))):
+        before = [
+            gain[0, at] if count == 0 or at == 0 else (best[:at] + gain[1 : at + 1, at]).max()
+            for at in range(len(places))
+        ]
+        best = np.maximum(best, before)
+    return int(best.max(initial=0))
+
+
+def _one_after_another(films: Sequence[Sequence[tuple[int, int]]], *, apart_ns: int) -> Iterator[Int64s]:
+    """The events `(n, 2)` of each film on one line, so far apart that no picture reaches two films."""
+    behind = 0
+    for film in films:
+        spans = np.asarray(film, np.int64).reshape(-1, 2)
+        if len(spans):
+            yield spans - spans.min() + behind
+            behind += int(spans.max() - spans.min()) + apart_ns

@@ -1,7 +1,7 @@
 """Candidates for keyframes: frames at which something happens, found in the order of time, under a budget.
 
-Whether a frame is a candidate never depends on a frame that comes more than a fifth of a second later. Which of them
-are kept is told by `selection`.
+Whether a frame is a candidate never depends on a frame that comes more than `look_ahead_s` later (or a fifth of a
+second, if that is longer). Which of them are kept is told by `selection`.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from datasets_build.core.clock import NS_PER_S
 from datasets_build.core.config import Config
 from datasets_build.perception.activity import LATE_NS, Activity, ActivityMeter
 from datasets_build.perception.clip import Picture
+from datasets_build.perception.moments import Moment, Reason, Waiting, Worth
 from datasets_build.perception.standby import shrink
 from datasets_build.video import ScanFrame
 
-Reason = Literal["first", "change", "gap"]
 _THUMB = (16, 9)
 _MINUTE_NS = 60 * NS_PER_S
 # A jump is a mean change of 0..1, and so many times what the last frames changed.
@@ -30,8 +30,10 @@ _LEAST_JUMP, _JUMP, _FORGET = 0.05, 4.0, 0.25
 _MOST, _CELL = 0.6, 12
 # Light alone: a gain between these that leaves so little, or so small a share of the change.
 _GAINS, _ONLY_LIGHT = (0.85, 1.18), (0.02, 0.35)
-# Candidates at hand at the start and at most, and how many are left for ends of motion and for firsts.
-_AT_FIRST, _AT_MOST, _RESERVE = 2.0, 8.0, 3.0
+# Candidates at hand at the start and at most, and how far into debt shots may go.
+_AT_FIRST, _AT_MOST, _CREDIT = 1.0, 20.0, 8.0
+# So many are left for moments of much worth; with so many more than wait, nothing waits.
+_RESERVE, _AMPLE = 3.0, 6.0
 # No more decoded frames than these are held, however fast they follow.
 _HELD = 12
 
@@ -39,10 +41,11 @@ _HELD = 12
 class KeyframesConfig(Config):
     """Which frames become keyframes.
 
-    `spend` candidates a minute are embedded, saved up to 8 while little happens. A candidate is a frame with which a
-    shot may begin, once it has settled (`settle` mean change since the frame before, at most `settle_s` later); where
-    motion ends, if the picture has changed by `same` since the last candidate; where motion begins, and, every
-    `drift_s` while it lasts, a picture changed by `drift` (the most changed tenth, on average); or one `gap_s` later.
+    `spend` candidates a minute are embedded, saved up to 20 while little happens. A moment is a frame with which a shot
+    may begin, once it has settled (`settle` mean change since the frame before, at most `settle_s` later); where motion
+    ends, if the picture has changed by `same` since the last candidate; where motion begins, and, every `drift_s` while
+    it lasts, a picture changed by `drift` (the most changed tenth, on average); or one `gap_s` later. While there are
+    too few candidates for all, moments wait for `look_ahead_s` for better ones; `min_apart_s` lies between two.
 
     Of these each shot's first is kept, those at least `threshold` (1 - cosine) away from what was kept, and one after
     `max_gap_s` without any; at most `per_shot` in a shot and, beside the firsts, `per_minute` in any minute. `online`
@@ -55,8 +58,9 @@ class KeyframesConfig(Config):
     same: float = Field(default=0.08, ge=0)
     drift: float = Field(default=0.2, gt=0)
     drift_s: float = Field(default=1.0, ge=0)
-    min_apart_s: float = Field(default=0.3, ge=0)
+    min_apart_s: float = Field(default=0.2, ge=0)
     gap_s: float = Field(default=20.0, gt=0)
+    look_ahead_s: float = Field(default=4.0, ge=0)
     mode: Literal["online", "offline"] = "online"
     threshold: float = Field(default=0.06, ge=0, le=2)
     per_minute: int = Field(default=20, ge=1)
@@ -78,85 +82,130 @@ class Candidate:
 
 
 class CandidateFinder:
-    """Listens to a decode pass; `feed` returns the candidates that a frame makes certain, in the order of time.
+    """Listens to a decode pass; `feed` returns the candidates that have become certain, in the order of time.
 
-    The frames of a fifth of a second are held: where something came to rest is known only then.
+    The frames of a fifth of a second are held, since where something came to rest is known only then; and a few frames
+    for `look_ahead_s`, since what a picture is worth depends on what comes next.
     """
 
     def __init__(self, config: KeyframesConfig) -> None:
         self._config = config
         self._activity, self._jumps = ActivityMeter(), JumpFinder()
         self._recent: deque[tuple[ScanFrame, Picture]] = deque()
-        self._anchor: Picture | None = None
-        self._anchor_ns = self._now_ns = 0
+        self._waiting = Waiting()
+        # The last moment, and the last picture that was taken.
+        self._noted: tuple[int, Picture] | None = None
+        self._anchor: tuple[int, Picture] | None = None
+        self._shot = self._shown = -1
         self._shot_start: int | None = None
+        self._now_ns = 0
         self._left = _AT_FIRST
+
+    @property
+    def known(self) -> int:
+        """All candidates before this frame have been returned."""
+        frames = [moment.frame.index for moment in self._waiting] + [self._recent[0][0].index if self._recent else 0]
+        return min(frames)
 
     def feed(self, frame: ScanFrame, thumb: Picture) -> list[Candidate]:
         """Take a frame with its thumbnail."""
         self._left = min(_AT_MOST, self._left + (frame.t_ns - self._now_ns) * self._config.spend / _MINUTE_NS)
         self._now_ns = frame.t_ns
-        jumped = self._jumps.feed(thumb)
-        found = self._begin_shot(frame) if jumped or self._anchor is None else []
+        if self._jumps.feed(thumb) or self._shot < 0:
+            self._begin_shot(frame)
         self._recent.append((frame, thumb))
         while self._recent[0][0].t_ns < frame.t_ns - LATE_NS or len(self._recent) > _HELD:
             self._recent.popleft()
         activity = self._activity.feed(frame.t_ns, thumb)
-        if self._anchor is None:
-            self._anchor = thumb
-        return found + (self._settled() if self._shot_start is not None else self._happened(activity))
+        if self._shot_start is not None:
+            self._settle()
+        else:
+            self._happened(activity)
+        return self._told() if self._waiting else []
 
     def finish(self) -> list[Candidate]:
         """Say that the video is over: a last shot that had not settled still gets its candidate."""
-        if self._shot_start is None or not self._recent:
-            return []
-        return [self._take(*self._recent[-1], "first")]
+        if self._shot_start is not None and self._recent:
+            self._note(*self._recent[-1], "first", Worth.SOME)
+        return self._told(over=True)
 
     def spend(self) -> None:
         """Say that a picture was taken by somebody else, on the account of the candidates."""
         self._left -= 1
 
-    def _begin_shot(self, frame: ScanFrame) -> list[Candidate]:
-        # The shot before this one ended before it settled: its last frame stands for it.
-        waited = self._shot_start is not None and self._left > -_AT_MOST
-        found = [self._take(*self._recent[-1], "first")] if waited else []
+    def _begin_shot(self, frame: ScanFrame) -> None:
+        if self._shot_start is not None:
+            # The shot before this one ended before it settled: its last frame stands for it.
+            self._note(*self._recent[-1], "first", Worth.SOME)
         self._recent.clear()
         self._activity.reset()
         self._shot_start = frame.t_ns
-        return found
+        self._shot += 1
 
-    def _settled(self) -> list[Candidate]:
+    def _settle(self) -> None:
         assert self._shot_start is not None
         frame, thumb = self._recent[-1]
         waited = frame.t_ns - self._shot_start >= self._config.settle_s * NS_PER_S
-        if not waited and (len(self._recent) < 2 or _change(thumb, self._recent[-2][1]) > self._config.settle):
-            return []
-        if self._left <= -_AT_MOST:
-            # It jumps all the time. A real shot among these gets a picture that was kept for it.
+        if waited or (len(self._recent) >= 2 and _change(thumb, self._recent[-2][1]) <= self._config.settle):
+            self._note(frame, thumb, "first", Worth.SOME)
             self._shot_start = None
-            return []
-        return [self._take(frame, thumb, "first")]
 
-    def _happened(self, activity: Activity) -> list[Candidate]:
-        assert self._anchor is not None
+    def _happened(self, activity: Activity) -> None:
         config, (frame, thumb) = self._config, self._recent[-1]
-        then, settled = self._recent[0]
-        apart_ns = config.min_apart_s * NS_PER_S
-        may_end = activity.ended and self._left >= 1 and then.t_ns - self._anchor_ns >= apart_ns
-        if may_end and drifted(settled, self._anchor, by=config.same):
-            return [self._take(then, settled, "change")]
-        since = frame.t_ns - self._anchor_ns
-        if self._left >= 1 + _RESERVE and since >= apart_ns:
-            moved = activity.moves and since >= config.drift_s * NS_PER_S
-            if activity.began or (moved and drifted(thumb, self._anchor, by=config.drift)):
-                return [self._take(frame, thumb, "change")]
-        return [self._take(frame, thumb, "gap")] if since >= config.gap_s * NS_PER_S and self._left >= 1 else []
+        if activity.ended:
+            self._note(*self._recent[0], "change", Worth.MORE if activity.entered else Worth.MUCH, config.same)
+        assert self._noted is not None, "a shot that has settled has had a moment"
+        since = frame.t_ns - self._noted[0]
+        if activity.began:
+            # It was believed only now, but the frame before shows it too.
+            self._note(
+                *self._recent[max(-2, -len(self._recent))], "change", Worth.MUCH if activity.enters else Worth.SOME
+            )
+        elif activity.moves and since >= config.drift_s * NS_PER_S and drifted(thumb, self._noted[1], by=config.drift):
+            self._note(frame, thumb, "change", Worth.LITTLE)
+        elif since >= config.gap_s * NS_PER_S:
+            self._note(frame, thumb, "gap", Worth.SOME)
 
-    def _take(self, frame: ScanFrame, thumb: Picture, reason: Reason) -> Candidate:
-        self._anchor, self._anchor_ns = thumb, frame.t_ns
-        self._shot_start = None
+    def _note(self, frame: ScanFrame, thumb: Picture, reason: Reason, worth: Worth, must_differ: float = 0.0) -> None:
+        last_ns, amount = (0, 0.0) if self._noted is None else (self._noted[0], _change(thumb, self._noted[1]))
+        if self._noted is not None and must_differ and drifted(thumb, self._noted[1], by=must_differ):
+            must_differ = 0.0
+        self._noted = max(last_ns, frame.t_ns), thumb
+        moment = Moment(frame, thumb, reason, worth, self._shot, amount, must_differ)
+        self._waiting.add(moment, apart_ns=int(self._config.min_apart_s * NS_PER_S))
+
+    def _told(self, *, over: bool = False) -> list[Candidate]:
+        found, ahead_ns = [], max(LATE_NS, int(self._config.look_ahead_s * NS_PER_S))
+        while self._waiting:
+            # Who has enough for all that wait need not know what comes.
+            hold_ns = LATE_NS if self._left >= len(self._waiting) + _AMPLE else ahead_ns
+            if not over and self._now_ns - self._waiting.oldest.t_ns <= hold_ns:
+                break
+            moment = self._waiting.pop()
+            if self._deserves(moment):
+                found.append(self._take(moment))
+        return found
+
+    def _deserves(self, moment: Moment) -> bool:
+        if self._shown < moment.shot and not self._waiting.shows(moment.shot):
+            # Every shot is shown, on credit too. What jumps all the time gets pictures that are kept for real shots.
+            return self._left > -_CREDIT
+        since_ns = moment.t_ns - self._anchor[0] if self._anchor else moment.t_ns
+        if self._left < 1 or since_ns < self._config.min_apart_s * NS_PER_S:
+            return False
+        if moment.must_differ and self._anchor and not drifted(moment.thumb, self._anchor[1], by=moment.must_differ):
+            return False
+        worth = self._waiting.worth(moment, since_ns=since_ns)
+        coming = self._config.look_ahead_s * self._config.spend / 60
+        kept_back = self._waiting.better(moment, worth) + (0 if worth == Worth.MUCH else _RESERVE)
+        return self._left - 1 + coming >= kept_back
+
+    def _take(self, moment: Moment) -> Candidate:
+        self._anchor = moment.t_ns, moment.thumb
+        self._shown = max(self._shown, moment.shot)
         self._left -= 1
-        return Candidate(frame.index, frame.t_ns, reason, shrink(frame.full(), self._config.picture_side))
+        picture = shrink(moment.frame.full(), self._config.picture_side)
+        return Candidate(moment.frame.index, moment.t_ns, moment.reason, picture)
 
 
 class JumpFinder:

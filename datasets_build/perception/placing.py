@@ -1,7 +1,8 @@
 """Candidates meet shots: a shot without a candidate gets a picture that was kept for it, then keyframes are chosen.
 
 Shots are told late. When one is told that no candidate lies in, the standby picture nearest to its middle stands for
-it; this depends on nothing behind the frame at which the shot detector tells the shot's end.
+it; this depends on nothing behind the frame at which the shot detector has told the shot's end and the finder all of
+the shot's candidates.
 """
 
 from __future__ import annotations
@@ -30,12 +31,22 @@ class ShotFiller:
         self._pictures = pictures
         self._starts = [0]
         self._frames: list[int] = []
+        self._held: list[Transition] = []
 
-    def feed(self, taken: Sequence[Candidate], found: Sequence[Transition]) -> list[Candidate]:
-        """Take the candidates and the transitions that a frame made certain."""
+    def feed(
+        self, taken: Sequence[Candidate], found: Sequence[Transition], *, known: int | None = None
+    ) -> list[Candidate]:
+        """Take the candidates and the transitions that a frame made certain; before frame `known` no candidate follows.
+
+        A transition behind that waits, None: none does.
+        """
         self._frames.extend(candidate.frame_index for candidate in taken)
+        if not found and not self._held:
+            return []
+        waiting = [*self._held, *found]
+        self._held = [each for each in waiting if known is not None and boundary(each) > known]
         late = []
-        for start in map(boundary, found):
+        for start in (boundary(each) for each in waiting if each not in self._held):
             if start <= 0 or start in self._starts[-64:]:
                 continue
             insort(self._starts, start)

@@ -234,7 +234,7 @@ def _pass(job: ScanJob, plan: ScanPlan, sinks: _Sinks) -> list[Transition]:
         sinks.signals.add(meter.feed(frame.t_ns, image))
         taken = candidates.feed(frame, thumb)
         sinks.candidates.add(taken)
-        late = filler.feed(taken, new)
+        late = filler.feed(taken, new, known=candidates.known)
         sinks.late.add(late)
         for _ in late:
             candidates.spend()

@@ -20,7 +20,7 @@ import matplotlib as mpl
 import numpy as np
 
 from datasets_build.core.clock import NS_PER_S
-from datasets_build.perception.coverage import Int64s, covered, least_pictures, shown, uniform
+from datasets_build.perception.coverage import Int64s, covered, least_pictures, most_covered, shown, uniform
 from datasets_build.perception.keyframes import CandidateFinder, KeyframesConfig, thumbnail
 from datasets_build.sources.world import WorldConfig, draw_world, read_truth, sidecar
 from datasets_build.video import ScanFrame, analysis_size, probe, scan
@@ -108,27 +108,55 @@ def pooled(group: list[Film], choose: Chooser) -> tuple[int, list[float]]:
     return sum(map(len, times)), shares
 
 
+def rivals() -> dict[str, Chooser]:
+    """Who is held against whom, by name."""
+    found: dict[str, Chooser] = {f"{fps:g} fps": lambda film, fps=fps: sampled(film, fps=fps) for fps in (2, 1, 0.5)}
+    found["2 fps / 6"] = sixth
+    found["I-frames"] = lambda film: film.keys_ns
+    found["candidates"] = lambda film: ours(film, spend=KeyframesConfig().spend)
+    return found
+
+
+def sixth(film: Film) -> Int64s:
+    """The times of a sixth of what 2 fps gives."""
+    return sampled(film, fps=1 / 3)
+
+
+def best(group: list[Film], *, apart: bool) -> tuple[int, list[float]]:
+    """What the best choice of as many pictures as `sixth` covers: of a whole group, or with each film's own number."""
+    numbers = [len(sixth(film)) for film in group]
+    parts = [([film.events], count) for film, count in zip(group, numbers, strict=True)]
+    parts = parts if apart else [([film.events for film in group], sum(numbers))]
+    total = sum(len(film.events) for film in group)
+    shares = [
+        sum(most_covered(films, pictures=count, tolerance_ns=int(t * NS_PER_S)) for films, count in parts) / total
+        for t in TOLERANCES_S
+    ]
+    return sum(numbers), shares
+
+
 def main() -> None:
     """Print the tables and draw the plot."""
     with tempfile.TemporaryDirectory() as name:
         groups: dict[str, list[Film]] = {}
         for film in films(Path(name)):
             groups.setdefault(film.kind, []).append(film)
-    rivals: dict[str, Chooser] = {f"{fps:g} fps": lambda film, fps=fps: sampled(film, fps=fps) for fps in (2, 1, 0.5)}
-    rivals["2 fps / 6"] = lambda film: sampled(film, fps=1 / 3)
-    rivals["I-frames"] = lambda film: film.keys_ns
-    rivals["candidates"] = lambda film: ours(film, spend=KeyframesConfig().spend)
-    curves: dict[str, list[tuple[int, list[float]]]] = {}
+    report(groups)
+    plot(groups)
+
+
+def report(groups: dict[str, list[Film]]) -> None:
+    """Print a table for each kind of film."""
     for kind, group in groups.items():
         events, seconds = sum(len(film.events) for film in group), sum(film.end_ns for film in group) / NS_PER_S
         print(f"\n{kind}: {len(group)} films, {seconds:.0f} s, {events} events\n")
         print("| pictures | spent | " + " | ".join(f"±{t:g} s" for t in TOLERANCES_S) + " |\n" + "| - " * 6 + "|")
-        for label, choose in rivals.items():
+        for label, choose in rivals().items():
             row(label, *pooled(group, choose))
+        row("best of 2 fps / 6", *best(group, apart=False))
+        row("the same, film by film", *best(group, apart=True))
         least = [sum(least_pictures(f.events, tolerance_ns=int(t * NS_PER_S)) for f in group) for t in TOLERANCES_S]
         print("| least that cover all | | " + " | ".join(map(str, least)) + " |", flush=True)
-        curves[kind] = [pooled(group, lambda film, spend=spend: ours(film, spend=spend)) for spend in BUDGETS]
-    plot(groups, curves, rivals)
 
 
 def row(label: str, spent: int, shares: list[float]) -> None:
@@ -136,9 +164,7 @@ def row(label: str, spent: int, shares: list[float]) -> None:
     print(f"| {label} | {spent} | " + " | ".join(f"{share:.3f}" for share in shares) + " |", flush=True)
 
 
-def plot(
-    groups: dict[str, list[Film]], curves: dict[str, list[tuple[int, list[float]]]], rivals: dict[str, Chooser]
-) -> None:
+def plot(groups: dict[str, list[Film]], path: Path = PLOT) -> None:
     """Coverage against pictures per minute: a row for each kind of film, a column for each tolerance."""
     mpl.use("Agg")
     from matplotlib import pyplot as plt
@@ -147,11 +173,11 @@ def plot(
     figure, axes = plt.subplots(len(groups), len(TOLERANCES_S), figsize=(12, 2.6 * len(groups)), squeeze=False)
     for kind, line in zip(groups, axes, strict=True):
         minutes = sum(film.end_ns for film in groups[kind]) / NS_PER_S / 60
-        marks = {label: pooled(groups[kind], choose) for label, choose in rivals.items() if label != "candidates"}
+        curve = [pooled(groups[kind], lambda film, spend=spend: ours(film, spend=spend)) for spend in BUDGETS]
+        marks = {label: pooled(groups[kind], choose) for label, choose in rivals().items() if label != "candidates"}
+        marks["best of 2 fps / 6"] = best(groups[kind], apart=False)
         for at, (tolerance, axis) in enumerate(zip(TOLERANCES_S, line, strict=True)):
-            axis.plot(
-                [n / minutes for n, _ in curves[kind]], [y[at] for _, y in curves[kind]], ".-", label="candidates"
-            )
+            axis.plot([n / minutes for n, _ in curve], [y[at] for _, y in curve], ".-", label="candidates")
             for label, (spent, shares) in marks.items():
                 axis.plot([spent / minutes], [shares[at]], "x", label=label)
             axis.set(title=f"{kind}, ±{tolerance:g} s", xlim=(0, 125), ylim=(0, 1.03))
@@ -161,7 +187,7 @@ def plot(
         axis.set_xlabel("embeddings a minute")
     axes[0, 0].legend(fontsize=6)
     figure.tight_layout()
-    figure.savefig(PLOT, metadata={"Date": None})
+    figure.savefig(path, metadata={"Date": None})
 
 
 if __name__ == "__main__":

@@ -91,3 +91,30 @@ def test_fast_frames_are_passed_over():
     pictures = list(thumbs(240, block=lambda k: (3, 5) if k >= 120 else None))
     activity = [meter.feed(k * NS_PER_S // 240, thumb) for k, thumb in enumerate(pictures)]
     assert len(frames(activity, "began")) == 1
+
+
+def test_what_comes_in_over_the_edge_enters_and_is_known_when_it_stops():
+    def block(k):
+        return (3, 7 - min(max(k - 40, 0), 30) // 4) if k < 400 else None
+
+    def from_left(k):
+        return (3, min((k - 40) // 4, 7)) if k >= 40 else None
+
+    inner, outer = said(thumbs(120, block=block)), said(thumbs(120, block=from_left))
+    assert outer[frames(outer, "began")[0]].enters
+    assert all(outer[k].entered for k in frames(outer, "ended"))
+    assert not inner[frames(inner, "began")[0]].enters
+    assert not any(inner[k].entered for k in frames(inner, "ended"))
+
+
+def test_what_entered_and_rested_moves_again_as_any_other():
+    def block(k):
+        if k < 40:
+            return None
+        return (3, min((k - 40) // 4, 6)) if k < 110 else (3, 6 + min((k - 110) // 4, 5))
+
+    activity = said(thumbs(180, block=block))
+    *_, again = frames(activity, "began")
+    assert again >= 110
+    assert not activity[again].enters
+    assert not activity[frames(activity, "ended")[-1]].entered

@@ -1,10 +1,12 @@
+from itertools import combinations
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from datasets_build.core.clock import NS_PER_S
-from datasets_build.perception.coverage import covered, least_pictures, shown, uniform
+from datasets_build.perception.coverage import covered, least_pictures, most_covered, shown, uniform
 
 TIMES = st.lists(st.integers(0, 100), max_size=12)
 EVENTS = st.lists(st.tuples(st.integers(0, 100), st.integers(0, 30)).map(lambda e: (e[0], e[0] + e[1])), max_size=12)
@@ -59,3 +61,39 @@ def test_two_frames_a_second_cover_everything_within_a_quarter():
 
 def test_the_frame_on_screen_came_before():
     assert shown(np.array([0, 40, 80]), np.array([0, 39, 40, 200])).tolist() == [0, 0, 40, 80]
+
+
+FEW = st.lists(st.tuples(st.integers(0, 40), st.integers(0, 8)).map(lambda e: (e[0], e[0] + e[1])), max_size=7)
+
+
+@given(FEW, st.integers(0, 4), st.integers(0, 5))
+def test_the_most_covered_is_what_trying_all_choices_finds(events, pictures, tolerance):
+    ends = sorted({end + tolerance for _, end in events})
+    tried = [
+        covered(events, np.array(times, np.int64), tolerance_ns=tolerance).sum()
+        for times in combinations(ends, min(pictures, len(ends)))
+    ]
+    assert most_covered([events], pictures=pictures, tolerance_ns=tolerance) == max(tried, default=0)
+
+
+@given(EVENTS, TIMES, st.integers(0, 20))
+def test_no_choice_covers_more_than_the_most(events, times, tolerance):
+    hits = int(covered(events, np.array(times, np.int64), tolerance_ns=tolerance).sum())
+    assert hits <= most_covered([events], pictures=len(times), tolerance_ns=tolerance)
+
+
+@given(EVENTS, st.integers(0, 20))
+def test_the_least_that_cover_all_are_the_fewest_with_which_the_most_is_all(events, tolerance):
+    least = least_pictures(events, tolerance_ns=tolerance)
+    assert most_covered([events], pictures=least, tolerance_ns=tolerance) == len(events)
+    if least:
+        assert most_covered([events], pictures=least - 1, tolerance_ns=tolerance) < len(events)
+
+
+@given(st.lists(FEW, max_size=4), st.integers(0, 6), st.integers(0, 5))
+def test_no_picture_serves_two_films(films, pictures, tolerance):
+    shared = [0] + [0] * pictures
+    for film in films:
+        alone = [most_covered([film], pictures=k, tolerance_ns=tolerance) for k in range(pictures + 1)]
+        shared = [max(shared[k - own] + alone[own] for own in range(k + 1)) for k in range(pictures + 1)]
+    assert most_covered(films, pictures=pictures, tolerance_ns=tolerance) == shared[pictures]

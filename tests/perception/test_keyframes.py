@@ -1,4 +1,5 @@
 import itertools
+import weakref
 from fractions import Fraction
 
 import cv2
@@ -74,8 +75,8 @@ def test_something_new_in_a_still_picture_is_a_candidate():
     with_hand[10:30, 20:34] = 255
     found = run([picture(0)] * 40 + [with_hand] * 40)
     assert [candidate.reason for candidate in found] == ["first", "change"]
-    # A change is believed when the next frame shows it too.
-    assert found[1].frame_index == 41
+    # A change is believed when the next frame shows it too; its picture is of the first.
+    assert found[1].frame_index == 40
 
 
 def test_a_cut_is_no_change_of_its_shot():
@@ -121,15 +122,17 @@ def test_where_nothing_happens_there_is_no_candidate():
     assert all(candidate.t_ns < 4 * NS_PER_S for candidate in found)
 
 
+@pytest.mark.parametrize("look_ahead_s", [0.0, 1.0, KeyframesConfig().look_ahead_s])
 @given(st.integers(0, 1000), st.integers(4, 200), st.integers(5, 80))
-def test_candidates_are_causal(seed, cut_off, spend):
+def test_candidates_are_causal(look_ahead_s, seed, cut_off, spend):
     rng = np.random.default_rng(seed)
     pictures = [picture(int(k)) for k in np.repeat(rng.integers(0, 5, 40), rng.integers(1, 12, 40))]
-    config = KeyframesConfig(spend=spend)
+    config = KeyframesConfig(spend=spend, look_ahead_s=look_ahead_s)
     whole = [candidate.frame_index for candidate in run(pictures, config)]
     prefix = [candidate.frame_index for candidate in run(pictures[:cut_off], config)]
     # Frames that come later change nothing but what is still waiting at the end.
-    settled = [index for index in whole if index < cut_off - LATE - 1]
+    late = max(LATE, round(look_ahead_s * 25))
+    settled = [index for index in whole if index < cut_off - late - 1]
     assert prefix[: len(settled)] == settled
 
 
@@ -140,6 +143,82 @@ def test_no_more_candidates_are_taken_than_may_be_spent(seed, spend):
     found = run(pictures, KeyframesConfig(spend=spend))
     # Two at hand at the start, eight on credit for firsts, and the video's last.
     assert len(found) <= 2 + 8 + 1 + len(pictures) / 25 / 60 * spend + 1
+
+
+def lively(seed, frames=900):
+    """Blocks that come and go all over a picture, between cuts."""
+    rng, pictures = np.random.default_rng(seed), []
+    while len(pictures) < frames:
+        image = picture(int(rng.integers(0, 3))).copy()
+        for _ in range(int(rng.integers(1, 12))):
+            top, left = int(rng.integers(0, 30)), int(rng.integers(0, 50))
+            image[top : top + 10, left : left + 12] = rng.integers(0, 255, 3)
+            pictures += [image.copy()] * int(rng.integers(3, 40))
+    return pictures[:frames]
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("spend", [10, 40])
+def test_no_stretch_has_more_candidates_than_were_saved_up(seed, spend):
+    found = run(lively(seed), KeyframesConfig(spend=spend))
+    times = [candidate.t_ns / NS_PER_S for candidate in found]
+    assert times == sorted(set(times))
+    for at, start in enumerate(times):
+        for count, end in enumerate(times[at:], start=1):
+            # Twenty saved up, eight on credit for shots; what is told for a frame is told at most four seconds later.
+            assert count <= 20 + 8 + 1 + (end - start + 4) * spend / 60
+    # From the start there is one, and a shot may still go into debt.
+    assert len(found) <= 1 + 8 + 1 + 36 * spend / 60
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_is_known_does_not_change(seed):
+    finder, told, known = CandidateFinder(KeyframesConfig(spend=15)), [], 0
+    for index, image in enumerate(lively(seed, 500)):
+        frame = ScanFrame(index, index * FRAME_NS, image, lambda image=image: image)
+        new = [candidate.frame_index for candidate in finder.feed(frame, thumbnail(image))]
+        assert all(at >= known for at in new), "a candidate before what was known"
+        told += new
+        assert known <= finder.known <= index
+        known = finder.known
+        assert index - known <= 4 * 25 + LATE
+    assert len(told) >= 5
+
+
+def test_few_frames_wait_however_much_happens():
+    finder = CandidateFinder(KeyframesConfig(spend=5))
+    alive: list[weakref.ref] = []
+    most = 0
+    for index, image in enumerate(lively(1, 400)):
+
+        def convert(image=image):
+            return image
+
+        alive.append(weakref.ref(convert))
+        finder.feed(ScanFrame(index, index * FRAME_NS, None, convert), thumbnail(image))
+        del convert
+        most = max(most, sum(each() is not None for each in alive))
+    # Six of the last fifth of a second, eight that wait, and the one at hand.
+    assert 8 < most <= 6 + 8 + 2
+
+
+def test_while_there_is_little_to_spend_the_better_moment_is_waited_for():
+    # A shape begins to move in the middle and comes to rest; four such moves, and money for half of it.
+    pictures = moving((50, 65), (90, 105), (130, 145), (170, 185), frames=300, speed=1)
+    found = [candidate.frame_index for candidate in run(pictures, KeyframesConfig(spend=45))]
+    ends = [at for at in found if any(abs(at - end) <= 2 for end in (65, 105, 145, 185))]
+    assert len(ends) == 4
+    # With plenty, where it begins as well.
+    plenty = [candidate.frame_index for candidate in run(pictures, KeyframesConfig(spend=600))]
+    assert all(any(0 <= at - begin <= 4 for at in plenty) for begin in (50, 90, 130, 170))
+    assert len(plenty) > len(found)
+
+
+def test_without_looking_ahead_the_first_come_is_served():
+    pictures = lively(2, 600)
+    here = [c.frame_index for c in run(pictures, KeyframesConfig(spend=15, look_ahead_s=0.0))]
+    ahead = [c.frame_index for c in run(pictures, KeyframesConfig(spend=15))]
+    assert here != ahead
 
 
 def test_what_others_take_is_taken_off():

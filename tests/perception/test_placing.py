@@ -83,3 +83,41 @@ def test_a_fade_that_is_told_after_the_cut_behind_it_is_filled_on_both_sides():
     (found,) = filler.feed([], [Transition(100, 100, "fade_through")])
     assert 100 <= found.frame_index < 300
     assert filler.feed([], [Transition(100, 100, "fade_through")]) == []
+
+
+def test_a_shot_waits_until_its_candidates_are_known():
+    pictures = StandbyPictures(seconds=100, side=8)
+    for k in range(300):
+        pictures.feed(ScanFrame(k, k * FRAME_NS, IMAGE, lambda: IMAGE))
+    filler = ShotFiller(pictures)
+    assert filler.feed([candidate(0)], [cut(100), cut(200)], known=90) == []
+    assert filler.feed([], [], known=150) == []
+    # The candidate of the second shot is told later than its end.
+    assert filler.feed([candidate(180)], [], known=190) == []
+    assert filler.feed([], [], known=200) == []
+    (late,) = filler.finish([], [], frames=300)
+    assert 200 <= late.frame_index < 300
+
+
+@given(
+    st.lists(st.integers(8, 60), min_size=1, max_size=8), st.sets(st.integers(0, 400), max_size=8), st.integers(0, 120)
+)
+def test_candidates_that_are_told_late_are_those_that_are_told_at_once(lengths, taken, later):
+    edges = np.cumsum([0, *lengths]).tolist()
+    taken = sorted(k for k in taken if k < edges[-1])
+    found = []
+    for delay in (0, later):
+        pictures, late = StandbyPictures(seconds=100, side=8), []
+        filler = ShotFiller(pictures)
+        for k in range(edges[-1]):
+            pictures.feed(ScanFrame(k, k * FRAME_NS, IMAGE, lambda: IMAGE))
+            told = [candidate(at) for at in taken if at + delay == k]
+            late += filler.feed(told, [cut(at) for at in edges[1:-1] if at == k], known=k - delay)
+        rest = [candidate(at) for at in taken if at + delay >= edges[-1]]
+        late += filler.finish(rest, [], frames=edges[-1])
+        found.append(late)
+    at_once, waited = found
+    # A shot that has a candidate gets none; one without gets the picture that is nearest by then.
+    for start, end in pairwise(edges):
+        counts = [sum(start <= each.frame_index < end for each in late) for late in (at_once, waited)]
+        assert counts[0] == counts[1] == (not any(start <= at < end for at in taken))
