@@ -49,7 +49,7 @@ class LearnedConfig(Config):
     lasts `min_gradual` frames at least. A fade out and the fade in behind it are one transition up to `through` frames.
     """
 
-    cut: float = Field(default=0.4, gt=0, lt=1)
+    cut: float = Field(default=0.5, gt=0, lt=1)
     gradual: float = Field(default=0.6, gt=0, lt=1)
     edge: float = Field(default=0.3, gt=0, lt=1)
     min_gradual: int = Field(default=4, ge=2)
