@@ -6,12 +6,13 @@ import tempfile
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from datasets_build.core.files import DataError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 
 class Int8Error(DataError):
@@ -48,6 +49,7 @@ def quantized(tower: torch.nn.Module, blank: Tensor, *, threads: int) -> Callabl
 
 def _written(tower: torch.nn.Module, blank: Tensor, folder: Path) -> Path:
     """The tower as a file of ONNX Runtime with integer weights."""
+    import torch
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     plain, small = folder / "plain.onnx", folder / "int8.onnx"
@@ -78,6 +80,7 @@ def _written(tower: torch.nn.Module, blank: Tensor, folder: Path) -> Path:
 
 def _session(path: Path, threads: int) -> Callable[[Tensor], Tensor]:
     import onnxruntime
+    import torch
 
     options: Any = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1

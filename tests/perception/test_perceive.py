@@ -2,6 +2,8 @@ import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -240,6 +242,9 @@ class Noting:
     def require(self, paths):
         self._engine.require(paths)
 
+    def cores(self, share):
+        return self._engine.cores(share)
+
     def run_each(self, function, items, **limits):
         self.calls.append((function.__name__, len(items)))
         return self._engine.run_each(function, items, **limits)
@@ -293,3 +298,9 @@ def test_without_a_model_the_signature_serves_and_the_log_says_so(out, caplog):
     perceive(out, PerceiveConfig(), engine=Local(1))
     assert "no CLIP weights given" in caplog.text
     assert not any(row.embedder.is_semantic for row in read_table(table_path(out, Keyframe), Keyframe))
+
+
+@pytest.mark.slow
+def test_a_worker_without_clip_does_not_load_torch():
+    code = "import sys, datasets_build.perception.perceive; print('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True).stdout == "False\n"
