@@ -93,3 +93,9 @@ def test_the_project_speaks_of_itself_alone(name):
         r"\bFIX" r"ME\b",
     ):
         assert not re.search(pattern, text), f"{name}: holds {pattern}"
+
+
+@pytest.mark.parametrize("name", [name for name in TEXTS if name.endswith(".md")])
+def test_every_figure_of_a_page_is_filled_in(name):
+    found = re.findall(r"@[A-Z_]+@|\?\?\?", (ROOT / name).read_text(encoding="utf-8"))
+    assert not found, f"{name}: still to be filled in: {found}"

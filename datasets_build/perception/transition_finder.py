@@ -50,7 +50,7 @@ class LearnedConfig(Config):
     """
 
     cut: float = Field(default=0.4, gt=0, lt=1)
-    gradual: float = Field(default=0.5, gt=0, lt=1)
+    gradual: float = Field(default=0.6, gt=0, lt=1)
     edge: float = Field(default=0.3, gt=0, lt=1)
     min_gradual: int = Field(default=4, ge=2)
     through: int = Field(default=40, ge=0)

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from datasets_build.__main__ import app
 from datasets_build.core.files import DataError
 from datasets_build.perception.shot_report import score_files
+from datasets_build.perception.shots import LearnedDetector
 
 TRUTH = {
     "one.mp4": {"cuts": [10, 50], "gradual": [[20, 30]], "minor": [40], "frames": 100},
@@ -209,3 +210,14 @@ def test_pyscenedetect_has_its_known_figures(real_data, write, detector, min_fra
     assert (total.cuts.true, total.gradual.true) == (41, 33)
     assert (total.cuts.hits, total.cuts.false_alarms, total.gradual.hits) == (hits, false_alarms, gradual)
     assert round(total.cuts.f1, 3) == f1
+
+
+@pytest.mark.slow
+def test_the_learned_detector_among_pyscenedetects_own_programs_is_better_by_their_rules(real_data, write):
+    # Its false dissolves are bare boundaries here, and count as cuts.
+    truth = real_data / "annotations" / "cuts.json"
+    videos = [name for name in json.loads(truth.read_text()) if name != STRIPED]
+    found = {name: boundaries(real_data / "videos" / name, LearnedDetector()) for name in videos}
+    total = score_files(truth, write("found.json", found), "transnet2", skip=[STRIPED]).total
+    assert total.cuts.f1 >= 0.97
+    assert total.gradual.hits >= 28

@@ -108,9 +108,9 @@ def test_from_black_to_black_nothing_is_cut():
 
 
 def test_a_gradual_transition_reaches_as_far_as_its_edges_and_must_be_sure_and_long():
-    sure = tracks(40, gradual={(8, 22): 0.35, (12, 15): 0.9})
+    sure = tracks(40, gradual={(8, 22): 0.35, (12, 16): 0.9})
     assert kinds(decode(sure, CONFIG)) == [(8, 21, "dissolve")]
-    assert decode(tracks(40, gradual={(8, 22): 0.45}), CONFIG) == []
+    assert decode(tracks(40, gradual={(8, 22): 0.55}), CONFIG) == []
     assert decode(tracks(40, gradual={(8, 10): 0.9}), CONFIG) == []
 
 

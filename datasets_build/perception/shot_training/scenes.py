@@ -29,7 +29,7 @@ def shot(
 
     With `near`, another view of that photograph: a cut inside one place.
     """
-    if near is None and material.clips and rng.random() < 0.3:
+    if near is None and material.clips and rng.random() < 0.4:
         return _piece(n, material, pace, rng), -1
     if near is None and rng.random() < 0.09:
         return _card(n, rng), -1

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from datasets_build.perception.likeness import miniature
 from datasets_build.perception.shot_training.disturbances import disturb, doubled, recorded
 from datasets_build.perception.shot_training.material import CLIP_SIZE, Material, UInt8s
-from datasets_build.perception.shot_training.scenes import Pace, shot
+from datasets_build.perception.shot_training.scenes import Pace, shot, write
 
 _WIDTH, _HEIGHT = CLIP_SIZE
 LENGTH = 256
@@ -45,8 +47,9 @@ class Made:
 
 def make_sequence(material: Material, rng: np.random.Generator) -> Made:
     """Draw one sequence of `LENGTH` frames."""
-    if rng.random() < 0.03:
-        return _plain_fades(rng)
+    kind = rng.random()
+    if kind < 0.06:
+        return _plain_fades(rng) if kind < 0.03 else _slides(rng)
     pace = Pace(1.0 if rng.random() < 0.6 else float(np.exp(rng.uniform(0, np.log(14)))))
     cuts: list[int] = []
     spans: list[Gradual] = []
@@ -62,7 +65,7 @@ def make_sequence(material: Material, rng: np.random.Generator) -> Made:
         frames = frames[at]
         # The first place that shows a frame of the new shot.
         cuts = [int(np.searchsorted(at, cut)) for cut in cuts]
-    small = np.stack([cv2.resize(frame, (48, 27), interpolation=cv2.INTER_AREA) for frame in frames])
+    small = np.stack([miniature(frame) for frame in frames])
     small = recorded(small, rng)
     # What nobody can see is no transition: black to black, or a shot and itself.
     return Made(
@@ -91,6 +94,25 @@ def _plain_fades(rng: np.random.Generator) -> Made:
     small = recorded(np.repeat(np.repeat(frames, 27, axis=1), 48, axis=2), rng)
     inside = [span for span in spans if span.first < LENGTH]
     return Made(small, (), tuple(Gradual(span.first, min(span.last, LENGTH - 1), span.kind) for span in inside))
+
+
+def _slides(rng: np.random.Generator) -> Made:
+    """Plain cards of other colours, one behind the other, under lines of text that stay as they are or count on."""
+    starts = [0]
+    while starts[-1] < LENGTH:
+        starts.append(starts[-1] + int(np.exp(rng.uniform(np.log(3), np.log(90)))))
+    film = np.empty((starts[-1], _HEIGHT, _WIDTH, 3), np.uint8)
+    for first, end in pairwise(starts):
+        film[first:end] = rng.integers(0, 256, 3)
+    for _ in range(int(rng.integers(0, 3))):
+        write(film, 0, len(film), rng)
+    if rng.random() < 0.5:
+        row, left = int(rng.integers(12, _HEIGHT)), int(rng.integers(0, _WIDTH - 30))
+        for k, frame in enumerate(film):
+            cv2.putText(frame, f"{k:03d}", (left, row), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (255, 255, 255), 1)
+    small = np.stack([miniature(frame) for frame in film[:LENGTH]])
+    cuts = tuple(cut for cut in starts[1:] if cut < LENGTH and _differs(small, cut - 1, cut))
+    return Made(recorded(small, rng), cuts, ())
 
 
 def _differs(small: UInt8s, before: int, after: int) -> bool:

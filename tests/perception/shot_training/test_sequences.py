@@ -53,3 +53,22 @@ def test_a_fade_ends_or_begins_in_one_colour(kind, end):
     assert len(flat) > 4
     # Titles and bars stay over a fade.
     assert np.median(flat) < 12
+
+
+def slides(seeds):
+    """Sequences of plain cards: the first number that a seed's generator gives says what it draws."""
+    wanted = [seed for seed in seeds if 0.03 <= np.random.default_rng((5, seed)).random() < 0.06]
+    return [make_sequence(MATERIAL, np.random.default_rng((5, seed))) for seed in wanted]
+
+
+def test_plain_cards_are_cut_where_their_colour_changes_and_nowhere_else():
+    shown = slides(range(300))
+    assert len(shown) > 4
+    for made in shown:
+        assert made.spans == ()
+        colour = np.median(made.frames.astype(int), axis=(1, 2))
+        jumps = np.abs(np.diff(colour, axis=0)).mean(axis=1)
+        assert min(jumps[cut - 1] for cut in made.cuts) > 3
+        still = [jump for k, jump in enumerate(jumps) if k + 1 not in made.cuts]
+        # Noise moves the median by a level or two; two cards may be of nearly one colour.
+        assert np.quantile(still, 0.95) < 3 < np.median(jumps[[cut - 1 for cut in made.cuts]])
