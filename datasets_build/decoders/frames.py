@@ -16,7 +16,7 @@ from datasets_build.core.files import DataError
 UInt8s = npt.NDArray[np.uint8]
 Size = tuple[int, int]
 """`(width, height)` in pixels, upright."""
-_AT_HAND_BYTES = 24 << 20
+_AT_HAND_BYTES = 8 << 20
 
 
 class VideoError(DataError):
