@@ -23,6 +23,10 @@ class Engine(Protocol):
         """Prove that whoever works will read these files as they are here. Raises DataError where one does not."""
         ...
 
+    def cores(self, share: float) -> int:
+        """How many processors a call may keep busy, one at least, that is this share (0..1) of all the work."""
+        ...
+
     def run_each(
         self,
         function: Callable[[I], O],

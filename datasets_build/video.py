@@ -37,7 +37,12 @@ def _decoder(name: str) -> Decoder:
 
 
 def scan(
-    path: Path, clock: FrameClock, *, size: Size | None, decoder: str | DecoderTrust = REFERENCE
+    path: Path,
+    clock: FrameClock,
+    *,
+    size: Size | None,
+    decoder: str | DecoderTrust = REFERENCE,
+    cores: int | None = None,
 ) -> Iterator[ScanFrame]:
     """One forward pass: every frame of the clock once, in presentation order.
 
@@ -46,6 +51,8 @@ def scan(
         clock: its frames' times.
         size: `(width, height)` of the small upright image that comes with each frame; None for no image.
         decoder: who reads, as in `read`, but nobody steps in: half a pass is no pass.
+        cores: with 1, PyAV decodes in the calling thread; else ahead of it, with threads where they pay. Other decoders
+            have threads of their own.
 
     Raises:
         VideoError: the file cannot be opened, the decoder is not trusted, or (`frames_lost`, after the pass) frames of
@@ -55,7 +62,7 @@ def scan(
     chosen = _decoder(name)
     if name != REFERENCE:
         _require_trust(path, clock, decoder, SCAN_DEADLINE_S)
-    return chosen.scan(path, clock, size=size)
+    return chosen.scan(path, clock, size=size, cores=cores)
 
 
 def read(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import types
 import typing
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -128,10 +129,15 @@ class TableWriter:
         self.close()
 
 
-def write_table(path: Path, model: type[R], rows: Iterable[R], *, rows_per_group: int = ROWS_PER_GROUP) -> int:
-    """Write records to a whole Parquet file and return how many; memory holds one row group."""
+def write_table(
+    path: Path, model: type[R], rows: Iterable[R], *, rows_per_group: int = ROWS_PER_GROUP, aside: bool = False
+) -> int:
+    """Write records to a whole Parquet file and return how many; memory holds one row group.
+
+    With `aside` it lies in a folder that takes its name when all in it is written, so it is not waited for.
+    """
     feed = iter(rows)
-    with whole_file(path) as aside, TableWriter(aside, model) as writer:
+    with nullcontext(path) if aside else whole_file(path) as to, TableWriter(to, model) as writer:
         while group := list(islice(feed, rows_per_group)):
             writer.write(group)
     return writer.n_rows

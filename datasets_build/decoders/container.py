@@ -68,6 +68,11 @@ class Source:
             return not self.stream.codec_context.has_b_frames
         return self.format_name not in NEVER_SEEK
 
+    def use_threads(self, *, wanted: bool) -> None:
+        """Say, before anything is decoded, whether FFmpeg decodes with all cores or in the calling thread alone."""
+        self.stream.codec_context.thread_type = "AUTO" if wanted else "NONE"
+        self.stream.codec_context.thread_count = 0 if wanted else 1
+
 
 @dataclass(slots=True, eq=False)
 class Walk:
@@ -109,8 +114,7 @@ def open_source(path: Path, *, threads: bool = True) -> Iterator[Source]:
         if name.split(",")[0] in PLAYLISTS:
             raise VideoError("not_a_video", f"{path}: a playlist ({name}) that names other files, expected a video")
         source = _choose_stream(path, container)
-        source.stream.codec_context.thread_type = "AUTO" if threads else "NONE"
-        source.stream.codec_context.thread_count = 0 if threads else 1
+        source.use_threads(wanted=threads)
         yield source
 
 

@@ -16,6 +16,7 @@ from datasets_build.core.files import DataError
 UInt8s = npt.NDArray[np.uint8]
 Size = tuple[int, int]
 """`(width, height)` in pixels, upright."""
+_AT_HAND_BYTES = 8 << 20
 
 
 class VideoError(DataError):
@@ -76,8 +77,10 @@ class Decoder(Protocol):
         """Frames `(n, height, width, 3) uint8` RGB upright at `(n,)` strictly increasing indices of the clock."""
         ...
 
-    def scan(self, path: Path, clock: FrameClock, *, size: Size | None) -> Iterator[ScanFrame]:
-        """Every frame of the clock once, in presentation order."""
+    def scan(
+        self, path: Path, clock: FrameClock, *, size: Size | None, cores: int | None = None
+    ) -> Iterator[ScanFrame]:
+        """Every frame of the clock once, in presentation order; `cores` as `video.scan` says."""
         ...
 
     def doubt(self, path: Path) -> str | None:
@@ -93,6 +96,12 @@ def analysis_size(width: int, height: int, *, long_side: int = 160) -> Size:
     scale = min(1.0, long_side / max(width, height))
     even = [max(2, min(round(side * scale / 2), side // 2) * 2) for side in (width, height)]
     return even[0], even[1]
+
+
+def pictures_at_hand(pixels: int) -> int:
+    """How many decoded pictures of so many pixels may be held at a time, between 2 and 64: memory bounds them."""
+    # Most have 1.5 bytes a pixel.
+    return max(2, min(64, _AT_HAND_BYTES * 2 // (3 * pixels)))
 
 
 def turn_upright(image: UInt8s, rotation_deg: int) -> UInt8s:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +16,22 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 
 from datasets_build.core.clock import FrameClock, Int64s
+from datasets_build.decoders.ahead import ahead
 from datasets_build.decoders.container import Source, TroubleError, Walk, decode, open_source
 from datasets_build.decoders.cursor import MAX_HELD, Cursor, index_of
-from datasets_build.decoders.frames import ScanFrame, Size, UInt8s, VideoError, turn_upright, turned_size
+from datasets_build.decoders.frames import (
+    ScanFrame,
+    Size,
+    UInt8s,
+    VideoError,
+    pictures_at_hand,
+    turn_upright,
+    turned_size,
+)
 
 log = logging.getLogger(__name__)
+# Below so many pixels FFmpeg's threads cost half as much again as decoding itself, and looking takes as long.
+_THREADS_PAY = 400_000
 
 
 def rotation_of(frame: VideoFrame) -> int:
@@ -33,28 +45,35 @@ class Painter:
 
     def __init__(self, source: Source) -> None:
         self._native = source.width, source.height
-        self._scaler = VideoReformatter()
+        # One for each size: a scaler makes its tables anew when it is asked for another.
+        self._small, self._whole = VideoReformatter(), VideoReformatter()
 
     def rgb(self, frame: VideoFrame, size: Size | None) -> UInt8s:
         """`(h, w, 3) uint8` RGB upright, of `size` or of the stream's own size."""
-        return self._paint(frame, size, "rgb24", Interpolation.BILINEAR)
+        return self._paint(self._whole, frame, size, "rgb24", Interpolation.BILINEAR)
 
     def small_bgr(self, frame: VideoFrame, size: Size) -> UInt8s:
         """`(h, w, 3) uint8` BGR upright, scaled the fast way."""
-        return self._paint(frame, size, "bgr24", Interpolation.FAST_BILINEAR)
+        return self._paint(self._small, frame, size, "bgr24", Interpolation.FAST_BILINEAR)
 
-    def _paint(self, frame: VideoFrame, size: Size | None, layout: str, how: Interpolation) -> UInt8s:
+    def _paint(
+        self, scaler: VideoReformatter, frame: VideoFrame, size: Size | None, layout: str, how: Interpolation
+    ) -> UInt8s:
         rotation = rotation_of(frame)
         width, height = turned_size(*size, rotation) if size else self._native
-        small = self._scaler.reformat(frame, width, height, layout, interpolation=how, threads=1)
+        small = scaler.reformat(frame, width, height, layout, interpolation=how, threads=1)
         return turn_upright(np.asarray(small.to_ndarray(), np.uint8), rotation)
 
 
 def _in_order(source: Source, clock: FrameClock, *, strict: bool) -> Iterator[tuple[int, VideoFrame]]:
     """`(index, frame)` in presentation order. Raises VideoError `frames_lost` when indices never come."""
     held: dict[int, VideoFrame] = {}
-    due, n_shown = 0, 0
+    due, n_shown, n_frames = 0, 0, len(clock)
     for pts, frame in decode(source, Walk(), strict=strict):
+        if not held and due < n_frames and pts == clock.pts.item(due):
+            yield due, frame
+            due, n_shown = due + 1, n_shown + 1
+            continue
         index = index_of(clock, pts)
         if index < due or index in held:
             continue
@@ -74,11 +93,18 @@ def _in_order(source: Source, clock: FrameClock, *, strict: bool) -> Iterator[tu
         )
 
 
-def _walk_in_order(path: Path, clock: FrameClock) -> Iterator[tuple[int, VideoFrame, Painter]]:
-    """One threaded pass; damage makes it start again with one thread behind the last frame it gave."""
+def _walk_in_order(
+    path: Path, clock: FrameClock, *, threads_from: int = 0
+) -> Generator[tuple[int, VideoFrame, Painter]]:
+    """One pass, threaded where pictures have so many pixels.
+
+    Damage makes it start again with one thread behind the last frame it gave.
+    """
     due = 0
     try:
         with open_source(path) as source:
+            if source.width * source.height < threads_from:
+                source.use_threads(wanted=False)
             painter = Painter(source)
             for index, frame in _in_order(source, clock, strict=True):
                 yield index, frame, painter
@@ -96,15 +122,28 @@ def _walk_in_order(path: Path, clock: FrameClock) -> Iterator[tuple[int, VideoFr
                 yield index, frame, painter
 
 
-def scan(path: Path, clock: FrameClock, *, size: Size | None) -> Iterator[ScanFrame]:
-    """Every frame of the clock once, in presentation order.
+def scan(path: Path, clock: FrameClock, *, size: Size | None, cores: int | None = None) -> Iterator[ScanFrame]:
+    """Every frame of the clock once, in presentation order; with one core all happens in the calling thread.
 
     Raises:
         VideoError: as `open_source`, or `frames_lost` after the pass when frames of the index did not come.
     """
-    for index, frame, painter in _walk_in_order(path, clock):
-        image = painter.small_bgr(frame, size) if size else None
-        yield ScanFrame(index, int(clock.t_ns[index]), image, _Full(painter, frame))
+    with closing(_decoded(path, clock, cores)) as frames:
+        for index, frame, painter in frames:
+            image = painter.small_bgr(frame, size) if size else None
+            yield ScanFrame(index, clock.t_ns.item(index), image, _Full(painter, frame))
+
+
+def _decoded(path: Path, clock: FrameClock, cores: int | None) -> Generator[tuple[int, VideoFrame, Painter]]:
+    """Whole pictures in order, decoded ahead of who looks at them where there is a core to do it."""
+    if cores == 1:
+        yield from _walk_in_order(path, clock, threads_from=sys.maxsize)
+        return
+    with closing(_walk_in_order(path, clock, threads_from=_THREADS_PAY)) as frames:
+        for first in islice(frames, 1):
+            yield first
+            with closing(ahead(frames, most=pictures_at_hand(first[1].width * first[1].height))) as rest:
+                yield from rest
 
 
 @dataclass(frozen=True, slots=True)

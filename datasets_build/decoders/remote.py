@@ -87,7 +87,14 @@ class Remote:
             raise
         return batch.data
 
-    def scan(self, path: Path, clock: FrameClock, *, size: Size | None) -> Iterator[ScanFrame]:
+    def scan(
+        self,
+        path: Path,
+        clock: FrameClock,
+        *,
+        size: Size | None,
+        cores: int | None = None,  # noqa: ARG002 - the interface
+    ) -> Iterator[ScanFrame]:
         """Every frame of the clock once, in order. Raises VideoError as `read`."""
         self.check_times(path, clock, deadline_s=SCAN_DEADLINE_S)
         for start in range(0, len(clock), SCAN_CHUNK):

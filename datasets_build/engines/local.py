@@ -22,12 +22,16 @@ _WORKERS = min(8, os.cpu_count() or 1)
 
 @dataclass(frozen=True, slots=True)
 class Local:
-    """Up to `workers` processes at a time; any number gives the same bytes."""
+    """Up to `workers` processes at a time, which keep as many processors busy; any number gives the same bytes."""
 
     workers: int
 
     def require(self, paths: Sequence[Path]) -> None:
         """Nothing to prove: workers of this machine see its files."""
+
+    def cores(self, share: float) -> int:
+        """One, except for a call that is so much of the work that others would have to wait for it."""
+        return max(1, min(self.workers, round(share * self.workers)))
 
     def run_each(
         self,

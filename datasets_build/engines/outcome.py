@@ -10,8 +10,9 @@ from datasets_build.core.worker import WorkerError
 I = TypeVar("I")  # noqa: E741 - the item type
 O = TypeVar("O")  # noqa: E741 - the outcome type
 
-# Arrow's own pool keeps what it frees, so a long video would leave a worker larger than a short one.
-ENVIRONMENT = {"ARROW_DEFAULT_MEMORY_POOL": "system"}
+# Arrow's own pool keeps what it frees, so a long video would leave a worker larger than a short one. Matrices here are
+# so small that threads of NumPy's would cost more than they do.
+ENVIRONMENT = {"ARROW_DEFAULT_MEMORY_POOL": "system", "OPENBLAS_NUM_THREADS": "1"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -127,6 +127,10 @@ class RayCluster:
         if refusal:
             raise DataError(f"node {_name_of(node)}: {refusal}")
 
+    def cores(self, share: float) -> int:  # noqa: ARG002 - the interface
+        """One: so many does a task ask the cluster for."""
+        return 1
+
     def run_each(
         self,
         function: Callable[[I], O],

@@ -23,7 +23,7 @@ AHEAD = max(HALVES)
 _BLOCKY = 5
 _BINS = 512
 _SHIFTS = tuple((dy, dx) for dy in (-1, 0, 1) for dx in (-2, -1, 0, 1, 2))
-_QUARTER = ((np.arange(HEIGHT) * 2 // HEIGHT)[:, None] * 2 + (np.arange(WIDTH) * 2 // WIDTH)[None]).astype(np.int32)
+_QUARTER = ((np.arange(HEIGHT) * 2 // HEIGHT)[:, None] * 2 + (np.arange(WIDTH) * 2 // WIDTH)[None]).astype(np.int64)
 _QUARTER_SIZE = np.bincount(_QUARTER.reshape(-1)).astype(np.float32)[:, None]
 NUMBERS = 4 * len(LAGS) + 2 * _BLOCKY + 3 * len(HALVES) + 5
 # Which of the numbers is the picture's mean light, and which the likeness of its layout to that of the frame before.
@@ -90,19 +90,23 @@ def describe(frames: UInt8s) -> Descriptions:
 
 def _histograms(tall: UInt8s, n: int) -> Float32s:
     """Square roots of colour histograms of the four quarters of `n` pictures, `(n, 4, 512)`, each of unit length."""
-    blue, green, red = ((channel >> 5).astype(np.uint16) for channel in cv2.split(tall))
-    colour = (blue << 6 | green << 3 | red).reshape(n, HEIGHT, WIDTH)
-    index = colour + (_QUARTER * _BINS)[None] + (np.arange(n, dtype=np.int32) * 4 * _BINS)[:, None, None]
+    blue, green, red = (channel >> 5 for channel in cv2.split(tall))
+    colour = (green << 3 | red | blue.astype(np.uint16) << 6).reshape(n, HEIGHT, WIDTH)
+    # Of the type that counting wants, so that it makes no copy.
+    index = (np.arange(n) * 4 * _BINS)[:, None, None] + (_QUARTER * _BINS)[None]
+    index += colour
     counts = np.bincount(index.reshape(-1), minlength=n * 4 * _BINS).reshape(n, 4, _BINS)
-    roots: Float32s = np.sqrt(counts.astype(np.float32) / _QUARTER_SIZE)
-    return roots
+    roots = counts.astype(np.float32)
+    roots /= _QUARTER_SIZE
+    return np.sqrt(roots, out=roots)
 
 
 def _unit(vectors: Float32s) -> Float32s:
-    free = vectors - vectors.mean(axis=-1, keepdims=True)
+    free: Float32s = vectors - vectors.mean(axis=-1, keepdims=True)
+    length = np.sqrt(np.add.reduce(free * free, axis=-1, keepdims=True))
     # The constant keeps a flat picture from correlating with its own noise.
-    unit: Float32s = free / (np.linalg.norm(free, axis=-1, keepdims=True) + np.float32(12))
-    return unit
+    free /= length + np.float32(12)
+    return free
 
 
 def _shifted_layouts(gray: Float32s) -> Float32s:
@@ -137,31 +141,34 @@ def measure(held: Descriptions, start: int, end: int) -> Float32s:
 
     Where a frame before the first or behind the last would be needed, the first or the last stands in.
     """
-    n = len(held)
-    at = np.arange(start, end)
     columns: list[Float32s] = []
     for lag in LAGS:
-        before = np.maximum(at - lag, 0)
+        before = _places(start - lag, end - lag, len(held))
         colour = np.einsum("tbc,tbc->tb", held.colours[start:end], held.colours[before])
-        place = np.abs(held.places[start:end] - held.places[before]).mean(axis=1)
+        apart = held.places[start:end] - held.places[before]
+        place = np.abs(apart, out=apart).mean(axis=1)
         layout = np.einsum("tc,tc->t", held.layouts[start:end], held.layouts[before])
         moved = np.einsum("tsc,tc->ts", held.shifted[before], held.shifted[start:end, len(_SHIFTS) // 2])
         columns += [colour.mean(axis=1), place, layout, moved.max(axis=1)]
         if lag in LAGS[:_BLOCKY]:
             columns += [colour.min(axis=1), colour.max(axis=1)]
     for half in HALVES:
-        columns += _between(held.places, np.maximum(at - half, 0), at, np.minimum(at + half, n - 1))
+        sides = (held.places[_places(start + step, end + step, len(held))] for step in (-half, 0, half))
+        columns += _between(*sides)
     return np.concatenate([np.stack(columns, axis=1), held.alone[start:end]], axis=1).astype(np.float32)
 
 
-def _between(
-    places: Float32s, before: npt.NDArray[np.int64], at: npt.NDArray[np.int64], after: npt.NDArray[np.int64]
-) -> list[Float32s]:
+def _places(start: int, end: int, n: int) -> slice | npt.NDArray[np.int64]:
+    """Frames `start..end` of `n`, of which a slice makes no copy; the first or the last stands in for those outside."""
+    return slice(start, end) if start >= 0 and end <= n else np.clip(np.arange(start, end), 0, n - 1)
+
+
+def _between(before: Float32s, at: Float32s, after: Float32s) -> list[Float32s]:
     """How far two frames are apart, where between them a third lies (0..1), and how far it is from their line."""
-    chord = places[after] - places[before]
-    offset = places[at] - places[before]
+    chord, offset = after - before, at - before
     length = np.einsum("tc,tc->t", chord, chord)
     along = np.clip(np.einsum("tc,tc->t", offset, chord) / (length + np.float32(1e-3)), 0, 1)
-    rest = offset - along[:, None] * chord
-    away = np.sqrt(np.einsum("tc,tc->t", rest, rest) / (length + np.float32(1e-2)))
-    return [np.sqrt(length / places.shape[1]), along, np.minimum(away, 3)]
+    chord *= along[:, None]
+    offset -= chord
+    away = np.sqrt(np.einsum("tc,tc->t", offset, offset) / (length + np.float32(1e-2)))
+    return [np.sqrt(length / at.shape[1]), along, np.minimum(away, 3)]

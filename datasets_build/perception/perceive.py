@@ -87,13 +87,17 @@ class PerceiveConfig(Config):
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One video for one worker; results go into the folder `to`, which the parent renames when the call is over."""
+    """One video for one worker; results go into the folder `to`, which the parent renames when the call is over.
+
+    `cores` is how many processors the worker may keep busy.
+    """
 
     out: Path
     video: Video
     config: PerceiveConfig
     decoder: DecoderName
     to: Path
+    cores: int = 1
 
 
 @lru_cache(maxsize=1)
@@ -133,7 +137,15 @@ def _put(aside: Path, to: Path) -> None:
 
 def _scan_into(folders: Sequence[Path], tasks: Sequence[Task]) -> None:
     config, decoder = tasks[0].config, tasks[0].decoder
-    plan = ScanPlan(config.shots, config.scenes, config.signals, config.keyframes, config.analysis_side, decoder)
+    plan = ScanPlan(
+        config.shots,
+        config.scenes,
+        config.signals,
+        config.keyframes,
+        config.analysis_side,
+        decoder,
+        cores=max(task.cores for task in tasks),
+    )
     jobs = [
         ScanJob(video_path(task.out, task.video), task.video, clock_of(task.out, task.video), folder)
         for task, folder in zip(tasks, folders, strict=True)
@@ -245,13 +257,23 @@ def _scan(
 ) -> dict[str, WorkerError]:
     """Scan what has no part of this decoder yet; returns the error of each video that failed."""
     parts = stage.work / "parts"
+    left = [video for video in videos if not (parts / f"{video.id}.{decoder}").exists()]
+    whole_ns = max(1, sum(video.duration_ns for video in left))
     tasks = [
-        Task(stage.out, video, config, decoder, parts / f".{video.id}.{decoder}")
-        for video in videos
-        if not (parts / f"{video.id}.{decoder}").exists()
+        Task(
+            stage.out,
+            video,
+            config,
+            decoder,
+            parts / f".{video.id}.{decoder}",
+            cores=engine.cores(video.duration_ns / whole_ns),
+        )
+        for video in left
     ]
     if config.clip.model and config.clip.precision != "int8":
         tasks = _scan_together(tasks, config, engine=engine)
+    # The longest begin first, so that none is left alone at the end.
+    tasks.sort(key=lambda task: -task.video.duration_ns)
     failures = {}
     outcomes = engine.run_each(perceive_one, tasks, deadline_s=config.deadline_s, extra_s=_extra_s)
     for outcome in track(outcomes, total=len(tasks), label=f"perceive ({decoder})"):

@@ -6,10 +6,11 @@ shot boundaries and the candidates' frames are held (offline, their embeddings t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import cv2
@@ -19,6 +20,7 @@ from datasets_build.core.clock import NS_PER_S, FrameClock
 from datasets_build.core.perceived import Keyframe, Scene, Shot, Signals
 from datasets_build.core.records import Video, derive_id
 from datasets_build.core.table import TableWriter, write_table
+from datasets_build.decoders.frames import UInt8s, pictures_at_hand
 from datasets_build.perception.batches import Batches, Vector
 from datasets_build.perception.clip import Encoder
 from datasets_build.perception.keyframes import (
@@ -34,7 +36,7 @@ from datasets_build.perception.shots import ShotsConfig, open_finder, shots_of
 from datasets_build.perception.signals import Sample, SignalMeter, SignalsConfig, stretch
 from datasets_build.perception.standby import StandbyPictures
 from datasets_build.perception.transitions import Transition
-from datasets_build.video import VideoError, analysis_size, scan
+from datasets_build.video import ScanFrame, VideoError, analysis_size, scan
 
 SAMPLES_PER_STRETCH = 480
 KEYFRAMES_PER_GROUP = 64
@@ -45,7 +47,10 @@ _RAW, _LATE = "candidates.raw.parquet", "late.raw.parquet"
 
 @dataclass(frozen=True, slots=True)
 class ScanPlan:
-    """How to look at a video: the settings of all listeners, the size they look at, and who decodes."""
+    """How to look at a video: the settings of all listeners, the size they look at, who decodes, and on how many cores.
+
+    Without a number all cores may be busy.
+    """
 
     shots: ShotsConfig
     scenes: ScenesConfig
@@ -53,6 +58,7 @@ class ScanPlan:
     keyframes: KeyframesConfig
     analysis_side: int
     decoder: str
+    cores: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,11 +198,12 @@ def _first_pass(job: ScanJob, plan: ScanPlan, batches: Batches, files: ExitStack
 def _written(job: ScanJob, plan: ScanPlan, sinks: _Sinks, shots: list[Shot], encoder: Encoder) -> ScanCounts:
     """Choose among the candidates and write what needs the shots."""
     scenes = scenes_of(shots, sinks.sides.sides(), config=plan.scenes, embedder=encoder.embedder)
-    write_table(job.to / "shots.parquet", Shot, shots)
-    write_table(job.to / "scenes.parquet", Scene, scenes)
+    write_table(job.to / "shots.parquet", Shot, shots, aside=True)
+    write_table(job.to / "scenes.parquet", Scene, scenes, aside=True)
     raw = [job.to / name for name in (_RAW, _LATE)]
     chosen = select(raw, shots, config=plan.keyframes)
-    kept = write_table(job.to / "keyframes.parquet", Keyframe, chosen, rows_per_group=KEYFRAMES_PER_GROUP)
+    keyframes = job.to / "keyframes.parquet"
+    kept = write_table(keyframes, Keyframe, chosen, rows_per_group=KEYFRAMES_PER_GROUP, aside=True)
     for path in raw:
         path.unlink()
     return ScanCounts(len(shots), len(scenes), kept, sinks.candidates.count + sinks.late.count, sinks.signals.count)
@@ -212,6 +219,18 @@ def _frame_ns(clock: FrameClock) -> float:
     return clock.end_ns / len(clock)
 
 
+def _image(frame: ScanFrame) -> UInt8s:
+    assert frame.image is not None, "a scan with a size gives images"
+    return frame.image
+
+
+def _blocks(frames: Iterator[ScanFrame], video: Video) -> Iterator[list[ScanFrame]]:
+    """Runs of frames; their whole pictures, which they keep alive, take a bounded amount of memory."""
+    most = pictures_at_hand(video.width * video.height)
+    while block := list(islice(frames, most)):
+        yield block
+
+
 def _pass(job: ScanJob, plan: ScanPlan, sinks: _Sinks) -> list[Transition]:
     # The pictures are small and the decoder's threads fill the cores: OpenCV's own would only get in the way.
     cv2.setNumThreads(1)
@@ -221,23 +240,25 @@ def _pass(job: ScanJob, plan: ScanPlan, sinks: _Sinks) -> list[Transition]:
     filler = ShotFiller(sinks.pictures)
     found: list[Transition] = []
     size = analysis_size(*job.video.upright_size, long_side=plan.analysis_side)
+    frames = scan(job.path, job.clock, size=size, decoder=plan.decoder, cores=plan.cores)
     n_frames = 0
-    for frame in scan(job.path, job.clock, size=size, decoder=plan.decoder):
-        n_frames += 1
-        image = frame.image
-        assert image is not None, "a scan with a size gives images"
-        thumb = thumbnail(image)
-        sinks.pictures.feed(frame)
-        new = finder.feed(frame.index, image, thumb)
-        sinks.sides.add(new)
-        found.extend(new)
-        sinks.signals.add(meter.feed(frame.t_ns, image))
-        taken = candidates.feed(frame, thumb)
-        sinks.candidates.add(taken)
-        late = filler.feed(taken, new, known=candidates.known)
-        sinks.late.add(late)
-        for _ in late:
-            candidates.spend()
+    for block in _blocks(frames, job.video):
+        # One listener after the other takes the whole block: what each needs then stays in the processor's caches.
+        thumbs = [thumbnail(_image(frame)) for frame in block]
+        told = [finder.feed(frame.index, _image(frame), thumb) for frame, thumb in zip(block, thumbs, strict=True)]
+        for frame in block:
+            sinks.signals.add(meter.feed(frame.t_ns, _image(frame)))
+        n_frames += len(block)
+        for frame, thumb, new in zip(block, thumbs, told, strict=True):
+            sinks.pictures.feed(frame)
+            sinks.sides.add(new)
+            found.extend(new)
+            taken = candidates.feed(frame, thumb)
+            sinks.candidates.add(taken)
+            late = filler.feed(taken, new, known=candidates.known)
+            sinks.late.add(late)
+            for _ in late:
+                candidates.spend()
     # Whoever decodes: no frame of the index goes missing in silence.
     if n_frames != len(job.clock):
         raise VideoError("frames_lost", f"{job.path}: {n_frames} frames came, expected the index's {len(job.clock)}")

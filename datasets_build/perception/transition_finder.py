@@ -24,7 +24,7 @@ from datasets_build.perception.likeness import (
     describe,
     measure,
 )
-from datasets_build.perception.transition_net import OUTPUTS, TransitionNet
+from datasets_build.perception.transition_net import OUTPUTS, NetStream, TransitionNet
 from datasets_build.perception.transitions import Kind, Transition
 
 STEP = 128
@@ -60,12 +60,13 @@ class TransitionFinder:
     """Takes miniatures `(27, 48, 3) uint8` in order and returns the transitions that became certain."""
 
     def __init__(self, config: LearnedConfig, net: TransitionNet) -> None:
-        self._config, self._net = config, net
+        self._config, self._reach, self._stream = config, net.reach, NetStream(net)
         self._pending: list[UInt8s] = []
         self._held = Descriptions.none()
         self._taken = self._measured = 0
+        # Of frames whose chances are not certain yet.
         self._numbers = np.zeros((0, NUMBERS), np.float32)
-        self._scored = self._decoded = 0
+        self._decoded = 0
         self._tracks = np.zeros((0, len(OUTPUTS) + 3), np.float32)
 
     @property
@@ -76,7 +77,7 @@ class TransitionFinder:
     @property
     def longest(self) -> int:
         """How many frames a transition may be told late at most."""
-        return _LONGEST + 2 * STEP + AHEAD + self._net.reach
+        return _LONGEST + 2 * STEP + AHEAD + self._reach
 
     def feed(self, small: UInt8s) -> list[Transition]:
         """Take the next frame."""
@@ -92,26 +93,22 @@ class TransitionFinder:
             self._held = self._held.then(describe(np.stack(self._pending)))
             self._taken += len(self._pending)
             self._pending = []
-        self._measure(self._taken if final else self._taken - AHEAD)
-        self._score(self._measured if final else self._measured - self._net.reach)
+        self._score(self._measure(self._taken if final else self._taken - AHEAD), final=final)
         return self._decode(final=final)
 
-    def _measure(self, end: int) -> None:
-        first = self._taken - len(self._held)
-        if end > self._measured:
-            new = measure(self._held, self._measured - first, end - first)
-            self._numbers = np.concatenate([self._numbers, new])
-            self._measured = end
+    def _measure(self, end: int) -> Float32s:
+        """The numbers of the frames up to `end` that have none yet."""
+        first, start = self._taken - len(self._held), self._measured
+        self._measured = max(start, end)
+        new = measure(self._held, start - first, end - first) if end > start else np.zeros((0, NUMBERS), np.float32)
         self._held = self._held.last(REACH + self._taken - self._measured)
+        return new
 
-    def _score(self, end: int) -> None:
-        first = self._measured - len(self._numbers)
-        if end > self._scored:
-            part = slice(self._scored - first, end - first)
-            self._tracks = np.concatenate([self._tracks, tracks_of(self._net, self._numbers)[part]])
-            self._scored = end
-        keep = self._measured - self._scored + self._net.reach
-        self._numbers = self._numbers[-keep:]
+    def _score(self, numbers: Float32s, *, final: bool) -> None:
+        self._numbers = np.concatenate([self._numbers, numbers])
+        chances = self._stream.feed(numbers, final=final)
+        seen, self._numbers = self._numbers[: len(chances)], self._numbers[len(chances) :]
+        self._tracks = np.concatenate([self._tracks, tracks_of(chances, seen)])
 
     def _decode(self, *, final: bool) -> list[Transition]:
         """Decode up to the last quiet place: what comes behind it changes nothing before it."""
@@ -140,9 +137,9 @@ class TransitionFinder:
         return len(self._tracks) if len(self._tracks) > _LONGEST else 0
 
 
-def tracks_of(net: TransitionNet, numbers: Float32s) -> Float32s:
+def tracks_of(chances: Float32s, numbers: Float32s) -> Float32s:
     """What is decoded, `(n, 7) float32`: chances, mean light 0..1 and its spread, likeness of layout to the last."""
-    return np.concatenate([net.run(numbers), numbers[:, [LIGHT, LIGHT + 1, LAYOUT]]], axis=1)
+    return np.concatenate([chances, numbers[:, [LIGHT, LIGHT + 1, LAYOUT]]], axis=1)
 
 
 def decode(tracks: Float32s, config: LearnedConfig) -> list[Transition]:

@@ -30,6 +30,14 @@ class _Block:
     mix: Float32s
     mix_bias: Float32s
 
+    def run(self, padded: Float32s) -> Float32s:
+        """What comes out for all rows but the first and the last `dilation` ones."""
+        n = len(padded) - 2 * self.dilation
+        inner = sum(padded[k * self.dilation : k * self.dilation + n] @ self.taps[k] for k in range(3))
+        held = padded[self.dilation : self.dilation + n]
+        out: Float32s = held + np.maximum(inner + self.taps_bias, 0) @ self.mix + self.mix_bias
+        return out
+
 
 @dataclass(frozen=True, slots=True)
 class _Member:
@@ -41,13 +49,11 @@ class _Member:
     exit: Float32s
     exit_bias: Float32s
 
-    def run(self, numbers: Float32s) -> Float32s:
-        held = np.maximum((numbers - self.mean) / self.spread @ self.entry + self.entry_bias, 0)
-        n = len(held)
-        for block in self.blocks:
-            padded = np.pad(held, ((block.dilation, block.dilation), (0, 0)))
-            inner = sum(padded[k * block.dilation : k * block.dilation + n] @ block.taps[k] for k in range(3))
-            held = held + np.maximum(inner + block.taps_bias, 0) @ block.mix + block.mix_bias
+    def enter(self, numbers: Float32s) -> Float32s:
+        held: Float32s = np.maximum((numbers - self.mean) / self.spread @ self.entry + self.entry_bias, 0)
+        return held
+
+    def leave(self, held: Float32s) -> Float32s:
         score = np.clip(held @ self.exit + self.exit_bias, -30, 30)
         chances: Float32s = (1 / (1 + np.exp(-score))).astype(np.float32)
         return chances
@@ -67,8 +73,48 @@ class TransitionNet:
 
     def run(self, numbers: Float32s) -> Float32s:
         """Chances `(n, 4) float32`, in the order of `OUTPUTS`, for numbers `(n, NUMBERS) float32`."""
-        total: Float32s = np.sum([member.run(numbers) for member in self.members], axis=0)
-        return total / np.float32(len(self.members))
+        return NetStream(self).feed(numbers, final=True)
+
+
+class NetStream:
+    """Runs a network over numbers that come in parts: what a part shares with the next is computed once."""
+
+    def __init__(self, net: TransitionNet) -> None:
+        self._streams = [_MemberStream(member) for member in net.members]
+
+    def feed(self, numbers: Float32s, *, final: bool) -> Float32s:
+        """Take the next numbers, perhaps none; returns the chances that no later ones change, all when it is final."""
+        told = [stream.feed(numbers, final=final) for stream in self._streams]
+        n = min(map(len, told))
+        for stream in self._streams:
+            stream.drop(n)
+        total: Float32s = np.sum([chances[:n] for chances in told], axis=0)
+        return total / np.float32(len(told))
+
+
+class _MemberStream:
+    """One member; `feed` gives all chances that are certain and not dropped yet."""
+
+    def __init__(self, member: _Member) -> None:
+        self._member = member
+        width = member.entry.shape[1]
+        # Before the first row and behind the last there are zeros.
+        self._held = [np.zeros((block.dilation, width), np.float32) for block in member.blocks]
+        self._told = np.zeros((0, len(OUTPUTS)), np.float32)
+
+    def feed(self, numbers: Float32s, *, final: bool) -> Float32s:
+        new = self._member.enter(numbers)
+        for k, block in enumerate(self._member.blocks):
+            behind = np.zeros((block.dilation if final else 0, new.shape[1]), np.float32)
+            padded = np.concatenate([self._held[k], new, behind])
+            n = max(0, len(padded) - 2 * block.dilation)
+            new = block.run(padded) if n else padded[:0]
+            self._held[k] = padded[n:]
+        self._told = np.concatenate([self._told, self._member.leave(new)])
+        return self._told
+
+    def drop(self, n: int) -> None:
+        self._told = self._told[n:]
 
 
 @lru_cache(maxsize=4)

@@ -29,7 +29,7 @@ from augment.view import View
 from datasets_build.sources.demo import collect_demo_videos
 from datasets_build.sources.world import WorldConfig
 from datasets_build.video import check_decoder, probe
-from tests.bench.perceive import Cost, cost, draw
+from tests.bench.perceive_costs import Cost, cost, draw
 from tests.bench.ratios import Line, show
 from tests.core.test_layout import video
 

@@ -59,3 +59,10 @@ def test_it_is_opened_by_name(tmp_path):
     with open_engine("local", tmp_path) as engine:
         assert engine == Local(min(8, os.cpu_count()))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_worker_is_a_core_and_what_is_most_of_the_work_has_more():
+    two = Local(2)
+    assert [two.cores(share) for share in (0.0, 0.1, 0.5, 0.9, 1.0)] == [1, 1, 1, 2, 2]
+    assert [Local(1).cores(share) for share in (0.1, 1.0)] == [1, 1]
+    assert Local(8).cores(0.25) == 2

@@ -245,6 +245,9 @@ class Noting:
     def require(self, paths):
         self._engine.require(paths)
 
+    def cores(self, share):
+        return self._engine.cores(share)
+
     def run_each(self, function, items, **limits):
         self.calls.append((function.__name__, len(items)))
         return self._engine.run_each(function, items, **limits)

@@ -29,7 +29,7 @@ def find(frames, config=CONFIG):
 
 def whole(frames, config=CONFIG):
     numbers = measure(describe(frames), 0, len(frames))
-    return decode(tracks_of(load_net(), numbers), config)
+    return decode(tracks_of(load_net().run(numbers), numbers), config)
 
 
 def film(draw_lengths, seed):

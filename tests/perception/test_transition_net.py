@@ -1,9 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from datasets_build.core.files import DataError
 from datasets_build.perception.likeness import NUMBERS
-from datasets_build.perception.transition_net import WEIGHTS, load_net
+from datasets_build.perception.transition_net import WEIGHTS, NetStream, TransitionNet, load_net
 
 
 def rewritten(path, change):
@@ -60,4 +62,27 @@ def test_the_mean_of_members_counts(tmp_path):
 
     twice = load_net(rewritten(tmp_path / "twice.npz", doubled))
     numbers = np.random.default_rng(0).normal(size=(40, NUMBERS)).astype(np.float32)
-    assert np.allclose(twice.run(numbers), twice.members[0].run(numbers), atol=1e-6)
+    assert np.allclose(twice.run(numbers), TransitionNet(twice.members[:1], twice.digest).run(numbers), atol=1e-6)
+
+
+@pytest.mark.parametrize("sizes", [(300,), (96, 128, 76), (1, 2, 3, 294), (0, 40, 0, 200, 60, 0)])
+def test_numbers_that_come_in_parts_have_the_chances_of_the_whole(sizes):
+    net, numbers = load_net(), np.random.default_rng(3).normal(size=(300, NUMBERS)).astype(np.float32)
+    stream, told, taken = NetStream(net), [], 0
+    for k, size in enumerate(sizes):
+        told.append(stream.feed(numbers[taken : taken + size], final=k == len(sizes) - 1))
+        taken += size
+        # What is told is all that is certain, and no more.
+        assert sum(map(len, told)) == (300 if k == len(sizes) - 1 else max(0, taken - net.reach))
+    assert np.allclose(np.concatenate(told), net.run(numbers), atol=1e-6)
+
+
+def test_members_of_unequal_reach_wait_for_each_other():
+    member = load_net().members[0]
+    nearer = replace(member, blocks=member.blocks[:3])
+    net, numbers = TransitionNet((member, nearer), ""), np.random.default_rng(4).normal(size=(200, NUMBERS))
+    stream = NetStream(net)
+    first = stream.feed(numbers[:150].astype(np.float32), final=False)
+    assert len(first) == 150 - net.reach
+    rest = stream.feed(numbers[150:].astype(np.float32), final=True)
+    assert np.allclose(np.concatenate([first, rest]), net.run(numbers.astype(np.float32)), atol=1e-6)
