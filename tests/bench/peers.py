@@ -25,7 +25,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bench.perceive import SIZES, Cost, cost, decode, draw, perceive
+from tests.bench.perceive import SIZES
+from tests.bench.perceive_costs import Cost, cost, decode, draw, perceive
 
 ROUNDS = 3
 INSTALL_S, RUN_S = 900.0, 600.0

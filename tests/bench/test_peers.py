@@ -23,7 +23,7 @@ from tests.bench.peers import (
     measure,
     python_of,
 )
-from tests.bench.perceive import Cost
+from tests.bench.perceive_costs import Cost
 from tests.drawn import VideoSpec, draw_video
 
 # A folder with the environments that the bench keeps: without it the programs are not run here.
