@@ -205,7 +205,7 @@ check: $(VENV)/ready  ## formatting, lint, types and import directions
 
 bench: $(VENV)/ready  ## ratios against baselines in the same run: perceive, peers, keyframes, embedding, vision, streaming, training, augmenting, rendering, annotating, scaling
 	$(PY) -m tests.bench.perceive
-	$(PY) -m tests.bench.peers
+	OPENBLAS_NUM_THREADS=1 $(PY) -m tests.bench.peers
 	$(PY) -m tests.bench.keyframes
 	$(PY) -m tests.bench.embedding
 	$(PY) -m tests.bench.vision
