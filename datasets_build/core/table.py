@@ -130,14 +130,14 @@ class TableWriter:
 
 
 def write_table(
-    path: Path, model: type[R], rows: Iterable[R], *, rows_per_group: int = ROWS_PER_GROUP, aside: bool = False
+    path: Path, model: type[R], rows: Iterable[R], *, rows_per_group: int = ROWS_PER_GROUP, unpublished: bool = False
 ) -> int:
     """Write records to a whole Parquet file and return how many; memory holds one row group.
 
-    With `aside` it lies in a folder that takes its name when all in it is written, so it is not waited for.
+    With `unpublished` it lies in a folder that takes its name when all in it is written, so it is not waited for.
     """
     feed = iter(rows)
-    with nullcontext(path) if aside else whole_file(path) as to, TableWriter(to, model) as writer:
+    with nullcontext(path) if unpublished else whole_file(path) as to, TableWriter(to, model) as writer:
         while group := list(islice(feed, rows_per_group)):
             writer.write(group)
     return writer.n_rows

@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 def ahead(items: Generator[T], *, most: int) -> Generator[T]:
-    """The same items in the same order, then the same error; at most `most` of them, two at least, wait to be taken.
+    """The same items in the same order, then the same error; up to one and a half times `most` of them wait.
 
     Args:
         items: runs in the thread, and is closed there when it is over or nobody listens any more.

@@ -141,15 +141,16 @@ def _gif(handle: IO[bytes], size: int) -> int | None:
         kind = handle.read(1)
         if kind == bytes([_GIF_END]):
             # What seems to be the end, with more behind it, is a byte that came to stand there.
-            return None if at + 1 == size else at
+            return at if any(handle.read()) else None
+        is_image = kind == bytes([_GIF_IMAGE])
         if kind == bytes([_GIF_EXTENSION]):
             inside = at + 2
-        elif kind == bytes([_GIF_IMAGE]):
+        elif is_image:
             # Its place, size and colours, and how many bits a code begins with.
             inside = _past_colours(at + 10, handle.read(9)[8:9]) + 1
         else:
             return at
-        end = _past_blocks(handle, inside)
+        end = _past_blocks(handle, inside, alike=is_image)
         if end is None or end > size:
             return at
         at = end
@@ -160,17 +161,17 @@ def _past_colours(at: int, flags: bytes) -> int:
     return at + (3 << (flags[0] % 8 + 1) if flags and flags[0] & 0x80 else 0)
 
 
-def _past_blocks(handle: IO[bytes], at: int) -> int | None:
+def _past_blocks(handle: IO[bytes], at: int, *, alike: bool) -> int | None:
     """Where a row of blocks ends, each behind its length and an empty one last; None where it is no such row.
 
-    Whoever writes fills all blocks alike but the last: one that is shorter, or longer, came from elsewhere.
+    Whoever writes an image fills all blocks `alike` but the last: one that is shorter, or longer, came from elsewhere.
     """
     handle.seek(at)
     lengths: list[int] = []
     while length := handle.read(1):
         at += 1 + length[0]
         if not length[0]:
-            return at if all(each == lengths[0] for each in lengths[:-1]) else None
+            return None if alike and any(each != lengths[0] for each in lengths[:-1]) else at
         lengths.append(length[0])
         handle.seek(at)
     return None

@@ -111,6 +111,8 @@ class CandidateFinder:
         """Take a frame with its thumbnail."""
         self._left = min(_AT_MOST, self._left + (frame.t_ns - self._now_ns) * self._config.spend / _MINUTE_NS)
         self._now_ns = frame.t_ns
+        # What this frame shows has no say in what is due, however late it comes.
+        due = self._told()
         if self._jumps.feed(thumb) or self._shot < 0:
             self._begin_shot(frame)
         self._recent.append((frame, thumb))
@@ -121,7 +123,7 @@ class CandidateFinder:
             self._settle()
         else:
             self._happened(activity)
-        return self._told() if self._waiting else []
+        return due + self._told()
 
     def finish(self) -> list[Candidate]:
         """Say that the video is over: a last shot that had not settled still gets its candidate."""

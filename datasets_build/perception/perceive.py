@@ -257,8 +257,8 @@ def _scan(
 ) -> dict[str, WorkerError]:
     """Scan what has no part of this decoder yet; returns the error of each video that failed."""
     parts = stage.work / "parts"
-    left = [video for video in videos if not (parts / f"{video.id}.{decoder}").exists()]
-    whole_ns = max(1, sum(video.duration_ns for video in left))
+    left = [video for video in videos if not _is_there(parts / f"{video.id}.{decoder}")]
+    whole_ns = max(1, sum(video.duration_ns for video in videos))
     tasks = [
         Task(
             stage.out,
@@ -266,7 +266,7 @@ def _scan(
             config,
             decoder,
             parts / f".{video.id}.{decoder}",
-            cores=engine.cores(video.duration_ns / whole_ns),
+            cores=_cores(video, whole_ns, engine),
         )
         for video in left
     ]
@@ -281,6 +281,25 @@ def _scan(
         if error is not None:
             failures[outcome.item.video.id] = error
     return failures
+
+
+def _is_there(part: Path) -> bool:
+    """Whether a run before this one left a video's tables; what a power cut has torn is taken away."""
+    if not part.exists():
+        return False
+    try:
+        for name, model in _TABLES:
+            count_rows(part / f"{name}.parquet", model)
+    except DataError as error:
+        log.warning("%s: torn, so its video is looked at again (%s)", part.name, error)
+        shutil.rmtree(part)
+        return False
+    return True
+
+
+def _cores(video: Video, whole_ns: int, engine: Engine) -> int:
+    """How many cores a video is worth: damaged frames come out of FFmpeg's threads differently from time to time."""
+    return 1 if video.status == "degraded" else engine.cores(video.duration_ns / whole_ns)
 
 
 def _scan_together(tasks: Sequence[Task], config: PerceiveConfig, *, engine: Engine) -> list[Task]:

@@ -198,12 +198,12 @@ def _first_pass(job: ScanJob, plan: ScanPlan, batches: Batches, files: ExitStack
 def _written(job: ScanJob, plan: ScanPlan, sinks: _Sinks, shots: list[Shot], encoder: Encoder) -> ScanCounts:
     """Choose among the candidates and write what needs the shots."""
     scenes = scenes_of(shots, sinks.sides.sides(), config=plan.scenes, embedder=encoder.embedder)
-    write_table(job.to / "shots.parquet", Shot, shots, aside=True)
-    write_table(job.to / "scenes.parquet", Scene, scenes, aside=True)
+    write_table(job.to / "shots.parquet", Shot, shots, unpublished=True)
+    write_table(job.to / "scenes.parquet", Scene, scenes, unpublished=True)
     raw = [job.to / name for name in (_RAW, _LATE)]
     chosen = select(raw, shots, config=plan.keyframes)
     keyframes = job.to / "keyframes.parquet"
-    kept = write_table(keyframes, Keyframe, chosen, rows_per_group=KEYFRAMES_PER_GROUP, aside=True)
+    kept = write_table(keyframes, Keyframe, chosen, rows_per_group=KEYFRAMES_PER_GROUP, unpublished=True)
     for path in raw:
         path.unlink()
     return ScanCounts(len(shots), len(scenes), kept, sinks.candidates.count + sinks.late.count, sinks.signals.count)

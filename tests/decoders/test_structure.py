@@ -226,6 +226,18 @@ def test_a_block_of_another_length_inside_an_image_came_from_elsewhere(broken):
     assert broken(gif(image(255, 255)), "gif") is None
 
 
+def test_what_a_gif_says_beside_its_images_may_come_in_blocks_of_any_length(broken):
+    looped = b"!\xff\x0bNETSCAPE2.0\x03\x01\x00\x00\x05\x02\x00\x00\x00\x00\x00"
+    lines = b"!\xfe" + b"".join(bytes([n]) + b"a" * n for n in (7, 22, 3)) + b"\x00"
+    assert broken(gif(looped, lines, image(255, 3)), "gif") is None
+
+
+def test_zeros_behind_a_gif_are_no_damage_and_other_bytes_are(broken):
+    whole = gif(image(9))
+    assert broken(whole + bytes(3), "gif") is None
+    assert broken(whole + b"\0\x07", "gif") == len(whole) - 1
+
+
 def packets(counts, *, pid=PID, flags=0x10, head=b""):
     """Packets of a transport stream with these counts; `head` is what an adaptation field begins with."""
     made = []

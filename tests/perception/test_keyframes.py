@@ -145,6 +145,44 @@ def test_no_more_candidates_are_taken_than_may_be_spent(seed, spend):
     assert len(found) <= 2 + 8 + 1 + len(pictures) / 25 / 60 * spend + 1
 
 
+def restless(seed, frames):
+    """Thumbnails of noise that stands, now and then another, with a patch that comes, goes and wanders."""
+    rng, shown, patch = np.random.default_rng(seed), [], None
+    base = rng.integers(0, 256, (9, 16, 3))
+    for _ in range(frames):
+        base = rng.integers(0, 256, (9, 16, 3)) if rng.random() < 0.05 else base
+        if rng.random() < 0.2:
+            patch = None if patch else (rng.integers(0, 9), rng.integers(0, 16), *rng.integers(-1, 2, 2))
+        thumb = base.copy()
+        if patch:
+            top, left, down, right = patch
+            patch = (top + down) % 9, (left + right) % 16, down, right
+            place = np.s_[max(0, patch[0] - 1) : patch[0] + 2, max(0, patch[1] - 2) : patch[1] + 3]
+            thumb[place] = 255 - thumb[place]
+        shown.append(thumb.astype(np.uint8))
+    return shown
+
+
+def at_one_a_second(thumbs):
+    finder = CandidateFinder(KeyframesConfig())
+    found = []
+    for index, thumb in enumerate(thumbs):
+        found += finder.feed(ScanFrame(index, index * NS_PER_S, None, lambda thumb=thumb: thumb), thumb)
+    return found + finder.finish()
+
+
+def test_a_frame_that_comes_seconds_later_has_no_say_in_what_was_due():
+    differ = []
+    for seed in range(250):
+        whole, kept = restless(seed, 120), 20 + seed % 90
+        found = [at_one_a_second(shown) for shown in (whole, whole[:kept] + restless(seed + 9999, 120 - kept))]
+        settled_ns = kept * NS_PER_S - round(KeyframesConfig().look_ahead_s * NS_PER_S)
+        before = [[each.frame_index for each in one if each.t_ns < settled_ns] for one in found]
+        if before[0] != before[1]:
+            differ.append(seed)
+    assert differ == []
+
+
 def lively(seed, frames=900):
     """Blocks that come and go all over a picture, between cuts."""
     rng, pictures = np.random.default_rng(seed), []

@@ -105,6 +105,34 @@ def test_what_still_runs_for_a_lost_node_meets_nobody(out):
     assert os.listdir(task.to.parent) == [task.to.name]
 
 
+def test_what_a_power_cut_has_torn_is_made_again_and_what_is_whole_is_kept(out, caplog):
+    expected = perceive_stage_bytes(out)
+    parts = out / ".work/perceive/parts"
+    torn, *whole = [parts / f"{each.id}.pyav" for each in read_videos(out)]
+    for each, part in zip(read_videos(out), (torn, *whole), strict=True):
+        perceive_one(Task(out, each, PerceiveConfig(), "pyav", part))
+    (torn / "scenes.parquet").write_bytes((torn / "scenes.parquet").read_bytes()[:100])
+    shutil.rmtree(out / "perceive")
+    perceive(out, PerceiveConfig(), engine=Local(1))
+    assert tree_bytes(out / "perceive") == expected
+    assert [record for record in caplog.messages if "torn" in record] == [m for m in caplog.messages if torn.name in m]
+
+
+def perceive_stage_bytes(out):
+    perceive(out, PerceiveConfig(), engine=Local(1))
+    return tree_bytes(out / "perceive")
+
+
+def test_a_damaged_video_is_decoded_on_one_core_whoever_works():
+    sound = video("v")
+    shown = [perceive_stage._cores(each, sound.duration_ns, Local(4)) for each in (sound, damaged(sound))]
+    assert shown == [4, 1]
+
+
+def damaged(sound):
+    return sound.model_copy(update={"status": "degraded"})
+
+
 @pytest.mark.slow
 def test_the_rest_of_a_run_that_was_killed_is_cleared(out):
     rest = out / ".work/perceive/parts/.x.pyav.0123"
