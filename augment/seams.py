@@ -135,11 +135,14 @@ def _around(signals: Sequence[Signals], t_ns: int) -> Iterator[_Sample]:
     place = bisect_right(signals[part].t_ns, t_ns)
     for k in range(place - 2, place + 2):
         row, at = part, k
-        if at < 0:
-            row, at = part - 1, (len(signals[part - 1].t_ns) if part else 0) + k
-        elif at >= len(signals[part].t_ns):
-            row, at = part + 1, at - len(signals[part].t_ns)
-        if 0 <= row < len(signals) and 0 <= at < len(signals[row].t_ns):
+        while at < 0 < row:
+            row -= 1
+            at += len(signals[row].t_ns)
+        # A row may hold a single sample.
+        while row < len(signals) and at >= len(signals[row].t_ns):
+            at -= len(signals[row].t_ns)
+            row += 1
+        if at >= 0 and row < len(signals):
             rows = signals[row]
             yield _Sample(rows.t_ns[at], (rows.luma[at], rows.contrast[at], rows.complexity[at]))
 

@@ -211,6 +211,12 @@ def test_how_samples_are_parted_does_not_matter(data):
     assert looped(whole, first, stop) == looped(parted, first, stop)
 
 
+def test_rows_of_one_sample_each_say_what_one_row_of_all_says():
+    values = [0.5] * 8 + [0.484375] * 3 + [0.5] * 3
+    curves = {"luma": lambda k: values[k // EVERY], "local": 0.0}
+    assert looped(clip(measured(**curves)), 0, 29) == looped(clip(measured(parts=list(range(1, 12)), **curves)), 0, 29)
+
+
 def film_of(rng):
     """Grey pictures 128 x 128 that rest, move a little, or change altogether."""
     picture, found = rng.integers(0, 255, (128, 128), np.uint8), []
