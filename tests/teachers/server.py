@@ -178,12 +178,18 @@ def dripping(handler, _):
     handler.close_connection = True
 
 
+class _Http(ThreadingHTTPServer):
+    daemon_threads = True
+    # Where more call at once than may wait, the system resets who is left over.
+    request_queue_size = 128
+
+
 @contextmanager
 def serving():
     """Run a server while a test lasts."""
     state = Server()
-    http = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-    http.daemon_threads, http.state = True, state
+    http = _Http(("127.0.0.1", 0), _Handler)
+    http.state = state
     state.url = f"http://127.0.0.1:{http.server_address[1]}/v1"
     thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
