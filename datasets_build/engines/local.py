@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import TypeVar
@@ -22,9 +22,14 @@ _WORKERS = min(8, os.cpu_count() or 1)
 
 @dataclass(frozen=True, slots=True)
 class Local:
-    """Up to `workers` processes at a time, which keep as many processors busy; any number gives the same bytes."""
+    """Up to `workers` processes at a time, which keep as many processors busy; any number gives the same bytes.
+
+    `kept` holds processes that have nothing to do for the next call, where somebody ends them; else each call ends its
+    own.
+    """
 
     workers: int
+    kept: list[Worker] | None = field(default=None, compare=False)
 
     def require(self, paths: Sequence[Path]) -> None:
         """Nothing to prove: workers of this machine see its files."""
@@ -43,7 +48,7 @@ class Local:
     ) -> Iterator[Outcome[I, O]]:
         """As `run.Engine` says."""
         waiting = deque(items)
-        idle = [Worker(environment=ENVIRONMENT) for _ in range(max(1, min(self.workers, len(items))))]
+        idle = [self._worker() for _ in range(max(1, min(self.workers, len(items))))]
         busy: dict[Worker, I] = {}
         limits: dict[Worker, float] = {}
         try:
@@ -59,14 +64,30 @@ class Local:
                     idle.append(worker)
                     yield _outcome(worker, item, limits[worker])
         finally:
-            for worker in [*idle, *busy]:
+            for worker in busy:
                 worker.close()
+            for worker in idle:
+                self._keep(worker)
+
+    def _worker(self) -> Worker:
+        return self.kept.pop() if self.kept else Worker(environment=ENVIRONMENT)
+
+    def _keep(self, worker: Worker) -> None:
+        if self.kept is None:
+            worker.close()
+        else:
+            self.kept.append(worker)
 
 
 @contextmanager
 def open_local(_out: Path, workers: int | None) -> Iterator[Local]:
     """The engine of this machine; without a number, a worker for each processor, up to 8."""
-    yield Local(workers or _WORKERS)
+    kept: list[Worker] = []
+    try:
+        yield Local(workers or _WORKERS, kept)
+    finally:
+        for worker in kept:
+            worker.close()
 
 
 def _ended(workers: Sequence[Worker]) -> list[Worker]:

@@ -51,6 +51,32 @@ def test_leaving_early_kills_the_workers():
     assert not any(child.is_running() for child in children)
 
 
+def test_an_opened_engine_keeps_its_workers_from_call_to_call_and_ends_them(tmp_path):
+    others = psutil.Process().children()
+
+    def ours():
+        return {child.pid for child in psutil.Process().children() if child not in others}
+
+    with open_engine("local", tmp_path, 2) as engine:
+        pids = []
+        for items in (["ok-1", "ok-2"], ["ok-3"], ["ok-1", "ok-2"]):
+            assert [outcome.value for outcome in engine.run_each(fate, items, deadline_s=PATIENCE_S)] == [2] * len(items)
+            pids.append(ours())
+        assert len(pids[0]) == 2
+        assert pids[0] == pids[1] == pids[2]
+        # Whoever dies or hangs is gone; its place is taken, and what another call left busy is not given away.
+        (crashed,) = engine.run_each(fate, ["crash-1"], deadline_s=PATIENCE_S)
+        assert crashed.error.kind == "crashed"
+        run = engine.run_each(fate, ["ok-1", "hang-1"], deadline_s=PATIENCE_S)
+        next(run)
+        run.close()
+        assert [outcome.value for outcome in engine.run_each(fate, ["ok-1", "ok-2"], deadline_s=PATIENCE_S)] == [2, 2]
+        assert len(ours()) == 2
+        left = ours()
+    assert len(left) == 2
+    assert ours() == set()
+
+
 def test_it_is_opened_by_name(tmp_path):
     with open_engine("local", tmp_path, 3) as engine:
         assert engine == Local(3)

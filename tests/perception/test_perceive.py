@@ -331,8 +331,12 @@ def test_without_a_model_the_signature_serves_and_the_log_says_so(out, caplog):
     assert not any(row.embedder.is_semantic for row in read_table(table_path(out, Keyframe), Keyframe))
 
 
-def test_without_a_model_nobody_loads_torch():
-    # It takes 400 MB and seconds of every worker.
-    code = "import sys, datasets_build.perception.perceive; print('torch' in sys.modules)"
+def test_nobody_loads_what_the_settings_do_not_ask_for():
+    # Torch takes 400 MB and seconds of every worker, PySceneDetect a tenth of a second.
+    code = (
+        "import sys, datasets_build.perception.perceive; from datasets_build.perception.shots import *; "
+        "open_finder(ShotsConfig()); print([name for name in ('torch', 'scenedetect') if name in sys.modules]); "
+        "open_finder(ShotsConfig(detector='content')); print('scenedetect' in sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "False\n"
+    assert done.stdout == "[]\nTrue\n"

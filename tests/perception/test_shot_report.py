@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 
 from datasets_build.__main__ import app
 from datasets_build.core.files import DataError
+from datasets_build.perception.pyscenedetect import LearnedDetector
 from datasets_build.perception.shot_report import score_files
-from datasets_build.perception.shots import LearnedDetector
 
 TRUTH = {
     "one.mp4": {"cuts": [10, 50], "gradual": [[20, 30]], "minor": [40], "frames": 100},
