@@ -43,6 +43,7 @@ def scan(
     size: Size | None,
     decoder: str | DecoderTrust = REFERENCE,
     cores: int | None = None,
+    exact: bool = True,
 ) -> Iterator[ScanFrame]:
     """One forward pass: every frame of the clock once, in presentation order.
 
@@ -53,6 +54,8 @@ def scan(
         decoder: who reads, as in `read`, but nobody steps in: half a pass is no pass.
         cores: with 1, PyAV decodes in the calling thread; else ahead of it, with threads where they pay. Other decoders
             have threads of their own.
+        exact: pictures as `read` gives them. Else PyAV leaves the edges of blocks unsmoothed in frames on which no
+            other rests, which saves up to an eighth of the time and costs what 45 dB and more are.
 
     Raises:
         VideoError: the file cannot be opened, the decoder is not trusted, or (`frames_lost`, after the pass) frames of
@@ -62,7 +65,7 @@ def scan(
     chosen = _decoder(name)
     if name != REFERENCE:
         _require_trust(path, clock, decoder, SCAN_DEADLINE_S)
-    return chosen.scan(path, clock, size=size, cores=cores)
+    return chosen.scan(path, clock, size=size, cores=cores, exact=exact)
 
 
 def read(

@@ -73,6 +73,13 @@ class Source:
         self.stream.codec_context.thread_type = "AUTO" if wanted else "NONE"
         self.stream.codec_context.thread_count = 0 if wanted else 1
 
+    def skip_smoothing(self) -> None:
+        """Say, before anything is decoded, that pictures on which no other rests need not have their blocks smoothed.
+
+        That is a twentieth to an eighth of decoding; such pictures differ from their own by 45 dB at most, mostly 55.
+        """
+        self.stream.codec_context.options = {"skip_loop_filter": "noref"}
+
 
 @dataclass(slots=True, eq=False)
 class Walk:

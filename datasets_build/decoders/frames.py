@@ -78,9 +78,9 @@ class Decoder(Protocol):
         ...
 
     def scan(
-        self, path: Path, clock: FrameClock, *, size: Size | None, cores: int | None = None
+        self, path: Path, clock: FrameClock, *, size: Size | None, cores: int | None = None, exact: bool = True
     ) -> Iterator[ScanFrame]:
-        """Every frame of the clock once, in presentation order; `cores` as `video.scan` says."""
+        """Every frame of the clock once, in presentation order; `cores` and `exact` as `video.scan` says."""
         ...
 
     def doubt(self, path: Path) -> str | None:

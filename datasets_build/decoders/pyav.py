@@ -94,9 +94,9 @@ def _in_order(source: Source, clock: FrameClock, *, strict: bool) -> Iterator[tu
 
 
 def _walk_in_order(
-    path: Path, clock: FrameClock, *, threads_from: int = 0
+    path: Path, clock: FrameClock, *, threads_from: int = 0, exact: bool = True
 ) -> Generator[tuple[int, VideoFrame, Painter]]:
-    """One pass, threaded where pictures have so many pixels.
+    """One pass, threaded where pictures have so many pixels; `exact` as `video.scan` says.
 
     Damage makes it start again with one thread behind the last frame it gave.
     """
@@ -105,6 +105,8 @@ def _walk_in_order(
         with open_source(path) as source:
             if source.width * source.height < threads_from:
                 source.use_threads(wanted=False)
+            if not exact:
+                source.skip_smoothing()
             painter = Painter(source)
             for index, frame in _in_order(source, clock, strict=True):
                 yield index, frame, painter
@@ -116,30 +118,36 @@ def _walk_in_order(
         if error.code != "frames_lost":
             raise
     with open_source(path, threads=False) as source:
+        if not exact:
+            source.skip_smoothing()
         painter = Painter(source)
         for index, frame in _in_order(source, clock, strict=False):
             if index >= due:
                 yield index, frame, painter
 
 
-def scan(path: Path, clock: FrameClock, *, size: Size | None, cores: int | None = None) -> Iterator[ScanFrame]:
+def scan(
+    path: Path, clock: FrameClock, *, size: Size | None, cores: int | None = None, exact: bool = True
+) -> Iterator[ScanFrame]:
     """Every frame of the clock once, in presentation order; with one core all happens in the calling thread.
 
     Raises:
         VideoError: as `open_source`, or `frames_lost` after the pass when frames of the index did not come.
     """
-    with closing(_decoded(path, clock, cores)) as frames:
+    with closing(_decoded(path, clock, cores, exact=exact)) as frames:
         for index, frame, painter in frames:
             image = painter.small_bgr(frame, size) if size else None
             yield ScanFrame(index, clock.t_ns.item(index), image, _Full(painter, frame))
 
 
-def _decoded(path: Path, clock: FrameClock, cores: int | None) -> Generator[tuple[int, VideoFrame, Painter]]:
+def _decoded(
+    path: Path, clock: FrameClock, cores: int | None, *, exact: bool
+) -> Generator[tuple[int, VideoFrame, Painter]]:
     """Whole pictures in order, decoded ahead of who looks at them where there is a core to do it."""
     if cores == 1:
-        yield from _walk_in_order(path, clock, threads_from=sys.maxsize)
+        yield from _walk_in_order(path, clock, threads_from=sys.maxsize, exact=exact)
         return
-    with closing(_walk_in_order(path, clock, threads_from=_THREADS_PAY)) as frames:
+    with closing(_walk_in_order(path, clock, threads_from=_THREADS_PAY, exact=exact)) as frames:
         for first in islice(frames, 1):
             yield first
             with closing(ahead(frames, most=pictures_at_hand(first[1].width * first[1].height))) as rest:

@@ -94,6 +94,7 @@ class Remote:
         *,
         size: Size | None,
         cores: int | None = None,  # noqa: ARG002 - the interface
+        exact: bool = True,  # noqa: ARG002 - the interface
     ) -> Iterator[ScanFrame]:
         """Every frame of the clock once, in order. Raises VideoError as `read`."""
         self.check_times(path, clock, deadline_s=SCAN_DEADLINE_S)

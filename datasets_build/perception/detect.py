@@ -35,7 +35,7 @@ def transitions_in(look: Look) -> list[Transition]:
     size = analysis_size(*found.upright_size, long_side=look.side)
     finder = open_finder(look.config)
     transitions: list[Transition] = []
-    for frame in scan(look.path, found.clock, size=size):
+    for frame in scan(look.path, found.clock, size=size, exact=False):
         assert frame.image is not None, "a scan with a size gives images"
         transitions += finder.feed(frame.index, frame.image, thumbnail(frame.image))
     return transitions + finder.finish()

@@ -240,7 +240,7 @@ def _pass(job: ScanJob, plan: ScanPlan, sinks: _Sinks) -> list[Transition]:
     filler = ShotFiller(sinks.pictures)
     found: list[Transition] = []
     size = analysis_size(*job.video.upright_size, long_side=plan.analysis_side)
-    frames = scan(job.path, job.clock, size=size, decoder=plan.decoder, cores=plan.cores)
+    frames = scan(job.path, job.clock, size=size, decoder=plan.decoder, cores=plan.cores, exact=False)
     n_frames = 0
     for block in _blocks(frames, job.video):
         # One listener after the other takes the whole block: what each needs then stays in the processor's caches.

@@ -23,6 +23,7 @@ from datasets_build.engines.local import Local
 from datasets_build.engines.outcome import ENVIRONMENT
 from datasets_build.perception.perceive import PerceiveConfig
 from datasets_build.perception.perceive import perceive as perceive_stage
+from datasets_build.run import open_engine
 from datasets_build.sources.index import IndexConfig, build_index
 from tests.bench.perceive_costs import Cost, Profile, draw, measure, profile
 
@@ -77,7 +78,8 @@ def _row(name: str, values: Sequence[float]) -> str:
 def perceive_all(out: Path, workers: int) -> float:
     """Seconds that the perceive stage takes with so many workers, from nothing; its folder is taken away again."""
     begun = time.perf_counter()
-    perceive_stage(out, PerceiveConfig(), engine=Local(workers))
+    with open_engine("local", out, workers) as engine:
+        perceive_stage(out, PerceiveConfig(), engine=engine)
     took = time.perf_counter() - begun
     shutil.rmtree(out / "perceive")
     return took

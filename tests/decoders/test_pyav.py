@@ -63,6 +63,29 @@ def test_each_frame_alone_equals_the_same_frame_of_a_pass(sample, name):
         assert np.array_equal(ask(made, [index])[0], whole[index])
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_pass_that_need_not_be_exact_shows_the_same_frames_almost(sample, name):
+    made = sample(name)
+    exact = list(scan(made.path, made.probe.clock, size=(96, 72)))
+    quick = list(scan(made.path, made.probe.clock, size=(96, 72), exact=False))
+    assert [(frame.index, frame.t_ns) for frame in quick] == [(frame.index, frame.t_ns) for frame in exact]
+    for one, other in zip(exact, quick, strict=True):
+        for kind in (lambda frame: frame.full(), lambda frame: frame.image):
+            apart = kind(one).astype(float) - kind(other)
+            # 40 dB.
+            assert (apart**2).mean() < 255**2 / 1e4
+    again = scan(made.path, made.probe.clock, size=(96, 72), cores=1, exact=False)
+    assert [frame.full().tobytes() for frame in again] == [frame.full().tobytes() for frame in quick]
+
+
+def test_only_frames_on_which_no_other_rests_are_not_exact(sample):
+    made = sample("hevc.mp4")
+    passes = [scan(made.path, made.probe.clock, size=None, exact=exact) for exact in (True, False)]
+    same = [np.array_equal(one.full(), other.full()) for one, other in zip(*passes, strict=True)]
+    assert same[0]
+    assert 0 < same.count(False) < len(same)
+
+
 @given(st.data())
 def test_any_frames_of_any_video_are_those_asked_for(sample, data):
     made = sample(data.draw(st.sampled_from(["long.mp4", "open_groups.ts", "no_key_frames.mp4", "reordered.avi"])))

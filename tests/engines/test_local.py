@@ -60,7 +60,9 @@ def test_an_opened_engine_keeps_its_workers_from_call_to_call_and_ends_them(tmp_
     with open_engine("local", tmp_path, 2) as engine:
         pids = []
         for items in (["ok-1", "ok-2"], ["ok-3"], ["ok-1", "ok-2"]):
-            assert [outcome.value for outcome in engine.run_each(fate, items, deadline_s=PATIENCE_S)] == [2] * len(items)
+            assert [outcome.value for outcome in engine.run_each(fate, items, deadline_s=PATIENCE_S)] == [2] * len(
+                items
+            )
             pids.append(ours())
         assert len(pids[0]) == 2
         assert pids[0] == pids[1] == pids[2]

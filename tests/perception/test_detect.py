@@ -9,7 +9,8 @@ from datasets_build.perception.detect import Look, detect_shots, transitions_in
 from datasets_build.perception.score_shots import RULES, FilmScore
 from datasets_build.perception.shots import ShotsConfig
 from datasets_build.perception.transitions import read_films
-from tests.perception.test_shots import scene, write_film
+from tests.perception.test_pyscenedetect import write_film
+from tests.perception.test_shots import scene
 
 
 @pytest.fixture(scope="module")

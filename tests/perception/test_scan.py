@@ -188,8 +188,8 @@ def test_a_file_that_lost_frames_since_it_was_indexed_is_an_error(tmp_path):
 class Forgetful:
     """PyAV, but a frame in the middle never comes, and nobody says so."""
 
-    def scan(self, path, clock, *, size, cores):
-        return (frame for frame in pyav.scan(path, clock, size=size, cores=cores) if frame.index != 7)
+    def scan(self, path, clock, *, size, cores, exact):
+        return (frame for frame in pyav.scan(path, clock, size=size, cores=cores, exact=exact) if frame.index != 7)
 
 
 def test_a_decoder_that_drops_a_frame_without_a_word_is_found_out(tmp_path, monkeypatch):

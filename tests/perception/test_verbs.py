@@ -5,7 +5,8 @@ from typer.testing import CliRunner
 
 from datasets_build.core.files import DataError
 from datasets_build.perception.verbs import app
-from tests.perception.test_shots import scene, write_film
+from tests.perception.test_pyscenedetect import write_film
+from tests.perception.test_shots import scene
 
 
 def run(*words):

@@ -4,7 +4,8 @@ import cv2
 import numpy as np
 
 from datasets_build.perception.shot_training.material import CLIP_SIZE, PHOTO_SIDE, load_material, texture
-from tests.perception.test_shots import scene, write_film
+from tests.perception.test_pyscenedetect import write_film
+from tests.perception.test_shots import scene
 
 
 def test_photographs_are_found_below_a_folder_and_what_is_none_is_told(tmp_path, caplog):
