@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from datasets_build.decoders.frames import (
     UInt8s,
     VideoError,
     pictures_at_hand,
+    shrunk_size,
     turn_upright,
     turned_size,
 )
@@ -46,7 +47,7 @@ class Painter:
     def __init__(self, source: Source) -> None:
         self._native = source.width, source.height
         # One for each size: a scaler makes its tables anew when it is asked for another.
-        self._small, self._whole = VideoReformatter(), VideoReformatter()
+        self._small, self._shrunk, self._whole = VideoReformatter(), VideoReformatter(), VideoReformatter()
 
     def rgb(self, frame: VideoFrame, size: Size | None) -> UInt8s:
         """`(h, w, 3) uint8` RGB upright, of `size` or of the stream's own size."""
@@ -55,6 +56,14 @@ class Painter:
     def small_bgr(self, frame: VideoFrame, size: Size) -> UInt8s:
         """`(h, w, 3) uint8` BGR upright, scaled the fast way."""
         return self._paint(self._small, frame, size, "bgr24", Interpolation.FAST_BILINEAR)
+
+    def shrunk_rgb(self, frame: VideoFrame, side: int) -> UInt8s:
+        """`(h, w, 3) uint8` RGB upright with a long side of at most `side`, each pixel the mean of what it covers."""
+        upright = turned_size(*self._native, rotation_of(frame))
+        size = shrunk_size(*upright, side)
+        if size == upright:
+            return self.rgb(frame, None)
+        return self._paint(self._shrunk, frame, size, "rgb24", Interpolation.AREA)
 
     def _paint(
         self, scaler: VideoReformatter, frame: VideoFrame, size: Size | None, layout: str, how: Interpolation
@@ -137,7 +146,8 @@ def scan(
     with closing(_decoded(path, clock, cores, exact=exact)) as frames:
         for index, frame, painter in frames:
             image = painter.small_bgr(frame, size) if size else None
-            yield ScanFrame(index, clock.t_ns.item(index), image, _Full(painter, frame))
+            whole, shrunk = partial(painter.rgb, frame, None), partial(painter.shrunk_rgb, frame)
+            yield ScanFrame(index, clock.t_ns.item(index), image, whole, shrunk)
 
 
 def _decoded(
@@ -152,15 +162,6 @@ def _decoded(
             yield first
             with closing(ahead(frames, most=pictures_at_hand(first[1].width * first[1].height))) as rest:
                 yield from rest
-
-
-@dataclass(frozen=True, slots=True)
-class _Full:
-    painter: Painter
-    frame: VideoFrame
-
-    def __call__(self) -> UInt8s:
-        return self.painter.rgb(self.frame, None)
 
 
 def doubt(path: Path) -> str | None:  # noqa: ARG001 - the interface

@@ -9,7 +9,7 @@ import cv2
 
 from datasets_build.core.clock import NS_PER_S
 from datasets_build.perception.clip import Picture
-from datasets_build.video import ScanFrame
+from datasets_build.video import ScanFrame, shrink
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,15 +56,4 @@ class StandbyPictures:
         if image is not None and max(image.shape[:2]) >= self._side:
             small: Picture = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
             return shrink(small, self._side)
-        return shrink(frame.full(), self._side)
-
-
-def shrink(picture: Picture, side: int) -> Picture:
-    """Scale a picture down so that its long side is at most `side`; a smaller one stays as it is."""
-    height, width = picture.shape[:2]
-    scale = side / max(height, width)
-    if scale >= 1:
-        return picture
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    small: Picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
-    return small
+        return frame.small(self._side)
