@@ -30,7 +30,7 @@ DECODE, SCALE = "decode", "scale"
 # What each stage is made of; decoding is what is left of the processor's time when all others have theirs.
 PLACES: Mapping[str, Sequence[tuple[object, str]]] = {
     SCALE: [(Painter, "small_bgr")],
-    "whole pictures": [(Painter, "rgb")],
+    "small pictures": [(Painter, "shrunk_rgb")],
     "miniature and thumbnail": [(scan, "thumbnail"), (shots, "miniature")],
     "shots: numbers": [(transition_finder, "describe"), (transition_finder, "measure")],
     "shots: networks": [(transition_finder.NetStream, "feed")],
