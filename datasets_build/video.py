@@ -17,7 +17,7 @@ from datasets_build.decoders.frames import ScanFrame as ScanFrame
 from datasets_build.decoders.frames import Size as Size
 from datasets_build.decoders.frames import VideoError as VideoError
 from datasets_build.decoders.frames import analysis_size as analysis_size
-from datasets_build.decoders.frames import shrink as shrink
+from datasets_build.decoders.frames import shrunk_size as shrunk_size
 from datasets_build.decoders.probe import Probe as Probe
 from datasets_build.decoders.probe import probe as probe
 from datasets_build.decoders.problems import DAMAGE

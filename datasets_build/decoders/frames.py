@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -71,9 +70,12 @@ class ScanFrame:
         """
         return self._convert()
 
-    def small(self, side: int) -> UInt8s:
-        """The frame with a long side of at most `side` pixels, never enlarged; else as `full`, and made far sooner."""
-        return self._shrink(side) if self._shrink else shrink(self._convert(), side)
+    def small(self, side: int) -> UInt8s | None:
+        """The frame with a long side of at most `side` pixels, never enlarged; else as `full`, and made far sooner.
+
+        None: who decodes makes whole pictures only.
+        """
+        return self._shrink(side) if self._shrink else None
 
 
 class Decoder(Protocol):
@@ -98,15 +100,6 @@ def shrunk_size(width: int, height: int, side: int) -> Size:
     """The size of a picture of `width` × `height` with a long side of at most `side`, each side at least 1."""
     scale = min(1.0, side / max(width, height))
     return max(1, round(width * scale)), max(1, round(height * scale))
-
-
-def shrink(picture: UInt8s, side: int) -> UInt8s:
-    """Scale a picture `(h, w, 3) uint8` down so that its long side is at most `side`; a smaller one stays as it is."""
-    height, width = picture.shape[:2]
-    size = shrunk_size(width, height, side)
-    if size == (width, height):
-        return picture
-    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def analysis_size(width: int, height: int, *, long_side: int = 160) -> Size:

@@ -19,6 +19,7 @@ from datasets_build.core.config import Config
 from datasets_build.perception.activity import LATE_NS, Activity, ActivityMeter
 from datasets_build.perception.clip import Picture
 from datasets_build.perception.moments import Moment, Reason, Waiting, Worth
+from datasets_build.perception.standby import picture_of
 from datasets_build.video import ScanFrame
 
 _THUMB = (16, 9)
@@ -205,7 +206,7 @@ class CandidateFinder:
         self._anchor = moment.t_ns, moment.thumb
         self._shown = max(self._shown, moment.shot)
         self._left -= 1
-        picture = moment.frame.small(self._config.picture_side)
+        picture = picture_of(moment.frame, self._config.picture_side)
         return Candidate(moment.frame.index, moment.t_ns, moment.reason, picture)
 
 

@@ -9,7 +9,7 @@ import cv2
 
 from datasets_build.core.clock import NS_PER_S
 from datasets_build.perception.clip import Picture
-from datasets_build.video import ScanFrame, shrink
+from datasets_build.video import ScanFrame, shrunk_size
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,4 +56,20 @@ class StandbyPictures:
         if image is not None and max(image.shape[:2]) >= self._side:
             small: Picture = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
             return shrink(small, self._side)
-        return frame.small(self._side)
+        return picture_of(frame, self._side)
+
+
+def picture_of(frame: ScanFrame, side: int) -> Picture:
+    """A frame's upright RGB picture `(h, w, 3) uint8` with a long side of at most `side`, never enlarged."""
+    small = frame.small(side)
+    return shrink(frame.full(), side) if small is None else small
+
+
+def shrink(picture: Picture, side: int) -> Picture:
+    """Scale a picture `(h, w, 3) uint8` down so that its long side is at most `side`; a smaller one stays as it is."""
+    height, width = picture.shape[:2]
+    size = shrunk_size(width, height, side)
+    if size == (width, height):
+        return picture
+    small: Picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    return small

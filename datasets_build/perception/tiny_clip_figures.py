@@ -12,6 +12,7 @@ import torch
 from PIL.Image import fromarray
 from torch import Tensor
 
+from datasets_build.perception.standby import shrink
 from datasets_build.sources.world_draw import Picture
 from datasets_build.sources.world_shapes import COLOURS, OUTLINES
 from datasets_build.sources.world_stills import (
@@ -24,7 +25,6 @@ from datasets_build.sources.world_stills import (
     told_place,
     write_still,
 )
-from datasets_build.video import shrink
 
 Change = Literal["colour", "shape", "number", "place"]
 SHOWN_SIDE = 224

@@ -20,8 +20,8 @@ import torch
 from datasets_build.perception.batches import Batches
 from datasets_build.perception.clip import PRECISIONS, TINY, ClipConfig, ClipEncoder, Precision
 from datasets_build.perception.clip_int8 import is_installed
+from datasets_build.perception.standby import shrink
 from datasets_build.sources.world_stills import write_still
-from datasets_build.video import shrink
 from tests.bench.ratios import Line, Paired, show
 
 ROUNDS, PICTURES, SIDE = 5, 32, 224

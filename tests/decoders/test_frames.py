@@ -6,15 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datasets_build.decoders.frames import ScanFrame, shrink, shrunk_size
+from datasets_build.decoders.frames import shrunk_size
 from datasets_build.decoders.pyav import scan
+from datasets_build.perception.standby import shrink
 from datasets_build.video import probe
 from tests.decoders.samples import NAMES
-
-
-@pytest.mark.parametrize(("shape", "expected"), [((400, 800), (112, 224)), ((10, 20), (10, 20)), ((1, 1000), (1, 224))])
-def test_pictures_shrink_and_never_grow(shape, expected):
-    assert shrink(np.zeros((*shape, 3), np.uint8), 224).shape == (*expected, 3)
 
 
 @given(st.integers(1, 9000), st.integers(1, 9000), st.integers(1, 600))
@@ -26,13 +22,6 @@ def test_a_size_keeps_its_shape_within_the_side(width, height, side):
     assert abs(small[0] - width * scale) <= max(0.5 + 1e-6, 1 - width * scale)
     assert abs(small[1] - height * scale) <= max(0.5 + 1e-6, 1 - height * scale)
     assert shrunk_size(*small, side) == small
-
-
-def test_whoever_makes_no_small_pictures_shrinks_whole_ones():
-    picture = np.random.default_rng(0).integers(0, 255, (60, 100, 3)).astype(np.uint8)
-    frame = ScanFrame(0, 0, None, lambda: picture)
-    assert np.array_equal(frame.small(40), shrink(picture, 40))
-    assert np.array_equal(frame.small(100), picture)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from datasets_build.core.clock import NS_PER_S
 from datasets_build.decoders.frames import ScanFrame
-from datasets_build.perception.standby import StandbyPictures
+from datasets_build.perception.standby import StandbyPictures, picture_of, shrink
 
 FRAME_NS = NS_PER_S // 20
 
@@ -136,3 +136,20 @@ def test_the_nearest_is_what_a_search_of_all_would_find(gaps_ms, per_s, seconds,
     inside = [index for index in due if first <= index < end]
     found = kept.nearest(wanted, first=first, end=end)
     assert (found.frame_index if found else None) == min(inside, key=lambda k: (abs(k - wanted), k), default=None)
+
+
+@pytest.mark.parametrize(("shape", "expected"), [((400, 800), (112, 224)), ((10, 20), (10, 20)), ((1, 1000), (1, 224))])
+def test_pictures_shrink_and_never_grow(shape, expected):
+    assert shrink(np.zeros((*shape, 3), np.uint8), 224).shape == (*expected, 3)
+
+
+def test_a_picture_is_made_small_by_who_decodes_or_else_here():
+    whole, small = (
+        np.random.default_rng(0).integers(0, 255, (*size, 3)).astype(np.uint8) for size in ((60, 90), (4, 6))
+    )
+    asked = []
+    frame = ScanFrame(0, 0, None, lambda: whole, lambda side: asked.append(side) or small)
+    assert picture_of(frame, 6) is small
+    assert asked == [6]
+    assert np.array_equal(picture_of(ScanFrame(0, 0, None, lambda: whole), 6), shrink(whole, 6))
+    assert picture_of(ScanFrame(0, 0, None, lambda: whole), 90) is whole

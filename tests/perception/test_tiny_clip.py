@@ -22,10 +22,10 @@ from datasets_build.perception.clip import (
 )
 from datasets_build.perception.keyframes import KeyframesConfig
 from datasets_build.perception.perceive import PerceiveConfig
+from datasets_build.perception.standby import shrink
 from datasets_build.perception.tiny_clip_figures import measure
 from datasets_build.sources.world_shapes import COLOURS, OUTLINES
 from datasets_build.sources.world_stills import place, still_of, write_still
-from datasets_build.video import shrink
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
 SCENES = 24
