@@ -16,6 +16,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from datasets_build.core.worker import Worker
@@ -25,7 +26,7 @@ from datasets_build.perception.perceive import PerceiveConfig
 from datasets_build.perception.perceive import perceive as perceive_stage
 from datasets_build.run import open_engine
 from datasets_build.sources.index import IndexConfig, build_index
-from tests.bench.perceive_costs import Cost, Profile, draw, measure, profile
+from tests.bench.perceive_costs import Cost, Profile, decode_on_one_core, draw, measure, profile
 
 ROUNDS = 5
 LIMIT_S = 1800.0
@@ -85,6 +86,16 @@ def perceive_all(out: Path, workers: int) -> float:
     return took
 
 
+def decode_all(videos: Sequence[Path], workers: int) -> float:
+    """Seconds that so many workers take to decode the same videos and no more: what the machine gives to a second."""
+    begun = time.perf_counter()
+    with open_engine("local", videos[0], workers) as engine:
+        for outcome in engine.run_each(decode_on_one_core, videos, deadline_s=LIMIT_S):
+            if outcome.error is not None:
+                raise outcome.error
+    return time.perf_counter() - begun
+
+
 def equal_videos(folder: Path, size: tuple[int, int], *, copies: int, frames: int) -> Path:
     """An indexed folder with so many equal videos; they differ in a byte behind their end, as the index wants."""
     videos = folder / "videos"
@@ -99,15 +110,16 @@ def equal_videos(folder: Path, size: tuple[int, int], *, copies: int, frames: in
 
 def workers_rows(out: Path, rounds: int) -> list[str]:
     """The table of one worker against two, who take turns; a worker keeps one core busy."""
-    one, two = [], []
+    videos = sorted((out.parent / "videos").iterdir())
+    works = {"perceive": partial(perceive_all, out), "decoding alone": partial(decode_all, videos)}
+    taken: dict[str, list[tuple[float, float]]] = {name: [] for name in works}
     for _ in range(rounds):
-        one.append(perceive_all(out, 1))
-        two.append(perceive_all(out, 2))
-    ratio = spread([a / b for a, b in zip(one, two, strict=True)])
-    return [
-        "| one worker | two workers | two do so much more |",
-        "| - | - | - |",
-        f"| {statistics.median(one):.1f} s | {statistics.median(two):.1f} s | {ratio} |",
+        for name, work in works.items():
+            taken[name].append((work(1), work(2)))
+    return ["| | one worker | two workers | two do so much more |", "| - | - | - | - |"] + [
+        f"| {name} | {statistics.median(one for one, _ in times):.1f} s "
+        f"| {statistics.median(two for _, two in times):.1f} s | {spread([one / two for one, two in times])} |"
+        for name, times in taken.items()
     ]
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Literal
 
 import av
 import numpy as np
@@ -60,11 +61,16 @@ def draw(path: Path, size: tuple[int, int], frames: int = 300) -> None:
         out.mux(stream.encode(None))
 
 
-def decode(path: Path) -> None:
-    """Decode every frame with PyAV on all threads and do nothing with it."""
+def decode_on_one_core(path: Path) -> None:
+    """Decode every frame in one thread and do nothing with it."""
+    decode(path, thread_type="NONE")
+
+
+def decode(path: Path, *, thread_type: Literal["AUTO", "NONE"] = "AUTO") -> None:
+    """Decode every frame with PyAV, on all threads where nothing else is said, and do nothing with it."""
     with av.open(str(path)) as source:
         stream = source.streams.video[0]
-        stream.thread_type = "AUTO"
+        stream.thread_type = thread_type
         for _ in source.decode(stream):
             pass
 

@@ -3,7 +3,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests.bench.perceive import cells, equal_videos, profile_rows, spread, workers_rows
+from datasets_build.core.worker import WorkerError
+from tests.bench.perceive import cells, decode_all, equal_videos, profile_rows, spread, workers_rows
 from tests.bench.perceive_costs import DECODE, PLACES, SCALE, Cost, Profile, cost, draw, measure, profile
 from tests.bench.stages import REST, Stages
 
@@ -89,11 +90,20 @@ def test_the_table_of_stages_has_a_column_for_each_video():
     ]
 
 
+def test_a_video_that_does_not_decode_stops_the_bench(tmp_path):
+    (tmp_path / "a.mp4").write_bytes(b"no video")
+    with pytest.raises(WorkerError, match="InvalidDataError"):
+        decode_all([tmp_path / "a.mp4"], 1)
+
+
 @pytest.mark.slow
 def test_two_workers_do_what_one_does(tmp_path):
     out = equal_videos(tmp_path, (320, 180), copies=3, frames=30)
     rows = workers_rows(out, 1)
-    one, two, ratio = rows[-1].strip("| ").split(" | ")
-    assert float(one.removesuffix(" s")) > 0 < float(two.removesuffix(" s"))
-    assert 0 < float(ratio.split()[0]) < 4
+    assert len(rows) == 4
+    for row, name in zip(rows[2:], ("perceive", "decoding alone"), strict=True):
+        told, one, two, ratio = row.strip("| ").split(" | ")
+        assert told == name
+        assert float(one.removesuffix(" s")) > 0 < float(two.removesuffix(" s"))
+        assert 0 < float(ratio.split()[0]) < 4
     assert not (out / "perceive").exists()
