@@ -56,7 +56,7 @@ def scan(
         cores: with 1, PyAV decodes in the calling thread; else ahead of it, with threads where they pay. Other decoders
             have threads of their own.
         exact: pictures as `read` gives them. Else PyAV leaves the edges of blocks unsmoothed in frames on which no
-            other rests, which saves up to an eighth of the time and costs what 45 dB and more are.
+            other rests: up to an eighth of the time, for pictures within some 45 dB of their own.
 
     Raises:
         VideoError: the file cannot be opened, the decoder is not trusted, or (`frames_lost`, after the pass) frames of
