@@ -56,7 +56,7 @@ def scan(
         cores: with 1, PyAV decodes in the calling thread; else ahead of it, with threads where they pay. Other decoders
             have threads of their own.
         exact: pictures as `read` gives them. Else PyAV leaves the edges of blocks unsmoothed in frames on which no
-            other rests: up to an eighth of the time, for pictures within some 45 dB of their own.
+            other rests: up to an eighth of the time, for pictures mostly within 55 dB of their own, coarse ones 30.
 
     Raises:
         VideoError: the file cannot be opened, the decoder is not trusted, or (`frames_lost`, after the pass) frames of

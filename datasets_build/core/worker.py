@@ -59,6 +59,7 @@ class Worker:
         self._process: subprocess.Popen[bytes] | None = None
         self._pipe: Connection | None = None
         self._log: IO[bytes] | None = None
+        self._log_start = 0
         self.deadline_at = float("inf")
 
     @property
@@ -102,6 +103,8 @@ class Worker:
         if self._process is None:
             self._start()
         self._calls += 1
+        # What calls before this one said is not why this one ends.
+        self._log_start = os.fstat(self._log.fileno()).st_size if self._log else 0
         try:
             self.pipe.send_bytes(pickle.dumps((function, args, kwargs)))
         except OSError:
@@ -145,7 +148,7 @@ class Worker:
             return "the worker was never started"
         code = self._process.wait()
         name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-        self._log.seek(0)
+        self._log.seek(self._log_start)
         lines = self._log.read()[-2000:].decode(errors="replace").split("\n")
         said = next((line.strip() for line in reversed(lines) if line.strip()), "")
         return f"the process ended with {name}" + (f": {said}" if said else "")

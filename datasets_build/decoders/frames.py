@@ -61,7 +61,7 @@ class ScanFrame:
     t_ns: int
     image: UInt8s | None
     _convert: Callable[[], UInt8s] = field(repr=False)
-    _shrink: Callable[[int], UInt8s] | None = field(default=None, repr=False)
+    _shrink: Callable[[int], UInt8s | None] | None = field(default=None, repr=False)
 
     def full(self) -> UInt8s:
         """The whole frame, `(height, width, 3) uint8` RGB upright, converted on each call.
@@ -73,7 +73,7 @@ class ScanFrame:
     def small(self, side: int) -> UInt8s | None:
         """The frame with a long side of at most `side` pixels, never enlarged; else as `full`, and made far sooner.
 
-        None: who decodes makes whole pictures only.
+        None: who decodes has no better way than to make the whole one and shrink it.
         """
         return self._shrink(side) if self._shrink else None
 

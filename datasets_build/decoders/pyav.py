@@ -57,13 +57,20 @@ class Painter:
         """`(h, w, 3) uint8` BGR upright, scaled the fast way."""
         return self._paint(self._small, frame, size, "bgr24", Interpolation.FAST_BILINEAR)
 
-    def shrunk_rgb(self, frame: VideoFrame, side: int) -> UInt8s:
-        """`(h, w, 3) uint8` RGB upright with a long side of at most `side`, each pixel the mean of what it covers."""
+    def shrunk_rgb(self, frame: VideoFrame, side: int) -> UInt8s | None:
+        """`(h, w, 3) uint8` RGB upright with a long side of at most `side`, each pixel the mean of what it covers.
+
+        None: so flat a picture would have but one row, for which the scaler leaves rows out.
+        """
         upright = turned_size(*self._native, rotation_of(frame))
         size = shrunk_size(*upright, side)
         if size == upright:
             return self.rgb(frame, None)
-        return self._paint(self._shrunk, frame, size, "rgb24", Interpolation.AREA)
+        if min(size) == 1:
+            return None
+        # Without the flag a result of even width has half its colours.
+        how = Interpolation.AREA | Interpolation.FULL_CHR_H_INT
+        return self._paint(self._shrunk, frame, size, "rgb24", how)
 
     def _paint(
         self, scaler: VideoReformatter, frame: VideoFrame, size: Size | None, layout: str, how: Interpolation

@@ -20,16 +20,42 @@ O = TypeVar("O")  # noqa: E741 - the outcome type
 _WORKERS = min(8, os.cpu_count() or 1)
 
 
+class IdleWorkers:
+    """Processes that have nothing to do, with all that they have loaded, for the next call; until they are ended."""
+
+    def __init__(self) -> None:
+        self._workers: list[Worker] = []
+        self._ended = False
+
+    def take(self) -> Worker:
+        """One of them, or one that begins with its first call."""
+        return self._workers.pop() if self._workers else Worker(environment=ENVIRONMENT)
+
+    def put(self, worker: Worker) -> None:
+        """Give one back that has no call; once they are ended, it is ended too."""
+        if self._ended:
+            worker.close()
+        else:
+            self._workers.append(worker)
+
+    def end(self) -> None:
+        """End them, and whoever comes back later."""
+        self._ended = True
+        for worker in self._workers:
+            worker.close()
+        self._workers.clear()
+
+
 @dataclass(frozen=True, slots=True)
 class Local:
     """Up to `workers` processes at a time, which keep as many processors busy; any number gives the same bytes.
 
-    `kept` holds processes that have nothing to do for the next call, where somebody ends them; else each call ends its
-    own.
+    Without `idle`, each call begins and ends its own; with it, they go on from call to call, of one thread: the kernel
+    ends them with the thread that began them.
     """
 
     workers: int
-    kept: list[Worker] | None = field(default=None, compare=False)
+    idle: IdleWorkers | None = field(default=None, compare=False)
 
     def require(self, paths: Sequence[Path]) -> None:
         """Nothing to prove: workers of this machine see its files."""
@@ -47,47 +73,41 @@ class Local:
         extra_s: Callable[[I], float] = no_extra,
     ) -> Iterator[Outcome[I, O]]:
         """As `run.Engine` says."""
-        waiting = deque(items)
-        idle = [self._worker() for _ in range(max(1, min(self.workers, len(items))))]
+        waiting, pool = deque(items), self.idle or IdleWorkers()
+        idle = [pool.take() for _ in range(max(1, min(self.workers, len(items))))]
         busy: dict[Worker, I] = {}
         limits: dict[Worker, float] = {}
         try:
             while waiting or busy:
                 while waiting and idle:
                     worker, item = idle.pop(), waiting.popleft()
+                    busy[worker] = item
                     worker.submit(function, item)
                     limits[worker] = deadline_s + extra_s(item)
                     worker.deadline_at = time.monotonic() + limits[worker]
-                    busy[worker] = item
                 for worker in _ended(list(busy)):
-                    item = busy.pop(worker)
+                    # Whoever is interrupted while it tells its result is busy, and ended: half of it is in the pipe.
+                    outcome: Outcome[I, O] = _outcome(worker, busy[worker], limits[worker])
+                    del busy[worker]
                     idle.append(worker)
-                    yield _outcome(worker, item, limits[worker])
+                    yield outcome
         finally:
             for worker in busy:
                 worker.close()
             for worker in idle:
-                self._keep(worker)
-
-    def _worker(self) -> Worker:
-        return self.kept.pop() if self.kept else Worker(environment=ENVIRONMENT)
-
-    def _keep(self, worker: Worker) -> None:
-        if self.kept is None:
-            worker.close()
-        else:
-            self.kept.append(worker)
+                pool.put(worker)
+            if self.idle is None:
+                pool.end()
 
 
 @contextmanager
 def open_local(_out: Path, workers: int | None) -> Iterator[Local]:
     """The engine of this machine; without a number, a worker for each processor, up to 8."""
-    kept: list[Worker] = []
+    idle = IdleWorkers()
     try:
-        yield Local(workers or _WORKERS, kept)
+        yield Local(workers or _WORKERS, idle)
     finally:
-        for worker in kept:
-            worker.close()
+        idle.end()
 
 
 def _ended(workers: Sequence[Worker]) -> list[Worker]:

@@ -35,6 +35,19 @@ def test_a_crash_costs_the_child_only_and_says_how():
         assert worker.call(PATIENCE_S, double, 1) == 2
 
 
+def test_how_a_call_ended_is_not_told_in_the_words_of_one_before_it():
+    with Worker() as worker:
+        with pytest.raises(WorkerError, match="KeyError"):
+            worker.call(PATIENCE_S, stumble, None)
+        with pytest.raises(WorkerError) as caught:
+            worker.call(PATIENCE_S, kill_itself, None)
+        assert str(caught.value) == "the process ended with SIGKILL"
+
+
+def kill_itself(_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def test_a_hang_costs_the_child_only():
     with Worker() as worker:
         worker.call(PATIENCE_S, double, 1)

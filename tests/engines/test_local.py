@@ -3,6 +3,7 @@ import os
 import psutil
 import pytest
 
+from datasets_build.engines import local
 from datasets_build.engines.local import Local
 from datasets_build.run import open_engine
 from tests.engines.calls import FATES, PATIENCE_S, disk, fate, fates, longer, many, nothing
@@ -77,6 +78,35 @@ def test_an_opened_engine_keeps_its_workers_from_call_to_call_and_ends_them(tmp_
         left = ours()
     assert len(left) == 2
     assert ours() == set()
+
+
+def test_a_worker_whose_result_was_not_taken_whole_is_not_handed_out_again(tmp_path, monkeypatch):
+    taken, taking = [], local._outcome
+
+    def interrupted(worker, item, deadline_s):
+        taken.append(worker)
+        if len(taken) == 1:
+            raise KeyboardInterrupt
+        return taking(worker, item, deadline_s)
+
+    monkeypatch.setattr(local, "_outcome", interrupted)
+    with open_engine("local", tmp_path, 1) as engine:
+        with pytest.raises(KeyboardInterrupt):
+            next(engine.run_each(fate, ["large-1"], deadline_s=PATIENCE_S))
+        assert [outcome.value for outcome in engine.run_each(fate, ["ok-1"], deadline_s=PATIENCE_S)] == [2]
+    assert taken[0] is not taken[1]
+    assert [worker.pid for worker in taken] == [None, None]
+
+
+def test_a_call_that_outlives_its_engine_leaves_no_worker(tmp_path):
+    others = psutil.Process().children()
+    with open_engine("local", tmp_path, 2) as engine:
+        run = engine.run_each(fate, ["ok-1", "ok-2", "ok-3"], deadline_s=PATIENCE_S)
+        next(run)
+    # Its consumer failed, and something still holds the call: it ends when that is let go.
+    run.close()
+    assert [outcome.value for outcome in engine.run_each(fate, ["ok-1"], deadline_s=PATIENCE_S)] == [2]
+    assert [child for child in psutil.Process().children() if child not in others] == []
 
 
 def test_it_is_opened_by_name(tmp_path):

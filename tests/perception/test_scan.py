@@ -14,6 +14,7 @@ from datasets_build.core.table import read_table
 from datasets_build.decoders import pyav
 from datasets_build.engines.outcome import ENVIRONMENT
 from datasets_build.perception.clip import SIGNATURE, TINY, ClipConfig, SignatureEncoder, load_encoder
+from datasets_build.perception.detect import Look, transitions_in
 from datasets_build.perception.keyframes import KeyframesConfig
 from datasets_build.perception.scan import SAMPLES_PER_STRETCH, ScanJob, ScanPlan, scan_video, scan_videos
 from datasets_build.perception.scenes import ScenesConfig
@@ -190,6 +191,26 @@ class Forgetful:
 
     def scan(self, path, clock, *, size, cores, exact):
         return (frame for frame in pyav.scan(path, clock, size=size, cores=cores, exact=exact) if frame.index != 7)
+
+
+class Asked:
+    """PyAV that remembers whether it was asked for exact pictures."""
+
+    def __init__(self):
+        self.exact = []
+
+    def scan(self, path, clock, *, size, cores, exact):
+        self.exact.append(exact)
+        return pyav.scan(path, clock, size=size, cores=cores, exact=exact)
+
+
+def test_a_pass_and_a_search_for_shots_want_no_exact_pictures(tmp_path, monkeypatch):
+    draw_video(tmp_path / "a.mp4", VideoSpec(frames=20))
+    asked = Asked()
+    monkeypatch.setitem(DECODERS, "pyav", asked)
+    scan(tmp_path / "a.mp4", tmp_path / "out")
+    transitions_in(Look(tmp_path / "a.mp4", ShotsConfig(), 128))
+    assert asked.exact == [False, False]
 
 
 def test_a_decoder_that_drops_a_frame_without_a_word_is_found_out(tmp_path, monkeypatch):
